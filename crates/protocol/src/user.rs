@@ -1,0 +1,229 @@
+//! The user object, as its owner and as everybody else sees it (wire document, section 5).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AccessToken, UserId, limits};
+
+/// What a user says of itself, and its backend of it. Absent values are empty, as in the published SDK.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Profile {
+    /// The name others see; at most 255 bytes.
+    pub display_name: String,
+    /// First name; the owner and the backend see it.
+    pub first_name: String,
+    /// Last name; the owner and the backend see it.
+    pub last_name: String,
+    /// E-mail address; the owner and the backend see it.
+    pub email: String,
+    /// Phone number; the owner and the backend see it.
+    pub phone_number: String,
+    /// A page about the user. Text as it came: never to be rendered as a link unchecked.
+    pub profile_url: String,
+    /// A picture of the user. Text as it came.
+    pub avatar_url: String,
+    /// Free text of the application; at most 4 KiB.
+    pub data: String,
+    /// Free object of the application; at most 4 KiB as JSON; the owner and the backend see it.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a client may change of its own user, and what it changes: absent fields stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProfileUpdate {
+    /// The new name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// The new page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_url: Option<String>,
+    /// The new picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// The new free text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// The new free object; replaces the whole of the old one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// A profile value over its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is longer than {limit} bytes")]
+pub struct TooLong {
+    /// The field's name on the wire.
+    pub field: &'static str,
+    /// Its limit, in bytes.
+    pub limit: usize,
+}
+
+impl Profile {
+    /// Checks every value against its limit.
+    ///
+    /// # Errors
+    /// [`TooLong`] naming the first field over its limit.
+    pub fn check(&self) -> Result<(), TooLong> {
+        let metadata = if self.metadata.is_empty() { 0 } else { json_len(&self.metadata) };
+        for (field, len, limit) in [
+            ("display_name", self.display_name.len(), limits::DISPLAY_NAME),
+            ("first_name", self.first_name.len(), limits::PROFILE_FIELD),
+            ("last_name", self.last_name.len(), limits::PROFILE_FIELD),
+            ("email", self.email.len(), limits::PROFILE_FIELD),
+            ("phone_number", self.phone_number.len(), limits::PROFILE_FIELD),
+            ("profile_url", self.profile_url.len(), limits::PROFILE_URL),
+            ("avatar_url", self.avatar_url.len(), limits::PROFILE_URL),
+            ("data", self.data.len(), limits::METADATA),
+            ("metadata", metadata, limits::METADATA),
+        ] {
+            if len > limit {
+                return Err(TooLong { field, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the fields that `update` gives.
+    pub fn apply(&mut self, update: ProfileUpdate) {
+        fn set<T>(value: &mut T, new: Option<T>) {
+            if let Some(new) = new {
+                *value = new;
+            }
+        }
+        set(&mut self.display_name, update.display_name);
+        set(&mut self.profile_url, update.profile_url);
+        set(&mut self.avatar_url, update.avatar_url);
+        set(&mut self.data, update.data);
+        set(&mut self.metadata, update.metadata);
+    }
+}
+
+fn json_len(map: &serde_json::Map<String, serde_json::Value>) -> usize {
+    serde_json::to_vec(map).map_or(usize::MAX, |json| json.len())
+}
+
+/// A user as its owner sees it, every field present: what a client gets with the acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The id, byte for byte as given.
+    pub id: UserId,
+    /// What is said of the user.
+    #[serde(flatten)]
+    pub profile: Profile,
+    /// When the user was last connected, in Unix seconds; 0 if never.
+    #[serde(default)]
+    pub last_seen: u64,
+    /// Whether the user has a live session.
+    #[serde(default)]
+    pub is_online: bool,
+    /// Whether the backend has shut the user out.
+    #[serde(default)]
+    pub is_suspended: bool,
+    /// Whether the user must present an access token.
+    #[serde(default)]
+    pub check_access_token: bool,
+    /// The very token this session presented; absent for a session opened by user id alone.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "AccessToken::expose_optional"
+    )]
+    pub access_token: Option<AccessToken>,
+}
+
+/// Writes a user as everybody else sees it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct PublicView<'a> {
+    /// The id.
+    pub id: &'a UserId,
+    /// The name others see.
+    pub display_name: &'a str,
+    /// A picture, text as it came.
+    pub avatar_url: &'a str,
+    /// A page, text as it came.
+    pub profile_url: &'a str,
+    /// Whether the user has a live session.
+    pub is_online: bool,
+    /// Unix seconds.
+    pub last_seen: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn profile() -> Profile {
+        Profile { display_name: "Alice".into(), email: "a@b.example".into(), ..Profile::default() }
+    }
+
+    #[test]
+    fn the_owner_sees_every_field_and_the_presented_token() {
+        let user = User {
+            id: UserId::new("alice").unwrap(),
+            profile: profile(),
+            last_seen: 5,
+            is_online: true,
+            is_suspended: false,
+            check_access_token: true,
+            access_token: Some(AccessToken::from("t")),
+        };
+        let text = serde_json::to_string(&user).unwrap();
+        assert_eq!(serde_json::from_str::<User>(&text).unwrap(), user);
+        for field in [
+            "first_name",
+            "last_name",
+            "email",
+            "phone_number",
+            "profile_url",
+            "avatar_url",
+            "metadata",
+            "data",
+        ] {
+            assert!(text.contains(&format!("\"{field}\":")), "{field}");
+        }
+        let without = serde_json::to_value(User { access_token: None, ..user }).unwrap();
+        assert!(without.get("access_token").is_none(), "absent, not null");
+    }
+
+    #[test]
+    fn others_see_six_fields() {
+        let (id, profile) = (UserId::new("alice").unwrap(), profile());
+        let public = PublicView {
+            id: &id,
+            display_name: &profile.display_name,
+            avatar_url: &profile.avatar_url,
+            profile_url: &profile.profile_url,
+            is_online: false,
+            last_seen: 0,
+        };
+        let Value::Object(fields) = serde_json::to_value(public).unwrap() else { panic!("an object") };
+        let mut names: Vec<_> = fields.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["avatar_url", "display_name", "id", "is_online", "last_seen", "profile_url"]);
+    }
+
+    #[test]
+    fn an_update_leaves_what_it_does_not_name() {
+        let mut profile = profile();
+        let update: ProfileUpdate = serde_json::from_value(
+            json!({"avatar_url": "//x", "email": "evil@b.example", "is_suspended": true}),
+        )
+        .unwrap();
+        profile.apply(update);
+        assert_eq!((profile.avatar_url.as_str(), profile.email.as_str()), ("//x", "a@b.example"));
+        assert_eq!(profile.display_name, "Alice");
+    }
+
+    #[test]
+    fn limits_name_the_field() {
+        let long = Profile { data: "x".repeat(4097), ..Profile::default() };
+        assert_eq!(long.check().unwrap_err().to_string(), "data is longer than 4096 bytes");
+        let mut metadata = serde_json::Map::new();
+        metadata.insert("k".into(), Value::String("x".repeat(4090)));
+        let long = Profile { metadata, ..Profile::default() };
+        assert_eq!(long.check().unwrap_err().field, "metadata");
+    }
+}

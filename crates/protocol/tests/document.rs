@@ -1,0 +1,72 @@
+//! `docs/PROTOCOL.md` lists every code, error and limit there is, as the code has them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+
+use chatcamp_protocol::{Code, ErrorCode, code::Published, limits};
+
+const DOCUMENT: &str = include_str!("../../../docs/PROTOCOL.md");
+
+/// Asserts that the document has `table` between its markers; to mend it, paste what is printed.
+fn assert_documented(name: &str, table: &str) {
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let from = DOCUMENT.find(&start).unwrap() + start.len();
+    let to = DOCUMENT.find(&end).unwrap();
+    assert!(DOCUMENT[from..to] == *table, "between the markers of {name} docs/PROTOCOL.md is to have:\n{table}");
+}
+
+#[test]
+fn every_end_is_documented() {
+    let mut table = "| code | number | advice | a published SDK is told | reason |\n|---|---|---|---|---|\n".to_owned();
+    for code in Code::ALL {
+        let published = match code.published() {
+            Published::NotFound => "`NOT_FOUND`",
+            Published::NotAuthorized => "`NOT_AUTHORIZED`",
+            Published::SessionKeyInvalid => "`Session Key Invalid`",
+            Published::Silent => "nothing",
+        };
+        let (name, number, advice) = (code.as_str(), code.number(), code.advice().as_str());
+        writeln!(table, "| `{name}` | {number} | {advice} | {published} | {} |", code.reason()).unwrap();
+    }
+    assert_documented("codes", &table);
+}
+
+#[test]
+fn every_error_is_documented() {
+    let mut table = "| code | meaning |\n|---|---|\n".to_owned();
+    for code in ErrorCode::ALL {
+        writeln!(table, "| `{}` | {} |", code.as_str(), code.meaning()).unwrap();
+    }
+    assert_documented("errors", &table);
+}
+
+#[test]
+fn every_limit_is_documented() {
+    let mut table = "| what | limit |\n|---|---|\n".to_owned();
+    let (shortest, longest) = limits::CUSTOM_TOKEN.into_inner();
+    for (what, limit) in [
+        ("app id", format!("{} characters", limits::APP_ID)),
+        ("user id", format!("{} bytes", limits::USER_ID)),
+        ("`display_name`", format!("{} bytes", limits::DISPLAY_NAME)),
+        ("`first_name`, `last_name`, `email`, `phone_number`, each", format!("{} bytes", limits::PROFILE_FIELD)),
+        ("`profile_url`, `avatar_url`, each", format!("{} bytes", limits::PROFILE_URL)),
+        ("`metadata` as JSON, `data`, each", format!("{} bytes", limits::METADATA)),
+        ("access token of a backend's choice", format!("{shortest} to {longest} bytes")),
+        ("message", format!("{} bytes", limits::MESSAGE)),
+        ("request head", format!("{} bytes", limits::REQUEST_HEAD)),
+        ("name and version of a native client", format!("{} bytes", limits::CLIENT_NAME)),
+        (
+            "waiting for a client that does not read",
+            format!("{} messages, {} bytes", limits::OUTBOX_MESSAGES, limits::OUTBOX_BYTES),
+        ),
+        ("from the first byte to the verdict", format!("{} s", limits::HANDSHAKE.as_secs())),
+        ("silence before a ping", format!("{} s", limits::HEARTBEAT.as_secs())),
+        ("silence that ends a connection", format!("{} s", limits::SILENCE.as_secs())),
+        ("for the peer to agree to a close", format!("{} s", limits::CLOSING.as_secs())),
+        ("life of a session key", format!("{} h", limits::SESSION_KEY_LIFETIME.as_secs() / 3600)),
+    ] {
+        writeln!(table, "| {what} | {limit} |").unwrap();
+    }
+    assert_documented("limits", &table);
+}
