@@ -1,0 +1,125 @@
+//! Carriers of opaque text messages.
+//!
+//! A transport moves UTF-8 texts between two peers, reliably and in order while it lives. It knows no
+//! envelope, no user and no token, so a network written today stays valid when the protocol changes.
+//!
+//! Start from [`Transport`], which dials a [`Connection`], and [`Listener`], which accepts one. To bring a
+//! network of your own, implement [`Carrier`] (one object that never waits) and wrap it in a [`Connection`].
+//!
+//! ```text
+//!   client                                             server
+//!   Transport::connect -> Connection ~~~~~~~~~~~~~ Connection <- Listener::accept
+//!                          recv / send                recv / send        cancel-safe, one task
+//!                         Box<dyn Carrier>           Box<dyn Carrier>    never waits
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`carrier`] | the trait of one open connection, and its contract |
+//! | [`memory`] | connections within a process |
+//! | [`websocket`] | WebSocket over anything that reads and writes |
+//! | `testing` | the conformance suite and fault injection (feature `test-util`) |
+//!
+//! ```
+//! # #[cfg(feature = "memory")]
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! use chatcamp_transport::{Listener, Message, Transport, memory};
+//!
+//! let (transport, mut listener) = memory::network();
+//! let (client, server) = tokio::join!(transport.connect(), listener.accept());
+//! let (mut client, mut server) = (client?, server.expect("the transport is alive"));
+//!
+//! client.send(Message::from("hello")).await?;
+//! assert_eq!(server.recv().await?.as_str(), "hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod carrier;
+mod connection;
+#[cfg(feature = "memory")]
+pub mod memory;
+mod message;
+#[cfg(feature = "test-util")]
+pub mod testing;
+#[cfg(feature = "websocket")]
+pub mod websocket;
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+pub use carrier::{Carrier, Close, Closed, Sent};
+pub use connection::{Connection, Facts};
+pub use message::{Message, NotText};
+
+/// Largest message a built-in transport carries unless told otherwise, in bytes.
+pub const MESSAGE_LIMIT: usize = 64 * 1024;
+
+/// Dials connections to one place.
+///
+/// # Duties of an implementer
+/// - Each call opens a connection of its own; a failed or dropped call leaves nothing behind.
+/// - The connection is ready to carry messages in both directions; nothing of the application was sent on it.
+/// - No deadline of its own is needed: the caller has one and drops the future.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// Opens one connection.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says whether another attempt may succeed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the attempt.
+    async fn connect(&self) -> Result<Connection, ConnectError>;
+
+    /// Whether what is sent can be read by others on the way: true only for plaintext beyond this machine.
+    ///
+    /// A client refuses to send an access token over such a transport.
+    fn is_exposed(&self) -> bool;
+}
+
+/// Accepts connections from one place.
+///
+/// # Duties of an implementer
+/// - A peer that misbehaves costs its own connection only; it never ends or blocks `accept`.
+/// - `None` is final: nothing more will come.
+#[async_trait]
+pub trait Listener: fmt::Debug + Send {
+    /// Waits for the next connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no connection.
+    async fn accept(&mut self) -> Option<Connection>;
+}
+
+/// Why no connection was opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody answers there, or not now. Another attempt, or another transport, may succeed.
+    #[error("cannot reach the server")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Somebody answers but does not speak this transport. Another transport may succeed.
+    #[error("the server does not accept this transport: {0}")]
+    Refused(String),
+    /// The address or an option makes no sense. No attempt can succeed.
+    #[error("cannot dial: {0}")]
+    Invalid(String),
+}
+
+impl ConnectError {
+    /// Wraps the cause of an [`Unreachable`](Self::Unreachable).
+    pub fn unreachable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unreachable(cause.into())
+    }
+
+    /// Whether the same attempt may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Invalid(_))
+    }
+}
+
+const _: fn(&dyn Transport, &dyn Listener, &dyn Carrier) = |_, _, _| ();

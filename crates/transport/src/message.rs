@@ -1,0 +1,92 @@
+//! One text message, cheap to clone.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// UTF-8 text over shared bytes: cloning copies a pointer, so a publish to many is serialised once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message(Bytes);
+
+/// Bytes that are not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not UTF-8 text")]
+pub struct NotText;
+
+impl Message {
+    /// A message of text known at compile time.
+    #[must_use]
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("checked when the message was made")
+    }
+
+    /// The text as bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the text is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl TryFrom<Bytes> for Message {
+    type Error = NotText;
+
+    fn try_from(bytes: Bytes) -> Result<Self, NotText> {
+        match std::str::from_utf8(&bytes) {
+            Ok(_) => Ok(Self(bytes)),
+            Err(_) => Err(NotText),
+        }
+    }
+}
+
+/// Shows the length only: a message may hold a secret.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_text_is_a_message() {
+        assert_eq!(Message::try_from(Bytes::from_static("é".as_bytes())).unwrap().as_str(), "é");
+        assert_eq!(Message::try_from(Bytes::from_static(b"\xff")), Err(NotText));
+    }
+
+    #[test]
+    fn debug_shows_no_text() {
+        assert_eq!(format!("{:?}", Message::from("hunter2")), "Message(7 bytes)");
+    }
+}

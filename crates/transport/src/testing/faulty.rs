@@ -1,0 +1,240 @@
+//! Faults around any connection, placed by counting messages.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::{Sleep, sleep};
+
+use crate::{Carrier, Close, Closed, ConnectError, Connection, Message, Sent, Transport};
+
+/// A message of a connection, counted from 1 at the end that is faulty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// The n-th message sent.
+    Sent(u64),
+    /// The n-th message received.
+    Received(u64),
+}
+
+/// What goes wrong, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The network breaks instead of carrying this message.
+    CutBefore(At),
+    /// The network breaks once it has carried this message.
+    CutAfter(At),
+    /// From this message on nothing arrives, nothing leaves, and no end is seen: the peer is half-open.
+    Stall(At),
+    /// The n-th message received and all after it arrive this much later, by tokio's clock.
+    Delay(u64, Duration),
+}
+
+/// A transport whose connections are faulty by plan.
+#[derive(Debug)]
+pub struct Faulty<T> {
+    inner: T,
+    plan: Mutex<VecDeque<Vec<Fault>>>,
+}
+
+impl<T> Faulty<T> {
+    /// The k-th connection of `inner` has the k-th faults of `plan`; later ones have none.
+    pub fn new(inner: T, plan: impl IntoIterator<Item = Vec<Fault>>) -> Self {
+        Self { inner, plan: Mutex::new(plan.into_iter().collect()) }
+    }
+}
+
+impl Faulty<()> {
+    /// Puts `faults` on one end of a connection; the peer sees what a peer would.
+    #[must_use]
+    pub fn wrap(connection: Connection, faults: Vec<Fault>) -> Connection {
+        let (inner, facts) = connection.into_parts();
+        let state = State::Whole;
+        let carrier = FaultyCarrier {
+            inner: Some(inner),
+            faults,
+            sent: 0,
+            received: 0,
+            state,
+            late: None,
+            arrivals: 0,
+        };
+        Connection::new(carrier, facts)
+    }
+}
+
+#[async_trait]
+impl<T: Transport> Transport for Faulty<T> {
+    async fn connect(&self) -> Result<Connection, ConnectError> {
+        let faults = self.plan.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let connection = self.inner.connect().await?;
+        Ok(Faulty::wrap(connection, faults.unwrap_or_default()))
+    }
+
+    fn is_exposed(&self) -> bool {
+        self.inner.is_exposed()
+    }
+}
+
+#[derive(Debug)]
+struct FaultyCarrier {
+    /// Dropped when the network breaks.
+    inner: Option<Box<dyn Carrier>>,
+    faults: Vec<Fault>,
+    sent: u64,
+    received: u64,
+    state: State,
+    /// A message that arrives later.
+    late: Option<(Message, Pin<Box<Sleep>>)>,
+    arrivals: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Whole,
+    Stalled,
+    /// Breaks when what was sent has left.
+    Breaking,
+}
+
+impl FaultyCarrier {
+    fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// Breaks if that is due and what was sent has left.
+    fn poll_break(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let (State::Breaking, Some(inner)) = (self.state, &mut self.inner) {
+            let _ = ready!(inner.poll_flush(cx));
+            self.inner = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// What becomes of a message that has just arrived.
+    fn arrived(&mut self, message: Message) -> Option<Message> {
+        self.received += 1;
+        let at = At::Received(self.received);
+        if self.has(Fault::Stall(at)) {
+            self.state = State::Stalled;
+            return None;
+        }
+        if self.has(Fault::CutBefore(at)) {
+            self.inner = None;
+            return None;
+        }
+        if self.has(Fault::CutAfter(at)) {
+            self.inner = None;
+        }
+        let delay = self.faults.iter().find_map(|fault| match *fault {
+            Fault::Delay(from, by) if self.received >= from => Some(by),
+            _ => None,
+        });
+        match delay {
+            Some(by) => {
+                self.late = Some((message, Box::pin(sleep(by))));
+                None
+            }
+            None => Some(message),
+        }
+    }
+}
+
+fn cut() -> Closed {
+    Closed::Lost("cut by a fault".into())
+}
+
+impl Carrier for FaultyCarrier {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
+        loop {
+            if self.state == State::Stalled {
+                return Poll::Pending;
+            }
+            if let Some((_, sleep)) = &mut self.late {
+                ready!(sleep.as_mut().poll(cx));
+            }
+            if let Some((message, _)) = self.late.take() {
+                return Poll::Ready(Ok(message));
+            }
+            ready!(self.poll_break(cx));
+            let Some(inner) = &mut self.inner else { return Poll::Ready(Err(cut())) };
+            let message = ready!(inner.poll_recv(cx))?;
+            self.arrivals = inner.arrivals();
+            if let Some(message) = self.arrived(message) {
+                return Poll::Ready(Ok(message));
+            }
+        }
+    }
+
+    fn try_send(&mut self, batch: &[Message]) -> Sent {
+        let mut taken = 0;
+        let mut flushed = true;
+        for message in batch {
+            let at = At::Sent(self.sent + 1);
+            if self.has(Fault::Stall(at)) {
+                self.state = State::Stalled;
+            }
+            if self.state == State::Stalled {
+                // As into a socket whose peer is gone: it is taken, and never heard of again.
+                return Sent { taken: batch.len(), flushed: true };
+            }
+            if self.has(Fault::CutBefore(at)) {
+                self.state = State::Breaking;
+            }
+            if self.state == State::Breaking {
+                return Sent { taken, flushed: false };
+            }
+            let Some(inner) = &mut self.inner else { break };
+            let sent = inner.try_send(std::slice::from_ref(message));
+            flushed = sent.flushed;
+            if sent.taken == 0 {
+                break;
+            }
+            taken += 1;
+            self.sent += 1;
+            if self.has(Fault::CutAfter(at)) {
+                self.state = State::Breaking;
+            }
+        }
+        Sent { taken, flushed: flushed && self.state == State::Whole }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        if self.state == State::Stalled {
+            return Poll::Ready(Ok(()));
+        }
+        let was_whole = self.inner.is_some();
+        ready!(self.poll_break(cx));
+        match &mut self.inner {
+            Some(inner) => inner.poll_flush(cx),
+            None if was_whole => Poll::Ready(Ok(())),
+            None => Poll::Ready(Err(cut())),
+        }
+    }
+
+    fn close(&mut self, why: Close) {
+        if let (State::Whole, Some(inner)) = (self.state, &mut self.inner) {
+            inner.close(why);
+        }
+    }
+
+    fn keep_alive(&mut self) {
+        if let (State::Whole, Some(inner)) = (self.state, &mut self.inner) {
+            inner.keep_alive();
+        }
+    }
+
+    fn arrivals(&self) -> u32 {
+        match (self.state, &self.inner) {
+            (State::Whole, Some(inner)) => inner.arrivals(),
+            _ => self.arrivals,
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! One WebSocket connection as a state machine over any stream.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    mem::{self, MaybeUninit},
+    pin::{Pin, pin},
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::unconstrained,
+};
+
+use super::frame::{self, Decoder, Incoming, Role};
+use crate::{Close, Closed, Message, Sent};
+
+/// Read at once, in bytes, on the stack.
+const READ_CHUNK: usize = 4 * 1024;
+/// Reads with which input is thrown away after a violation, at most.
+const DISCARDED_READS: usize = 64;
+/// Bytes waiting to leave with which no further message is taken.
+const OUTPUT_LIMIT: usize = 64 * 1024;
+
+/// A WebSocket over `S` after its handshake; allocates nothing while idle.
+///
+/// Made by [`Transport`](super::Transport), [`accept`](super::accept) and their likes; directly, after a handshake
+/// that was done elsewhere.
+pub struct Carrier<S> {
+    /// Never locked: the mutex makes the carrier `Sync` over streams that are only `Send`.
+    stream: Mutex<S>,
+    role: Role,
+    decoder: Decoder,
+    /// Whole frames and held-back opening bytes, less what has been written.
+    output: BytesMut,
+    /// The latest Ping that was not answered yet.
+    pong: Option<Box<[u8]>>,
+    ping: bool,
+    /// Whether the stream was written to since it was last flushed.
+    written: bool,
+    ending: Option<Box<Ending>>,
+    /// The driver's waker: writes by others leave it, not theirs, with the stream.
+    driver: Option<Waker>,
+    arrivals: u32,
+}
+
+struct Ending {
+    how: Closed,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Our Close is on its way; the peer's is awaited, its messages are dropped.
+    AwaitClose,
+    /// Writing broke; what had arrived is still handed out.
+    Drain,
+    /// Nothing more is read; the last frames are leaving.
+    Flush,
+    Over,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
+    /// The server's side after an upgrade request, of which `already_read` are the bytes that followed its head.
+    ///
+    /// `opening` is sent before anything else, in one write with the first message where there is one: the answer to
+    /// the upgrade, or nothing where another HTTP server has sent it.
+    pub fn server(stream: S, already_read: &[u8], opening: Vec<u8>) -> Self {
+        Self::new(stream, Role::Server, already_read, opening)
+    }
+
+    /// The client's side after the server's answer, of which `already_read` are the bytes that followed its head.
+    pub fn client(stream: S, already_read: &[u8]) -> Self {
+        Self::new(stream, Role::Client, already_read, Vec::new())
+    }
+
+    fn new(stream: S, role: Role, already_read: &[u8], opening: Vec<u8>) -> Self {
+        let mut decoder = Decoder::default();
+        decoder.push(already_read);
+        Self {
+            stream: Mutex::new(stream),
+            role,
+            decoder,
+            output: Bytes::from(opening).into(),
+            pong: None,
+            ping: false,
+            written: false,
+            ending: None,
+            driver: None,
+            arrivals: 0,
+        }
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        self.ending.as_ref().map(|ending| ending.phase)
+    }
+
+    /// Moves towards the end. How it ended is said by the first cause.
+    fn end(&mut self, how: Closed, phase: Phase) {
+        match &mut self.ending {
+            Some(ending) => ending.phase = phase,
+            None => self.ending = Some(Box::new(Ending { how, phase })),
+        }
+        self.pong = None;
+        self.ping = false;
+        if phase != Phase::AwaitClose && phase != Phase::Drain {
+            self.decoder = Decoder::default();
+        }
+        if phase == Phase::Over || phase == Phase::Drain {
+            self.output = BytesMut::new();
+        }
+    }
+
+    fn lost(&mut self, cause: &io::Error) {
+        self.end(Closed::Lost(cause.to_string().into()), Phase::Over);
+    }
+
+    fn closed_by_peer(&mut self, close: Option<Close>) {
+        let how = Closed::ByPeer(close.clone().unwrap_or_else(|| Close::new(1005, "")));
+        match self.phase() {
+            None => {
+                let echo = close.map(|close| Close::new(close.code, ""));
+                frame::encode_close(&mut self.output, self.role, echo.as_ref());
+                self.end(how, Phase::Flush);
+            }
+            // The peer's Close says more than the write that it broke.
+            Some(Phase::Drain) => self.ending = Some(Box::new(Ending { how, phase: Phase::Over })),
+            Some(_) => self.end(how, Phase::Flush),
+        }
+    }
+
+    fn violated(&mut self, why: Close) {
+        if self.ending.is_none() {
+            frame::encode_close(&mut self.output, self.role, Some(&why));
+        }
+        self.end(Closed::Violated(why), Phase::Flush);
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [const { MaybeUninit::<u8>::uninit() }; READ_CHUNK];
+        let mut chunk = ReadBuf::uninit(&mut space);
+        ready!(pinned(&mut self.stream).poll_read(cx, &mut chunk))?;
+        if chunk.filled().is_empty() {
+            let cause = io::Error::new(io::ErrorKind::UnexpectedEof, "the peer hung up without a close");
+            return Poll::Ready(Err(cause));
+        }
+        self.arrivals = self.arrivals.wrapping_add(1);
+        self.decoder.push(chunk.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes until nothing is left; an error has changed the state.
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        let done = ready!(self.poll_write(cx));
+        if self.output.is_empty() {
+            self.output = BytesMut::new();
+        }
+        Poll::Ready(done.map_err(|cause| {
+            let how = Closed::Lost(cause.to_string().into());
+            // With the end already under way there is nothing left to wait for.
+            let phase = if self.ending.is_none() { Phase::Drain } else { Phase::Over };
+            self.end(how.clone(), phase);
+            self.ending.as_ref().map_or(how, |ending| ending.how.clone())
+        }))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.encode_owed();
+            if self.output.is_empty() {
+                break;
+            }
+            let count = ready!(pinned(&mut self.stream).poll_write(cx, &self.output))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.output.advance(count);
+            self.written = true;
+        }
+        if self.written {
+            ready!(pinned(&mut self.stream).poll_flush(cx))?;
+            self.written = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Adds owed control frames where there is room: a peer that pings and does not read costs one Pong.
+    fn encode_owed(&mut self) {
+        if self.output.len() < OUTPUT_LIMIT {
+            if let Some(payload) = self.pong.take() {
+                frame::encode_pong(&mut self.output, self.role, &payload);
+            }
+            if mem::take(&mut self.ping) {
+                frame::encode_ping(&mut self.output, self.role);
+            }
+        }
+    }
+
+    /// Writes what it can on behalf of a task that is not the driver; says whether everything left.
+    fn write_now(&mut self) -> bool {
+        let driver = self.driver.take();
+        let waker = driver.as_ref().unwrap_or(Waker::noop());
+        // With a budget, the many sends of one publisher would soon look like full sockets.
+        let output = pin!(unconstrained(poll_fn(|cx| self.poll_output(cx))));
+        let written = output.poll(&mut Context::from_waker(waker));
+        if let Poll::Ready(Err(_)) = written {
+            waker.wake_by_ref();
+        }
+        self.driver = driver;
+        matches!(written, Poll::Ready(Ok(())))
+    }
+
+    /// Throws away what has arrived, so that closing the stream does not destroy our Close on its way.
+    fn discard(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..DISCARDED_READS {
+            let Poll::Ready(Ok(())) = self.poll_read(cx) else { break };
+            self.decoder = Decoder::default();
+        }
+    }
+
+    fn remember(&mut self, driver: &Waker) {
+        match &mut self.driver {
+            Some(known) => known.clone_from(driver),
+            None => self.driver = Some(driver.clone()),
+        }
+    }
+}
+
+fn pinned<S: Unpin>(stream: &mut Mutex<S>) -> Pin<&mut S> {
+    Pin::new(stream.get_mut().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> crate::Carrier for Carrier<S> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
+        loop {
+            if let Some(ending) = &self.ending {
+                match ending.phase {
+                    Phase::Over => return Poll::Ready(Err(ending.how.clone())),
+                    Phase::Flush => {
+                        let how = ending.how.clone();
+                        // A failed write ends it too.
+                        let _ = ready!(self.poll_output(cx));
+                        if let Closed::Violated(_) = how {
+                            self.discard(cx);
+                        }
+                        self.end(how, Phase::Over);
+                        continue;
+                    }
+                    Phase::AwaitClose | Phase::Drain => {}
+                }
+            }
+            match self.decoder.next(self.role) {
+                Ok(Some(Incoming::Text(_))) if self.phase() == Some(Phase::AwaitClose) => {}
+                Ok(Some(Incoming::Text(message))) => return Poll::Ready(Ok(message)),
+                // Nothing may follow our Close, so only an open connection answers.
+                Ok(Some(Incoming::Ping(payload))) => self.pong = self.ending.is_none().then_some(payload),
+                Ok(Some(Incoming::Pong)) => {}
+                Ok(Some(Incoming::Close(close))) => self.closed_by_peer(close),
+                Err(why) => self.violated(why),
+                Ok(None) => match self.poll_read(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(cause)) => self.lost(&cause),
+                    Poll::Pending if self.phase() == Some(Phase::Drain) => {
+                        self.lost(&io::ErrorKind::BrokenPipe.into());
+                    }
+                    Poll::Pending => {
+                        if self.pong.is_some() && matches!(self.poll_output(cx), Poll::Ready(Err(_))) {
+                            continue;
+                        }
+                        self.remember(cx.waker());
+                        return Poll::Pending;
+                    }
+                },
+            }
+        }
+    }
+
+    fn try_send(&mut self, batch: &[Message]) -> Sent {
+        let mut taken = 0;
+        loop {
+            if self.ending.is_some() {
+                return Sent { taken, flushed: self.output.is_empty() && !self.written };
+            }
+            while let Some(message) = batch.get(taken).filter(|_| self.output.len() < OUTPUT_LIMIT) {
+                frame::encode_text(&mut self.output, self.role, message);
+                taken += 1;
+            }
+            let flushed = self.write_now();
+            if !flushed || taken == batch.len() {
+                return Sent { taken, flushed };
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        match &self.ending {
+            Some(ending) if matches!(ending.phase, Phase::Over | Phase::Drain) => {
+                return Poll::Ready(Err(ending.how.clone()));
+            }
+            _ => {}
+        }
+        let Poll::Ready(flushed) = self.poll_output(cx) else {
+            self.remember(cx.waker());
+            return Poll::Pending;
+        };
+        match &self.ending {
+            // The last frames have left: it is over, whoever polls next.
+            Some(ending) if ending.phase == Phase::Flush => Poll::Ready(Err(ending.how.clone())),
+            _ => Poll::Ready(flushed),
+        }
+    }
+
+    fn close(&mut self, why: Close) {
+        if self.ending.is_none() {
+            let why = Close { code: why.code, reason: frame::cut(&why.reason).to_owned().into() };
+            frame::encode_close(&mut self.output, self.role, Some(&why));
+            self.end(Closed::ByUs(why), Phase::AwaitClose);
+            self.write_now();
+        }
+    }
+
+    fn keep_alive(&mut self) {
+        if self.ending.is_none() {
+            self.ping = true;
+            self.write_now();
+        }
+    }
+
+    fn arrivals(&self) -> u32 {
+        self.arrivals
+    }
+}
+
+impl<S> fmt::Debug for Carrier<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Carrier")
+            .field("role", &self.role)
+            .field("ending", &self.ending.as_ref().map(|ending| (&ending.how, ending.phase)))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::Carrier as _;
+
+    #[tokio::test]
+    async fn nothing_is_held_while_idle() {
+        let (ours, theirs) = duplex(1024 * 1024);
+        let mut client = Carrier::client(ours, &[]);
+        let mut server = Carrier::server(theirs, &[], Vec::new());
+        let batch = vec![Message::from("x".repeat(5000)); 10];
+        assert_eq!(client.try_send(&batch), Sent { taken: 10, flushed: true });
+        for message in batch {
+            assert_eq!(poll_fn(|cx| server.poll_recv(cx)).await, Ok(message));
+        }
+        assert!(server.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!((client.output.capacity(), server.decoder.capacity()), (0, 0));
+    }
+}

@@ -1,0 +1,161 @@
+//! Dialling: a URL over TCP, and over any stream.
+
+use std::{fmt, net::IpAddr};
+
+use async_trait::async_trait;
+use http::uri::{Authority, PathAndQuery, Uri};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
+use tungstenite::handshake::{client::generate_key, derive_accept_key};
+
+use super::{
+    Carrier, NAME,
+    head::{HEADERS_LIMIT, Head, names_token},
+};
+use crate::{ConnectError, Connection, Facts};
+
+/// Dials one URL.
+#[derive(Clone)]
+pub struct Transport {
+    authority: Authority,
+    target: PathAndQuery,
+    port: u16,
+}
+
+impl Transport {
+    /// Dials `url`: `ws://host[:port]/path?query`, port 80 unless it says otherwise; `http://` means the same.
+    ///
+    /// # Errors
+    /// [`ConnectError::Invalid`] if `url` is not of that form, such as `wss://`: TLS is not built in yet.
+    pub fn new(url: &str) -> Result<Self, ConnectError> {
+        let invalid = |why: &str| ConnectError::Invalid(why.to_owned());
+        let uri: Uri = url.parse().map_err(|_| invalid("not a URL"))?;
+        match uri.scheme_str() {
+            Some("ws" | "http") => {}
+            Some("wss" | "https") => {
+                return Err(invalid(
+                    "wss:// and https:// need TLS, which is not built in yet; \
+                     dial a TLS stream of your own and use websocket::connect_over",
+                ));
+            }
+            _ => return Err(invalid("the URL does not begin with ws:// or http://")),
+        }
+        let parts = uri.into_parts();
+        let authority = parts.authority.ok_or_else(|| invalid("the URL has no host"))?;
+        check_authority(&authority)?;
+        let port = authority.port_u16().unwrap_or(80);
+        let target = parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Ok(Self { authority, target, port })
+    }
+
+    /// The host without the brackets of an IPv6 address.
+    fn host(&self) -> &str {
+        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+    }
+}
+
+#[async_trait]
+impl crate::Transport for Transport {
+    async fn connect(&self) -> Result<Connection, ConnectError> {
+        let stream = TcpStream::connect((self.host(), self.port)).await.map_err(ConnectError::unreachable)?;
+        stream.set_nodelay(true).map_err(ConnectError::unreachable)?;
+        let facts = Facts { transport: NAME, peer: stream.peer_addr().ok(), ..Facts::default() };
+        Ok(Connection::new(handshake(stream, &self.authority, &self.target).await?, facts))
+    }
+
+    fn is_exposed(&self) -> bool {
+        match self.host().parse::<IpAddr>() {
+            Ok(address) => !address.is_loopback(),
+            Err(_) => !self.host().eq_ignore_ascii_case("localhost"),
+        }
+    }
+}
+
+/// Leaves the query out: it may hold a token.
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transport(ws://{}{})", self.authority, self.target.path())
+    }
+}
+
+/// Performs the opening handshake over any stream, such as a proxy's or one with TLS.
+///
+/// `host` is the header `Host`, with a port where it is not the scheme's; `target` is the path with its query.
+///
+/// # Errors
+/// As [`Transport::connect`](crate::Transport::connect); [`ConnectError::Invalid`] if `host` or `target` is malformed.
+///
+/// # Cancel safety
+/// Dropping the future drops the stream.
+pub async fn connect_over<S>(stream: S, host: &str, target: &str) -> Result<Connection, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let authority = host.parse().map_err(|_| ConnectError::Invalid("the host is malformed".to_owned()))?;
+    check_authority(&authority)?;
+    let target = target.parse().map_err(|_| ConnectError::Invalid("the target is malformed".to_owned()))?;
+    let carrier = handshake(stream, &authority, &target).await?;
+    Ok(Connection::new(carrier, Facts { transport: NAME, ..Facts::default() }))
+}
+
+fn check_authority(authority: &Authority) -> Result<(), ConnectError> {
+    match authority.as_str() {
+        text if text.contains('@') => Err(ConnectError::Invalid("a user or password in the URL".to_owned())),
+        text if authority.host().is_empty() || (authority.port().is_none() && text != authority.host()) => {
+            Err(ConnectError::Invalid("the host or port is malformed".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn handshake<S>(
+    mut stream: S,
+    authority: &Authority,
+    target: &PathAndQuery,
+) -> Result<Carrier<S>, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let key = generate_key();
+    // Not tungstenite's request: that writes the query, and any token in it, to the trace log.
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.map_err(ConnectError::unreachable)?;
+    stream.flush().await.map_err(ConnectError::unreachable)?;
+    let head = Head::read(&mut stream).await.map_err(ConnectError::unreachable)?;
+    let head = head.ok_or_else(|| ConnectError::Refused("no answer of HTTP/1.1".to_owned()))?;
+    judge(&head, &key).map_err(ConnectError::Refused)?;
+    Ok(Carrier::client(stream, head.rest()))
+}
+
+/// Whether the answer grants the upgrade that `key` asked for; else what is wrong with it.
+fn judge(head: &Head, key: &str) -> Result<(), String> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
+    let mut response = httparse::Response::new(&mut headers);
+    let status = match response.parse(head.bytes()) {
+        Ok(httparse::Status::Complete(_)) => response.code.unwrap_or_default(),
+        _ => return Err("no answer of HTTP/1.1".to_owned()),
+    };
+    if status != 101 {
+        return Err(format!("status {status}"));
+    }
+    let has = |name: &str, test: &dyn Fn(&[u8]) -> bool| {
+        response.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name) && test(header.value))
+    };
+    let accept_key = derive_accept_key(key.as_bytes());
+    let flaws = [
+        (!has("upgrade", &|value| names_token(value, "websocket")), "an upgrade to something else"),
+        (!has("connection", &|value| names_token(value, "upgrade")), "an upgrade without Connection"),
+        (!has("sec-websocket-accept", &|value| value == accept_key.as_bytes()), "an answer to another key"),
+        (has("sec-websocket-protocol", &|_| true), "a protocol nobody asked for"),
+        (has("sec-websocket-extensions", &|_| true), "an extension nobody asked for"),
+    ];
+    match flaws.into_iter().find(|(is_there, _)| *is_there) {
+        Some((_, flaw)) => Err(flaw.to_owned()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,242 @@
+//! Frames to bytes and bytes to messages, by the rules of RFC 6455.
+
+use std::{io::Cursor, mem};
+
+use bytes::{Buf, BufMut, BytesMut};
+use tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{CloseCode, Control, Data, OpCode},
+};
+
+use crate::{Close, MESSAGE_LIMIT, Message};
+
+/// Longest payload of a control frame, in bytes.
+const CONTROL_LIMIT: usize = 125;
+/// Longest reason in a Close frame, in bytes: two go to the code.
+const REASON_LIMIT: usize = CONTROL_LIMIT - 2;
+
+/// Which end of the connection this is: a client masks what it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Server,
+    Client,
+}
+
+/// What one frame, or the last of several, brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Incoming {
+    Text(Message),
+    Ping(Box<[u8]>),
+    Pong,
+    Close(Option<Close>),
+}
+
+pub(super) fn encode_text(output: &mut BytesMut, role: Role, text: &Message) {
+    encode(output, role, OpCode::Data(Data::Text), text.as_bytes());
+}
+
+pub(super) fn encode_ping(output: &mut BytesMut, role: Role) {
+    encode(output, role, OpCode::Control(Control::Ping), &[]);
+}
+
+pub(super) fn encode_pong(output: &mut BytesMut, role: Role, payload: &[u8]) {
+    encode(output, role, OpCode::Control(Control::Pong), payload);
+}
+
+/// An empty Close frame where there is nothing to say, or where the code may not be said on the wire.
+pub(super) fn encode_close(output: &mut BytesMut, role: Role, close: Option<&Close>) {
+    let payload = match close.filter(|close| CloseCode::from(close.code).is_allowed()) {
+        Some(close) => [&close.code.to_be_bytes(), cut(&close.reason).as_bytes()].concat(),
+        None => Vec::new(),
+    };
+    encode(output, role, OpCode::Control(Control::Close), &payload);
+}
+
+/// The longest prefix of `reason` that fits a Close frame.
+pub(super) fn cut(reason: &str) -> &str {
+    let end = (0..=REASON_LIMIT.min(reason.len())).rfind(|&end| reason.is_char_boundary(end));
+    &reason[..end.unwrap_or(0)]
+}
+
+fn encode(output: &mut BytesMut, role: Role, opcode: OpCode, payload: &[u8]) {
+    let mask = (role == Role::Client).then(random_mask);
+    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+    output.reserve(header.len(payload.len() as u64) + payload.len());
+    header.format(payload.len() as u64, &mut output.writer()).expect("memory takes every write");
+    let start = output.len();
+    output.extend_from_slice(payload);
+    if let Some(mask) = mask {
+        apply_mask(&mut output[start..], mask);
+    }
+}
+
+fn random_mask() -> [u8; 4] {
+    getrandom::u32().expect("the operating system has randomness").to_ne_bytes()
+}
+
+fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
+    let narrow = u64::from(u32::from_ne_bytes(mask));
+    let wide = narrow << 32 | narrow;
+    let mut chunks = bytes.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        let masked = u64::from_ne_bytes((&*chunk).try_into().expect("chunks of eight bytes")) ^ wide;
+        chunk.copy_from_slice(&masked.to_ne_bytes());
+    }
+    for (byte, mask) in chunks.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
+    }
+}
+
+/// Turns bytes into messages; holds only what is not complete, and nothing while idle.
+#[derive(Default)]
+pub(super) struct Decoder {
+    input: BytesMut,
+    /// The text so far of a message that comes in fragments.
+    text: Option<BytesMut>,
+}
+
+impl Decoder {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.input.capacity() + self.text.as_ref().map_or(0, BytesMut::capacity)
+    }
+
+    /// The next message or control frame, `None` if more bytes are needed, or the violation as the Close that tells of it.
+    pub(super) fn next(&mut self, role: Role) -> Result<Option<Incoming>, Close> {
+        loop {
+            let mut cursor = Cursor::new(&self.input[..]);
+            let parsed = FrameHeader::parse(&mut cursor).map_err(|_| protocol("unknown opcode"))?;
+            let Some((header, length)) = parsed else { return Ok(None) };
+            let head = cursor.position() as usize;
+            let length = self.check(&header, head, length, role)?;
+            if self.input.len() < head + length {
+                return Ok(None);
+            }
+            let payload = self.take(head, length, header.mask);
+            match header.opcode {
+                OpCode::Data(_) => match self.text(payload, header.is_final)? {
+                    Some(message) => return Ok(Some(Incoming::Text(message))),
+                    None => continue,
+                },
+                OpCode::Control(Control::Ping) => return Ok(Some(Incoming::Ping(payload[..].into()))),
+                OpCode::Control(Control::Close) => {
+                    return decode_close(&payload).map(Incoming::Close).map(Some);
+                }
+                OpCode::Control(_) => return Ok(Some(Incoming::Pong)),
+            }
+        }
+    }
+
+    /// Judges a header before its payload is waited for; gives the payload's length.
+    fn check(&self, header: &FrameHeader, head: usize, length: u64, role: Role) -> Result<usize, Close> {
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(protocol("reserved bits are set"));
+        }
+        if header.mask.is_some() != (role == Role::Server) {
+            return Err(protocol("a client masks its frames, a server does not"));
+        }
+        if header.len(length) != head {
+            return Err(protocol("the length is not in its shortest form"));
+        }
+        let room = match (header.opcode, &self.text) {
+            (OpCode::Control(_), _) if !header.is_final => {
+                return Err(protocol("a control frame in fragments"));
+            }
+            (OpCode::Control(_), _) if length > CONTROL_LIMIT as u64 => {
+                return Err(protocol("a control frame is too long"));
+            }
+            (OpCode::Control(_), _) => CONTROL_LIMIT,
+            (OpCode::Data(Data::Binary), _) => return Err(Close::new(1003, "only text is understood")),
+            (OpCode::Data(Data::Continue), None) => return Err(protocol("nothing to continue")),
+            (OpCode::Data(Data::Text), Some(_)) => {
+                return Err(protocol("the message before is not complete"));
+            }
+            (OpCode::Data(_), text) => MESSAGE_LIMIT - text.as_ref().map_or(0, BytesMut::len),
+        };
+        match usize::try_from(length) {
+            Ok(length) if length <= room => Ok(length),
+            _ => Err(Close::new(1009, "message too large")),
+        }
+    }
+
+    /// Takes a whole frame off the input: without a copy where it is all there is.
+    fn take(&mut self, head: usize, length: usize, mask: Option<[u8; 4]>) -> BytesMut {
+        let mut payload = if self.input.len() == head + length {
+            let mut frame = mem::take(&mut self.input);
+            frame.advance(head);
+            frame
+        } else {
+            let payload = BytesMut::from(&self.input[head..head + length]);
+            self.input.advance(head + length);
+            payload
+        };
+        if let Some(mask) = mask {
+            apply_mask(&mut payload, mask);
+        }
+        payload
+    }
+
+    fn text(&mut self, payload: BytesMut, is_final: bool) -> Result<Option<Message>, Close> {
+        let text = match self.text.take() {
+            Some(mut text) => {
+                text.extend_from_slice(&payload);
+                text
+            }
+            None => payload,
+        };
+        if !is_final {
+            self.text = Some(text);
+            return Ok(None);
+        }
+        match Message::try_from(text.freeze()) {
+            Ok(message) => Ok(Some(message)),
+            Err(_) => Err(Close::new(1007, "not UTF-8 text")),
+        }
+    }
+}
+
+fn decode_close(payload: &[u8]) -> Result<Option<Close>, Close> {
+    let (code, reason) = match payload {
+        [] => return Ok(None),
+        [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+        [_] => return Err(protocol("half a close code")),
+    };
+    if !CloseCode::from(code).is_allowed() {
+        return Err(protocol("a close code that may not be sent"));
+    }
+    match std::str::from_utf8(reason) {
+        Ok(reason) => Ok(Some(Close::new(code, reason.to_owned()))),
+        Err(_) => Err(Close::new(1007, "not UTF-8 text")),
+    }
+}
+
+fn protocol(reason: &'static str) -> Close {
+    Close::new(1002, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masking_is_the_same_for_every_length_and_undone_by_itself() {
+        let mask = [1, 2, 3, 4];
+        for length in 0..40 {
+            let mut bytes = vec![0; length];
+            apply_mask(&mut bytes, mask);
+            let expected: Vec<u8> = mask.into_iter().cycle().take(length).collect();
+            assert_eq!(bytes, expected);
+        }
+    }
+
+    #[test]
+    fn reasons_are_cut_at_a_character() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"a".repeat(200)).len(), 123);
+        assert_eq!(cut(&"é".repeat(100)).len(), 122);
+    }
+}

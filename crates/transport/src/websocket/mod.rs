@@ -1,0 +1,43 @@
+//! WebSocket (RFC 6455) over anything that reads and writes, both sides, with no buffer held while idle.
+//!
+//! Only text messages are carried. No subprotocol and no extension is ever asked for or answered (wire document,
+//! section 2.2).
+//!
+//! | to | use |
+//! |---|---|
+//! | dial a URL | [`Transport`] |
+//! | dial over a stream of your own, such as TLS or a proxy | [`connect_over`] |
+//! | accept on a TCP port | [`Listener`] |
+//! | accept over a stream of your own | [`accept`] |
+//! | answer an upgrade request that another HTTP server has parsed | [`Upgrade`], then [`Carrier::server`] |
+//!
+//! ```
+//! use chatcamp_transport::{Message, websocket};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let (ours, theirs) = tokio::io::duplex(1024);
+//! let (client, server) =
+//!     tokio::join!(websocket::connect_over(ours, "localhost", "/chat"), websocket::accept(theirs, None));
+//! let (mut client, mut server) = (client?, server?);
+//!
+//! client.send(Message::from("hello")).await?;
+//! assert_eq!(server.recv().await?.as_str(), "hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod carrier;
+mod client;
+mod frame;
+mod head;
+mod server;
+mod upgrade;
+
+pub use carrier::Carrier;
+pub use client::{Transport, connect_over};
+pub use server::{AcceptError, Listener, accept};
+pub use upgrade::{Upgrade, UpgradeError};
+
+/// The name in [`Facts::transport`](crate::Facts::transport).
+const NAME: &str = "websocket";
