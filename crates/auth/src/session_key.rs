@@ -1,0 +1,170 @@
+//! Session keys: signed, self-contained, alone enough for a published SDK to come back.
+//!
+//! `cs1.` and the base64url of: app and user (each a length byte and its text), stamp (16 bytes), session (8), incarnation (8),
+//! node (4), expiry (8, Unix seconds), how the session was authenticated (1), and a code of 24 bytes over all that.
+
+use chatcamp_protocol::{AppId, SessionKey, UserId};
+use data_encoding::BASE64URL_NOPAD;
+
+use crate::{
+    keyring::{Domain, Keyring},
+    token::{LEEWAY, Stamp},
+};
+
+const PREFIX: &str = "cs1.";
+const CODE: usize = 24;
+
+/// What a session key says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// The app.
+    pub app: AppId,
+    /// The user.
+    pub user: UserId,
+    /// The user's stamp when the session was authenticated.
+    pub stamp: Stamp,
+    /// The session's number within its incarnation.
+    pub session: u64,
+    /// The server process that holds the session.
+    pub incarnation: u64,
+    /// The node that holds the session.
+    pub node: u32,
+    /// When the key ends, in Unix seconds.
+    pub expires_at: u64,
+    /// How the session was authenticated.
+    pub proven_by: ProvenBy,
+}
+
+/// How a session was authenticated, which decides what it survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProvenBy {
+    /// By user id alone.
+    UserId,
+    /// By a derived token.
+    DerivedToken,
+    /// By a token of the backend's choice, which cannot be computed again.
+    CustomToken,
+}
+
+/// Writes the key.
+#[must_use]
+pub fn seal(keyring: &Keyring, claims: &Claims) -> SessionKey {
+    let mut bytes =
+        Vec::with_capacity(2 + claims.app.as_str().len() + claims.user.as_str().len() + 45 + CODE);
+    for text in [claims.app.as_str(), claims.user.as_str()] {
+        bytes.push(u8::try_from(text.len()).expect("ids have at most 255 bytes"));
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes.extend_from_slice(&claims.stamp.0);
+    bytes.extend_from_slice(&claims.session.to_be_bytes());
+    bytes.extend_from_slice(&claims.incarnation.to_be_bytes());
+    bytes.extend_from_slice(&claims.node.to_be_bytes());
+    bytes.extend_from_slice(&claims.expires_at.to_be_bytes());
+    bytes.push(match claims.proven_by {
+        ProvenBy::UserId => 0,
+        ProvenBy::DerivedToken => 1,
+        ProvenBy::CustomToken => 2,
+    });
+    let code = keyring.sign(Domain::SessionKey, &[&bytes]);
+    bytes.extend_from_slice(&code[..CODE]);
+    SessionKey::new(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes)))
+}
+
+/// Reads and verifies the key; `None` when it is not ours, changed, or has ended at `now` (Unix seconds).
+#[must_use]
+pub fn open(keyring: &Keyring, key: &SessionKey, now: u64) -> Option<Claims> {
+    let bytes = BASE64URL_NOPAD.decode(key.expose().strip_prefix(PREFIX)?.as_bytes()).ok()?;
+    let (signed, code) = bytes.split_last_chunk::<CODE>()?;
+    if !keyring.verify(Domain::SessionKey, &[signed], code) {
+        return None;
+    }
+    let mut rest = signed;
+    let claims = Claims {
+        app: AppId::new(take_text(&mut rest)?).ok()?,
+        user: UserId::new(take_text(&mut rest)?).ok()?,
+        stamp: Stamp(take(&mut rest)?),
+        session: u64::from_be_bytes(take(&mut rest)?),
+        incarnation: u64::from_be_bytes(take(&mut rest)?),
+        node: u32::from_be_bytes(take(&mut rest)?),
+        expires_at: u64::from_be_bytes(take(&mut rest)?),
+        proven_by: match rest {
+            [0] => ProvenBy::UserId,
+            [1] => ProvenBy::DerivedToken,
+            [2] => ProvenBy::CustomToken,
+            _ => return None,
+        },
+    };
+    (now <= claims.expires_at.saturating_add(LEEWAY.as_secs())).then_some(claims)
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(*head)
+}
+
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let [len] = take(rest)?;
+    let (head, tail) = rest.split_at_checked(usize::from(len))?;
+    *rest = tail;
+    std::str::from_utf8(head).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring() -> Keyring {
+        Keyring::new(vec![[7; 32]]).unwrap()
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            app: AppId::new("demo").unwrap(),
+            user: UserId::new("名前 a+b").unwrap(),
+            stamp: Stamp([1; 16]),
+            session: 2,
+            incarnation: 3,
+            node: 4,
+            expires_at: 1_800_000_000,
+            proven_by: ProvenBy::DerivedToken,
+        }
+    }
+
+    #[test]
+    fn a_key_opens_to_what_was_sealed() {
+        for proven_by in [ProvenBy::UserId, ProvenBy::DerivedToken, ProvenBy::CustomToken] {
+            let claims = Claims { proven_by, ..claims() };
+            assert_eq!(open(&keyring(), &seal(&keyring(), &claims), 0), Some(claims));
+        }
+    }
+
+    #[test]
+    fn a_key_keeps_to_the_unescaped_alphabet_and_its_known_form() {
+        let key = seal(&keyring(), &claims());
+        assert!(key.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)));
+        assert_eq!(
+            key.expose(),
+            "cs1.BGRlbW8K5ZCN5YmNIGErYgEBAQEBAQEBAQEBAQEBAQEAAAAAAAAAAgAAAAAAAAADAAAABAAAAABrSdIAAWBkxRDkgSe5X6mycCiPE91ZBW_KBT5cqw"
+        );
+    }
+
+    #[test]
+    fn forged_changed_cut_and_old_keys_do_not_open() {
+        let key = seal(&keyring(), &claims());
+        assert!(open(&Keyring::new(vec![[8; 32]]).unwrap(), &key, 0).is_none());
+        assert!(open(&keyring(), &key, 1_800_000_005).is_some());
+        assert!(open(&keyring(), &key, 1_800_000_006).is_none());
+        let text = key.expose();
+        for cut in 0..text.len() {
+            assert!(open(&keyring(), &text[..cut].into(), 0).is_none(), "cut at {cut}");
+        }
+        let bytes = BASE64URL_NOPAD.decode(&text.as_bytes()[4..]).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let changed = format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes));
+            assert!(open(&keyring(), &changed.into(), 0).is_none(), "bit {bit}");
+        }
+    }
+}
