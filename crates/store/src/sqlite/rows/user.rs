@@ -1,0 +1,199 @@
+//! Users.
+
+use std::sync::Arc;
+
+use chatcamp_protocol::{AppId, Profile, UserId};
+use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params, types::Type};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{malformed, number};
+use crate::{Previous, TokenRecord, User};
+
+const NO_TOKEN: i64 = 0;
+const DERIVED: i64 = 1;
+const CUSTOM: i64 = 2;
+
+/// The columns of a user, in the order in which [`read_user`] reads them.
+macro_rules! select_user {
+    ($rest:literal) => {
+        concat!(
+            "SELECT display_name, profile, created_at, last_seen, is_suspended, check_access_token, auto_created, \
+             stamp, token, expires_at, digest, previous_stamp, previous_token, previous_expires_at, \
+             previous_digest, grace_until, id FROM users ",
+            $rest
+        )
+    };
+}
+
+pub(in crate::sqlite) fn user(connection: &Connection, app: &AppId, id: &UserId) -> Result<Option<User>> {
+    connection
+        .prepare_cached(select_user!("WHERE app = (SELECT key FROM apps WHERE id = ?1) AND id = ?2"))?
+        .query_row([app.as_str(), id.as_str()], |row| read_user(row, app.clone(), id.clone()))
+        .optional()
+}
+
+pub(in crate::sqlite) fn users(
+    connection: &Connection,
+    app: &AppId,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<Arc<User>>> {
+    let mut statement = connection.prepare_cached(select_user!(
+        "WHERE app = (SELECT key FROM apps WHERE id = ?1) AND id > ?2 ORDER BY id LIMIT ?3"
+    ))?;
+    // No id is empty, so every id is behind the empty text.
+    let after = after.map_or("", UserId::as_str);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    statement
+        .query_map(params![app.as_str(), after, limit], |row| {
+            let id =
+                UserId::new(row.get_ref(16)?.as_str()?).map_err(|error| malformed(16, Type::Text, error))?;
+            read_user(row, app.clone(), id).map(Arc::new)
+        })?
+        .collect()
+}
+
+/// Writes a user of the app with that key who is not there yet; false when there is one.
+pub(in crate::sqlite) fn insert_user(connection: &Connection, app: i64, user: &User) -> Result<bool> {
+    let sql = "INSERT INTO users VALUES \
+        (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) ON CONFLICT DO NOTHING";
+    Ok(write_user(connection, sql, app, user)? == 1)
+}
+
+/// Writes a user of the app with that key over the one who is there.
+pub(in crate::sqlite) fn replace_user(connection: &Connection, app: i64, user: &User) -> Result<()> {
+    let sql = "REPLACE INTO users VALUES \
+        (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    write_user(connection, sql, app, user).map(drop)
+}
+
+fn write_user(connection: &Connection, sql: &str, app: i64, user: &User) -> Result<usize> {
+    let profile = Stored::of(&user.profile)
+        .map(|stored| serde_json::to_string(&stored))
+        .transpose()
+        .map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
+    let token = token_columns(&user.token);
+    let previous = user.previous.as_deref();
+    let previous_token = previous.map(|previous| token_columns(&previous.token));
+    connection.prepare_cached(sql)?.execute(params![
+        app,
+        user.id.as_str(),
+        user.profile.display_name,
+        profile,
+        user.created_at.cast_signed(),
+        user.last_seen.cast_signed(),
+        user.is_suspended,
+        user.check_access_token,
+        user.auto_created,
+        user.stamp,
+        token.kind,
+        token.expires_at,
+        token.digest,
+        previous.map(|previous| previous.stamp),
+        previous_token.map(|token| token.kind),
+        previous_token.and_then(|token| token.expires_at),
+        previous_token.and_then(|token| token.digest),
+        previous.map(|previous| previous.grace_until.cast_signed()),
+    ])
+}
+
+#[derive(Clone, Copy)]
+struct TokenColumns<'a> {
+    kind: i64,
+    expires_at: Option<i64>,
+    digest: Option<&'a [u8; 32]>,
+}
+
+fn token_columns(token: &TokenRecord) -> TokenColumns<'_> {
+    match token {
+        TokenRecord::None => TokenColumns { kind: NO_TOKEN, expires_at: None, digest: None },
+        TokenRecord::Derived { expires_at } => {
+            TokenColumns { kind: DERIVED, expires_at: expires_at.map(u64::cast_signed), digest: None }
+        }
+        TokenRecord::Custom { digest } => {
+            TokenColumns { kind: CUSTOM, expires_at: None, digest: Some(digest) }
+        }
+    }
+}
+
+fn read_user(row: &Row<'_>, app: AppId, id: UserId) -> Result<User> {
+    let profile = match row.get_ref(1)?.as_str_or_null()? {
+        Some(json) => serde_json::from_str(json).map_err(|error| malformed(1, Type::Text, error))?,
+        None => Profile::default(),
+    };
+    Ok(User {
+        app,
+        id,
+        profile: Profile { display_name: row.get(0)?, ..profile },
+        created_at: number(row, 2)?,
+        last_seen: number(row, 3)?,
+        is_suspended: row.get(4)?,
+        check_access_token: row.get(5)?,
+        auto_created: row.get(6)?,
+        stamp: row.get(7)?,
+        token: read_token(row, 8)?,
+        previous: match row.get(11)? {
+            Some(stamp) => {
+                Some(Box::new(Previous { stamp, token: read_token(row, 12)?, grace_until: number(row, 15)? }))
+            }
+            None => None,
+        },
+    })
+}
+
+/// Reads kind, expiry and digest, beginning at that column.
+fn read_token(row: &Row<'_>, at: usize) -> Result<TokenRecord> {
+    match row.get(at)? {
+        NO_TOKEN => Ok(TokenRecord::None),
+        DERIVED => Ok(TokenRecord::Derived {
+            expires_at: row.get::<_, Option<i64>>(at + 1)?.map(i64::cast_unsigned),
+        }),
+        CUSTOM => Ok(TokenRecord::Custom { digest: row.get(at + 2)? }),
+        unknown => Err(Error::IntegralValueOutOfRange(at, unknown)),
+    }
+}
+
+/// A profile as its column has it: without the name, which has its own, and without what is empty.
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    first_name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    last_name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    email: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    phone_number: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    profile_url: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    avatar_url: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    data: &'a str,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    metadata: &'a Map<String, Value>,
+}
+
+impl<'a> Stored<'a> {
+    /// Nothing, if there is nothing but a name.
+    fn of(profile: &'a Profile) -> Option<Self> {
+        // In full, so that a new field does not compile until it is stored.
+        let Profile {
+            display_name: _,
+            first_name,
+            last_name,
+            email,
+            phone_number,
+            profile_url,
+            avatar_url,
+            data,
+            metadata,
+        } = profile;
+        let texts = [first_name, last_name, email, phone_number, profile_url, avatar_url, data];
+        if metadata.is_empty() && texts.iter().all(|text| text.is_empty()) {
+            return None;
+        }
+        Some(Self { first_name, last_name, email, phone_number, profile_url, avatar_url, data, metadata })
+    }
+}

@@ -1,0 +1,152 @@
+//! The file: created, checked, brought up to date.
+
+use std::{fs::OpenOptions, io, path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::fault::store_error;
+use crate::StoreError;
+
+/// How long the writer waits for a lock that another process holds.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a read waits for a lock; only recovery after a crash ever holds one against readers.
+const READ_PATIENCE: Duration = Duration::from_secs(1);
+/// Statements kept prepared per connection, more than there are.
+const STATEMENTS: usize = 32;
+
+/// Every schema there was, each as the step from the one before; the file's `user_version` counts them.
+const STEPS: &[&str] = &["
+    CREATE TABLE apps(
+        key INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        rounded TEXT,
+        name TEXT NOT NULL,
+        auth INTEGER NOT NULL,
+        directory INTEGER NOT NULL,
+        max_users INTEGER NOT NULL,
+        users INTEGER NOT NULL DEFAULT 0,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX apps_rounded ON apps(rounded) WHERE rounded IS NOT NULL;
+
+    CREATE TABLE api_keys(
+        key INTEGER PRIMARY KEY,
+        app INTEGER NOT NULL REFERENCES apps(key),
+        id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        digest BLOB NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        UNIQUE(app, id)
+    ) STRICT;
+
+    CREATE TABLE users(
+        app INTEGER NOT NULL REFERENCES apps(key),
+        id TEXT NOT NULL,
+        display_name TEXT NOT NULL,
+        profile TEXT,
+        created_at INTEGER NOT NULL,
+        last_seen INTEGER NOT NULL,
+        is_suspended INTEGER NOT NULL,
+        check_access_token INTEGER NOT NULL,
+        auto_created INTEGER NOT NULL,
+        stamp BLOB NOT NULL,
+        token INTEGER NOT NULL,
+        expires_at INTEGER,
+        digest BLOB,
+        previous_stamp BLOB,
+        previous_token INTEGER,
+        previous_expires_at INTEGER,
+        previous_digest BLOB,
+        grace_until INTEGER,
+        PRIMARY KEY(app, id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE settings(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE changes(
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        writer INTEGER NOT NULL,
+        app TEXT NOT NULL,
+        user TEXT
+    ) STRICT;
+"];
+
+/// Opens the file for the writer, in the newest schema.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    create_private(path).map_err(StoreError::unavailable)?;
+    // A file of a newer release must stay as it is, so it is only read until that is known.
+    refuse_newer(&open_reader(path).map_err(store_error)?)?;
+    let mut connection = open_writer(path).map_err(store_error)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens one more connection, that cannot write.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(READ_PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(WRITE_PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA cache_size = -16384;",
+    )?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    if version(connection).map_err(store_error)? == known() {
+        return Ok(());
+    }
+    // Looked at again under the lock: another process may be doing the same.
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
+    refuse_newer(&transaction)?;
+    let done = version(&transaction).map_err(store_error)? as usize;
+    for step in &STEPS[done..] {
+        transaction.execute_batch(step).map_err(store_error)?;
+    }
+    transaction.pragma_update(None, "user_version", known()).map_err(store_error)?;
+    transaction.commit().map_err(store_error)
+}
+
+fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
+    let found = version(connection).map_err(store_error)?;
+    if found > known() { Err(StoreError::SchemaTooNew { found, known: known() }) } else { Ok(()) }
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn known() -> u32 {
+    u32::try_from(STEPS.len()).expect("a handful of steps")
+}
+
+/// Creates the file for its owner alone; SQLite gives its companions the same mode.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}

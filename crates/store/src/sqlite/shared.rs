@@ -1,0 +1,58 @@
+//! What the two threads and the callers share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{
+    batch::Effect,
+    cache::{Apps, UserKeyRef, Users},
+};
+use crate::{Change, listeners::Listeners, rounding::rounded};
+
+/// Caches, listeners and counts of one open store.
+pub(super) struct Shared {
+    pub(super) apps: Apps,
+    pub(super) users: Users,
+    pub(super) listeners: Listeners,
+    commits: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self {
+            apps: Apps::new(),
+            users: Users::new(),
+            listeners: Listeners::default(),
+            commits: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Lets a committed transaction take effect: caches first, then listeners.
+    pub(super) fn committed(&self, effects: &[Effect]) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        for effect in effects {
+            match effect {
+                Effect::Changed(change) => self.announce(change),
+                Effect::AppCreated(app) => self.apps.remove(app),
+                Effect::Seen(app, id, at) => self.users.raise_last_seen(&UserKeyRef { app, id }, *at),
+            }
+        }
+    }
+
+    /// Drops what is kept of what has changed, then tells.
+    pub(super) fn announce(&self, change: &Change) {
+        match &change.user {
+            Some(id) => self.users.remove(&UserKeyRef { app: &change.app, id }),
+            None => {
+                self.apps.remove(&change.app);
+                if let Some(rounded) = rounded(&change.app) {
+                    self.apps.remove(&rounded);
+                }
+            }
+        }
+        self.listeners.tell(change);
+    }
+}

@@ -1,0 +1,255 @@
+//! What can only be provoked from within: races, a full disk, a writer that died.
+
+use std::{
+    sync::{Arc, Weak, mpsc},
+    task::{Context, Poll, Waker},
+    thread,
+};
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    AuthPolicy, Edited, Store as _,
+    testing::{open_app, plain_user, user_id},
+};
+
+fn open(dir: &TempDir) -> Store {
+    Store::open(dir.path().join("store.db")).unwrap()
+}
+
+fn suspend() -> UserEdit {
+    Box::new(|user| {
+        user.is_suspended = true;
+        Edited::Save
+    })
+}
+
+/// Has the writer wait inside a transaction of its own until it is told to go on.
+fn keep_busy(store: &Store) -> mpsc::SyncSender<()> {
+    let (running, runs) = mpsc::sync_channel(1);
+    let (go_on, wait) = mpsc::sync_channel(1);
+    let hold = std::pin::pin!(store.writer.submit(move |_| {
+        running.send(()).unwrap();
+        wait.recv().unwrap();
+        Ok(())
+    }));
+    assert!(hold.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    runs.recv().unwrap();
+    go_on
+}
+
+/// Sets how large the file may grow, in pages; what it takes already if that is more.
+async fn limit_pages(store: &Store, pages: u32) {
+    let limit = move |batch: &mut batch::Batch<'_>| {
+        Ok(batch.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
+    };
+    store.writer.submit(limit).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk() {
+    let dir = TempDir::new().unwrap();
+    let pragma = |name: &'static str| {
+        move |batch: &mut batch::Batch<'_>| -> Result<String, fault::Fault> {
+            let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
+            Ok(batch.connection.query_row(&sql, [], |row| row.get(0))?)
+        }
+    };
+    let store = open(&dir);
+    assert_eq!(store.writer.submit(pragma("synchronous")).await.unwrap(), "2", "FULL");
+    assert_eq!(store.writer.submit(pragma("journal_mode")).await.unwrap(), "wal");
+}
+
+#[tokio::test]
+async fn a_row_read_before_a_change_does_not_enter_the_cache_after_it() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    let alice = user_id("alice");
+    let key = UserKeyRef { app: &app, id: &alice };
+
+    store.shared.users.remove(&key);
+    let ticket = store.shared.users.ticket(&key);
+    let old = store.readers.read(|connection| rows::user(connection, &app, &alice)).unwrap().unwrap();
+    store.edit_user(&app, &alice, suspend()).await.unwrap();
+    store.shared.users.insert(ticket, UserKey::of(&old), Arc::new(old));
+    assert!(store.user(&app, &alice).await.unwrap().unwrap().is_suspended);
+}
+
+#[tokio::test]
+async fn a_listener_reads_what_it_hears_of() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(open(&dir));
+    let app = open_app(&*store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    assert!(!store.user(&app, &user_id("alice")).await.unwrap().unwrap().is_suspended);
+
+    let (seen, weak) = (Arc::new(Mutex::new(None)), Arc::downgrade(&store));
+    let see = seen.clone();
+    store.on_change(Box::new(move |change| {
+        let store = weak.upgrade().unwrap();
+        let mut read = store.user(&change.app, change.user.as_ref().unwrap());
+        let Poll::Ready(user) = read.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
+        *see.lock() = Some(user.unwrap().unwrap().is_suspended);
+    }));
+    store.edit_user(&app, &user_id("alice"), suspend()).await.unwrap();
+    assert_eq!(*seen.lock(), Some(true));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_and_room_ends_it() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    let big = |n: u32| {
+        let mut user = plain_user(&app, &format!("user {n}"));
+        user.profile.data = "x".repeat(4000);
+        user
+    };
+    limit_pages(&store, 40).await;
+    let mut created = 0;
+    let full = loop {
+        match store.create_user(big(created)).await {
+            Ok(_) => created += 1,
+            Err(error) => break error,
+        }
+        assert!(created < 1000, "the limit is never met");
+    };
+    assert!(matches!(full, StoreError::Unavailable(_)) && full.is_retryable(), "{full:?}");
+    assert_eq!(store.user(&app, &big(created).id).await.unwrap(), None, "nothing of it is cached");
+    assert_eq!(store.user_count(&app).await.unwrap(), u64::from(created));
+    assert!(store.user(&app, &user_id("user 0")).await.unwrap().is_some(), "reads go on");
+
+    limit_pages(&store, 1_000_000).await;
+    store.create_user(big(created)).await.unwrap();
+    assert_eq!(store.user_count(&app).await.unwrap(), u64::from(created) + 1);
+    assert_eq!(store.users(&app, None, 1000).await.unwrap().len(), created as usize + 1);
+}
+
+#[tokio::test]
+async fn a_transaction_that_cannot_commit_fails_everybody_in_it() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    let heard = Arc::new(Mutex::new(0));
+    let hear = heard.clone();
+    store.on_change(Box::new(move |_| *hear.lock() += 1));
+    let commits = store.commits();
+
+    // Queued while the writer is busy, so that they share one transaction.
+    let go_on = keep_busy(&store);
+    let alice = user_id("alice");
+    let create = store.create_user(plain_user(&app, "bob"));
+    let edit = store.edit_user(&app, &alice, suspend());
+    // A foreign key that is only checked at the end makes the commit itself fail.
+    let spoil = store.writer.submit(|batch| {
+        batch.connection.execute_batch(
+            "PRAGMA defer_foreign_keys = ON; INSERT INTO api_keys(app, id, name, digest, created_at) \
+             VALUES (999, 'k', 'k', x'00', 1)",
+        )?;
+        Ok(())
+    });
+    // Polled in this order.
+    let (create, edit, spoil, ()) = tokio::join!(create, edit, spoil, async { go_on.send(()).unwrap() });
+    assert!(matches!(create, Err(StoreError::Unavailable(_))), "{create:?}");
+    assert!(matches!(edit, Err(StoreError::Unavailable(_))), "{edit:?}");
+    assert!(matches!(spoil, Err(StoreError::Unavailable(_))), "{spoil:?}");
+    assert_eq!(store.user(&app, &user_id("bob")).await.unwrap(), None);
+    assert!(!store.user(&app, &user_id("alice")).await.unwrap().unwrap().is_suspended);
+    assert_eq!(*heard.lock(), 0);
+    assert_eq!(store.user_count(&app).await.unwrap(), 1);
+    assert!(store.commits() <= commits + 1, "only the one that held them up");
+
+    store.create_user(plain_user(&app, "bob")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_fails_fails_alone() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    let nowhere = AppId::new("nowhere").unwrap();
+    let (bob, carol, dave) = tokio::join!(
+        store.create_user(plain_user(&app, "bob")),
+        store.create_user(plain_user(&nowhere, "carol")),
+        store.create_user(plain_user(&app, "dave")),
+    );
+    assert!(bob.is_ok() && dave.is_ok());
+    assert!(matches!(carol, Err(StoreError::UnknownApp)));
+    assert_eq!(store.user_count(&app).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_writer_that_died_is_unavailable() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    let bug = |_: &mut batch::Batch<'_>| -> Result<(), fault::Fault> { panic!("a bug, on purpose") };
+    for _ in 0..2 {
+        let died = store.writer.submit(bug).await.unwrap_err();
+        assert!(matches!(died, StoreError::Unavailable(_)), "{died:?}");
+    }
+    let refused = store.create_user(plain_user(&app, "alice")).await.unwrap_err();
+    assert!(refused.is_retryable());
+    assert_eq!(store.app(&app).await.unwrap().unwrap().auth, AuthPolicy::Open, "reads go on");
+}
+
+#[tokio::test]
+async fn a_full_queue_is_unavailable_at_once() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let go_on = keep_busy(&store);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut queued = 0;
+    let refused = loop {
+        let mut more = Box::pin(store.writer.submit(|_| Ok(())));
+        match more.as_mut().poll(&mut context) {
+            Poll::Ready(refused) => break refused.unwrap_err(),
+            Poll::Pending => queued += 1,
+        }
+        assert!(queued < 100_000, "the queue has no end");
+    };
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    go_on.send(()).unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_store_leaves_no_thread_behind() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let shared: Weak<Shared> = Arc::downgrade(&store.shared);
+    drop(store);
+    assert_eq!(shared.strong_count(), 0, "both threads held it");
+}
+
+#[tokio::test]
+async fn a_store_may_be_dropped_by_its_own_listener() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(open(&dir));
+    let app = open_app(&*store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    let last = Arc::new(Mutex::new(Some(store.clone())));
+    let (done, is_done) = mpsc::sync_channel(1);
+    let (given_up, wait) = mpsc::sync_channel::<()>(1);
+    let wait = Mutex::new(wait);
+    store.on_change(Box::new(move |_| {
+        wait.lock().recv().unwrap();
+        drop(last.lock().take());
+        done.send(()).unwrap();
+    }));
+    let editing = thread::spawn({
+        let app = app.clone();
+        move || {
+            let alice = user_id("alice");
+            let mut edit = store.edit_user(&app, &alice, suspend());
+            assert!(edit.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+    });
+    editing.join().unwrap();
+    given_up.send(()).unwrap();
+    is_done.recv().unwrap();
+}

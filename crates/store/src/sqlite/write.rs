@@ -1,0 +1,132 @@
+//! What the writer does, one function per kind of write.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use chatcamp_protocol::{AppId, UserId};
+use rusqlite::params;
+
+use super::{
+    batch::{Batch, Effect},
+    fault::Fault,
+    rows,
+};
+use crate::{ApiKey, App, AppEdit, Change, Created, Edited, StoreError, User, UserEdit};
+
+pub(super) fn create_app(batch: &mut Batch<'_>, app: &App) -> Result<bool, Fault> {
+    let is_new = rows::insert_app(batch.connection, app)?;
+    if is_new {
+        batch.effect(Effect::AppCreated(app.id.clone()));
+    }
+    Ok(is_new)
+}
+
+pub(super) fn edit_app(batch: &mut Batch<'_>, id: &AppId, edit: AppEdit) -> Result<Option<Arc<App>>, Fault> {
+    let Some(app) = rows::app_exactly(batch.connection, id)? else { return Ok(None) };
+    let mut edited = app.clone();
+    if run(edit, &mut edited)? == Edited::Keep {
+        return Ok(Some(Arc::new(app)));
+    }
+    let edited = App { id: app.id, created_at: app.created_at, ..edited };
+    rows::update_app(batch.connection, &edited)?;
+    batch.limit(id, edited.max_users);
+    batch.effect(Effect::Changed(Change { app: id.clone(), user: None }));
+    Ok(Some(Arc::new(edited)))
+}
+
+pub(super) fn create_api_key(batch: &mut Batch<'_>, key: &ApiKey) -> Result<bool, Fault> {
+    let app = batch.app(&key.app)?.ok_or(StoreError::UnknownApp)?;
+    let inserted = batch
+        .connection
+        .prepare_cached(
+            "INSERT INTO api_keys(app, id, name, digest, created_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![app.key, key.id, key.name, key.digest, key.created_at.cast_signed()])?;
+    Ok(inserted == 1)
+}
+
+pub(super) fn revoke_api_key(batch: &mut Batch<'_>, app: &AppId, key: &str) -> Result<bool, Fault> {
+    let Some(app) = batch.app(app)? else { return Ok(false) };
+    let deleted = batch
+        .connection
+        .prepare_cached("DELETE FROM api_keys WHERE app = ?1 AND id = ?2")?
+        .execute(params![app.key, key])?;
+    Ok(deleted == 1)
+}
+
+pub(super) fn create_user(batch: &mut Batch<'_>, user: User) -> Result<Created, Fault> {
+    let app = batch.app(&user.app)?.ok_or(StoreError::UnknownApp)?;
+    let has_room = app.users < app.max_users;
+    if has_room && rows::insert_user(batch.connection, app.key, &user)? {
+        batch.count(&user.app, 1);
+        return Ok(Created::New(Arc::new(user)));
+    }
+    match rows::user(batch.connection, &user.app, &user.id)? {
+        Some(existing) => Ok(Created::Existing(Arc::new(existing))),
+        None => Err(StoreError::UserLimit.into()),
+    }
+}
+
+pub(super) fn edit_user(
+    batch: &mut Batch<'_>,
+    app: &AppId,
+    id: &UserId,
+    edit: UserEdit,
+) -> Result<Option<Arc<User>>, Fault> {
+    let Some(found) = batch.app(app)? else { return Ok(None) };
+    let Some(user) = rows::user(batch.connection, app, id)? else { return Ok(None) };
+    let mut edited = user.clone();
+    if run(edit, &mut edited)? == Edited::Keep {
+        return Ok(Some(Arc::new(user)));
+    }
+    let edited = User { app: user.app, id: user.id, created_at: user.created_at, ..edited };
+    rows::replace_user(batch.connection, found.key, &edited)?;
+    batch.effect(Effect::Changed(Change { app: app.clone(), user: Some(id.clone()) }));
+    Ok(Some(Arc::new(edited)))
+}
+
+pub(super) fn delete_user(batch: &mut Batch<'_>, app: AppId, id: UserId) -> Result<bool, Fault> {
+    let Some(found) = batch.app(&app)? else { return Ok(false) };
+    let deleted = batch
+        .connection
+        .prepare_cached("DELETE FROM users WHERE app = ?1 AND id = ?2")?
+        .execute(params![found.key, id.as_str()])?;
+    if deleted == 1 {
+        batch.count(&app, -1);
+        batch.effect(Effect::Changed(Change { app, user: Some(id) }));
+    }
+    Ok(deleted == 1)
+}
+
+pub(super) fn record_last_seen(batch: &mut Batch<'_>, seen: Vec<(AppId, UserId, u64)>) -> Result<(), Fault> {
+    for (app, id, at) in seen {
+        let Some(found) = batch.app(&app)? else { continue };
+        let raised = batch
+            .connection
+            .prepare_cached("UPDATE users SET last_seen = ?3 WHERE app = ?1 AND id = ?2 AND last_seen < ?3")?
+            .execute(params![found.key, id.as_str(), at.cast_signed()])?;
+        if raised == 1 {
+            batch.effect(Effect::Seen(app, id, at));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn setting_or_insert(batch: &Batch<'_>, name: &str, value: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    let inserted = batch
+        .connection
+        .prepare_cached("INSERT INTO settings(name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute(params![name, value])?;
+    if inserted == 1 {
+        return Ok(value);
+    }
+    Ok(rows::setting(batch.connection, name)?.unwrap_or(value))
+}
+
+/// Runs an edit; one that panics fails its caller, not the thread that writes for everybody.
+fn run<T>(edit: Box<dyn FnOnce(&mut T) -> Edited + Send>, record: &mut T) -> Result<Edited, StoreError> {
+    catch_unwind(AssertUnwindSafe(|| edit(record))).map_err(|_| StoreError::unavailable("the edit panicked"))
+}

@@ -1,0 +1,164 @@
+//! The seam: what a store does, and what it owes its callers.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use chatcamp_protocol::{AppId, UserId};
+
+use crate::{ApiKey, App, StoreError, User};
+
+/// Changes an app; runs at most once, on a thread of the store's choosing, and must neither wait nor panic.
+pub type AppEdit = Box<dyn FnOnce(&mut App) -> Edited + Send>;
+
+/// Changes a user; runs at most once, on a thread of the store's choosing, and must neither wait nor panic.
+pub type UserEdit = Box<dyn FnOnce(&mut User) -> Edited + Send>;
+
+/// Hears of changes, on a thread of the store's choosing; must neither wait, panic nor own the store.
+pub type ChangeListener = Box<dyn Fn(&Change) + Send + Sync>;
+
+/// What becomes of an edited record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edited {
+    /// It is saved, which is a change.
+    Save,
+    /// It stays as it was.
+    Keep,
+}
+
+/// What came of creating a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// The user was created, and is durable.
+    New(Arc<User>),
+    /// A user of that id was there already, as it is here.
+    Existing(Arc<User>),
+}
+
+/// Something is no longer as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The app it belongs to.
+    pub app: AppId,
+    /// The user that was edited or deleted; none when the app was, or so much that any of its users may have been.
+    pub user: Option<UserId>,
+}
+
+/// Keeps apps, users, API keys and settings.
+///
+/// # Duties of an implementer
+/// - What a write resolved to is durable before it resolves, and every later read sees it.
+/// - After an edit or deletion by this process: drop what is cached of it, call the listeners, resolve the
+///   caller, in this order. After one by another process on the same data: the first two, within a second.
+/// - What a reader found before a change never enters a cache after it.
+/// - A read waits for nothing but the disk: callers await it while a client waits for its acknowledgement.
+/// - Ids are exact. Only [`app`](Self::app) also finds an app by a rounded id; every other method, and every
+///   record, uses the real one.
+/// - A write that fails leaves nothing behind, unless it failed with [`StoreError::Unavailable`], after which it
+///   may or may not have happened.
+///
+/// # Errors
+/// Every method answers [`StoreError::Unavailable`] when it cannot reach its data now, and
+/// [`StoreError::Corrupt`] when it cannot make sense of them. Others are named where they occur.
+///
+/// # Cancel safety
+/// Every future does nothing before it is polled. A read may be dropped at any time. A write that was dropped
+/// after it was first polled either happens in full or not at all.
+#[cfg_attr(feature = "test-util", mockall::automock)]
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Creates an app; false when its id is taken.
+    async fn create_app(&self, app: App) -> Result<bool, StoreError>;
+
+    /// Finds an app by its id, or else by the form to which JavaScript rounds its id.
+    ///
+    /// A decimal id above 2^53 loses digits as a JavaScript number: `6399747348821438464` is asked for as
+    /// `6399747348821438000`. The app carries its real id. Of several that round to one form, the eldest is found.
+    async fn app(&self, id: &AppId) -> Result<Option<Arc<App>>, StoreError>;
+
+    /// Lists all apps, eldest first.
+    async fn apps(&self) -> Result<Vec<Arc<App>>, StoreError>;
+
+    /// Changes an app in one step and returns it as it then is; none when there is no such app.
+    ///
+    /// Its id and its time of creation stay, whatever the edit does to them.
+    async fn edit_app(&self, id: &AppId, edit: AppEdit) -> Result<Option<Arc<App>>, StoreError>;
+
+    /// Creates an API key; false when its id is taken within the app, or its digest anywhere.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownApp`] when there is no such app.
+    async fn create_api_key(&self, key: ApiKey) -> Result<bool, StoreError>;
+
+    /// Lists the API keys of an app, eldest first.
+    async fn api_keys(&self, app: &AppId) -> Result<Vec<ApiKey>, StoreError>;
+
+    /// Deletes an API key; false when there is none of that id.
+    async fn revoke_api_key(&self, app: &AppId, key: &str) -> Result<bool, StoreError>;
+
+    /// Finds an API key, of any app, by its digest.
+    async fn api_key_by_digest(&self, digest: &[u8; 32]) -> Result<Option<ApiKey>, StoreError>;
+
+    /// Finds a user.
+    async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
+
+    /// Creates a user unless there is one of that id: of any number of simultaneous calls, one creates.
+    ///
+    /// # Errors
+    /// [`StoreError::UserLimit`] when the user is new and its app full, [`StoreError::UnknownApp`] when there is
+    /// no such app.
+    async fn create_user(&self, user: User) -> Result<Created, StoreError>;
+
+    /// Changes a user in one step and returns it as it then is; none when there is no such user.
+    ///
+    /// Its app, id and time of creation stay, whatever the edit does to them.
+    async fn edit_user(
+        &self,
+        app: &AppId,
+        id: &UserId,
+        edit: UserEdit,
+    ) -> Result<Option<Arc<User>>, StoreError>;
+
+    /// Deletes a user; false when there is none.
+    async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError>;
+
+    /// Lists up to `limit` users of an app in the byte order of their ids, beginning behind `after`.
+    async fn users<'a>(
+        &self,
+        app: &AppId,
+        after: Option<&'a UserId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError>;
+
+    /// Counts the users of an app, in constant time.
+    async fn user_count(&self, app: &AppId) -> Result<u64, StoreError>;
+
+    /// Raises when users were last seen, in Unix seconds; never lowers it, skips users that are not there.
+    ///
+    /// Not a change: nobody is told, and another process may go on seeing an older time. After
+    /// [`StoreError::Unavailable`] some may have been raised; to repeat the call is harmless.
+    async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError>;
+
+    /// Reads a setting.
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Reads a setting, written with `value` if there is none: of simultaneous calls the first decides.
+    async fn setting_or_insert(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError>;
+
+    /// Registers who hears of every edit and deletion from now on, for the life of the store.
+    ///
+    /// Creating something is no change, and neither is [`record_last_seen`](Self::record_last_seen). A change by
+    /// another process may be reported more than once.
+    fn on_change(&self, listener: ChangeListener);
+}
+
+impl Created {
+    /// The user, whoever created it.
+    #[must_use]
+    pub fn user(&self) -> &Arc<User> {
+        match self {
+            Self::New(user) | Self::Existing(user) => user,
+        }
+    }
+}
+
+const _OBJECT_SAFE: fn(&dyn Store) = |_| ();

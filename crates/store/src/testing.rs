@@ -1,0 +1,466 @@
+//! The suite every store passes: what the trait promises, method by method.
+//!
+//! ```no_run
+//! # async fn example() {
+//! chatcamp_store::testing::suite(async || chatcamp_store::memory::Store::new()).await;
+//! # }
+//! ```
+
+#![expect(clippy::unwrap_used, reason = "a broken promise is a panic here")]
+
+use std::sync::Arc;
+
+use chatcamp_protocol::{AppId, Profile, UserId};
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+
+use crate::{
+    ApiKey, App, AuthPolicy, Change, Created, Edited, Previous, Store, StoreError, TokenRecord, User,
+    UserEdit,
+};
+
+/// Proves a store, given how to make empty ones; panics with what it does not keep.
+///
+/// # Cancel safety
+/// May be dropped at any time.
+pub async fn suite<S: Store>(make: impl AsyncFn() -> S) {
+    apps_are_found_by_their_ids(&make().await).await;
+    apps_are_found_by_what_javascript_makes_of_their_ids(&make().await).await;
+    apps_are_edited(&make().await).await;
+    api_keys_are_created_found_and_revoked(&make().await).await;
+    users_come_back_as_they_were_saved(&make().await).await;
+    users_are_edited_in_one_step(&make().await).await;
+    users_are_deleted(&make().await).await;
+    users_are_listed_in_the_order_of_their_ids(&make().await).await;
+    of_a_hundred_creations_one_creates(&make().await).await;
+    an_app_takes_as_many_users_as_it_may(&make().await).await;
+    last_seen_only_rises(&make().await).await;
+    the_first_value_of_a_setting_stays(&make().await).await;
+    listeners_hear_of_edits_and_deletions(&make().await).await;
+}
+
+/// An app id, for tests.
+///
+/// # Panics
+/// If `text` is none.
+#[must_use]
+pub fn app_id(text: &str) -> AppId {
+    AppId::new(text).unwrap()
+}
+
+/// A user id, for tests.
+///
+/// # Panics
+/// If `text` is none.
+#[must_use]
+pub fn user_id(text: &str) -> UserId {
+    UserId::new(text).unwrap()
+}
+
+/// Creates an open app with the defaults, for tests.
+///
+/// # Panics
+/// If it cannot be created, or its id is taken.
+///
+/// # Cancel safety
+/// That of [`Store::create_app`].
+pub async fn open_app(store: &dyn Store, id: &str) -> AppId {
+    let id = app_id(id);
+    assert!(store.create_app(App::new(id.clone(), "Demo", AuthPolicy::Open, 1)).await.unwrap());
+    id
+}
+
+/// A user of nothing but ids, for tests.
+///
+/// # Panics
+/// If `id` is none.
+#[must_use]
+pub fn plain_user(app: &AppId, id: &str) -> User {
+    User::new(app.clone(), user_id(id), [7; 16], 1)
+}
+
+fn rename(name: &str) -> UserEdit {
+    let name = name.to_owned();
+    Box::new(move |user| {
+        user.profile.display_name = name;
+        Edited::Save
+    })
+}
+
+async fn apps_are_found_by_their_ids(store: &dyn Store) {
+    assert_eq!(store.app(&app_id("first")).await.unwrap(), None);
+    assert_eq!(store.apps().await.unwrap(), []);
+
+    let first = App {
+        id: app_id("first"),
+        name: "Größe".into(),
+        auth: AuthPolicy::Token,
+        directory: false,
+        max_users: u64::MAX,
+        created_at: 1_800_000_000,
+    };
+    let second = App::new(app_id("a-second"), "", AuthPolicy::Open, 2);
+    for app in [&first, &second] {
+        assert!(store.create_app(app.clone()).await.unwrap());
+        assert_eq!(store.app(&app.id).await.unwrap().as_deref(), Some(app));
+    }
+    let again = App::new(first.id.clone(), "other", AuthPolicy::Open, 3);
+    assert!(!store.create_app(again).await.unwrap(), "the id is taken");
+    assert_eq!(store.app(&first.id).await.unwrap().as_deref(), Some(&first), "and stays the first one's");
+    assert_eq!(store.app(&app_id("First")).await.unwrap(), None, "ids are exact");
+    let listed: Vec<App> = store.apps().await.unwrap().iter().map(|app| App::clone(app)).collect();
+    assert_eq!(listed, [first, second], "eldest first");
+}
+
+async fn apps_are_found_by_what_javascript_makes_of_their_ids(store: &dyn Store) {
+    let rounded = app_id("6399747348821438000");
+    let eldest = open_app(store, "6399747348821438464").await;
+    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, eldest);
+    open_app(store, "6399747348821438465").await;
+    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, eldest, "of two the eldest");
+
+    store
+        .edit_app(
+            &eldest,
+            Box::new(|app| {
+                app.auth = AuthPolicy::Token;
+                Edited::Save
+            }),
+        )
+        .await
+        .unwrap();
+    let found = store.app(&rounded).await.unwrap().unwrap();
+    assert_eq!(found.auth, AuthPolicy::Token, "an edit is seen by either id");
+
+    open_app(store, rounded.as_str()).await;
+    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, rounded, "the exact id wins");
+    assert_eq!(store.app(&eldest).await.unwrap().unwrap().id, eldest);
+}
+
+async fn apps_are_edited(store: &dyn Store) {
+    let id = open_app(store, "demo").await;
+    let edited = store
+        .edit_app(
+            &id,
+            Box::new(|app| {
+                app.name = "New".into();
+                app.auth = AuthPolicy::Token;
+                app.directory = false;
+                app.max_users = 5;
+                app.id = app_id("other");
+                app.created_at = 99;
+                Edited::Save
+            }),
+        )
+        .await
+        .unwrap()
+        .unwrap();
+    let expected =
+        App { directory: false, max_users: 5, ..App::new(id.clone(), "New", AuthPolicy::Token, 1) };
+    assert_eq!(*edited, expected, "id and time of creation stay");
+    assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
+
+    let kept = store
+        .edit_app(
+            &id,
+            Box::new(|app| {
+                app.name = "dropped".into();
+                Edited::Keep
+            }),
+        )
+        .await
+        .unwrap();
+    assert_eq!(kept.as_deref(), Some(&expected));
+    assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
+    assert_eq!(store.edit_app(&app_id("nobody"), Box::new(|_| Edited::Save)).await.unwrap(), None);
+}
+
+async fn api_keys_are_created_found_and_revoked(store: &dyn Store) {
+    let (one, two) = (open_app(store, "one").await, open_app(store, "two").await);
+    let key = |app: &AppId, id: &str, digest: u8| ApiKey {
+        id: id.into(),
+        app: app.clone(),
+        name: "backend".into(),
+        digest: [digest; 32],
+        created_at: 1_800_000_000,
+    };
+    for (new, is_created) in [
+        (key(&one, "b", 1), true),
+        (key(&one, "a", 2), true),
+        (key(&one, "a", 3), false),
+        (key(&two, "c", 1), false),
+        (key(&two, "a", 4), true),
+    ] {
+        assert_eq!(store.create_api_key(new.clone()).await.unwrap(), is_created, "{new:?}");
+    }
+    let nowhere = store.create_api_key(key(&app_id("nowhere"), "k", 9)).await;
+    assert!(matches!(nowhere, Err(StoreError::UnknownApp)), "{nowhere:?}");
+
+    assert_eq!(store.api_keys(&one).await.unwrap(), [key(&one, "b", 1), key(&one, "a", 2)], "eldest first");
+    assert_eq!(store.api_keys(&app_id("nowhere")).await.unwrap(), []);
+    assert_eq!(store.api_key_by_digest(&[4; 32]).await.unwrap(), Some(key(&two, "a", 4)));
+    assert_eq!(store.api_key_by_digest(&[3; 32]).await.unwrap(), None);
+
+    assert!(store.revoke_api_key(&one, "a").await.unwrap());
+    assert!(!store.revoke_api_key(&one, "a").await.unwrap());
+    assert!(!store.revoke_api_key(&app_id("nowhere"), "a").await.unwrap());
+    assert_eq!(store.api_key_by_digest(&[2; 32]).await.unwrap(), None);
+    assert_eq!(store.api_keys(&two).await.unwrap(), [key(&two, "a", 4)], "another app's stays");
+}
+
+async fn users_come_back_as_they_were_saved(store: &dyn Store) {
+    let (app, other) = (open_app(store, "demo").await, open_app(store, "other").await);
+    let metadata =
+        serde_json::from_str(r#"{"n": -1.5, "s": "ü", "b": true, "z": null, "a": [1, {"k": []}]}"#).unwrap();
+    let full = Profile {
+        display_name: "Alice \u{1f642}".into(),
+        first_name: "Alice".into(),
+        last_name: "L'\"".into(),
+        email: "alice@example.com".into(),
+        phone_number: "+1 555".into(),
+        profile_url: "https://example.com/alice".into(),
+        avatar_url: "//example.com/a.png".into(),
+        data: "{\"free\":\n1}".into(),
+        metadata,
+    };
+    let derived = |expires_at| TokenRecord::Derived { expires_at };
+    let custom = TokenRecord::Custom { digest: [9; 32] };
+    let previous = |token| Some(Box::new(Previous { stamp: [8; 16], token, grace_until: 1_900_000_000 }));
+    let base = |id: &str| plain_user(&app, id);
+    let only_name = Profile { display_name: "Bo".into(), ..Profile::default() };
+    let only_data = Profile { data: "d".into(), ..Profile::default() };
+    for user in [
+        base("plain"),
+        User { profile: full, stamp: [255; 16], created_at: u64::MAX, last_seen: 1, ..base("名前 full") },
+        User { profile: only_name, is_suspended: true, ..base("a@b.example") },
+        User { profile: only_data, check_access_token: true, ..base("ALICE") },
+        User { auto_created: true, token: derived(None), ..base("alice") },
+        User { token: derived(Some(5)), previous: previous(TokenRecord::None), ..base("e\u{301}") },
+        User { token: custom, previous: previous(derived(Some(7))), ..base("\u{e9}") },
+        User { previous: previous(custom), ..base("'; DROP TABLE users; --") },
+    ] {
+        assert_eq!(store.user(&app, &user.id).await.unwrap(), None);
+        let created = store.create_user(user.clone()).await.unwrap();
+        assert_eq!(created, Created::New(Arc::new(user.clone())));
+        assert_eq!(store.user(&app, &user.id).await.unwrap().as_deref(), Some(&user));
+        let saved = store.edit_user(&app, &user.id, Box::new(|_| Edited::Save)).await.unwrap();
+        assert_eq!(saved.as_deref(), Some(&user), "read and written again");
+        assert_eq!(store.user(&app, &user.id).await.unwrap().as_deref(), Some(&user));
+        assert_eq!(store.user(&other, &user.id).await.unwrap(), None, "another app has users of its own");
+    }
+    let nowhere = store.create_user(plain_user(&app_id("nowhere"), "alice")).await;
+    assert!(matches!(nowhere, Err(StoreError::UnknownApp)), "{nowhere:?}");
+    assert_eq!(store.user(&app_id("nowhere"), &user_id("alice")).await.unwrap(), None);
+}
+
+async fn users_are_edited_in_one_step(store: &dyn Store) {
+    let app = open_app(store, "demo").await;
+    let alice = user_id("alice");
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    store.create_user(plain_user(&app, "bob")).await.unwrap();
+
+    let count = || -> UserEdit {
+        Box::new(|user| {
+            user.profile.data.push('+');
+            Edited::Save
+        })
+    };
+    let edits = join_all((0..100).map(|_| store.edit_user(&app, &alice, count()))).await;
+    assert!(edits.iter().all(|edit| edit.as_ref().unwrap().is_some()));
+    let user = store.user(&app, &alice).await.unwrap().unwrap();
+    assert_eq!(user.profile.data.len(), 100, "no edit is lost");
+
+    let edited = store
+        .edit_user(
+            &app,
+            &alice,
+            Box::new(|user| {
+                user.app = app_id("other");
+                user.id = user_id("mallory");
+                user.created_at = 99;
+                user.stamp = [3; 16];
+                user.profile = Profile::default();
+                Edited::Save
+            }),
+        )
+        .await
+        .unwrap();
+    let expected = User { stamp: [3; 16], ..plain_user(&app, "alice") };
+    assert_eq!(edited.as_deref(), Some(&expected), "ids and time of creation stay");
+    let kept = store
+        .edit_user(
+            &app,
+            &alice,
+            Box::new(|user| {
+                user.is_suspended = true;
+                Edited::Keep
+            }),
+        )
+        .await
+        .unwrap();
+    assert_eq!(kept.as_deref(), Some(&expected));
+    assert_eq!(store.user(&app, &alice).await.unwrap().as_deref(), Some(&expected));
+
+    assert_eq!(store.edit_user(&app, &user_id("nobody"), rename("n")).await.unwrap(), None);
+    assert_eq!(store.edit_user(&app_id("nowhere"), &alice, rename("n")).await.unwrap(), None);
+    let bob = store.user(&app, &user_id("bob")).await.unwrap();
+    assert_eq!(bob.as_deref(), Some(&plain_user(&app, "bob")), "others stay");
+    assert_eq!(store.user_count(&app).await.unwrap(), 2);
+}
+
+async fn users_are_deleted(store: &dyn Store) {
+    let app = open_app(store, "demo").await;
+    let alice = user_id("alice");
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    assert!(!store.delete_user(&app_id("nowhere"), &alice).await.unwrap());
+    assert!(store.delete_user(&app, &alice).await.unwrap());
+    assert!(!store.delete_user(&app, &alice).await.unwrap());
+    assert_eq!(store.user(&app, &alice).await.unwrap(), None);
+    assert_eq!(store.user_count(&app).await.unwrap(), 0);
+
+    let again = User { stamp: [9; 16], ..plain_user(&app, "alice") };
+    assert_eq!(store.create_user(again.clone()).await.unwrap(), Created::New(Arc::new(again.clone())));
+    assert_eq!(store.user(&app, &alice).await.unwrap().as_deref(), Some(&again));
+}
+
+async fn users_are_listed_in_the_order_of_their_ids(store: &dyn Store) {
+    let (app, other) = (open_app(store, "demo").await, open_app(store, "other").await);
+    for id in ["b", "a", "Z", "é", "a0", "c"] {
+        store.create_user(plain_user(&app, id)).await.unwrap();
+    }
+    store.create_user(plain_user(&other, "aa")).await.unwrap();
+    for (after, limit, expected) in [
+        (None, 100, &["Z", "a", "a0", "b", "c", "é"][..]),
+        (None, 2, &["Z", "a"]),
+        (Some("a"), 2, &["a0", "b"]),
+        (Some("a1"), usize::MAX, &["b", "c", "é"]),
+        (Some("é"), 5, &[]),
+        (None, 0, &[]),
+    ] {
+        let after = after.map(user_id);
+        let users = store.users(&app, after.as_ref(), limit).await.unwrap();
+        let ids: Vec<&str> = users.iter().map(|user| user.id.as_str()).collect();
+        assert_eq!(ids, expected, "after {after:?}");
+    }
+    assert_eq!(store.users(&app_id("nowhere"), None, 5).await.unwrap(), []);
+}
+
+async fn of_a_hundred_creations_one_creates(store: &dyn Store) {
+    let app = open_app(store, "demo").await;
+    let attempts = (0..100).map(|n| store.create_user(User { stamp: [n; 16], ..plain_user(&app, "alice") }));
+    let created: Vec<Created> = join_all(attempts).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(created.iter().filter(|created| matches!(created, Created::New(_))).count(), 1);
+    let user = store.user(&app, &user_id("alice")).await.unwrap().unwrap();
+    assert!(created.iter().all(|created| *created.user() == user), "all are told of the same user");
+    assert_eq!(store.user_count(&app).await.unwrap(), 1);
+}
+
+async fn an_app_takes_as_many_users_as_it_may(store: &dyn Store) {
+    let (app, other) = (open_app(store, "demo").await, open_app(store, "other").await);
+    let limit = async |max_users| {
+        let edit = store.edit_app(
+            &app,
+            Box::new(move |app| {
+                app.max_users = max_users;
+                Edited::Save
+            }),
+        );
+        edit.await.unwrap();
+    };
+    let full = |created: Result<Created, StoreError>| matches!(created, Err(StoreError::UserLimit));
+    limit(10).await;
+    let ids: Vec<String> = (0..30).map(|n| format!("user {n}")).collect();
+    let created = join_all(ids.iter().map(|id| store.create_user(plain_user(&app, id)))).await;
+    assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 10);
+    assert_eq!(created.into_iter().filter(|created| full(created.clone())).count(), 20);
+    assert_eq!(store.user_count(&app).await.unwrap(), 10);
+    assert_eq!(store.users(&app, None, 100).await.unwrap().len(), 10, "the refused left no row");
+
+    let present = store.users(&app, None, 1).await.unwrap().remove(0);
+    let again = store.create_user(plain_user(&app, present.id.as_str())).await.unwrap();
+    assert_eq!(again, Created::Existing(present.clone()), "who is there is found in a full app too");
+    assert!(store.create_user(plain_user(&other, "new")).await.is_ok(), "another app has a limit of its own");
+
+    store.delete_user(&app, &present.id).await.unwrap();
+    assert!(store.create_user(plain_user(&app, "new")).await.is_ok(), "a deletion makes room");
+    assert!(full(store.create_user(plain_user(&app, "newer")).await));
+    limit(11).await;
+    assert!(store.create_user(plain_user(&app, "newer")).await.is_ok());
+    limit(0).await;
+    assert!(full(store.create_user(plain_user(&app, "newest")).await));
+    assert_eq!(store.user_count(&app).await.unwrap(), 11, "a lower limit removes nobody");
+    assert_eq!(store.user_count(&app_id("nowhere")).await.unwrap(), 0);
+}
+
+async fn last_seen_only_rises(store: &dyn Store) {
+    let app = open_app(store, "demo").await;
+    let (alice, bob) = (user_id("alice"), user_id("bob"));
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    store.create_user(plain_user(&app, "bob")).await.unwrap();
+    let last_seen = async |id| store.user(&app, id).await.unwrap().unwrap().last_seen;
+    for (seen, expected) in [
+        (&[(&alice, 5), (&bob, 7)][..], (5, 7)),
+        (&[(&alice, 4), (&bob, 8)], (5, 8)),
+        (&[(&alice, 9), (&alice, 6)], (9, 8)),
+        (&[], (9, 8)),
+    ] {
+        let seen: Vec<_> = seen.iter().map(|&(id, at)| (app.clone(), id.clone(), at)).collect();
+        store.record_last_seen(&seen).await.unwrap();
+        assert_eq!((last_seen(&alice).await, last_seen(&bob).await), expected, "{seen:?}");
+    }
+    let strangers = [(app_id("nowhere"), alice.clone(), 99), (app.clone(), user_id("nobody"), 99)];
+    store.record_last_seen(&strangers).await.unwrap();
+    assert_eq!(store.user_count(&app).await.unwrap(), 2);
+
+    store.edit_user(&app, &alice, rename("Alice")).await.unwrap();
+    assert_eq!(last_seen(&alice).await, 9, "an edit begins from the raised time");
+    let many: Vec<_> = (0..2000).map(|n| (app.clone(), alice.clone(), n)).collect();
+    store.record_last_seen(&many).await.unwrap();
+    assert_eq!(last_seen(&alice).await, 1999);
+}
+
+async fn the_first_value_of_a_setting_stays(store: &dyn Store) {
+    assert_eq!(store.setting("check").await.unwrap(), None);
+    let values: Vec<[u8; 2]> = (0..20).map(|n| [n, 0]).collect();
+    let stored = join_all(values.iter().map(|value| store.setting_or_insert("check", value))).await;
+    let first = stored[0].clone().unwrap();
+    assert!(values.iter().any(|value| first == value));
+    assert!(stored.into_iter().all(|value| value.unwrap() == first));
+    assert_eq!(store.setting("check").await.unwrap(), Some(first));
+    assert_eq!(store.setting_or_insert("empty", b"").await.unwrap(), b"");
+    assert_eq!(store.setting("empty").await.unwrap(), Some(Vec::new()));
+    assert_eq!(store.setting("other").await.unwrap(), None);
+}
+
+async fn listeners_hear_of_edits_and_deletions(store: &dyn Store) {
+    let heard: [Arc<Mutex<Vec<Change>>>; 2] = Default::default();
+    for list in &heard {
+        let list = list.clone();
+        store.on_change(Box::new(move |change| list.lock().push(change.clone())));
+    }
+    let expect = |what: &str, expected: &[Change]| {
+        for list in &heard {
+            assert_eq!(std::mem::take(&mut *list.lock()), expected, "{what}");
+        }
+    };
+    let app = open_app(store, "demo").await;
+    let alice = user_id("alice");
+    let user = [Change { app: app.clone(), user: Some(alice.clone()) }];
+
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    store.record_last_seen(&[(app.clone(), alice.clone(), 5)]).await.unwrap();
+    store.edit_user(&app, &alice, Box::new(|_| Edited::Keep)).await.unwrap();
+    store.edit_user(&app, &user_id("nobody"), rename("n")).await.unwrap();
+    store.edit_app(&app, Box::new(|_| Edited::Keep)).await.unwrap();
+    store.delete_user(&app, &user_id("nobody")).await.unwrap();
+    store.setting_or_insert("name", b"value").await.unwrap();
+    expect("what changes nothing", &[]);
+
+    store.edit_user(&app, &alice, rename("Alice")).await.unwrap();
+    expect("an edit", &user);
+    store.edit_app(&app, Box::new(|_| Edited::Save)).await.unwrap();
+    expect("an app", &[Change { app: app.clone(), user: None }]);
+    store.delete_user(&app, &alice).await.unwrap();
+    expect("a deletion", &user);
+}

@@ -1,0 +1,8 @@
+//! The store in memory keeps what every store promises.
+
+use chatcamp_store::{memory, testing};
+
+#[tokio::test]
+async fn the_memory_store_passes_the_suite() {
+    testing::suite(async || memory::Store::new()).await;
+}

@@ -1,0 +1,354 @@
+//! The SQLite store keeps what every store promises, and what only a file can: to last, and to be shared.
+#![cfg(feature = "sqlite")]
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use chatcamp_store::{
+    App, Change, Created, Edited, Store, StoreError, User, UserEdit, sqlite,
+    testing::{self, app_id, open_app, plain_user, user_id},
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+/// How long a change by another process may take at most before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn suspend() -> UserEdit {
+    Box::new(|user| {
+        user.is_suspended = true;
+        Edited::Save
+    })
+}
+
+fn open(dir: &TempDir) -> sqlite::Store {
+    sqlite::Store::open(file(dir)).expect("opens")
+}
+
+fn file(dir: &TempDir) -> std::path::PathBuf {
+    dir.path().join("store.db")
+}
+
+/// What the store tells of changes, in order.
+fn changes(store: &sqlite::Store) -> mpsc::Receiver<Change> {
+    let (tell, heard) = mpsc::sync_channel(100);
+    store.on_change(Box::new(move |change| tell.send(change.clone()).expect("the test listens")));
+    heard
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sqlite_store_passes_the_suite() {
+    let (dir, count) = (TempDir::new().unwrap(), AtomicU32::new(0));
+    testing::suite(async || {
+        let name = format!("{}.db", count.fetch_add(1, Ordering::Relaxed));
+        sqlite::Store::open(dir.path().join(name)).unwrap()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everything_is_there_after_the_store_was_closed_and_opened() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "6399747348821438464").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    let alice = store.edit_user(&app, &user_id("alice"), suspend()).await.unwrap().unwrap();
+    store.setting_or_insert("check", b"value").await.unwrap();
+    drop(store);
+
+    let store = open(&dir);
+    assert_eq!(store.user(&app, &alice.id).await.unwrap(), Some(alice));
+    assert_eq!(store.user_count(&app).await.unwrap(), 1);
+    assert_eq!(store.app(&app_id("6399747348821438000")).await.unwrap().unwrap().id, app);
+    assert_eq!(store.setting("check").await.unwrap().unwrap(), b"value");
+}
+
+#[tokio::test]
+async fn a_created_user_is_in_the_file_when_its_creator_hears_of_it() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    let beside = Connection::open(file(&dir)).unwrap();
+    for n in 0..20 {
+        store.create_user(plain_user(&app, &format!("user {n}"))).await.unwrap();
+        let rows: u32 = beside.query_row("SELECT COUNT(*) FROM users", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, n + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn simultaneous_creations_share_a_transaction() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(open(&dir));
+    let app = open_app(&*store, "demo").await;
+    let before = store.commits();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..1000 {
+        let (store, user) = (store.clone(), plain_user(&app, &format!("user {n}")));
+        tasks.spawn(async move { store.create_user(user).await.unwrap() });
+    }
+    let created = tasks.join_all().await;
+    assert!(created.iter().all(|created| matches!(created, Created::New(_))));
+    let commits = store.commits() - before;
+    assert!((1..=500).contains(&commits), "{commits} commits for 1000 users");
+    assert_eq!(store.user_count(&app).await.unwrap(), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_simultaneous_creations_in_two_processes_one_creates() {
+    let dir = TempDir::new().unwrap();
+    let stores = [Arc::new(open(&dir)), Arc::new(open(&dir))];
+    let app = open_app(&*stores[0], "demo").await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let (store, user) = (stores[n % 2].clone(), plain_user(&app, "alice"));
+        tasks.spawn(async move { store.create_user(user).await.unwrap() });
+    }
+    let created = tasks.join_all().await;
+    assert_eq!(created.iter().filter(|created| matches!(created, Created::New(_))).count(), 1);
+    assert_eq!(stores[1].user_count(&app).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_another_process_changes_is_heard_of_and_no_longer_cached() {
+    let dir = TempDir::new().unwrap();
+    let (server, command) = (open(&dir), open(&dir));
+    let app = open_app(&server, "6399747348821438464").await;
+    let rounded = app_id("6399747348821438000");
+    let alice = user_id("alice");
+    server.create_user(plain_user(&app, "alice")).await.unwrap();
+    server.app(&rounded).await.unwrap();
+    let heard = changes(&server);
+    let user = Change { app: app.clone(), user: Some(alice.clone()) };
+
+    command.edit_user(&app, &alice, suspend()).await.unwrap();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), user);
+    assert!(server.user(&app, &alice).await.unwrap().unwrap().is_suspended);
+
+    command.delete_user(&app, &alice).await.unwrap();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), user);
+    assert_eq!(server.user(&app, &alice).await.unwrap(), None);
+
+    command.create_user(plain_user(&app, "alice")).await.unwrap();
+    assert!(server.user(&app, &alice).await.unwrap().is_some(), "absence is not cached");
+
+    let edit = command.edit_app(
+        &app,
+        Box::new(|app| {
+            app.directory = false;
+            Edited::Save
+        }),
+    );
+    edit.await.unwrap();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), Change { app: app.clone(), user: None });
+    for id in [&app, &rounded] {
+        assert!(!server.app(id).await.unwrap().unwrap().directory, "{id}");
+    }
+
+    open_app(&command, rounded.as_str()).await;
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), Change { app: rounded.clone(), user: None });
+    assert_eq!(server.app(&rounded).await.unwrap().unwrap().id, rounded, "the exact id wins here too");
+}
+
+#[tokio::test]
+async fn its_own_changes_are_heard_of_once() {
+    let dir = TempDir::new().unwrap();
+    let (server, command) = (open(&dir), open(&dir));
+    let app = open_app(&server, "demo").await;
+    for id in ["alice", "bob"] {
+        server.create_user(plain_user(&app, id)).await.unwrap();
+    }
+    let heard = changes(&server);
+    server.edit_user(&app, &user_id("alice"), suspend()).await.unwrap();
+    // The follower reads in order, so whatever it made of the first is heard before the second.
+    command.edit_user(&app, &user_id("bob"), suspend()).await.unwrap();
+    let users: Vec<_> = [heard.recv_timeout(PATIENCE), heard.recv_timeout(PATIENCE)]
+        .map(|change| change.unwrap().user.unwrap().as_str().to_owned())
+        .into();
+    assert_eq!(users, ["alice", "bob"]);
+}
+
+#[tokio::test]
+async fn more_changes_than_are_kept_count_as_a_change_of_everything() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    let heard = changes(&store);
+    let beside = Connection::open(file(&dir)).unwrap();
+    beside
+        .execute_batch(
+            "BEGIN IMMEDIATE; UPDATE users SET is_suspended = 1;
+             INSERT INTO changes(seq, writer, app, user) VALUES (90000, 0, 'demo', 'bob');
+             DELETE FROM changes WHERE seq < 90000; COMMIT;",
+        )
+        .unwrap();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), Change { app: app.clone(), user: None });
+    assert!(store.user(&app, &user_id("alice")).await.unwrap().unwrap().is_suspended);
+}
+
+#[tokio::test]
+async fn old_changes_are_pruned() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    let beside = Connection::open(file(&dir)).unwrap();
+    beside.execute("INSERT INTO changes(seq, writer, app) VALUES (20000, 0, 'x')", []).unwrap();
+    store.edit_user(&app, &user_id("alice"), suspend()).await.unwrap();
+    let kept: (i64, i64) = beside
+        .query_row("SELECT MIN(seq), MAX(seq) FROM changes", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(kept, (20_000, 20_001));
+}
+
+#[test]
+fn many_may_open_a_new_file_at_once() {
+    let dir = TempDir::new().unwrap();
+    let file = file(&dir);
+    thread::scope(|scope| {
+        for opening in [(); 8].map(|()| scope.spawn(|| sqlite::Store::open(&file).map(drop))) {
+            opening.join().unwrap().unwrap();
+        }
+    });
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    open_app(&store, "demo").await;
+    let files: Vec<_> = fs::read_dir(dir.path()).unwrap().map(Result::unwrap).collect();
+    assert!(files.len() > 1, "the log lies beside it");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let newer = Connection::open(file(&dir)).unwrap();
+    newer
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA user_version = 99; CREATE TABLE users(everything TEXT);",
+        )
+        .unwrap();
+    drop(newer);
+    let before = fs::read(file(&dir)).unwrap();
+    let refused = sqlite::Store::open(file(&dir)).unwrap_err();
+    assert!(matches!(refused, StoreError::SchemaTooNew { found: 99, known: 1 }), "{refused:?}");
+    assert_eq!(fs::read(file(&dir)).unwrap(), before);
+}
+
+#[tokio::test]
+async fn garbage_is_corrupt_and_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let garbage = b"no database, but long enough to be taken for one. ".repeat(100);
+    fs::write(file(&dir), &garbage).unwrap();
+    let refused = sqlite::Store::open(file(&dir)).unwrap_err();
+    assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
+    assert_eq!(fs::read(file(&dir)).unwrap(), garbage);
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_opened_is_unavailable() {
+    let dir = TempDir::new().unwrap();
+    for path in [dir.path(), &dir.path().join("missing/store.db"), Path::new("/dev/null/store.db")] {
+        let refused = sqlite::Store::open(path).unwrap_err();
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{}: {refused:?}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_makes_no_sense_is_corrupt_and_harms_no_other() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    for id in ["alice", "bob"] {
+        store.create_user(plain_user(&app, id)).await.unwrap();
+    }
+    drop(store);
+    let corrupt = |error: StoreError| matches!(error, StoreError::Corrupt(_));
+    for damage in ["profile = '{'", "stamp = x'00'", "token = 9", "token = 2", "previous_stamp = x'00'"] {
+        let beside = Connection::open(file(&dir)).unwrap();
+        let sound = "profile = NULL, stamp = zeroblob(16), token = 0, previous_stamp = NULL";
+        beside.execute(&format!("UPDATE users SET {sound}"), []).unwrap();
+        beside.execute(&format!("UPDATE users SET {damage} WHERE id = 'alice'"), []).unwrap();
+        let store = open(&dir);
+        let alice = user_id("alice");
+        assert!(corrupt(store.user(&app, &alice).await.unwrap_err()), "{damage}");
+        assert!(corrupt(store.edit_user(&app, &alice, suspend()).await.unwrap_err()), "{damage}");
+        assert!(corrupt(store.users(&app, None, 10).await.unwrap_err()), "{damage}");
+        assert!(store.edit_user(&app, &user_id("bob"), suspend()).await.unwrap().is_some(), "{damage}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_queued_when_the_store_is_dropped_is_committed() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    let (running, runs) = mpsc::sync_channel(1);
+    let (go_on, wait) = mpsc::sync_channel::<()>(1);
+    let mut held = Box::pin(store.edit_app(
+        &app,
+        Box::new(move |_| {
+            running.send(()).unwrap();
+            wait.recv().unwrap();
+            Edited::Keep
+        }),
+    ));
+    let mut queued = Box::pin(store.create_user(plain_user(&app, "alice")));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(held.as_mut().poll(&mut context).is_pending());
+    runs.recv().unwrap();
+    assert!(queued.as_mut().poll(&mut context).is_pending());
+    drop((held, queued));
+    go_on.send(()).unwrap();
+    drop(store);
+
+    let stored: User = User::clone(&*open(&dir).user(&app, &user_id("alice")).await.unwrap().unwrap());
+    assert_eq!(stored, plain_user(&app, "alice"));
+}
+
+#[tokio::test]
+async fn a_listener_that_panics_and_an_edit_that_panics_harm_nobody_else() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    store.on_change(Box::new(|_| panic!("a listener, on purpose")));
+    let heard = changes(&store);
+    let failed = store.edit_user(&app, &user_id("alice"), Box::new(|_| panic!("an edit, on purpose"))).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    store.edit_user(&app, &user_id("alice"), suspend()).await.unwrap();
+    assert_eq!(heard.try_recv().unwrap().user, Some(user_id("alice")));
+}
+
+#[tokio::test]
+async fn an_id_that_is_none_is_corrupt() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    assert!(
+        store
+            .create_app(App::new(app_id("demo"), "Demo", chatcamp_store::AuthPolicy::Token, 1))
+            .await
+            .unwrap()
+    );
+    let beside = Connection::open(file(&dir)).unwrap();
+    beside.execute("UPDATE apps SET id = 'not an id'", []).unwrap();
+    let refused = store.apps().await.unwrap_err();
+    assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
+}
