@@ -1,0 +1,400 @@
+//! What operators and backends do: apps, API keys, users and their tokens.
+
+use std::sync::Arc;
+
+use chatcamp_auth::{
+    Keyring,
+    token::{self, InvalidCustomToken, Stamp},
+};
+use chatcamp_protocol::{AccessToken, AppId, Profile, UserId, limits, user::TooLong};
+use chatcamp_store::{
+    ApiKey, App, AuthPolicy, Created, Edited, Previous, Store, StoreError, TokenRecord, User,
+};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use parking_lot::Mutex;
+
+use crate::{random, server::unix_now};
+
+/// Longest name of an app or API key, in bytes.
+const NAME: usize = 255;
+/// Generated app ids are decimal and below this, so that JavaScript keeps every digit.
+const GENERATED_BELOW: u64 = 1 << 53;
+
+/// Makes and changes what a server serves; works beside a running server on the same store.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    store: Arc<dyn Store>,
+    keyring: Keyring,
+}
+
+/// A new app, with the one moment at which its API key can be seen.
+#[derive(Debug)]
+pub struct NewApp {
+    /// The app's id, for `new ChatCamp({appId})` and `ChatCamp::builder`.
+    pub id: AppId,
+    /// Its first API key.
+    pub api_key: NewApiKey,
+}
+
+/// A new API key: its text is shown now or never.
+pub struct NewApiKey {
+    /// The public id by which it is revoked.
+    pub id: String,
+    /// The key.
+    pub key: String,
+}
+
+/// What a new user is to have.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// What is said of the user.
+    pub profile: Profile,
+    /// A token of the caller's choice; one is derived if there is none.
+    pub token: Option<AccessToken>,
+    /// Whether the user must present its token to connect. Default true.
+    pub check_access_token: bool,
+}
+
+impl Default for NewUser {
+    fn default() -> Self {
+        Self { profile: Profile::default(), token: None, check_access_token: true }
+    }
+}
+
+/// Why something was not made or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccountError {
+    /// No app has this id.
+    #[error("there is no app {0}; `chatcamp app list` shows those there are")]
+    NoApp(AppId),
+    /// Another app has this id.
+    #[error("the app id {0} is taken")]
+    AppExists(AppId),
+    /// The app has no such user.
+    #[error("the app has no user {0}")]
+    NoUser(UserId),
+    /// The user is there already, and not one who merely came by and never had a token.
+    #[error("the user {0} exists already")]
+    UserExists(UserId),
+    /// The app has no such API key.
+    #[error("the app has no API key {0}")]
+    NoApiKey(String),
+    /// The token cannot be used.
+    #[error(transparent)]
+    InvalidToken(#[from] InvalidCustomToken),
+    /// A profile value is too long.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// A name is empty or too long.
+    #[error("a name has 1 to {NAME} bytes")]
+    InvalidName,
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+impl Accounts {
+    /// The accounts in a store, with the keyring that belongs to it.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, keyring: Keyring) -> Self {
+        Self { store, keyring }
+    }
+
+    /// Creates an app with its first API key; an id is generated unless given.
+    ///
+    /// # Errors
+    /// [`AccountError::AppExists`] when the given id is taken, [`AccountError::InvalidName`].
+    pub async fn create_app(
+        &self,
+        name: &str,
+        auth: AuthPolicy,
+        id: Option<AppId>,
+    ) -> Result<NewApp, AccountError> {
+        check_name(name)?;
+        let given = id.is_some();
+        let mut id = id.unwrap_or_else(generate_app_id);
+        while !self.store.create_app(App::new(id.clone(), name, auth, unix_now())).await? {
+            if given {
+                return Err(AccountError::AppExists(id));
+            }
+            id = generate_app_id();
+        }
+        let api_key = self.create_api_key(&id, "default").await?;
+        Ok(NewApp { id, api_key })
+    }
+
+    /// Lists the apps, eldest first.
+    ///
+    /// # Errors
+    /// [`AccountError::Store`].
+    pub async fn apps(&self) -> Result<Vec<Arc<App>>, AccountError> {
+        Ok(self.store.apps().await?)
+    }
+
+    /// Switches an app between `open` and `token`; switching to `token` ends every session opened by user id alone.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`].
+    pub async fn set_policy(&self, app: &AppId, auth: AuthPolicy) -> Result<(), AccountError> {
+        let app = self.app(app).await?;
+        let edit = move |app: &mut App| {
+            app.auth = auth;
+            Edited::Save
+        };
+        self.store.edit_app(&app.id, Box::new(edit)).await?;
+        Ok(())
+    }
+
+    /// Creates an API key for an app.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`], [`AccountError::InvalidName`].
+    pub async fn create_api_key(&self, app: &AppId, name: &str) -> Result<NewApiKey, AccountError> {
+        check_name(name)?;
+        let app = self.app(app).await?;
+        loop {
+            let id = HEXLOWER.encode(&random::bytes::<4>());
+            let key = format!("ck1_{}", BASE64URL_NOPAD.encode(&random::bytes::<24>()));
+            let digest = self.keyring.api_key_digest(&key);
+            let record = ApiKey {
+                id: id.clone(),
+                app: app.id.clone(),
+                name: name.to_owned(),
+                digest,
+                created_at: unix_now(),
+            };
+            if self.store.create_api_key(record).await? {
+                return Ok(NewApiKey { id, key });
+            }
+        }
+    }
+
+    /// Lists the API keys of an app, eldest first; their text is not kept.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`].
+    pub async fn api_keys(&self, app: &AppId) -> Result<Vec<ApiKey>, AccountError> {
+        let app = self.app(app).await?;
+        Ok(self.store.api_keys(&app.id).await?)
+    }
+
+    /// Revokes an API key by its public id.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`], [`AccountError::NoApiKey`].
+    pub async fn revoke_api_key(&self, app: &AppId, id: &str) -> Result<(), AccountError> {
+        let app = self.app(app).await?;
+        match self.store.revoke_api_key(&app.id, id).await? {
+            true => Ok(()),
+            false => Err(AccountError::NoApiKey(id.to_owned())),
+        }
+    }
+
+    /// Creates a user with an access token and returns that.
+    ///
+    /// A user who merely came by, by id alone, and never had a token is claimed; its sessions end unless they may go on.
+    ///
+    /// # Errors
+    /// [`AccountError::UserExists`] for any other existing id, [`AccountError::NoApp`], [`AccountError::InvalidToken`],
+    /// [`AccountError::TooLong`].
+    pub async fn create_user(
+        &self,
+        app: &AppId,
+        id: &UserId,
+        new: NewUser,
+    ) -> Result<AccessToken, AccountError> {
+        new.profile.check()?;
+        let app = self.app(app).await?;
+        let stamp = Stamp(random::bytes());
+        let (record, token) = match new.token {
+            Some(token) => {
+                (TokenRecord::Custom { digest: token::digest(&self.keyring, &app.id, id, &token)? }, token)
+            }
+            None => {
+                let token = token::derive(&self.keyring, &app.id, id, &stamp, None);
+                (TokenRecord::Derived { expires_at: None }, token)
+            }
+        };
+        let mut user = User::new(app.id.clone(), id.clone(), stamp.0, unix_now());
+        user.profile = new.profile;
+        user.token = record;
+        user.check_access_token = new.check_access_token;
+        if let Created::New(_) = self.store.create_user(user.clone()).await? {
+            return Ok(token);
+        }
+        let claimed = self
+            .edit(&app.id, id, move |had| {
+                if !had.auto_created || had.token != TokenRecord::None {
+                    return (Edited::Keep, false);
+                }
+                user.last_seen = had.last_seen;
+                user.is_suspended = had.is_suspended;
+                *had = user;
+                (Edited::Save, true)
+            })
+            .await?
+            .1;
+        if claimed { Ok(token) } else { Err(AccountError::UserExists(id.clone())) }
+    }
+
+    /// Lists up to `limit` users behind `after`, in the byte order of their ids.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`].
+    pub async fn users(
+        &self,
+        app: &AppId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, AccountError> {
+        let app = self.app(app).await?;
+        Ok(self.store.users(&app.id, after, limit).await?)
+    }
+
+    /// Finds a user.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    pub async fn user(&self, app: &AppId, id: &UserId) -> Result<Arc<User>, AccountError> {
+        let app = self.app(app).await?;
+        self.store.user(&app.id, id).await?.ok_or_else(|| AccountError::NoUser(id.clone()))
+    }
+
+    /// Computes a user's token again; nothing when there is none, or it is one of the caller's choice.
+    #[must_use]
+    pub fn token_of(&self, user: &User) -> Option<AccessToken> {
+        let TokenRecord::Derived { expires_at } = user.token else { return None };
+        Some(token::derive(&self.keyring, &user.app, &user.id, &Stamp(user.stamp), expires_at))
+    }
+
+    /// Issues a new token, good for `lifetime` seconds or for ever; the one before stays good for `grace` seconds.
+    ///
+    /// Sessions that were not authenticated by a token go on only if the user need not present one.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    pub async fn issue_token(
+        &self,
+        app: &AppId,
+        id: &UserId,
+        lifetime: Option<u64>,
+        grace: u64,
+    ) -> Result<AccessToken, AccountError> {
+        let app = self.app(app).await?;
+        let (stamp, now) = (random::bytes(), unix_now());
+        let expires_at = lifetime.map(|s| now.saturating_add(s));
+        let (user, ()) = self
+            .edit(&app.id, id, move |user| {
+                let had =
+                    Previous { stamp: user.stamp, token: user.token, grace_until: now.saturating_add(grace) };
+                user.previous = (grace > 0 && user.token != TokenRecord::None).then(|| Box::new(had));
+                user.stamp = stamp;
+                user.token = TokenRecord::Derived { expires_at };
+                user.auto_created = false;
+                (Edited::Save, ())
+            })
+            .await?;
+        Ok(self.token_of(&user).expect("a derived token was just kept"))
+    }
+
+    /// Voids every token and session key of a user, and ends the sessions they opened.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    pub async fn revoke_tokens(&self, app: &AppId, id: &UserId) -> Result<(), AccountError> {
+        let stamp = random::bytes();
+        self.change(app, id, move |user| {
+            user.stamp = stamp;
+            user.token = TokenRecord::None;
+            user.previous = None;
+        })
+        .await
+    }
+
+    /// Sets whether a user must present its token; setting it ends every session opened by user id alone.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    pub async fn set_locked(&self, app: &AppId, id: &UserId, locked: bool) -> Result<(), AccountError> {
+        self.change(app, id, move |user| user.check_access_token = locked).await
+    }
+
+    /// Shuts a user out, ending every session, or lets it in again.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    pub async fn set_suspended(&self, app: &AppId, id: &UserId, suspended: bool) -> Result<(), AccountError> {
+        self.change(app, id, move |user| user.is_suspended = suspended).await
+    }
+
+    /// Deletes a user and ends its sessions; one of the same id created later is another.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    pub async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<(), AccountError> {
+        let app = self.app(app).await?;
+        match self.store.delete_user(&app.id, id).await? {
+            true => Ok(()),
+            false => Err(AccountError::NoUser(id.clone())),
+        }
+    }
+
+    async fn app(&self, id: &AppId) -> Result<Arc<App>, AccountError> {
+        self.store.app(id).await?.ok_or_else(|| AccountError::NoApp(id.clone()))
+    }
+
+    async fn change(
+        &self,
+        app: &AppId,
+        id: &UserId,
+        change: impl FnOnce(&mut User) + Send + 'static,
+    ) -> Result<(), AccountError> {
+        let app = self.app(app).await?;
+        let edit = move |user: &mut User| {
+            change(user);
+            (Edited::Save, ())
+        };
+        self.edit(&app.id, id, edit).await?;
+        Ok(())
+    }
+
+    /// Edits a user on the store's thread and brings back what the edit says.
+    async fn edit<T: Send + 'static>(
+        &self,
+        app: &AppId,
+        id: &UserId,
+        edit: impl FnOnce(&mut User) -> (Edited, T) + Send + 'static,
+    ) -> Result<(Arc<User>, T), AccountError> {
+        let said = Arc::new(Mutex::new(None));
+        let say = said.clone();
+        let edit = Box::new(move |user: &mut User| {
+            let (edited, value) = edit(user);
+            *say.lock() = Some(value);
+            edited
+        });
+        let user = self.store.edit_user(app, id, edit).await?;
+        let value = said.lock().take();
+        user.zip(value).ok_or_else(|| AccountError::NoUser(id.clone()))
+    }
+}
+
+fn check_name(name: &str) -> Result<(), AccountError> {
+    if name.is_empty() || name.len() > NAME { Err(AccountError::InvalidName) } else { Ok(()) }
+}
+
+/// A random decimal id of sixteen digits.
+fn generate_app_id() -> AppId {
+    let lowest = 10_u64.pow(15);
+    let number = lowest + u64::from_le_bytes(random::bytes()) % (GENERATED_BELOW - lowest);
+    AppId::new(number.to_string()).expect("decimal digits are an app id")
+}
+
+/// Shows the id, not the key.
+impl std::fmt::Debug for NewApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewApiKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+const _: () = assert!(limits::APP_ID >= 16, "generated ids fit");

@@ -1,0 +1,216 @@
+//! The data folder: database, master keys, and who serves it.
+//!
+//! ```text
+//!  DATA/ (0700)
+//!    chatcamp.db   apps, users, keys' digests        back up
+//!    keys (0600)   the master keyring                back up: without it every token and API key is void
+//!    server.lock   held by the server that serves it, and its process number
+//! ```
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read as _, Seek as _, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chatcamp_auth::{Keyring, keyring::InvalidKeyring};
+use chatcamp_store::{Store, StoreError, sqlite};
+
+use crate::{Accounts, random};
+
+/// The setting by which a database recognises its keyring.
+const KEYRING_CHECK: &str = "keyring_check";
+
+/// An open data folder.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    store: Arc<sqlite::Store>,
+    keyring: Keyring,
+    /// Held, by whoever serves the folder, until this is dropped.
+    lock: Option<File>,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataDirError {
+    /// A file or folder cannot be made or read.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The keyring file is no keyring.
+    #[error("cannot use the keyring {}", path.display())]
+    Keyring {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: InvalidKeyring,
+    },
+    /// The keyring is not the one the database was made with.
+    #[error(
+        "the keyring {} does not belong to the database in {}: restore the keys that were backed up with it, \
+         or name their file in CHATCAMP_KEYS_FILE", keys.display(), data.display()
+    )]
+    WrongKeyring {
+        /// The keyring file.
+        keys: PathBuf,
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// Another server serves the folder.
+    #[error("{} is already served by {by}; stop that server, or choose another folder with --data", path.display())]
+    AlreadyServed {
+        /// The folder.
+        path: PathBuf,
+        /// Who serves it.
+        by: String,
+    },
+    /// The database cannot be used.
+    #[error("cannot use the database in {}", path.display())]
+    Store {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+}
+
+impl DataDir {
+    /// Opens the folder, made if it is not there, beside whoever else uses it.
+    ///
+    /// The keyring is read from `keys_file`, or else from `keys` in the folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`DataDirError`] says which file, why, and what to do.
+    pub async fn open(path: impl Into<PathBuf>, keys_file: Option<PathBuf>) -> Result<Self, DataDirError> {
+        let path = path.into();
+        make_folder(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
+        let keys = keys_file.clone().unwrap_or_else(|| path.join("keys"));
+        if keys_file.is_none() {
+            make_keyring(&keys).map_err(|source| DataDirError::Io { path: keys.clone(), source })?;
+        }
+        let text =
+            fs::read_to_string(&keys).map_err(|source| DataDirError::Io { path: keys.clone(), source })?;
+        let keyring =
+            Keyring::parse(&text).map_err(|source| DataDirError::Keyring { path: keys.clone(), source })?;
+        let of_store = |source| DataDirError::Store { path: path.clone(), source };
+        let store = Arc::new(sqlite::Store::open(path.join("chatcamp.db")).map_err(of_store)?);
+        let check = store.setting_or_insert(KEYRING_CHECK, &keyring.check_value()).await.map_err(of_store)?;
+        if !keyring.matches(&check) {
+            return Err(DataDirError::WrongKeyring { keys, data: path });
+        }
+        Ok(Self { path, store, keyring, lock: None })
+    }
+
+    /// Becomes the one server of the folder, for as long as this lives.
+    ///
+    /// # Errors
+    /// [`DataDirError::AlreadyServed`] names the server that is.
+    pub fn lock(&mut self) -> Result<(), DataDirError> {
+        let path = self.path.join("server.lock");
+        let failed = |source| DataDirError::Io { path: path.clone(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut by = String::new();
+                // Without the text the refusal still stands.
+                _ = file.read_to_string(&mut by);
+                let by = if by.is_empty() { "another server".to_owned() } else { by };
+                return Err(DataDirError::AlreadyServed { path: self.path.clone(), by });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        self.lock = Some(file);
+        self.announce(&format!("process {}", std::process::id()))
+    }
+
+    /// Says for others how to recognise the server of the folder, such as by its address.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn announce(&mut self, who: &str) -> Result<(), DataDirError> {
+        let Some(lock) = &mut self.lock else { return Ok(()) };
+        let written =
+            lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(who.as_bytes()));
+        written.map_err(|source| DataDirError::Io { path: self.path.join("server.lock"), source })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is kept in it.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    /// Its keyring.
+    #[must_use]
+    pub fn keyring(&self) -> Keyring {
+        self.keyring.clone()
+    }
+
+    /// Its apps and users.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(self.store(), self.keyring())
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Makes a keyring of one random key, whole or not at all: of several processes the first decides.
+fn make_keyring(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let keyring = Keyring::new(vec![random::bytes()]).expect("one key");
+    let suffix = data_encoding::HEXLOWER.encode(&random::bytes::<8>());
+    let draft = path.with_file_name(format!("keys.{suffix}"));
+    write_private(&draft, keyring.to_text().as_bytes())?;
+    let made = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Writes a new file that only its owner can read, and waits until it is on the disk.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

@@ -1,0 +1,33 @@
+//! What one server process bears, each with its default.
+
+use std::time::Duration;
+
+/// The bounds of a [`Server`](crate::Server).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections without a verdict, per process; the oldest is closed for one more. Default 4,096.
+    pub unverified: usize,
+    /// Connections without a verdict, per network address other than loopback. Default 64.
+    ///
+    /// Loopback is exempt: there it is a proxy in front, or the operator.
+    pub unverified_per_address: usize,
+    /// From the first byte of a connection to its verdict. Default 10 s.
+    pub handshake: Duration,
+    /// Live sessions per user. Default 100.
+    pub sessions_per_user: usize,
+    /// For how long [`Server::shutdown`](crate::Server::shutdown) waits for clients to take their leave. Default 5 s.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            unverified: 4096,
+            unverified_per_address: 64,
+            handshake: chatcamp_protocol::limits::HANDSHAKE,
+            sessions_per_user: 100,
+            drain: chatcamp_protocol::limits::CLOSING,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! When users were last connected: kept in memory, written behind in batches.
+
+use std::collections::HashMap;
+
+use chatcamp_protocol::{AppId, UserId};
+use chatcamp_store::{Store, StoreError};
+use parking_lot::Mutex;
+
+use crate::session::Session;
+
+/// Users whose time waits to be written, at most; of more in one interval some keep an older time.
+const WAITING: usize = 100_000;
+
+/// Last-seen times not yet written.
+#[derive(Debug, Default)]
+pub(crate) struct Presence {
+    left: Mutex<HashMap<(AppId, UserId), u64>>,
+}
+
+impl Presence {
+    /// Notes that a session ended at `now`, in Unix seconds.
+    pub(crate) fn left(&self, session: &Session, now: u64) {
+        let mut left = self.left.lock();
+        if left.len() < WAITING {
+            left.insert((session.app.clone(), session.user.clone()), now);
+        }
+    }
+
+    /// Writes what waits; on failure it waits on, where there is room.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let left = std::mem::take(&mut *self.left.lock());
+        if left.is_empty() {
+            return Ok(());
+        }
+        let batch: Vec<_> = left.into_iter().map(|((app, user), at)| (app, user, at)).collect();
+        let written = store.record_last_seen(&batch).await;
+        if written.is_err() {
+            let mut left = self.left.lock();
+            for (app, user, at) in batch.into_iter().take(WAITING.saturating_sub(left.len())) {
+                left.entry((app, user)).or_insert(at);
+            }
+        }
+        written
+    }
+}

@@ -1,0 +1,275 @@
+//! The server: what all its connections share, and how it begins and ends.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use chatcamp_auth::{Directory, Keyring};
+use chatcamp_protocol::{AccessToken, Code, User};
+use chatcamp_store::Store;
+use chatcamp_transport::{Connection, Listener};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    Limits,
+    directory::StoreDirectory,
+    handshake,
+    lobby::{Guest, Lobby},
+    presence::Presence,
+    random,
+    review::{self, Reviews},
+    session::{Driver, Registry, Session},
+    tasks::{Task, Tasks},
+    wheel::Wheel,
+};
+
+/// How long a client is asked to wait before it comes back after a shutdown; spread up to twice this.
+const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
+/// How often silence, expiry and whatever else has a deadline is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How often last-seen times are written.
+const WRITE_BEHIND: u32 = 10;
+
+/// A running server; clones are the same server.
+///
+/// It accepts from any [`Listener`] ([`listen`](Self::listen)), any single [`Connection`] ([`serve`](Self::serve)), a TCP
+/// port ([`FrontDoor`](crate::FrontDoor)) or another HTTP server ([`ChatService`](crate::ChatService)), all at once.
+#[derive(Clone)]
+pub struct Server {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What a server holds at this moment; all zero when it is at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Tasks of connections.
+    pub connections: usize,
+    /// Connections without a verdict.
+    pub unverified: usize,
+    /// Live sessions.
+    pub sessions: usize,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) directory: Box<dyn Directory>,
+    pub(crate) registry: Registry,
+    pub(crate) wheel: Wheel,
+    pub(crate) lobby: Arc<Lobby>,
+    pub(crate) limits: Limits,
+    /// Tells this process from those before it, in session keys.
+    pub(crate) incarnation: u64,
+    tasks: Arc<Tasks>,
+    presence: Presence,
+    pub(crate) reviews: Reviews,
+    draining: AtomicBool,
+    drain: Notify,
+}
+
+impl Server {
+    /// Starts a server over a store; its deadlines are kept by a task on the current tokio runtime.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn start(store: Arc<dyn Store>, keyring: Keyring, limits: Limits) -> Self {
+        let keyring = Arc::new(keyring);
+        let shared = Arc::new(Shared {
+            directory: Box::new(StoreDirectory::new(store.clone(), keyring.clone())),
+            store,
+            keyring,
+            registry: Registry::new(),
+            wheel: Wheel::new(Instant::now()),
+            lobby: Lobby::new(limits.clone()),
+            limits,
+            incarnation: u64::from_le_bytes(random::bytes()),
+            tasks: Arc::default(),
+            presence: Presence::default(),
+            reviews: Reviews::default(),
+            draining: AtomicBool::new(false),
+            drain: Notify::new(),
+        });
+        let heard = Arc::downgrade(&shared);
+        shared.store.on_change(Box::new(move |change| {
+            if let Some(shared) = heard.upgrade() {
+                shared.reviews.request(change.clone());
+            }
+        }));
+        tokio::spawn(keep_time(Arc::downgrade(&shared)));
+        tokio::spawn(review::run(Arc::downgrade(&shared)));
+        Self { shared }
+    }
+
+    /// Serves every connection of a listener, until it ends or the server shuts down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops accepting; connections already accepted are served on.
+    pub async fn listen(&self, mut listener: impl Listener) {
+        while let Some(connection) = self.shared.unless_draining(listener.accept()).await.flatten() {
+            tokio::spawn(self.serve(connection));
+        }
+    }
+
+    /// Serves one connection; the future ends with it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send + use<> {
+        let guest = self.shared.lobby.enter(connection.facts().peer.map(|p| p.ip()));
+        let (shared, task) = (self.shared.clone(), self.shared.enter());
+        async move {
+            let driver = Box::pin(shared.greet(connection, guest, task)).await;
+            if let Some(driver) = driver {
+                driver.await;
+            }
+        }
+    }
+
+    /// What the server holds at this moment.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            connections: self.shared.tasks.running(),
+            unverified: self.shared.lobby.len(),
+            sessions: self.shared.registry.len(),
+        }
+    }
+
+    /// Stops accepting, tells every client to come back later, and waits until the last connection is gone.
+    ///
+    /// Clients that do not take their leave within [`Limits::drain`] are cut off. When it returns nothing of this server
+    /// runs any more.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves a server that accepts nothing; call it again to wait.
+    pub async fn shutdown(&self) {
+        let shared = &self.shared;
+        shared.draining.store(true, Ordering::Release);
+        shared.drain.notify_waiters();
+        for session in shared.registry.all() {
+            shared.end(&session, Code::ShuttingDown, Some(random::spread(SHUTDOWN_RETRY)));
+        }
+        if tokio::time::timeout(shared.limits.drain, shared.tasks.finished()).await.is_err() {
+            shared.lobby.clear();
+            shared.registry.all().iter().for_each(|session| session.abandon());
+            shared.tasks.finished().await;
+        }
+        if let Err(error) = shared.presence.write(&*shared.store).await {
+            tracing::warn!(%error, "the last-seen times of the last seconds are lost");
+        }
+    }
+}
+
+impl Shared {
+    /// Counts one more connection.
+    pub(crate) fn enter(&self) -> Task {
+        self.tasks.enter()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// The output of `future`, or nothing when the server shuts down first.
+    pub(crate) async fn unless_draining<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let drained = self.drain.notified();
+        if self.is_draining() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = drained => None,
+            output = future => Some(output),
+        }
+    }
+
+    /// From an open connection to its session's driver; nothing when it did not come to that.
+    pub(crate) async fn greet(
+        self: Arc<Self>,
+        connection: Connection,
+        guest: Guest,
+        task: Task,
+    ) -> Option<Driver> {
+        let session = handshake::run(&self, connection, guest).await?;
+        Some(Driver::new(self, session, task))
+    }
+
+    /// Says something on a session; ends it when its client does not listen.
+    pub(crate) fn push(&self, session: &Session, text: &str) {
+        if session.push(text).is_err() {
+            self.end(session, Code::SlowConsumer, None);
+        }
+    }
+
+    /// Ends a session, and looks again whether its client agreed.
+    pub(crate) fn end(&self, session: &Session, code: Code, retry_after: Option<Duration>) {
+        let now = self.wheel.now();
+        session.end(code, retry_after, now);
+        self.wheel.schedule(session.id, now + Session::CLOSING);
+    }
+
+    /// Forgets a session whose connection is gone.
+    pub(crate) fn leave(&self, session: &Session) {
+        self.registry.remove(session);
+        self.presence.left(session, unix_now());
+    }
+
+    /// A session's own user object.
+    pub(crate) fn own_user(&self, session: &Session, user: &chatcamp_store::User) -> User {
+        own_user(user, session.token.as_ref(), true)
+    }
+}
+
+/// The user as its owner sees it, with exactly the token its session presented.
+pub(crate) fn own_user(user: &chatcamp_store::User, token: Option<&AccessToken>, is_online: bool) -> User {
+    User {
+        id: user.id.clone(),
+        profile: user.profile.clone(),
+        last_seen: user.last_seen,
+        is_online,
+        is_suspended: user.is_suspended,
+        check_access_token: user.check_access_token,
+        access_token: token.cloned(),
+    }
+}
+
+/// Unix time in seconds.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// Turns the wheel and empties the lobby, once a second, for as long as there is a server.
+async fn keep_time(server: Weak<Shared>) {
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        let instant = tick.tick().await;
+        let Some(shared) = server.upgrade() else { return };
+        shared.lobby.expire(instant);
+        let unix_now = unix_now();
+        shared.wheel.turn(instant, |id, now| shared.registry.get(id)?.on_deadline(now, unix_now));
+        if shared.wheel.now() % WRITE_BEHIND == 0
+            && let Err(error) = shared.presence.write(&*shared.store).await
+        {
+            tracing::warn!(%error, "cannot write last-seen times; they are kept for the next try");
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.load()).finish()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}

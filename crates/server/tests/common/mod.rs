@@ -1,0 +1,177 @@
+//! A server in a test, and a peer that speaks to it in plain JSON.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::{sync::Arc, time::Duration};
+
+use chatcamp_auth::client;
+use chatcamp_protocol::{AccessToken, AppId, Code, UserId};
+use chatcamp_server::{Accounts, AuthPolicy, Keyring, Limits, Load, NewUser, Server};
+use chatcamp_store::Store;
+use chatcamp_transport::{Closed, Connection, Message, Transport, memory};
+use serde_json::{Value, json};
+
+pub(crate) const AT_REST: Load = Load { connections: 0, unverified: 0, sessions: 0 };
+
+/// A server over a store in memory, reached over the memory transport.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) accounts: Accounts,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) transport: memory::Transport,
+    pub(crate) app: AppId,
+}
+
+pub(crate) fn keyring() -> Keyring {
+    Keyring::new(vec![[7; 32]]).unwrap()
+}
+
+impl World {
+    pub(crate) async fn open() -> Self {
+        Self::new(AuthPolicy::Open, Limits::default()).await
+    }
+
+    pub(crate) async fn new(auth: AuthPolicy, limits: Limits) -> Self {
+        Self::over(Arc::new(chatcamp_store::memory::Store::new()), auth, limits).await
+    }
+
+    pub(crate) async fn over(store: Arc<dyn Store>, auth: AuthPolicy, limits: Limits) -> Self {
+        let accounts = Accounts::new(store.clone(), keyring());
+        let app = accounts.create_app("test", auth, None).await.unwrap().id;
+        let server = Server::start(store.clone(), keyring(), limits);
+        let (transport, listener) = memory::network();
+        let accepting = server.clone();
+        tokio::spawn(async move { accepting.listen(listener).await });
+        Self { server, accounts, store, transport, app }
+    }
+
+    /// Creates a locked user and returns its token.
+    pub(crate) async fn user(&self, id: &str) -> AccessToken {
+        self.accounts.create_user(&self.app, &user(id), NewUser::default()).await.unwrap()
+    }
+
+    pub(crate) async fn connect(&self, id: &str) -> Peer {
+        self.try_connect(id, None).await.unwrap()
+    }
+
+    pub(crate) async fn connect_with(&self, id: &str, token: &AccessToken) -> Peer {
+        self.try_connect(id, Some(token)).await.unwrap()
+    }
+
+    /// Connects in the native dialect; the refusal's code if it comes to that.
+    pub(crate) async fn try_connect(&self, id: &str, token: Option<&AccessToken>) -> Result<Peer, String> {
+        let connection = self.transport.connect().await.unwrap();
+        Peer::native(connection, &self.app, id, token).await
+    }
+
+    /// Connects in the published dialect, with this query.
+    pub(crate) async fn published(&self, query: &str) -> Peer {
+        let transport = self.transport.clone().with_query(query);
+        Peer { connection: transport.connect().await.unwrap(), requests: 0, ack: Value::Null }
+    }
+
+    /// Shuts down, and asserts that nothing is left.
+    pub(crate) async fn close(self) {
+        self.server.shutdown().await;
+        assert_eq!(self.server.load(), AT_REST);
+    }
+
+    /// Waits until the server holds nothing.
+    pub(crate) async fn at_rest(&self) {
+        eventually(|| self.server.load() == AT_REST).await;
+    }
+}
+
+/// Waits until something holds that other tasks bring about.
+pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "it never came about");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub(crate) fn user(id: &str) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+/// One client's end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) connection: Connection,
+    pub(crate) requests: u64,
+    /// The body of the acknowledgement.
+    pub(crate) ack: Value,
+}
+
+impl Peer {
+    pub(crate) async fn native(
+        connection: Connection,
+        app: &AppId,
+        id: &str,
+        token: Option<&AccessToken>,
+    ) -> Result<Self, String> {
+        let (_, hello) = client::start(&client::Hello {
+            app_id: app,
+            user_id: &user(id),
+            token,
+            client: "test/1",
+            resume: None,
+        });
+        let mut peer = Self { connection, requests: 0, ack: Value::Null };
+        peer.connection.send(Message::from(hello)).await.unwrap();
+        let ack = peer.recv().await;
+        if ack["t"] == "session.close" {
+            return Err(ack["d"]["code"].as_str().unwrap().to_owned());
+        }
+        assert_eq!((&ack["t"], &ack["to"]), (&json!("users.auth.ack"), &json!(1)), "{ack}");
+        peer.ack = ack["d"].clone();
+        if ack["d"]["ok"] == true {
+            Ok(peer)
+        } else {
+            Err(ack["d"]["error"]["code"].as_str().unwrap().to_owned())
+        }
+    }
+
+    pub(crate) async fn recv(&mut self) -> Value {
+        serde_json::from_str(self.connection.recv().await.unwrap().as_str()).unwrap()
+    }
+
+    pub(crate) async fn send(&mut self, text: impl Into<Message>) {
+        self.connection.send(text.into()).await.unwrap();
+    }
+
+    pub(crate) async fn send_request(&mut self, t: &str, d: Value) -> u64 {
+        self.requests += 1;
+        self.send(json!({ "t": t, "d": d, "r": self.requests }).to_string()).await;
+        self.requests
+    }
+
+    /// Sends a request and returns the body of its acknowledgement, the next thing received.
+    pub(crate) async fn request(&mut self, t: &str, d: Value) -> Value {
+        let r = self.send_request(t, d).await;
+        let ack = self.recv().await;
+        assert_eq!((&ack["t"], &ack["to"]), (&json!(format!("{t}.ack")), &json!(r)), "{ack}");
+        ack["d"].clone()
+    }
+
+    /// Receives the announcement of the end and then the end, and asserts that both carry `code`.
+    pub(crate) async fn ended_with(&mut self, code: Code) {
+        let close = self.recv().await;
+        assert_eq!(
+            (&close["t"], &close["d"]["code"]),
+            (&json!("session.close"), &json!(code.as_str())),
+            "{close}"
+        );
+        assert_eq!(close["d"]["advice"], code.advice().as_str());
+        self.closed_with(code).await;
+    }
+
+    /// Receives the end, and asserts that it carries `code`.
+    pub(crate) async fn closed_with(&mut self, code: Code) {
+        let closed = self.connection.recv().await.unwrap_err();
+        assert!(matches!(closed, Closed::ByPeer(_)), "{closed:?}");
+        assert_eq!(closed.code(), code.number());
+    }
+}

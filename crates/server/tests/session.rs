@@ -1,0 +1,361 @@
+//! What happens on a live session, over memory and in paused time.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::time::Duration;
+
+use chatcamp_protocol::{AccessToken, Code};
+use chatcamp_server::{AuthPolicy, Limits, NewUser};
+use chatcamp_transport::Transport;
+use common::{Peer, World, eventually, user};
+use serde_json::{Value, json};
+
+#[tokio::test(start_paused = true)]
+async fn every_request_is_acknowledged_and_numbered() {
+    let world = World::open().await;
+    let mut alice = world.connect("alice").await;
+    for (t, d, code) in [
+        ("group_channels.create", json!({}), Some("UNKNOWN_TYPE")),
+        ("", json!(null), Some("UNKNOWN_TYPE")),
+        ("users.auth", json!({"v": 1}), Some("UNKNOWN_TYPE")),
+        ("users.update", json!({"display_name": 7}), Some("INVALID_BODY")),
+        ("users.update", json!([]), Some("INVALID_BODY")),
+        ("users.update", json!({"id": "bob", "display_name": "x"}), Some("NOT_OWN_USER")),
+        ("users.update", json!({"display_name": "x".repeat(256)}), Some("VALUE_TOO_LONG")),
+        ("users.get", json!({"id": "nobody"}), Some("USER_NOT_FOUND")),
+        ("users.get", json!({"id": ""}), Some("INVALID_BODY")),
+        ("users.get", json!({}), None),
+        ("ping", json!({"seen": 3}), None),
+    ] {
+        let d = alice.request(t, d).await;
+        assert_eq!(d["error"]["code"].as_str(), code, "{t}: {d}");
+        assert_eq!(d["ok"], code.is_none());
+    }
+    alice.send_request("users.get", json!({})).await;
+    assert_eq!(alice.recv().await["s"], 12, "one number for each envelope after the acknowledgement");
+    drop(alice);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_type_is_named() {
+    let world = World::open().await;
+    let mut alice = world.connect("alice").await;
+    let d = alice.request("no.such\"type", json!({})).await;
+    assert!(d["error"]["message"].as_str().unwrap().contains("no.such\"type"), "{d}");
+    drop(alice);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_profile_is_changed_shown_and_told_to_the_users_other_sessions() {
+    let world = World::open().await;
+    let token = world.user("alice").await;
+    let (mut one, mut two) =
+        (world.connect_with("alice", &token).await, world.connect_with("alice", &token).await);
+    let update = json!({
+        "id": "alice", "display_name": "Alice", "metadata": {"k": [1]},
+        "email": "not@hers.example", "check_access_token": false, "is_suspended": true, "access_token": "x",
+    });
+    let user = one.request("users.update", update).await["user"].clone();
+    assert_eq!((&user["display_name"], &user["metadata"]), (&json!("Alice"), &json!({"k": [1]})));
+    assert_eq!(
+        (&user["email"], &user["check_access_token"]),
+        (&json!(""), &json!(true)),
+        "not a client's to change"
+    );
+    assert_eq!((&user["is_suspended"], &user["access_token"]), (&json!(false), &json!(token.expose())));
+
+    let told = two.recv().await;
+    assert_eq!((&told["t"], &told["d"]["user"]), (&json!("users.update.ack"), &user));
+    assert_eq!((told.get("to"), &told["s"]), (None, &json!(1)));
+
+    let mut bob = world.connect("bob").await;
+    let public = bob.request("users.get", json!({"id": "alice"})).await["user"].clone();
+    let seen: Vec<_> = public.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(seen, ["avatar_url", "display_name", "id", "is_online", "last_seen", "profile_url"]);
+    assert_eq!((&public["display_name"], &public["is_online"]), (&json!("Alice"), &json!(true)));
+    drop((one, two, bob));
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_published_session_is_not_numbered_and_its_ping_not_answered() {
+    let world = World::open().await;
+    let mut alice = world.published(&format!("app_id={}&user_id=alice", world.app)).await;
+    alice.recv().await;
+    alice.send(r#"{"t":"ping","r":7}"#).await;
+    alice.send(r#"{"t":"users.update","d":{"id":"alice","display_name":"A"},"r":9}"#).await;
+    let ack = alice.recv().await;
+    assert_eq!((&ack["t"], &ack["to"], ack.get("s")), (&json!("users.update.ack"), &json!(9), None));
+    drop(alice);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_envelope_or_out_of_sequence_ends_the_session() {
+    let world = World::open().await;
+    for (text, code) in [
+        ("", Code::Malformed),
+        ("[]", Code::Malformed),
+        ("{\"t\":7,\"r\":1}", Code::Malformed),
+        ("{\"t\":\"ping\",\"r\":2}", Code::OutOfSequence),
+        ("{\"t\":\"ping\",\"r\":0}", Code::OutOfSequence),
+        ("{\"t\":\"ping\"}", Code::OutOfSequence),
+    ] {
+        let mut bystander = world.connect("bob").await;
+        let mut alice = world.connect("alice").await;
+        alice.send(text).await;
+        alice.ended_with(code).await;
+        assert_eq!(bystander.request("ping", json!({})).await["ok"], true);
+    }
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_over_the_limit_ends_its_connection_only() {
+    let world = World::open().await;
+    let (mut alice, mut bob) = (world.connect("alice").await, world.connect("bob").await);
+    alice.send("x".repeat(64 * 1024 + 1)).await;
+    assert_eq!(alice.connection.recv().await.unwrap_err().code(), Code::MessageTooLarge.number());
+    assert_eq!(bob.request("ping", json!({})).await["ok"], true);
+    drop(bob);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_ends_a_session_and_any_message_keeps_it() {
+    let world = World::open().await;
+    let mut silent = world.connect("alice").await;
+    let mut heard = world.connect("bob").await;
+    let start = tokio::time::Instant::now();
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        heard.request("ping", json!({})).await;
+    }
+    silent.ended_with(Code::IdleTimeout).await;
+    let mut half_open = world.connect("carol").await;
+    half_open.ended_with(Code::IdleTimeout).await;
+    let silence = start.elapsed().as_secs() - 50;
+    assert!((35..=37).contains(&silence), "{silence} s");
+    drop(heard);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_ignores_the_close_is_cut_off() {
+    let world = World::open().await;
+    let alice = world.connect("alice").await;
+    world.accounts.delete_user(&world.app, &user("alice")).await.unwrap();
+    // Alice never reads, so never agrees; over memory nobody has to.
+    eventually(|| world.server.load().sessions == 0).await;
+    drop(alice);
+    world.close().await;
+}
+
+/// Does something to a user, and says with which code the session ends, if it does.
+async fn change(world: &World, what: &str) -> (Option<Code>, Option<Code>) {
+    let (accounts, app, alice) = (&world.accounts, &world.app, user("alice"));
+    match what {
+        "lock" => {
+            accounts.set_locked(app, &alice, true).await.unwrap();
+            (Some(Code::AccessTokenRequired), None)
+        }
+        "first token" => {
+            accounts.issue_token(app, &alice, None, 0).await.unwrap();
+            (None, Some(Code::CredentialRevoked))
+        }
+        "rotation with grace" => {
+            accounts.issue_token(app, &alice, None, 60).await.unwrap();
+            (None, None)
+        }
+        "revocation" => {
+            accounts.revoke_tokens(app, &alice).await.unwrap();
+            (None, Some(Code::CredentialRevoked))
+        }
+        "suspension" => {
+            accounts.set_suspended(app, &alice, true).await.unwrap();
+            (Some(Code::UserSuspended), Some(Code::UserSuspended))
+        }
+        "deletion" => {
+            accounts.delete_user(app, &alice).await.unwrap();
+            (Some(Code::UserDeleted), Some(Code::UserDeleted))
+        }
+        "policy" => {
+            accounts.set_policy(app, AuthPolicy::Token).await.unwrap();
+            (Some(Code::AccessTokenRequired), None)
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_ends_exactly_the_sessions_it_no_longer_vouches_for() {
+    for what in
+        ["lock", "first token", "rotation with grace", "revocation", "suspension", "deletion", "policy"]
+    {
+        let world = World::open().await;
+        let token = world.user("alice").await;
+        world.accounts.set_locked(&world.app, &user("alice"), false).await.unwrap();
+        let mut by_id = world.connect("alice").await;
+        let mut by_token = world.connect_with("alice", &token).await;
+        let mut published = world.published(&format!("app_id={}&user_id=alice", world.app)).await;
+        published.recv().await;
+        let mut bystander = world.connect("bob").await;
+
+        let (id_ends, token_ends) = change(&world, what).await;
+        for (peer, ends) in [(&mut by_id, id_ends), (&mut by_token, token_ends)] {
+            match ends {
+                Some(code) => peer.ended_with(code).await,
+                None => assert_eq!(peer.request("ping", json!({})).await["ok"], true, "{what}"),
+            }
+        }
+        if let Some(code) = id_ends {
+            let error = published.recv().await["d"]["error"].clone();
+            assert_eq!(
+                (&error["code"], &error["reason"]),
+                (&json!("NOT_AUTHORIZED"), &json!(code.as_str())),
+                "{what}"
+            );
+            published.closed_with(code).await;
+        }
+        if what != "policy" {
+            assert_eq!(bystander.request("ping", json!({})).await["ok"], true, "{what}");
+        }
+        drop((by_id, by_token, published, bystander));
+        world.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claimed_user_ends_the_session_of_whoever_came_first() {
+    let world = World::open().await;
+    let mut squatter = world.connect("alice@example.com").await;
+    world.user("alice@example.com").await;
+    squatter.ended_with(Code::AccessTokenRequired).await;
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_creation_changes_nothing() {
+    let world = World::open().await;
+    let token = world.user("alice").await;
+    let again = NewUser { token: Some(AccessToken::from("a token of our choice")), ..NewUser::default() };
+    let error = world.accounts.create_user(&world.app, &user("alice"), again).await.unwrap_err();
+    assert_eq!(error.to_string(), "the user alice exists already");
+    world.connect_with("alice", &token).await;
+    world.close().await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_grace_ends_the_sessions_of_the_old_token() {
+    tokio::time::pause();
+    let world = World::open().await;
+    let old = world.user("alice").await;
+    let mut alice = world.connect_with("alice", &old).await;
+    // The clock of expiries is the machine's: an end in the past stands for the time going by.
+    let mut record = (*world.store.user(&world.app, &user("alice")).await.unwrap().unwrap()).clone();
+    record.previous =
+        Some(Box::new(chatcamp_store::Previous { stamp: record.stamp, token: record.token, grace_until: 1 }));
+    record.stamp = [9; 16];
+    let edit = Box::new(move |user: &mut chatcamp_store::User| {
+        *user = record;
+        chatcamp_store::Edited::Save
+    });
+    world.store.edit_user(&world.app, &user("alice"), edit).await.unwrap();
+    alice.ended_with(Code::CredentialRevoked).await;
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_ended_and_holds_up_nobody() {
+    let world = World::open().await;
+    let mut slow = world.connect("alice").await;
+    let mut other = world.connect("alice").await;
+    let big = "x".repeat(4000);
+    // Each update is told to the session that does not read.
+    for n in 0..600 {
+        let ack = other.request("users.update", json!({"data": format!("{big}{n}")})).await;
+        assert_eq!(ack["ok"], true, "{ack}");
+        if world.server.load().sessions == 1 {
+            break;
+        }
+    }
+    assert_eq!(world.server.load().sessions, 1, "the one that did not read is gone");
+    let end = loop {
+        if let Err(closed) = slow.connection.recv().await {
+            break closed;
+        }
+    };
+    assert_eq!(end.code(), Code::SlowConsumer.number());
+    drop(other);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_has_so_many_sessions_and_no_more() {
+    let mut limits = Limits::default();
+    limits.sessions_per_user = 2;
+    let world = World::new(AuthPolicy::Open, limits).await;
+    let (_one, two) = (world.connect("alice").await, world.connect("alice").await);
+    assert_eq!(world.try_connect("alice", None).await.unwrap_err(), "SESSION_LIMIT");
+    let _bob = world.connect("bob").await;
+    drop(two);
+    eventually(|| world.server.load().sessions == 2).await;
+    world.connect("alice").await;
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_tells_everybody_and_leaves_nothing() {
+    let world = World::open().await;
+    let mut native = world.connect("alice").await;
+    let mut published = world.published(&format!("app_id={}&user_id=bob", world.app)).await;
+    published.recv().await;
+    let mut waiting = world.transport.connect().await.unwrap();
+    eventually(|| world.server.load().connections == 3).await;
+
+    let server = world.server.clone();
+    let down = tokio::spawn(async move { server.shutdown().await });
+    let close = native.recv().await;
+    assert_eq!((&close["d"]["code"], &close["d"]["advice"]), (&json!("SHUTTING_DOWN"), &json!("retry")));
+    assert!((1000..=2000).contains(&close["d"]["retry_after_ms"].as_u64().unwrap()));
+    native.closed_with(Code::ShuttingDown).await;
+    published.closed_with(Code::ShuttingDown).await;
+    assert!(waiting.recv().await.is_ok_and(|words| words.as_str().contains("session.close")));
+    down.await.unwrap();
+    assert_eq!(world.server.load(), common::AT_REST);
+    assert!(world.transport.connect().await.is_err(), "the listener is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_seen_time_is_written_behind() {
+    let world = World::open().await;
+    drop(world.connect("alice").await);
+    world.at_rest().await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let record = world.store.user(&world.app, &user("alice")).await.unwrap().unwrap();
+    assert!(record.last_seen > 1_700_000_000, "{record:?}");
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_native_session_that_comes_back_replaces_itself() {
+    let world = World::open().await;
+    let mut first = world.connect("alice").await;
+    let key = first.ack["session"]["key"].clone();
+    let mut again =
+        Peer { connection: world.transport.connect().await.unwrap(), requests: 0, ack: Value::Null };
+    let hello = json!({"t": "users.auth", "r": 1, "d": {
+        "v": 1, "client": "test/1", "app_id": world.app, "user_id": "alice",
+        "resume": {"key": key, "seen": 0, "sent": 0},
+    }});
+    again.send(hello.to_string()).await;
+    let ack = again.recv().await;
+    assert_eq!(ack["d"]["session"]["fresh"], "too_late", "{ack}");
+    first.ended_with(Code::Replaced).await;
+    drop(again);
+    world.close().await;
+}
