@@ -1,0 +1,157 @@
+//! The handle.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chatcamp_protocol::{User, limits, user::ProfileUpdate};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use crate::{
+    Body, Builder, ConnectError, Events, Login, RequestError, State,
+    driver::Command,
+    session::{self, Request},
+    shared::{Shared, after},
+};
+
+/// A client for one user at a time. Cheap to clone: all clones are the same client.
+///
+/// One task owns the session. Dropping the last handle closes the connection at best effort and ends the task.
+#[derive(Clone)]
+pub struct ChatCamp {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    request_timeout: Duration,
+}
+
+impl ChatCamp {
+    /// Starts a client for the app with this id, as copied from its dashboard.
+    pub fn builder(app_id: impl AsRef<str>) -> Builder {
+        Builder::new(app_id.as_ref())
+    }
+
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        shared: Arc<Shared>,
+        request_timeout: Duration,
+    ) -> Self {
+        Self { commands, shared, request_timeout }
+    }
+
+    /// Connects a user: `"alice"`, `("alice", "access-token")`, or a [`Login`] with a provider.
+    ///
+    /// Connecting the connected user again is answered at once; while it is connecting or being brought back, the
+    /// call joins the attempt. With another credential the attempt, or the connection, is replaced, and whoever waited
+    /// gets the answer of the new one. Connecting another user ends the first with [`ConnectError::Superseded`] and its
+    /// requests with [`RequestError::Unanswered`]. A refused attempt is repeated once if a provider offers another
+    /// credential, so an answer comes within twice the connect time-out.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; [`is_retryable`](ConnectError::is_retryable) tells whether the same call may succeed later.
+    /// With [`Reconnect::keep_trying`](crate::Reconnect::keep_trying) only what is not retryable is reported.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the attempt to the others that wait for it. When it was the last to wait for a first
+    /// connect, the attempt is abandoned and the client disconnected.
+    pub async fn connect(&self, login: impl Into<Login>) -> Result<User, ConnectError> {
+        let login = login.into();
+        let user_id = login.user_id.clone()?;
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Connect { user_id, source: login.source, reply };
+        self.commands.send(command).await.map_err(|_| ConnectError::Ended)?;
+        answer.await.unwrap_or(Err(ConnectError::Ended))
+    }
+
+    /// The user that is connected or being brought back, as its owner sees it.
+    #[must_use]
+    pub fn current_user(&self) -> Option<User> {
+        self.shared.user()
+    }
+
+    /// How things stand.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    /// The events from now on, in a queue of their own.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.shared.subscribe())
+    }
+
+    /// Sends a request such as `users.get` and waits for its answer: the body of the acknowledgement.
+    ///
+    /// While the client connects or reconnects, the request waits, one of at most 256. It is never sent twice.
+    ///
+    /// # Errors
+    /// [`RequestError`]; [`is_retryable`](RequestError::is_retryable) tells whether it may be repeated without running
+    /// twice.
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws a request that was not sent yet. One that was sent runs; its answer is dropped.
+    pub async fn request(&self, t: &str, body: impl Serialize) -> Result<Body, RequestError> {
+        let body = to_raw_value(&body).map_err(RequestError::InvalidBody)?;
+        self.send(t, body).await
+    }
+
+    /// Changes the connected user's own profile; absent fields stay as they are.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    ///
+    /// # Cancel safety
+    /// As [`request`](Self::request).
+    pub async fn update_user(&self, update: ProfileUpdate) -> Result<User, RequestError> {
+        #[derive(Serialize)]
+        struct Update<'a> {
+            id: &'a str,
+            #[serde(flatten)]
+            update: &'a ProfileUpdate,
+        }
+        #[derive(serde::Deserialize)]
+        struct Updated {
+            user: User,
+        }
+        let id = self.current_user().ok_or(RequestError::NotConnected)?.id;
+        let answer = self.request("users.update", Update { id: id.as_str(), update: &update }).await?;
+        answer.parse().map(|updated: Updated| updated.user).map_err(|_| RequestError::InvalidAnswer)
+    }
+
+    /// Ends whatever there is: a connection, an attempt, a wait. Always legal; does nothing when there is nothing.
+    ///
+    /// Requests that were sent end with [`RequestError::Unanswered`], calls of `connect` with
+    /// [`ConnectError::Disconnected`]. The last event is [`Event::Disconnected`](crate::Event::Disconnected). Returns when
+    /// the server has agreed to the end, or after 5 s.
+    ///
+    /// # Cancel safety
+    /// Dropping the future while it waits for the server leaves the end to take place.
+    pub async fn disconnect(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.commands.send(Command::Disconnect { reply }).await.is_ok() {
+            // An error means that the task has ended, and everything with it.
+            let _ = done.await;
+        }
+    }
+
+    async fn send(&self, t: &str, body: Box<RawValue>) -> Result<Body, RequestError> {
+        let request = Request::new(t, body);
+        if request.size() > limits::MESSAGE {
+            return Err(RequestError::TooLarge);
+        }
+        let deadline = after(Instant::now(), self.request_timeout);
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Request(session::Waiting { request, deadline, reply });
+        self.commands.send(command).await.map_err(|_| RequestError::NotConnected)?;
+        answer.await.unwrap_or(Err(RequestError::NotConnected))
+    }
+}
+
+impl fmt::Debug for ChatCamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatCamp").field("state", &self.state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! One attempt: ask for a credential where one is needed, dial, shake hands; all within one time limit.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use chatcamp_auth::{
+    Credential,
+    client::{Established, Hello, Refusal},
+    credential::Why,
+};
+use chatcamp_protocol::{Code, UserId, handshake::Resume};
+use chatcamp_transport::Connection;
+use tokio::time::{Instant, timeout_at};
+
+use super::Config;
+use crate::{ConnectError, handshake, login::Source, shared::after};
+
+/// What an attempt knows.
+pub(super) struct Attempt {
+    pub(super) config: Arc<Config>,
+    pub(super) user_id: UserId,
+    pub(super) source: Source,
+    pub(super) offered: Option<Offered>,
+    pub(super) rejected: Option<Rejected>,
+    pub(super) resume: Option<Resume>,
+}
+
+/// What a provider offered, and when to ask it again.
+#[derive(Debug, Clone)]
+pub(super) struct Offered {
+    pub(super) credential: Credential,
+    renew_at: Option<Instant>,
+}
+
+/// What the server refused.
+#[derive(Debug, Clone)]
+pub(super) struct Rejected {
+    pub(super) refusal: Refusal,
+    pub(super) code: Code,
+    pub(super) credential: Option<Credential>,
+}
+
+/// What came of it.
+pub(super) struct Outcome {
+    /// What was presented, or would have been.
+    pub(super) credential: Option<Offered>,
+    pub(super) result: Result<Opened, ConnectError>,
+}
+
+/// A connection whose user is accepted.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) established: Box<Established>,
+}
+
+impl Attempt {
+    pub(super) async fn run(self) -> Outcome {
+        let deadline = after(Instant::now(), self.config.connect_timeout);
+        match self.within(deadline, self.credential()).await {
+            Ok(offered) => {
+                let result = self.within(deadline, self.open(&offered.credential)).await;
+                Outcome { credential: Some(offered), result }
+            }
+            Err(error) => Outcome { credential: None, result: Err(error) },
+        }
+    }
+
+    async fn within<T>(
+        &self,
+        deadline: Instant,
+        step: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        let late = |_| Err(ConnectError::TimedOut(self.config.connect_timeout));
+        timeout_at(deadline, step).await.unwrap_or_else(late)
+    }
+
+    async fn credential(&self) -> Result<Offered, ConnectError> {
+        let provider = match &self.source {
+            Source::Constant(credential) => return Ok(Offered::new(credential.clone(), Instant::now())),
+            Source::Provider(provider) => provider,
+        };
+        let why = match (&self.rejected, &self.offered) {
+            (Some(rejected), _) => Why::Rejected(rejected.code),
+            (None, Some(offered)) if offered.is_good(Instant::now()) => return Ok(offered.clone()),
+            (None, Some(_)) => Why::Reconnect,
+            (None, None) => Why::Initial,
+        };
+        let answer = provider.credential(why).await;
+        let credential = answer.map_err(|e| ConnectError::NoCredential(Arc::new(e)))?;
+        match &self.rejected {
+            Some(Rejected { credential: Some(refused), refusal, .. })
+                if refused.token == credential.token =>
+            {
+                Err(ConnectError::Refused(refusal.clone()))
+            }
+            _ => Ok(Offered::new(credential, Instant::now())),
+        }
+    }
+
+    async fn open(&self, credential: &Credential) -> Result<Opened, ConnectError> {
+        let Config { app_id, transport, expose_tokens, trace, .. } = &*self.config;
+        if credential.token.is_some() && transport.is_exposed() && !expose_tokens {
+            return Err(ConnectError::TokenExposed);
+        }
+        let hello = Hello {
+            app_id,
+            user_id: &self.user_id,
+            token: credential.token.as_ref(),
+            client: handshake::CLIENT,
+            resume: self.resume.clone(),
+        };
+        let (connection, established) = handshake::open(&**transport, &hello, trace).await?;
+        Ok(Opened { connection, established })
+    }
+}
+
+impl Offered {
+    fn new(credential: Credential, now: Instant) -> Self {
+        let lifetime = credential.lifetime;
+        let mut offered = Self { credential, renew_at: None };
+        if let Some(lifetime) = lifetime {
+            offered.expires(now, lifetime);
+        }
+        offered
+    }
+
+    /// It ends after this time; another is asked for after four fifths of it.
+    pub(super) fn expires(&mut self, now: Instant, lifetime: Duration) {
+        let renew_at = after(now, lifetime / 5 * 4);
+        self.renew_at = Some(self.renew_at.map_or(renew_at, |earlier| earlier.min(renew_at)));
+    }
+
+    fn is_good(&self, now: Instant) -> bool {
+        self.renew_at.is_none_or(|renew_at| now < renew_at)
+    }
+}

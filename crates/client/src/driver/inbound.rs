@@ -1,0 +1,87 @@
+//! What the server says on a live connection.
+
+use std::time::Duration;
+
+use chatcamp_auth::client::Refusal;
+use chatcamp_protocol::{Code, Envelope, User, code::SessionClose, sequence::Arrival};
+use chatcamp_transport::Message;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Driver;
+use crate::{Body, Event, Interruption};
+
+/// What a backend publishes to a user (wire document, section 9).
+#[derive(Deserialize)]
+struct AppEvent<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+/// The user's own object, complete.
+#[derive(Deserialize)]
+struct OwnUser {
+    user: User,
+}
+
+impl Driver {
+    pub(super) fn on_message(&mut self, message: &Message) {
+        self.config.trace.received(message.as_str());
+        let Some(goal) = &mut self.goal else { return };
+        let Ok(envelope) = Envelope::parse(message.as_str()) else {
+            return self.interrupt(Interruption::Violation, Some(Code::Malformed));
+        };
+        match goal.session.arrive(envelope.s) {
+            Arrival::Next => {}
+            Arrival::Repeated => return,
+            Arrival::Gap => return self.interrupt(Interruption::Violation, Some(Code::OutOfSequence)),
+        }
+        match envelope.t.as_ref() {
+            SessionClose::TYPE => match envelope.body::<SessionClose>() {
+                Ok(close) => {
+                    let asked = close.retry_after_ms.map(Duration::from_millis);
+                    self.on_close(Refusal::from(close), asked);
+                }
+                Err(_) => self.interrupt(Interruption::Violation, Some(Code::Malformed)),
+            },
+            "users.update.ack" => self.on_own_user(&envelope),
+            t if t.ends_with(".ack") => self.on_answer(&envelope),
+            "app.event.pub" => self.on_app_event(&envelope),
+            _ => self.on_other(&envelope),
+        }
+    }
+
+    fn on_answer(&mut self, ack: &Envelope<'_>) {
+        if let (Some(to), Some(goal)) = (ack.to, &mut self.goal) {
+            goal.session.answered(to, ack);
+        }
+    }
+
+    /// The user object replaces the one in hand; unasked, it tells of a change made elsewhere.
+    fn on_own_user(&mut self, ack: &Envelope<'_>) {
+        let own = self.goal.as_ref().map(|goal| &goal.user_id);
+        let changed = ack.body::<OwnUser>().ok().filter(|changed| Some(&changed.user.id) == own);
+        if let Some(OwnUser { user }) = changed {
+            self.shared.set_user(Some(user.clone()));
+            if ack.to.is_none() {
+                self.shared.emit(&Event::UserChanged(Box::new(user)));
+            }
+        }
+        self.on_answer(ack);
+    }
+
+    fn on_app_event(&self, push: &Envelope<'_>) {
+        match push.body::<AppEvent<'_>>() {
+            Ok(AppEvent { kind, data }) => {
+                self.shared.emit(&Event::App { kind, data: data.map_or_else(Body::null, Body::new) });
+            }
+            Err(_) => self.on_other(push),
+        }
+    }
+
+    fn on_other(&self, push: &Envelope<'_>) {
+        self.shared.emit(&Event::Other { t: push.t.clone().into_owned(), d: Body::of(push) });
+    }
+}

@@ -1,0 +1,97 @@
+//! The live connection: sends what the session has, receives, and knows how long the peer has been silent.
+
+use std::{
+    slice,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use chatcamp_protocol::{handshake::Offer, limits};
+use chatcamp_transport::{Carrier, Closed, Connection, Facts, Message};
+use tokio::time::Instant;
+
+use crate::{session::Session, shared::after, trace::Trace};
+
+/// A live connection of a session.
+pub(super) struct Link {
+    carrier: Box<dyn Carrier>,
+    facts: Facts,
+    opened_at: Instant,
+    sent_at: Instant,
+    heard_at: Instant,
+    arrivals: u32,
+    heartbeat: Duration,
+    silence: Duration,
+}
+
+impl Link {
+    pub(super) fn new(connection: Connection, offer: &Offer, now: Instant) -> Self {
+        let (carrier, facts) = connection.into_parts();
+        let heartbeat = match offer.heartbeat {
+            0 => limits::HEARTBEAT,
+            seconds => Duration::from_secs(seconds),
+        };
+        // The server's rhythm and the protocol's patience.
+        let silence = heartbeat.saturating_add(limits::SILENCE - limits::HEARTBEAT);
+        let arrivals = carrier.arrivals();
+        Self { carrier, facts, opened_at: now, sent_at: now, heard_at: now, arrivals, heartbeat, silence }
+    }
+
+    pub(super) fn into_connection(self) -> Connection {
+        Connection::from_parts(self.carrier, self.facts)
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        trace: &Trace,
+    ) -> Poll<Result<Message, Closed>> {
+        // Flush before waiting, and go on while that makes room. The end is reported by the receiving side.
+        while self.send(session, trace) && self.carrier.poll_flush(cx).is_ready() {}
+        let _ = self.carrier.poll_flush(cx);
+        let received = self.carrier.poll_recv(cx);
+        let arrivals = self.carrier.arrivals();
+        if arrivals != self.arrivals {
+            (self.arrivals, self.heard_at) = (arrivals, Instant::now());
+        }
+        received
+    }
+
+    /// Sends what fits; whether anything did.
+    fn send(&mut self, session: &mut Session, trace: &Trace) -> bool {
+        let mut any = false;
+        while let Some(outgoing) = session.outgoing() {
+            if self.carrier.try_send(slice::from_ref(&outgoing.message)).taken == 0 {
+                break;
+            }
+            trace.sent(outgoing.message.as_str());
+            session.taken(outgoing);
+            (self.sent_at, any) = (Instant::now(), true);
+        }
+        any
+    }
+
+    /// When the next `ping` is due, or the peer has been silent for too long.
+    pub(super) fn alarm(&self, pinging: bool) -> Instant {
+        let silent = after(self.heard_at, self.silence);
+        match pinging {
+            true => silent,
+            false => silent.min(after(self.sent_at, self.heartbeat)),
+        }
+    }
+
+    /// Whether nothing was sent for a heartbeat.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        after(self.sent_at, self.heartbeat) <= now
+    }
+
+    /// Whether the peer must be taken for dead.
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        after(self.heard_at, self.silence) <= now
+    }
+
+    pub(super) fn life(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.opened_at)
+    }
+}

@@ -1,0 +1,87 @@
+//! The ChatCamp client: connect a user, receive events, send requests, disconnect; over any transport.
+//!
+//! It keeps one session for one user at a time and brings it back when a connection breaks, with a delay that
+//! grows and is drawn at random. It never repeats a request that may have run, never retries a credential that was
+//! refused unless its provider offers another, and never sends an access token where others could read it.
+//!
+//! Start from [`ChatCamp`], a handle that is cheap to clone, and [`Events`], what it tells you.
+//!
+//! ```text
+//!   ChatCamp ---- commands, bounded ----> driver: one task owns the session
+//!   Events  <---- events, bounded ------    |  attempt: provider -> transport -> handshake
+//!                                           |  session: numbers, requests (plain data, time passed in)
+//!                                           |  link:    the live connection, heartbeat, silence
+//!                                         Box<dyn Carrier>, replaced when it breaks
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`builder`] | how a client is put together |
+//! | [`chatcamp`] | the handle |
+//! | [`login`] | who connects, and with what |
+//! | [`event`], [`state`] | what happens, and how things stand |
+//! | [`error`] | why an operation failed, one type each |
+//! | [`reconnect`] | when to try again |
+//! | [`body`] | bodies of answers and events, unparsed |
+//! | [`trace`] | a look at every message, with its secrets blotted out |
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! use chatcamp_client::{ChatCamp, Event, transport::memory};
+//! # use chatcamp_client::transport::{Close, Listener as _, Message};
+//!
+//! let (transport, listener) = memory::network(); // a server accepts from `listener`
+//! # let mut listener = listener;
+//! # tokio::spawn(async move {
+//! #     let mut peer = listener.accept().await.expect("a client comes");
+//! #     peer.recv().await.expect("users.auth");
+//! #     let ack = r#"{"t":"users.auth.ack","to":1,"d":{"ok":true,"user":{"id":"alice"},
+//! #         "session":{"key":"k","expires_in":60,"fresh":"new","heartbeat":25}}}"#;
+//! #     peer.send(Message::from(ack)).await.expect("the client is there");
+//! #     peer.recv().await.expect_err("it disconnects");
+//! # });
+//! let chat = ChatCamp::builder("demo").transport(transport).build()?;
+//! let mut events = chat.events();
+//!
+//! let user = chat.connect("alice").await?; // or ("alice", "access-token")
+//! assert_eq!(user.id.as_str(), "alice");
+//! assert!(matches!(events.next().await, Some(Event::Connected { .. })));
+//!
+//! chat.disconnect().await;
+//! assert!(chat.current_user().is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod body;
+pub mod builder;
+pub mod chatcamp;
+mod driver;
+pub mod error;
+pub mod event;
+mod handshake;
+pub mod login;
+pub mod reconnect;
+mod session;
+mod shared;
+pub mod state;
+pub mod trace;
+
+pub use chatcamp_auth::{client::Refusal, credential};
+pub use chatcamp_protocol::{
+    AccessToken, Advice, AppId, Code, ErrorCode, Profile, User, UserId,
+    handshake::{Continuity, FreshReason},
+    user::ProfileUpdate,
+};
+pub use chatcamp_transport as transport;
+
+pub use body::Body;
+pub use builder::Builder;
+pub use chatcamp::ChatCamp;
+pub use error::{BuildError, ConnectError, RequestError};
+pub use event::{Event, Events, Interruption};
+pub use login::Login;
+pub use reconnect::Reconnect;
+pub use state::{EndReason, State};
+pub use trace::Direction;
