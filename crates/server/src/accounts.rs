@@ -270,7 +270,7 @@ impl Accounts {
 
     /// Issues a new token, good for `lifetime` seconds or for ever; the one before stays good for `grace` seconds.
     ///
-    /// Sessions that were not authenticated by a token go on only if the user need not present one.
+    /// A user who merely came by, by id alone, must present its token from now on; its sessions by id alone end.
     ///
     /// # Errors
     /// [`AccountError::NoApp`], [`AccountError::NoUser`].
@@ -291,6 +291,8 @@ impl Accounts {
                 user.previous = (grace > 0 && user.token != TokenRecord::None).then(|| Box::new(had));
                 user.stamp = stamp;
                 user.token = TokenRecord::Derived { expires_at };
+                // Whoever came by first, by id alone, is not who the token is given to.
+                user.check_access_token |= user.auto_created;
                 user.auto_created = false;
                 (Edited::Save, ())
             })

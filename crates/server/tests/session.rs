@@ -239,6 +239,16 @@ async fn a_claimed_user_ends_the_session_of_whoever_came_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_given_to_whoever_came_by_locks_the_user() {
+    let world = World::open().await;
+    let mut squatter = world.connect("alice@example.com").await;
+    let token = world.accounts.issue_token(&world.app, &user("alice@example.com"), None, 0).await.unwrap();
+    squatter.ended_with(Code::AccessTokenRequired).await;
+    world.connect_with("alice@example.com", &token).await;
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_creation_changes_nothing() {
     let world = World::open().await;
     let token = world.user("alice").await;

@@ -1,0 +1,249 @@
+//! `chatcamp app …`: apps and their API keys.
+
+use std::fmt;
+
+use chatcamp_protocol::AppId;
+use chatcamp_server::AuthPolicy;
+use clap::{Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::{context::Context, failure::Failure, moment::Moment};
+
+/// What to do with apps.
+#[derive(Subcommand)]
+pub(crate) enum AppCommand {
+    /// Creates an app with its first API key, which is shown once.
+    Create {
+        /// A name for people.
+        name: String,
+        /// What users must present: their id alone, or always an access token.
+        #[arg(long)]
+        auth: Auth,
+        /// Keeps an app id from elsewhere; one is generated otherwise.
+        #[arg(long, value_name = "APP_ID")]
+        id: Option<AppId>,
+    },
+    /// Lists the apps.
+    List,
+    /// Switches what users must present.
+    Policy {
+        /// The app id.
+        app: AppId,
+        /// Switching to `token` ends the sessions opened by user id alone.
+        #[arg(long)]
+        auth: Auth,
+    },
+    /// Makes, lists and revokes API keys, with which backends speak for an app.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+/// What to do with API keys.
+#[derive(Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Creates an API key, which is shown once.
+    Create {
+        /// The app id.
+        app: AppId,
+        /// A name for people.
+        #[arg(long, default_value = "default")]
+        name: String,
+    },
+    /// Lists the API keys; they themselves are not kept.
+    List {
+        /// The app id.
+        app: AppId,
+    },
+    /// Revokes an API key.
+    Revoke {
+        /// The app id.
+        app: AppId,
+        /// The key's id, from the list.
+        key_id: String,
+    },
+}
+
+/// What users must present.
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Auth {
+    /// The user id; an access token where the user has one. Unknown users are created.
+    Open,
+    /// Always an access token. Unknown users are refused.
+    Token,
+}
+
+impl AppCommand {
+    /// Runs the command.
+    pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
+        let out = context.out;
+        match self {
+            Self::Create { name, auth, id } => {
+                let accounts = context.open().await?.accounts();
+                let app = accounts.create_app(&name, auth.into(), id).await?;
+                out.print(&CreatedApp { app_id: app.id, api_key: app.api_key.key, name, auth })
+            }
+            Self::List => {
+                let data = context.open_existing().await?;
+                for app in data.accounts().apps().await? {
+                    out.print(&ListedApp {
+                        app_id: &app.id,
+                        name: &app.name,
+                        auth: app.auth.into(),
+                        users: data.store().user_count(&app.id).await?,
+                        max_users: app.max_users,
+                        created_at: Moment(app.created_at),
+                    })?;
+                }
+                Ok(())
+            }
+            Self::Policy { app, auth } => {
+                context.open_existing().await?.accounts().set_policy(&app, auth.into()).await?;
+                out.print(&Policy { app_id: app, auth })
+            }
+            Self::Key(command) => command.run(context).await,
+        }
+    }
+}
+
+impl KeyCommand {
+    async fn run(self, context: Context) -> Result<(), Failure> {
+        let (out, accounts) = (context.out, context.open_existing().await?.accounts());
+        match self {
+            Self::Create { app, name } => {
+                let key = accounts.create_api_key(&app, &name).await?;
+                out.print(&CreatedKey { app_id: app, id: key.id, api_key: key.key, name })
+            }
+            Self::List { app } => {
+                for key in accounts.api_keys(&app).await? {
+                    out.print(&ListedKey {
+                        id: &key.id,
+                        name: &key.name,
+                        created_at: Moment(key.created_at),
+                    })?;
+                }
+                Ok(())
+            }
+            Self::Revoke { app, key_id } => {
+                accounts.revoke_api_key(&app, &key_id).await?;
+                out.print(&RevokedKey { app_id: app, id: key_id, revoked: true })
+            }
+        }
+    }
+}
+
+impl From<Auth> for AuthPolicy {
+    fn from(auth: Auth) -> Self {
+        match auth {
+            Auth::Open => Self::Open,
+            Auth::Token => Self::Token,
+        }
+    }
+}
+
+impl From<AuthPolicy> for Auth {
+    fn from(policy: AuthPolicy) -> Self {
+        match policy {
+            AuthPolicy::Open => Self::Open,
+            AuthPolicy::Token => Self::Token,
+        }
+    }
+}
+
+impl fmt::Display for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Open => "open",
+            Self::Token => "token",
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct CreatedApp {
+    app_id: AppId,
+    api_key: String,
+    name: String,
+    auth: Auth,
+}
+
+impl fmt::Display for CreatedApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "app id   {}", self.app_id)?;
+        writeln!(f, "API key  {}    (shown this once)", self.api_key)?;
+        write!(f, "name     {}\nauth     {}", self.name, self.auth)
+    }
+}
+
+#[derive(Serialize)]
+struct ListedApp<'a> {
+    app_id: &'a AppId,
+    name: &'a str,
+    auth: Auth,
+    users: u64,
+    max_users: u64,
+    created_at: Moment,
+}
+
+impl fmt::Display for ListedApp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { app_id, name, auth, users, created_at, .. } = self;
+        write!(f, "{app_id:<20}  {auth:<5}  {users:>8} users  {created_at}  {name}", app_id = app_id.as_str())
+    }
+}
+
+#[derive(Serialize)]
+struct Policy {
+    app_id: AppId,
+    auth: Auth,
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "auth of {} is now {}", self.app_id, self.auth)
+    }
+}
+
+#[derive(Serialize)]
+struct CreatedKey {
+    app_id: AppId,
+    id: String,
+    api_key: String,
+    name: String,
+}
+
+impl fmt::Display for CreatedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "id       {}\nAPI key  {}    (shown this once)\nname     {}",
+            self.id, self.api_key, self.name
+        )
+    }
+}
+
+#[derive(Serialize)]
+struct ListedKey<'a> {
+    id: &'a str,
+    name: &'a str,
+    created_at: Moment,
+}
+
+impl fmt::Display for ListedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}  {}", self.id, self.created_at, self.name)
+    }
+}
+
+#[derive(Serialize)]
+struct RevokedKey {
+    app_id: AppId,
+    id: String,
+    revoked: bool,
+}
+
+impl fmt::Display for RevokedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "API key {} of {} is revoked", self.id, self.app_id)
+    }
+}

@@ -1,0 +1,93 @@
+//! The command line, and on which runtime a command runs.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime;
+
+use crate::{
+    app::AppCommand,
+    connect::Connect,
+    context::Context,
+    dev,
+    failure::Failure,
+    logs, open_files,
+    output::Output,
+    serve::{self, Serve},
+    user::UserCommand,
+};
+
+/// ChatCamp: chat connections for the users of your apps, on your own server.
+#[derive(Parser)]
+#[command(
+    name = "chatcamp",
+    version,
+    after_help = "Environment:\n  \
+    CHATCAMP_KEYS_FILE  the file of the master keys, instead of DIR/keys\n  \
+    CHATCAMP_TOKEN      the access token for `connect`\n  \
+    CHATCAMP_LISTEN     the address to listen on, where --listen does not say\n  \
+    CHATCAMP_LOG        what is logged to stderr, such as `debug` or `warn,chatcamp_server=debug`"
+)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    /// The data folder.
+    #[arg(long, global = true, value_name = "DIR", default_value = "./chatcamp-data")]
+    data: PathBuf,
+    /// Prints one JSON object per line.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a server for development, with an open app ready to use.
+    Dev(Serve),
+    /// Runs a server.
+    Serve(Serve),
+    /// Makes and changes apps and their API keys.
+    #[command(subcommand)]
+    App(AppCommand),
+    /// Makes and changes users.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Connects a user and prints what happens.
+    Connect(Connect),
+}
+
+impl CommandLine {
+    /// Runs the command to its end.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let context = Context { out: Output::new(self.json), folder: self.data };
+        let serves = matches!(self.command, Command::Dev(_) | Command::Serve(_));
+        logs::start(if serves { "info" } else { "warn" })?;
+        let runtime = if serves {
+            open_files::raise_limit();
+            runtime::Builder::new_multi_thread().enable_all().build()
+        } else {
+            runtime::Builder::new_current_thread().enable_all().build()
+        };
+        let runtime = runtime.map_err(|e| Failure::because("cannot start the runtime", e))?;
+        runtime.block_on(async {
+            match self.command {
+                Command::Dev(options) => dev::run(options, context).await,
+                Command::Serve(options) => serve::run(options, context).await,
+                Command::App(command) => command.run(context).await,
+                Command::User(command) => command.run(context).await,
+                Command::Connect(command) => command.run(context).await,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,119 @@
+//! `chatcamp dev`: a server with an open app ready to use, which checks itself.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use chatcamp_protocol::AppId;
+use chatcamp_server::{AuthPolicy, DataDir};
+use chatcamp_store::Edited;
+use serde::Serialize;
+
+use crate::{
+    context::Context,
+    dev_file::DevFile,
+    failure::{Failure, chain},
+    self_check,
+    serve::{Serve, Serving, read_or_not},
+    signals::Signals,
+};
+
+/// Users of the development app, at most: whoever connects is created.
+const MAX_USERS: u64 = 100_000;
+
+/// Serves for development.
+pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure> {
+    let mut signals = Signals::install()?;
+    let mut data = context.open().await?;
+    data.lock()?;
+    let mut dev = find_or_make_app(&data, context.dev()?).await?;
+    let serving = Serving::start(data, options.listen)?;
+    dev.url = Some(serving.url());
+    dev.write(&context.folder)?;
+    if !serving.address.ip().is_loopback() {
+        tracing::warn!("whoever reaches {} can connect as any user of the open app", serving.address);
+    }
+    read_or_not(context.out.print(&Ready {
+        listening: serving.address,
+        app_id: dev.app_id,
+        api_key: dev.api_key,
+        url: serving.url(),
+        folder: context.folder.clone(),
+    }))?;
+
+    tokio::select! {
+        report = self_check::run() => match report {
+            Ok(report) => {
+                if !report.ok() {
+                    tracing::error!("the self-check failed: this build should not be relied on");
+                }
+                read_or_not(context.out.print(&report))?;
+                tracing::debug!("the self-check is done");
+            }
+            Err(error) => tracing::error!("the self-check could not run: {}", chain(&error)),
+        },
+        () = signals.next() => {
+            serving.shut_down(signals).await;
+            return Ok(());
+        }
+    }
+    serving.until_told(signals).await
+}
+
+/// The app that an earlier `dev` made in this folder, or else a new one.
+async fn find_or_make_app(data: &DataDir, earlier: Option<DevFile>) -> Result<DevFile, Failure> {
+    let (accounts, store) = (data.accounts(), data.store());
+    let Some(mut dev) = earlier else { return make_app(data).await };
+    if store.app(&dev.app_id).await?.is_none() {
+        tracing::warn!("the app {} of dev.json is not in the database; making another", dev.app_id);
+        return make_app(data).await;
+    }
+    if store.api_key_by_digest(&data.keyring().api_key_digest(&dev.api_key)).await?.is_none() {
+        tracing::warn!("the API key of dev.json was revoked; making another");
+        dev.api_key = accounts.create_api_key(&dev.app_id, "dev").await?.key;
+    }
+    Ok(dev)
+}
+
+async fn make_app(data: &DataDir) -> Result<DevFile, Failure> {
+    let app = data.accounts().create_app("dev", AuthPolicy::Open, None).await?;
+    let limited = |app: &mut chatcamp_store::App| {
+        app.max_users = MAX_USERS;
+        Edited::Save
+    };
+    data.store().edit_app(&app.id, Box::new(limited)).await?;
+    let dev = DevFile { app_id: app.id, api_key: app.api_key.key, url: None };
+    // At once: whatever happens next, it is found again.
+    dev.write(data.path())?;
+    Ok(dev)
+}
+
+/// What a newcomer needs.
+#[derive(Serialize)]
+struct Ready {
+    listening: SocketAddr,
+    app_id: AppId,
+    api_key: String,
+    url: String,
+    #[serde(skip)]
+    folder: PathBuf,
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut connect = "connect alice".to_owned();
+        if self.folder != Path::new("./chatcamp-data") {
+            connect += &format!(" --data {}", self.folder.display());
+        }
+        writeln!(f, "ChatCamp is running for development; Ctrl-C stops it.\n")?;
+        writeln!(f, "  chat URL  {}", self.url)?;
+        writeln!(f, "  app id    {}", self.app_id)?;
+        writeln!(f, "  API key   {}", self.api_key)?;
+        writeln!(f, "  data      {}\n", self.folder.display())?;
+        writeln!(f, "Next, in another terminal, connect a user:\n")?;
+        writeln!(f, "  chatcamp {connect}")?;
+        writeln!(f, "  cargo run -- {connect}    (from the source tree)")
+    }
+}

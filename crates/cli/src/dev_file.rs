@@ -1,0 +1,62 @@
+//! `DATA/dev.json`: the development app, its API key and its server's address, so that they can be shown again.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
+
+use chatcamp_protocol::AppId;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+const NAME: &str = "dev.json";
+
+/// The development app of a data folder.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DevFile {
+    pub(crate) app_id: AppId,
+    /// A secret: the file is its owner's only.
+    pub(crate) api_key: String,
+    /// Where the latest server of the folder listens or listened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
+}
+
+impl DevFile {
+    /// Reads the file, where there is one.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>, Failure> {
+        let path = folder.join(NAME);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|e| Failure::because(format!("cannot read {}", path.display()), e))?,
+        };
+        // The reason may quote the key, so that it is left out.
+        let read = serde_json::from_str(&text).map_err(|_| {
+            let path = path.display();
+            Failure::failed(format!("{path} is damaged; delete it, and `chatcamp dev` makes another app"))
+        })?;
+        Ok(Some(read))
+    }
+
+    /// Writes the file, whole or not at all. Only whoever serves the folder may.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
+        let (path, draft) = (folder.join(NAME), folder.join("dev.json.new"));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = || -> io::Result<()> {
+            match fs::remove_file(&draft) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = options.open(&draft)?;
+            file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&draft, &path)
+        };
+        written().map_err(|e| Failure::because(format!("cannot write {}", path.display()), e))
+    }
+}

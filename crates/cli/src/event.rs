@@ -1,0 +1,212 @@
+//! What happens to a connected user, as it is printed.
+
+use std::fmt;
+
+use chatcamp_client::{Body, ConnectError, Continuity, Direction, EndReason, Event, Refusal, User};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::failure::{Failure, chain};
+
+/// An event in both its forms.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Printed<'a> {
+    /// A session begins.
+    Connected { user: User, transport: &'a str },
+    /// The session goes on.
+    Resumed { user: User, transport: &'a str, replayed: u64 },
+    /// The connection is gone; another attempt follows.
+    Reconnecting { why: String, after_ms: u128 },
+    /// It is over.
+    Disconnected {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It is over: the server says so.
+    Refused { code: &'a str, message: &'a str, advice: &'a str },
+    /// The user's own object changed elsewhere.
+    #[serde(rename = "user.changed")]
+    UserChanged { user: User },
+    /// The access token ends.
+    #[serde(rename = "token.expires")]
+    TokenExpires { expires_in: u64 },
+    /// The app's backend published an event.
+    #[serde(rename = "app.event")]
+    App { r#type: &'a str, data: &'a RawValue },
+    /// A message that this version has no name for.
+    Message { r#type: &'a str, data: &'a RawValue },
+    /// Events were missed: the terminal was too slow.
+    Lagged { missed: u64 },
+}
+
+/// A message on its way, its secrets blotted out.
+#[derive(Serialize)]
+pub(crate) struct Traced<'a> {
+    trace: &'static str,
+    envelope: Shown<'a>,
+}
+
+/// An envelope, or what is said in its place.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+}
+
+impl<'a> Printed<'a> {
+    /// The printed form; nothing for what has none.
+    pub(crate) fn of(event: &'a Event) -> Option<Self> {
+        Some(match event {
+            Event::Connected { user, continuity: Continuity::Resumed { replayed, .. }, transport } => {
+                Self::Resumed { user: without_token(user), transport, replayed: *replayed }
+            }
+            Event::Connected { user, transport, .. } => {
+                Self::Connected { user: without_token(user), transport }
+            }
+            Event::Reconnecting { why, after } => {
+                Self::Reconnecting { why: chain(why), after_ms: after.as_millis() }
+            }
+            Event::Disconnected { reason } => match reason {
+                EndReason::Refused(refusal) | EndReason::Failed(ConnectError::NotNow { refusal, .. }) => {
+                    Self::refused(refusal)
+                }
+                EndReason::Failed(error) => Self::Disconnected { reason: Some(explain(error)) },
+                _ => Self::Disconnected { reason: None },
+            },
+            Event::UserChanged(user) => Self::UserChanged { user: without_token(user) },
+            Event::TokenExpires { expires_in, .. } => Self::TokenExpires { expires_in: expires_in.as_secs() },
+            Event::App { kind, data } => Self::App { r#type: kind, data: raw(data) },
+            Event::Other { t, d } => Self::Message { r#type: t, data: raw(d) },
+            Event::Lagged { missed } => Self::Lagged { missed: *missed },
+            _ => return None,
+        })
+    }
+
+    fn refused(refusal: &'a Refusal) -> Self {
+        Self::Refused { code: &refusal.code, message: &refusal.message, advice: refusal.advice.as_str() }
+    }
+}
+
+/// Why the end that an event tells of is a failure; nothing when it was wanted.
+pub(crate) fn failure(reason: &EndReason) -> Option<Failure> {
+    match reason {
+        EndReason::Refused(refusal) => Some(Failure::failed(format!("the server refused: {refusal}"))),
+        EndReason::Failed(error) => Some(Failure::failed(explain(error))),
+        _ => None,
+    }
+}
+
+/// Why a user is not connected, and what can be done about it at a terminal.
+fn explain(error: &ConnectError) -> String {
+    match error {
+        ConnectError::TokenExposed => {
+            "the access token would cross the network in plaintext; reach the server through \
+            a tunnel that ends on this machine, such as `ssh -L`, or leave the token out"
+                .to_owned()
+        }
+        ConnectError::Transport(cause) if cause.is_retryable() => {
+            format!("{}; `chatcamp dev` starts a server, --url names another", chain(error))
+        }
+        _ => chain(error),
+    }
+}
+
+impl<'a> Traced<'a> {
+    /// A message that was sent or received.
+    pub(crate) fn new(direction: Direction, text: &'a str) -> Self {
+        Self {
+            trace: match direction {
+                Direction::Sent => "sent",
+                Direction::Received => "received",
+            },
+            envelope: serde_json::from_str(text).map_or(Shown::Text(text), Shown::Json),
+        }
+    }
+}
+
+impl fmt::Display for Printed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected { user, transport } => write!(f, "connected as {} over {transport}", user.id),
+            Self::Resumed { user, transport, replayed } => {
+                write!(f, "resumed as {} over {transport}, {replayed} messages caught up", user.id)
+            }
+            Self::Reconnecting { why, after_ms } => write!(f, "reconnecting in {after_ms} ms: {why}"),
+            Self::Disconnected { reason: None } => f.write_str("disconnected"),
+            Self::Disconnected { reason: Some(reason) } => write!(f, "disconnected: {reason}"),
+            Self::Refused { code, message, .. } => write!(f, "refused: {code}: {message}"),
+            Self::UserChanged { user } => {
+                write!(f, "the user changed: {}, {}", user.id, user.profile.display_name)
+            }
+            Self::TokenExpires { expires_in } => write!(f, "the access token ends in {expires_in} s"),
+            Self::App { r#type, data } => write!(f, "event {type}: {data}"),
+            Self::Message { r#type, data } => write!(f, "message {type}: {data}"),
+            Self::Lagged { missed } => write!(f, "{missed} events were missed"),
+        }
+    }
+}
+
+impl fmt::Display for Traced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.envelope {
+            Shown::Json(json) => json.get(),
+            Shown::Text(text) => text,
+        };
+        write!(f, "{} {text}", if self.trace == "sent" { "-->" } else { "<--" })
+    }
+}
+
+/// The user as it may stand on a terminal, or in a file of events.
+fn without_token(user: &User) -> User {
+    User { access_token: None, ..user.clone() }
+}
+
+fn raw(body: &Body) -> &RawValue {
+    serde_json::from_str(body.as_str()).unwrap_or(RawValue::NULL)
+}
+
+#[cfg(test)]
+mod tests {
+    use chatcamp_client::{AccessToken, FreshReason};
+
+    use super::*;
+
+    fn user() -> Box<User> {
+        let mut user: User = serde_json::from_str(r#"{"id":"alice"}"#).unwrap();
+        user.access_token = Some(AccessToken::from("hunter2"));
+        Box::new(user)
+    }
+
+    #[test]
+    fn events_name_themselves_and_show_no_token() {
+        let fresh = Continuity::Fresh(FreshReason::New);
+        let resumed = Continuity::Resumed { replayed: 2, received: 0 };
+        let connected = |continuity| Event::Connected { user: user(), continuity, transport: "websocket" };
+        for (event, name) in [
+            (connected(fresh), "connected"),
+            (connected(resumed), "resumed"),
+            (Event::Disconnected { reason: EndReason::ByUs }, "disconnected"),
+            (Event::UserChanged(user()), "user.changed"),
+            (Event::Lagged { missed: 1 }, "lagged"),
+        ] {
+            let json = serde_json::to_value(Printed::of(&event)).unwrap();
+            assert_eq!(json["event"], name);
+            assert!(!json.to_string().contains("hunter2"), "{json}");
+        }
+    }
+
+    #[test]
+    fn only_an_end_that_nobody_wanted_is_a_failure() {
+        assert!(failure(&EndReason::ByUs).is_none());
+        assert!(failure(&EndReason::Failed(ConnectError::TokenExposed)).is_some());
+    }
+
+    #[test]
+    fn a_trace_shows_what_is_no_json_as_text() {
+        let json = |text| serde_json::to_string(&Traced::new(Direction::Sent, text)).unwrap();
+        assert_eq!(json(r#"{"t":"x","d":1}"#), r#"{"trace":"sent","envelope":{"t":"x","d":1}}"#);
+        assert_eq!(json("(no envelope)"), r#"{"trace":"sent","envelope":"(no envelope)"}"#);
+    }
+}

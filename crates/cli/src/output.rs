@@ -1,0 +1,76 @@
+//! The one place that writes results: for people, or one JSON object per line.
+
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How results are written to stdout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether programs read it.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints a result: as it displays itself for people, or serialised.
+    ///
+    /// # Errors
+    /// [`Failure::Unread`] when whoever read has gone.
+    pub(crate) fn print(&self, result: &(impl Display + Serialize)) -> Result<(), Failure> {
+        let mut line = match self.json {
+            true => serde_json::to_string(result).map_err(|e| Failure::because("cannot write JSON", e))?,
+            false => plain(&result.to_string()),
+        };
+        line.push('\n');
+        // In one piece, so that lines of several threads do not mix.
+        io::stdout().lock().write_all(line.as_bytes()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::Unread,
+            _ => Failure::because("cannot write to stdout", error),
+        })
+    }
+
+    /// Prints what stands beside the results: to stderr for people, among the results as JSON.
+    pub(crate) fn note(&self, note: &(impl Display + Serialize)) -> Result<(), Failure> {
+        if self.json {
+            return self.print(note);
+        }
+        // Where stderr is gone, nobody wants notes.
+        let _ = writeln!(io::stderr().lock(), "{}", plain(&note.to_string()));
+        Ok(())
+    }
+}
+
+/// The text with its control characters made visible, so that no display name can play tricks on a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() && c != '\n' {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\u{9b}c\td\ne é"), "a\\u{1b}[2Jb\\u{9b}c\\td\ne é");
+    }
+}

@@ -1,0 +1,54 @@
+//! Access tokens as they are given: on the command line, in a file, on stdin.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use chatcamp_protocol::{AccessToken, limits};
+use clap::Args;
+
+use crate::failure::Failure;
+
+/// Most bytes read from a token file: derived tokens are shorter than those of a caller's choice.
+const LIMIT: u64 = 2 * *limits::CUSTOM_TOKEN.end() as u64;
+
+/// Where a token comes from.
+#[derive(Args)]
+pub(crate) struct TokenInput {
+    /// The access token; others on this machine may see it, a file is safer.
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    token: Option<String>,
+    /// The file that holds the access token; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl TokenInput {
+    /// The token, where one is given.
+    pub(crate) fn read(self) -> Result<Option<AccessToken>, Failure> {
+        let (token, from) = match (self.token, self.token_file) {
+            (Some(token), _) => (token, "--token".to_owned()),
+            (None, Some(path)) => (read_file(&path)?, path.display().to_string()),
+            (None, None) => return Ok(None),
+        };
+        if token.is_empty() {
+            return Err(Failure::usage(format!("the access token from {from} is empty")));
+        }
+        Ok(Some(AccessToken::new(token)))
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, Failure> {
+    let opened: io::Result<Box<dyn Read>> = match path.as_os_str() == "-" {
+        true => Ok(Box::new(io::stdin().lock())),
+        false => File::open(path).map(|file| Box::new(file) as _),
+    };
+    let mut text = String::new();
+    opened
+        .and_then(|source| source.take(LIMIT).read_to_string(&mut text))
+        .map_err(|e| Failure::because(format!("cannot read an access token from {}", path.display()), e))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}

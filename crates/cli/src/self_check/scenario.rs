@@ -1,0 +1,147 @@
+//! The scenarios: each a body that knows no transport.
+
+use std::time::{Duration, Instant};
+
+use chatcamp_client::{ConnectError, EndReason, Event, ProfileUpdate, RequestError, State, User};
+use chatcamp_protocol::Code;
+
+use super::{CheckError, Subject};
+
+/// The longest a scenario may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// The user who connects by user id alone.
+const GUEST: &str = "guest";
+
+/// What a server and its clients must be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// A user connects by user id alone, and is told of it.
+    ConnectById,
+    /// A user connects with an access token, and gets exactly that back.
+    ConnectByToken,
+    /// A wrong access token is refused for good.
+    WrongTokenRefused,
+    /// A request is answered, and others see what it changed.
+    Request,
+    /// A user disconnects, nothing is left, and the user can come back.
+    Disconnect,
+}
+
+/// What came of a scenario.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Which.
+    pub scenario: Scenario,
+    /// How long it took, or why it failed.
+    pub result: Result<Duration, CheckError>,
+}
+
+impl Scenario {
+    /// Every scenario there is.
+    pub const ALL: [Self; 5] =
+        [Self::ConnectById, Self::ConnectByToken, Self::WrongTokenRefused, Self::Request, Self::Disconnect];
+
+    /// Its name, for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConnectById => "connect by id",
+            Self::ConnectByToken => "connect by token",
+            Self::WrongTokenRefused => "wrong token refused",
+            Self::Request => "request",
+            Self::Disconnect => "disconnect",
+        }
+    }
+
+    /// Plays it once.
+    pub(super) async fn play(self, subject: &Subject) -> Outcome {
+        let played = tokio::time::timeout(LIMIT, async {
+            match self {
+                Self::ConnectById => connect_by_id(subject).await,
+                Self::ConnectByToken => connect_by_token(subject).await,
+                Self::WrongTokenRefused => wrong_token_refused(subject).await,
+                Self::Request => request(subject).await,
+                Self::Disconnect => disconnect(subject).await,
+            }
+        });
+        let result = played.await.unwrap_or(Err(CheckError::TimedOut(LIMIT)));
+        Outcome { scenario: self, result }
+    }
+}
+
+async fn connect_by_id(subject: &Subject) -> Result<Duration, CheckError> {
+    let chat = subject.client()?;
+    let mut events = chat.events();
+    let begun = Instant::now();
+    let user = chat.connect(GUEST).await?;
+    let took = begun.elapsed();
+    expect(user.id.as_str() == GUEST, || format!("connected as {}, not as {GUEST}", user.id))?;
+    expect(user.access_token.is_none(), || "got a token without having presented one".into())?;
+    let event = events.next().await;
+    let told = matches!(&event, Some(Event::Connected { transport, .. }) if *transport == subject.transport);
+    expect(told, || format!("the first event is {event:?}"))?;
+    chat.disconnect().await;
+    Ok(took)
+}
+
+async fn connect_by_token(subject: &Subject) -> Result<Duration, CheckError> {
+    let chat = subject.client()?;
+    let begun = Instant::now();
+    let user = chat.connect((&subject.user, subject.token.clone())).await?;
+    let took = begun.elapsed();
+    expect(user.id == subject.user, || format!("connected as {}, not as {}", user.id, subject.user))?;
+    expect(user.access_token.as_ref() == Some(&subject.token), || "got another token back".into())?;
+    chat.disconnect().await;
+    Ok(took)
+}
+
+async fn wrong_token_refused(subject: &Subject) -> Result<Duration, CheckError> {
+    let chat = subject.client()?;
+    let begun = Instant::now();
+    let refused = chat.connect((&subject.user, "somebody else's access token")).await;
+    let took = begun.elapsed();
+    match refused {
+        Err(ConnectError::Refused(refusal)) if refusal.code == Code::AccessTokenInvalid.as_str() => Ok(took),
+        Err(error) => Err(error.into()),
+        Ok(_) => Err(CheckError::Unexpected("a wrong token was let in".into())),
+    }
+}
+
+async fn request(subject: &Subject) -> Result<Duration, CheckError> {
+    let chat = subject.client()?;
+    chat.connect(GUEST).await?;
+    // Another name each time, so that an answer of an earlier one cannot pass.
+    let name = format!("Guest over {} {:x}", subject.transport, getrandom::u32().unwrap_or(0));
+    let update = ProfileUpdate { display_name: Some(name.clone()), ..ProfileUpdate::default() };
+    let begun = Instant::now();
+    let user = chat.update_user(update).await?;
+    let took = begun.elapsed();
+    let named = |user: &User| user.profile.display_name == name;
+    expect(named(&user), || "the answer is not the changed user".into())?;
+    let seen = subject.client()?.connect(GUEST).await?;
+    expect(named(&seen), || "another session does not see the change".into())?;
+    chat.disconnect().await;
+    Ok(took)
+}
+
+async fn disconnect(subject: &Subject) -> Result<Duration, CheckError> {
+    let chat = subject.client()?;
+    chat.connect(GUEST).await?;
+    let begun = Instant::now();
+    chat.disconnect().await;
+    let took = begun.elapsed();
+    expect(chat.current_user().is_none(), || "there still is a current user".into())?;
+    let state = chat.state();
+    let ended = matches!(state, State::Disconnected(EndReason::ByUs));
+    expect(ended, || format!("the state is {state:?}"))?;
+    let answer = chat.request("users.get", &GUEST).await;
+    let refused = matches!(answer, Err(RequestError::NotConnected));
+    expect(refused, || format!("a request after the end is answered with {answer:?}"))?;
+    chat.connect(GUEST).await?;
+    chat.disconnect().await;
+    Ok(took)
+}
+
+fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), CheckError> {
+    if holds { Ok(()) } else { Err(CheckError::Unexpected(otherwise())) }
+}

@@ -1,0 +1,175 @@
+//! `chatcamp user …`: users and their access tokens.
+
+mod shown;
+
+use chatcamp_protocol::{AppId, Profile, UserId};
+use chatcamp_server::{Accounts, NewUser};
+use chatcamp_store::TokenRecord;
+use clap::{Args, Subcommand};
+
+use self::shown::{Change, Changed, ListedUser, ShownUser, UserToken};
+use crate::{context::Context, failure::Failure, secret_input::TokenInput};
+
+/// Users read at once for a list.
+const PAGE: usize = 500;
+
+/// What to do with users.
+#[derive(Subcommand)]
+pub(crate) enum UserCommand {
+    /// Creates a user with an access token: yours, of 16 to 512 bytes, or a new one.
+    Create {
+        #[command(flatten)]
+        whom: Whom,
+        #[command(flatten)]
+        token: TokenInput,
+        /// The name others see.
+        #[arg(long, value_name = "NAME")]
+        display_name: Option<String>,
+        /// Lets the user connect by user id alone, too.
+        #[arg(long)]
+        no_lock: bool,
+    },
+    /// Lists users in the byte order of their ids.
+    List {
+        #[command(flatten)]
+        of: InApp,
+        /// How many, at most; all otherwise.
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        /// Begins behind this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<UserId>,
+    },
+    /// Shows what is kept of a user.
+    Show(Whom),
+    /// Shows a user's access token, or makes a new one.
+    Token {
+        #[command(flatten)]
+        whom: Whom,
+        /// Makes a new one; the one before is void.
+        #[arg(long)]
+        new: bool,
+        /// How long the new one is good; for ever otherwise.
+        #[arg(long, value_name = "SECONDS", requires = "new")]
+        expires_in: Option<u64>,
+        /// How long the one before stays good.
+        #[arg(long, value_name = "SECONDS", requires = "new", default_value_t = 0)]
+        grace: u64,
+    },
+    /// Demands an access token of a user; ends the sessions opened by user id alone.
+    Lock(Whom),
+    /// Lets a user connect by user id alone, where the app does.
+    Unlock(Whom),
+    /// Shuts a user out and ends all sessions.
+    Suspend(Whom),
+    /// Lets a suspended user in again.
+    Restore(Whom),
+    /// Voids a user's access tokens and ends the sessions they opened.
+    Revoke(Whom),
+    /// Deletes a user and ends all sessions.
+    Delete(Whom),
+}
+
+/// One user of an app.
+#[derive(Args)]
+pub(crate) struct Whom {
+    /// The user id.
+    id: UserId,
+    #[command(flatten)]
+    of: InApp,
+}
+
+/// An app whose users are meant.
+#[derive(Args)]
+pub(crate) struct InApp {
+    /// The app; that of `chatcamp dev` in this data folder otherwise.
+    #[arg(long, value_name = "APP_ID")]
+    app: Option<AppId>,
+}
+
+impl UserCommand {
+    /// Runs the command.
+    pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
+        let out = context.out;
+        match self {
+            Self::Create { whom, token, display_name, no_lock } => {
+                let (app, id, token) = (context.app(whom.of.app)?, whom.id, token.read()?);
+                let display_name = display_name.unwrap_or_default();
+                let profile = Profile { display_name, ..Profile::default() };
+                let new = NewUser { profile, token, check_access_token: !no_lock };
+                let accounts = context.open_existing().await?.accounts();
+                let access_token = accounts.create_user(&app, &id, new).await?;
+                out.print(&UserToken { id, access_token })
+            }
+            Self::List { of, limit, after } => {
+                list(&context, context.app(of.app)?, limit.unwrap_or(usize::MAX), after).await
+            }
+            Self::Show(whom) => {
+                let (app, id, accounts) = open(&context, whom).await?;
+                out.print(&ShownUser((&*accounts.user(&app, &id).await?).into()))
+            }
+            Self::Token { whom, new, expires_in, grace } => {
+                let (app, id, accounts) = open(&context, whom).await?;
+                let access_token = match new {
+                    true => accounts.issue_token(&app, &id, expires_in, grace).await?,
+                    false => {
+                        let user = accounts.user(&app, &id).await?;
+                        accounts.token_of(&user).ok_or_else(|| no_token(&id, user.token))?
+                    }
+                };
+                out.print(&UserToken { id, access_token })
+            }
+            Self::Lock(whom) => change(&context, whom, Change::Locked(true)).await,
+            Self::Unlock(whom) => change(&context, whom, Change::Locked(false)).await,
+            Self::Suspend(whom) => change(&context, whom, Change::Suspended(true)).await,
+            Self::Restore(whom) => change(&context, whom, Change::Suspended(false)).await,
+            Self::Revoke(whom) => change(&context, whom, Change::Revoked(true)).await,
+            Self::Delete(whom) => change(&context, whom, Change::Deleted(true)).await,
+        }
+    }
+}
+
+async fn open(context: &Context, whom: Whom) -> Result<(AppId, UserId, Accounts), Failure> {
+    let app = context.app(whom.of.app)?;
+    Ok((app, whom.id, context.open_existing().await?.accounts()))
+}
+
+async fn change(context: &Context, whom: Whom, change: Change) -> Result<(), Failure> {
+    let (app, id, accounts) = open(context, whom).await?;
+    match change {
+        Change::Locked(locked) => accounts.set_locked(&app, &id, locked).await?,
+        Change::Suspended(suspended) => accounts.set_suspended(&app, &id, suspended).await?,
+        Change::Revoked(_) => accounts.revoke_tokens(&app, &id).await?,
+        Change::Deleted(_) => accounts.delete_user(&app, &id).await?,
+    }
+    context.out.print(&Changed { id, change })
+}
+
+async fn list(
+    context: &Context,
+    app: AppId,
+    mut limit: usize,
+    mut after: Option<UserId>,
+) -> Result<(), Failure> {
+    let accounts = context.open_existing().await?.accounts();
+    while limit > 0 {
+        let page = accounts.users(&app, after.as_ref(), limit.min(PAGE)).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        limit -= page.len();
+        for user in &page {
+            context.out.print(&ListedUser((&**user).into()))?;
+        }
+    }
+    Ok(())
+}
+
+fn no_token(id: &UserId, token: TokenRecord) -> Failure {
+    Failure::failed(match token {
+        TokenRecord::Custom { .. } => format!(
+            "the access token of {id} was given by you and is kept as a digest only, so that it cannot be shown; \
+             --new makes another"
+        ),
+        _ => format!("{id} has no access token; --new makes one"),
+    })
+}

@@ -1,0 +1,194 @@
+//! Users as they are shown: without secrets, but for the token that was asked for.
+
+use std::fmt;
+
+use chatcamp_protocol::{AccessToken, AppId, Profile, UserId};
+use chatcamp_store::{TokenRecord, User};
+use serde::{Serialize, Serializer};
+
+use crate::moment::Moment;
+
+/// A user, shown in full.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct ShownUser<'a>(pub(super) Record<'a>);
+
+/// A user, shown in one line.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct ListedUser<'a>(pub(super) Record<'a>);
+
+/// What is kept of a user, without stamps and digests.
+#[derive(Serialize)]
+pub(super) struct Record<'a> {
+    app_id: &'a AppId,
+    id: &'a UserId,
+    #[serde(flatten)]
+    profile: &'a Profile,
+    created_at: Moment,
+    last_seen: Moment,
+    is_suspended: bool,
+    check_access_token: bool,
+    auto_created: bool,
+    access_token_set: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token_expires_at: Option<Moment>,
+}
+
+/// A user's access token.
+#[derive(Serialize)]
+pub(super) struct UserToken {
+    pub(super) id: UserId,
+    #[serde(serialize_with = "expose")]
+    pub(super) access_token: AccessToken,
+}
+
+/// A user that was changed.
+#[derive(Serialize)]
+pub(super) struct Changed {
+    pub(super) id: UserId,
+    #[serde(flatten)]
+    pub(super) change: Change,
+}
+
+/// What was changed, and how it now is.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Change {
+    #[serde(rename = "check_access_token")]
+    Locked(bool),
+    #[serde(rename = "is_suspended")]
+    Suspended(bool),
+    Revoked(bool),
+    Deleted(bool),
+}
+
+impl<'a> From<&'a User> for Record<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            app_id: &user.app,
+            id: &user.id,
+            profile: &user.profile,
+            created_at: Moment(user.created_at),
+            last_seen: Moment(user.last_seen),
+            is_suspended: user.is_suspended,
+            check_access_token: user.check_access_token,
+            auto_created: user.auto_created,
+            access_token_set: user.token != TokenRecord::None,
+            access_token_expires_at: match user.token {
+                TokenRecord::Derived { expires_at } => expires_at.map(Moment),
+                TokenRecord::None | TokenRecord::Custom { .. } => None,
+            },
+        }
+    }
+}
+
+impl fmt::Display for ShownUser<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(user) = self;
+        writeln!(f, "id            {}", user.id)?;
+        writeln!(f, "app           {}", user.app_id)?;
+        for (label, value) in [
+            ("display name", &user.profile.display_name),
+            ("first name", &user.profile.first_name),
+            ("last name", &user.profile.last_name),
+            ("e-mail", &user.profile.email),
+            ("phone", &user.profile.phone_number),
+            ("page", &user.profile.profile_url),
+            ("picture", &user.profile.avatar_url),
+            ("data", &user.profile.data),
+        ] {
+            if !value.is_empty() {
+                writeln!(f, "{label:<12}  {value}")?;
+            }
+        }
+        if !user.profile.metadata.is_empty() {
+            let metadata = serde_json::to_string(&user.profile.metadata).map_err(|_| fmt::Error)?;
+            writeln!(f, "metadata      {metadata}")?;
+        }
+        writeln!(
+            f,
+            "created       {}{}",
+            user.created_at,
+            if user.auto_created { ", by connecting" } else { "" }
+        )?;
+        writeln!(f, "last seen     {}", user.last_seen)?;
+        writeln!(f, "suspended     {}", yes(user.is_suspended))?;
+        writeln!(f, "locked        {}", yes(user.check_access_token))?;
+        write!(f, "access token  {}", if user.access_token_set { "set" } else { "none" })?;
+        user.access_token_expires_at.map_or(Ok(()), |at| write!(f, ", until {at}"))
+    }
+}
+
+impl fmt::Display for ListedUser<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(user) = self;
+        write!(f, "{:<24}  {:<20}  {:<24}", user.id.as_str(), user.last_seen, user.profile.display_name)?;
+        for (is, word) in [
+            (user.is_suspended, "  suspended"),
+            (user.check_access_token, "  locked"),
+            (user.access_token_set, "  token"),
+        ] {
+            if is {
+                f.write_str(word)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for UserToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user          {}\naccess token  {}", self.id, self.access_token.expose())
+    }
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = match self.change {
+            Change::Locked(true) => "must present an access token",
+            Change::Locked(false) => "need not present an access token",
+            Change::Suspended(true) => "is suspended",
+            Change::Suspended(false) => "is let in again",
+            Change::Revoked(_) => "has no access token any more",
+            Change::Deleted(_) => "is deleted",
+        };
+        write!(f, "{} {now}", self.id)
+    }
+}
+
+fn yes(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
+
+fn expose<S: Serializer>(token: &AccessToken, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(token.expose())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_shows_no_secret() {
+        let (app, id) = (AppId::new("demo").unwrap(), UserId::new("alice").unwrap());
+        let mut user = User::new(app, id, [211; 16], 1);
+        user.token = TokenRecord::Custom { digest: [212; 32] };
+        let record = || Record::from(&user);
+        let shown = serde_json::to_string(&ShownUser(record())).unwrap() + &ShownUser(record()).to_string();
+        assert!(shown.contains("\"access_token_set\":true") && !shown.contains("21"), "{shown}");
+    }
+
+    #[test]
+    fn a_change_names_the_field_that_it_set() {
+        for (change, json) in [
+            (Change::Locked(true), r#"{"id":"a","check_access_token":true}"#),
+            (Change::Suspended(false), r#"{"id":"a","is_suspended":false}"#),
+            (Change::Revoked(true), r#"{"id":"a","revoked":true}"#),
+            (Change::Deleted(true), r#"{"id":"a","deleted":true}"#),
+        ] {
+            let id = UserId::new("a").unwrap();
+            assert_eq!(serde_json::to_string(&Changed { id, change }).unwrap(), json);
+        }
+    }
+}

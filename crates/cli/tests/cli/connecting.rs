@@ -1,0 +1,159 @@
+//! `connect`.
+
+use std::{
+    fs,
+    io::Write as _,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::process::{Done, Folder, Running, text};
+
+#[test]
+fn a_user_connects_by_id_and_leaves_at_the_end_of_stdin() {
+    let folder = Folder::new();
+    let (_dev, _) = folder.dev();
+    let mut connect = folder.start(&["connect", "alice"]);
+    let connected = connect.line();
+    assert_eq!(text(&connected, "event"), "connected");
+    assert_eq!((text(&connected["user"], "id"), text(&connected, "transport")), ("alice", "websocket"));
+    connect.end_stdin();
+    let done = connect.wait();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert_eq!(done.objects(), [serde_json::json!({ "event": "disconnected" })]);
+}
+
+#[test]
+fn a_token_is_taken_from_wherever_it_is_given() {
+    let folder = Folder::new();
+    let (_dev, _) = folder.dev();
+    let created = folder.ok(&["user", "create", "alice"]);
+    let token = text(&created, "access_token");
+    let file = folder.file("token");
+    fs::write(&file, format!("{token}\n")).unwrap();
+
+    let connect = |args: &[&str]| folder.command(&[&["connect", "alice", "--json"], args].concat());
+    let by_option = Done::of(&mut connect(&["--token", token, "--transport", "websocket"]));
+    let by_file = Done::of(&mut connect(&["--token-file", file.to_str().unwrap()]));
+    let by_environment = Done::of(connect(&[]).env("CHATCAMP_TOKEN", token));
+    let option_over_environment =
+        Done::of(connect(&["--token", token]).env("CHATCAMP_TOKEN", "another token of hers"));
+    let by_stdin = {
+        let mut child =
+            connect(&["--token-file", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
+        child.wait().unwrap().code()
+    };
+    for done in [by_option, by_file, by_environment, option_over_environment] {
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert!(!done.stdout.contains(token), "events hold no token");
+    }
+    assert_eq!(by_stdin, Some(0));
+}
+
+#[test]
+fn a_refusal_says_why_and_exits_with_one() {
+    let folder = Folder::new();
+    let (_dev, ready) = folder.dev();
+    folder.ok(&["user", "create", "alice", "--token", "alice's own access token"]);
+    let unknown_app: &[&str] = &["connect", "alice", "--app", "nosuchapp"];
+    for (args, code) in [
+        (&["connect", "alice"] as &[&str], "ACCESS_TOKEN_REQUIRED"),
+        (&["connect", "alice", "--token", "bob's own access token"], "ACCESS_TOKEN_INVALID"),
+        (&["connect", "zoe", "--token", "zoe's own access token"], "ACCESS_TOKEN_INVALID"),
+        (unknown_app, "APP_NOT_FOUND"),
+    ] {
+        let done = folder.run(args);
+        assert_eq!(done.code, 1, "{args:?}");
+        let refused = done.objects().pop().unwrap();
+        assert_eq!((text(&refused, "event"), text(&refused, "code")), ("refused", code), "{args:?}");
+        assert!(!text(&refused, "message").is_empty());
+        assert!(done.stderr.contains(code) && done.stderr.lines().count() == 1, "{}", done.stderr);
+    }
+    let to_people = Done::of(&mut folder.command(&["connect", "alice"]));
+    assert_eq!((to_people.code, to_people.stdout.as_str()), (1, ""), "people read of it once");
+    drop(ready);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_failure_that_says_what_to_do() {
+    let folder = Folder::new();
+    let (dev, _) = folder.dev();
+    dev.kill();
+    let done = folder.run(&["connect", "alice"]);
+    assert_eq!(done.code, 1);
+    assert_eq!(text(&done.objects()[0], "event"), "disconnected");
+    assert!(done.stderr.contains("chatcamp dev"), "{}", done.stderr);
+}
+
+#[test]
+fn locking_a_user_ends_a_session_opened_without_token_within_two_seconds() {
+    let folder = Folder::new();
+    let (_dev, _) = folder.dev();
+    let alice = folder.start(&["connect", "alice"]);
+    let bob = folder.start(&["connect", "bob"]);
+    alice.event("connected");
+    bob.event("connected");
+    folder.ok(&["user", "lock", "alice"]);
+    let refused = alice.event_before("refused", Instant::now() + Duration::from_secs(2));
+    assert_eq!(text(&refused, "code"), "ACCESS_TOKEN_REQUIRED");
+    assert_eq!(alice.wait().code, 1);
+    bob.signal(Signal::INT);
+    let done = bob.wait();
+    assert_eq!(done.code, 0, "nothing happened to bob: {}", done.stderr);
+    assert_eq!(done.objects(), [serde_json::json!({ "event": "disconnected" })]);
+}
+
+#[test]
+fn who_stays_is_still_there_after_the_end_of_stdin() {
+    let folder = Folder::new();
+    let (_dev, _) = folder.dev();
+    let mut alice = folder.start(&["connect", "alice", "--stay"]);
+    alice.end_stdin();
+    alice.event("connected");
+    folder.ok(&["user", "suspend", "alice"]);
+    assert_eq!(text(&alice.line(), "event"), "refused");
+    assert_eq!(alice.wait().code, 1);
+}
+
+#[test]
+fn a_trace_shows_every_envelope_and_no_secret() {
+    let folder = Folder::new();
+    let (_dev, _) = folder.dev();
+    let created = folder.ok(&["user", "create", "alice"]);
+    let token = text(&created, "access_token");
+    let done = folder.run(&["connect", "alice", "--token", token, "--trace"]);
+    let traced: Vec<_> = done.objects().into_iter().filter(|line| line["trace"].is_string()).collect();
+    assert_eq!(
+        (text(&traced[0], "trace"), text(&traced[0]["envelope"], "t")),
+        ("sent", "users.auth"),
+        "{}",
+        done.stdout
+    );
+    assert_eq!(
+        (text(&traced[1], "trace"), text(&traced[1]["envelope"], "t")),
+        ("received", "users.auth.ack")
+    );
+    assert_eq!(text(&traced[0]["envelope"]["d"], "access_token"), "…");
+    assert!(!done.stdout.contains(token));
+
+    let to_people = Done::of(&mut folder.command(&["connect", "alice", "--token", token, "--trace"]));
+    assert!(to_people.stderr.contains("--> {\"t\":\"users.auth\"") && !to_people.stderr.contains(token));
+    assert_eq!(to_people.stdout, "connected as alice over websocket\ndisconnected\n");
+}
+
+#[test]
+fn a_client_comes_back_when_its_server_does() {
+    let folder = Folder::new();
+    let (dev, ready) = folder.dev();
+    let alice = folder.start(&["connect", "alice"]);
+    alice.event("connected");
+    dev.kill();
+    alice.event("reconnecting");
+    let _dev: Running = folder.start(&["dev", "--listen", text(&ready, "listening")]);
+    alice.event("connected");
+    alice.signal(Signal::TERM);
+    assert_eq!(alice.wait().code, 0);
+}

@@ -1,0 +1,10 @@
+//! The real binary, in processes of its own: what it prints, how it exits, and what survives it.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "all of it is test code, helpers included")]
+
+mod accounts;
+mod connecting;
+mod process;
+mod serving;
+mod usage;

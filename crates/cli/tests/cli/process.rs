@@ -1,0 +1,254 @@
+//! Running the binary: to its end, or beside the test.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// The longest a test waits for a line: reached only when something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Lines of a process that nobody has asked for yet, at most.
+const LINES: usize = 4096;
+
+/// A data folder of its own, not yet made.
+pub(crate) struct Folder(tempfile::TempDir);
+
+/// What a process left behind.
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A process beside the test, killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    log_lines: Receiver<String>,
+    log: String,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.0.path().join("data")
+    }
+
+    /// The command line `args`, on this folder, untouched by the environment of the test.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chatcamp"));
+        command.args(args).arg("--data").arg(self.path()).stdin(Stdio::null());
+        for variable in ["CHATCAMP_KEYS_FILE", "CHATCAMP_TOKEN", "CHATCAMP_LOG"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// Runs `args` with `--json` to the end.
+    pub(crate) fn run(&self, args: &[&str]) -> Done {
+        Done::of(self.command(args).arg("--json"))
+    }
+
+    /// Runs `args` with `--json`; they must succeed and print one object.
+    pub(crate) fn ok(&self, args: &[&str]) -> Value {
+        let done = self.run(args);
+        assert_eq!(done.code, 0, "{args:?}: {}", done.stderr);
+        let mut objects = done.objects();
+        assert_eq!(objects.len(), 1, "{args:?}: {objects:?}");
+        objects.remove(0)
+    }
+
+    /// Starts `args` with `--json` beside the test.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        Running::start(self.command(args).arg("--json").stdin(Stdio::piped()))
+    }
+
+    /// Starts `chatcamp dev` on a free port, and returns its first line too.
+    pub(crate) fn dev(&self) -> (Running, Value) {
+        let dev = self.start(&["dev", "--listen", "127.0.0.1:0"]);
+        let ready = dev.line();
+        (dev, ready)
+    }
+
+    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+impl Done {
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code().expect("no signal ended it"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Every line of stdout, which must be an object each.
+    pub(crate) fn objects(&self) -> Vec<Value> {
+        self.stdout.lines().map(object).collect()
+    }
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (mut stdout, stderr) =
+            (BufReader::new(child.stdout.take().unwrap()), BufReader::new(child.stderr.take().unwrap()));
+        let (say, lines) = sync_channel(LINES);
+        let (say_log, log_lines) = sync_channel(LINES);
+        thread::spawn(move || {
+            for line in (&mut stdout).lines().map_while(Result::ok) {
+                if say.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let reader = thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if say_log.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines, log_lines, log: String::new(), reader: Some(reader) }
+    }
+
+    /// The next line of stdout, which must be an object.
+    pub(crate) fn line(&self) -> Value {
+        self.line_before(Instant::now() + PATIENCE)
+    }
+
+    /// The next line of stdout, which must be there in time.
+    pub(crate) fn line_before(&self, deadline: Instant) -> Value {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => object(&line),
+            Err(why) => {
+                let log: Vec<_> = self.log_lines.try_iter().collect();
+                panic!("no line on stdout, {why}; stderr: {log:?}")
+            }
+        }
+    }
+
+    /// The next event of this name; others may come before.
+    pub(crate) fn event(&self, name: &str) -> Value {
+        self.event_before(name, Instant::now() + PATIENCE)
+    }
+
+    /// The next event of this name, which must come in time.
+    pub(crate) fn event_before(&self, name: &str, deadline: Instant) -> Value {
+        loop {
+            let line = self.line_before(deadline);
+            if line["event"] == name {
+                return line;
+            }
+        }
+    }
+
+    /// The lines of stdout, as people read them, to the one that holds `text`.
+    pub(crate) fn text_until(&self, text: &str) -> String {
+        let mut all = String::new();
+        while !all.contains(text) {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|why| panic!("{why}: {all}"));
+            all += &format!("{line}\n");
+        }
+        all
+    }
+
+    /// Waits until a line of stderr holds `text`.
+    pub(crate) fn logs(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let line = self.log_lines.recv_timeout(rest).unwrap_or_else(|_| panic!("not logged: {text}"));
+            self.log += &format!("{line}\n");
+            if line.contains(text) {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Ends its stdin.
+    pub(crate) fn end_stdin(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Waits for it to end by itself: its exit code, and what it wrote that nobody has read.
+    pub(crate) fn wait(mut self) -> Done {
+        let deadline = Instant::now() + PATIENCE;
+        let mut stdout = String::new();
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => stdout += &format!("{line}\n"),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+            }
+        }
+        self.finish(stdout)
+    }
+
+    /// Kills it without warning: what it wrote that nobody has read.
+    pub(crate) fn kill(mut self) -> Done {
+        self.child.kill().unwrap();
+        self.finish(String::new())
+    }
+
+    fn finish(&mut self, stdout: String) -> Done {
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        let mut stderr = std::mem::take(&mut self.log);
+        self.log_lines.iter().for_each(|line| stderr += &format!("{line}\n"));
+        self.reader.take().map(JoinHandle::join).transpose().unwrap();
+        Done { code, stdout, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn object(line: &str) -> Value {
+    match serde_json::from_str(line) {
+        Ok(value @ Value::Object(_)) => value,
+        _ => panic!("not an object: {line:?}"),
+    }
+}
+
+/// The text of a field.
+pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object[field].as_str().unwrap_or_else(|| panic!("no text `{field}` in {object}"))
+}
+
+/// Reads the first line of a process's stdout and closes the pipe; its exit code and stderr.
+pub(crate) fn head(command: &mut Command) -> (i32, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(!line.is_empty());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    (child.wait().unwrap().code().unwrap_or(-1), stderr)
+}
+
+/// The permission bits of a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777
+}

@@ -1,0 +1,205 @@
+//! `dev` and `serve`.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::process::{Done, Folder, Running, mode, text};
+
+#[test]
+fn dev_accepts_once_it_says_so_and_checks_itself() {
+    let folder = Folder::new();
+    let (dev, ready) = folder.dev();
+    TcpStream::connect(text(&ready, "listening")).unwrap();
+    assert_eq!(text(&ready, "url"), format!("http://{}", text(&ready, "listening")));
+    assert!(text(&ready, "api_key").starts_with("ck1_"));
+    let check = dev.line();
+    assert_eq!(check["ok"], true, "{check}");
+    for row in check["self_check"].as_array().unwrap() {
+        assert!(row["memory_ms"].is_number() && row["websocket_ms"].is_number(), "{row}");
+    }
+}
+
+#[test]
+fn dev_tells_people_what_to_do_next() {
+    let folder = Folder::new();
+    let dev = Running::start(&mut folder.command(&["dev", "--listen", "127.0.0.1:0"]));
+    let all = dev.text_until("disconnect  ");
+    let data = folder.path();
+    for said in
+        ["http://127.0.0.1:", "API key", &format!("cargo run -- connect alice --data {}", data.display())]
+    {
+        assert!(all.contains(said), "{said}: {all}");
+    }
+}
+
+#[test]
+fn a_second_server_on_the_folder_is_refused_and_the_first_goes_on() {
+    let folder = Folder::new();
+    let (_dev, ready) = folder.dev();
+    for command in ["dev", "serve"] {
+        let done = folder.run(&[command, "--listen", "127.0.0.1:0"]);
+        assert_eq!((done.code, done.stdout.as_str()), (1, ""), "{}", done.stderr);
+        assert!(done.stderr.contains("already served"), "{}", done.stderr);
+        assert!(done.stderr.contains(text(&ready, "listening")), "{}", done.stderr);
+    }
+    assert_eq!(folder.run(&["connect", "alice"]).code, 0);
+}
+
+#[test]
+fn the_development_app_and_its_key_are_the_same_after_a_restart() {
+    let folder = Folder::new();
+    let (dev, first) = folder.dev();
+    dev.signal(Signal::TERM);
+    assert_eq!(dev.wait().code, 0);
+    assert_eq!(mode(&folder.path().join("dev.json")), 0o600);
+    let (_dev, second) = folder.dev();
+    for field in ["app_id", "api_key"] {
+        assert_eq!(first[field], second[field]);
+    }
+    assert_eq!(folder.run(&["connect", "alice"]).code, 0, "by the new address");
+}
+
+#[test]
+fn the_development_app_is_found_when_serve_takes_over() {
+    let folder = Folder::new();
+    let (dev, _) = folder.dev();
+    dev.signal(Signal::TERM);
+    assert_eq!(dev.wait().code, 0);
+    let serve = folder.start(&["serve", "--listen", "127.0.0.1:0"]);
+    serve.line();
+    assert_eq!(folder.run(&["connect", "alice"]).code, 0);
+}
+
+#[test]
+fn a_revoked_development_key_is_replaced() {
+    let folder = Folder::new();
+    let (dev, first) = folder.dev();
+    dev.kill();
+    let key = folder.ok(&["app", "key", "list", text(&first, "app_id")]);
+    folder.ok(&["app", "key", "revoke", text(&first, "app_id"), text(&key, "id")]);
+    let (_dev, second) = folder.dev();
+    assert_eq!(first["app_id"], second["app_id"]);
+    assert_ne!(first["api_key"], second["api_key"]);
+}
+
+#[test]
+fn a_wrong_keyring_refuses_to_start() {
+    let folder = Folder::new();
+    folder.ok(&["app", "create", "demo", "--auth", "open"]);
+    let keys = folder.file("other-keys");
+    fs::write(&keys, "ab".repeat(32)).unwrap();
+    for command in ["dev", "serve"] {
+        let done =
+            Done::of(folder.command(&[command, "--listen", "127.0.0.1:0"]).env("CHATCAMP_KEYS_FILE", &keys));
+        assert_eq!((done.code, done.stdout.as_str()), (1, ""));
+        assert!(done.stderr.contains("does not belong to the database"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn an_address_in_use_is_a_failure_that_names_it() {
+    let folder = Folder::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let done = folder.run(&["serve", "--listen", &address]);
+    assert_eq!(done.code, 1);
+    assert!(done.stderr.contains(&address) && done.stderr.contains("--listen"), "{}", done.stderr);
+}
+
+#[test]
+fn what_the_command_line_creates_is_seen_by_a_running_server_within_two_seconds() {
+    let folder = Folder::new();
+    let serve = folder.start(&["serve", "--listen", "127.0.0.1:0"]);
+    let url = format!("http://{}", text(&serve.line(), "listening"));
+    let app = folder.ok(&["app", "create", "strict", "--auth", "token"]);
+    let app = text(&app, "app_id");
+    let connect =
+        |token: &str| folder.run(&["connect", "alice", "--app", app, "--url", &url, "--token", token]).code;
+    assert_eq!(connect("not a token of hers"), 1, "and the server now remembers that there is no alice");
+
+    let created = folder.ok(&["user", "create", "alice", "--app", app]);
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while connect(text(&created, "access_token")) != 0 {
+        assert!(Instant::now() < deadline, "alice is unknown for two seconds");
+    }
+}
+
+#[test]
+fn users_acknowledged_before_a_sudden_death_are_there_after_it() {
+    let folder = Folder::new();
+    let (dev, _) = folder.dev();
+    let users = ["ann", "ben", "cleo", "dan", "eve"];
+    let connects: Vec<Running> =
+        users.iter().map(|user| folder.start(&["connect", user, "--stay"])).collect();
+    connects.iter().for_each(|connect| drop(connect.event("connected")));
+    dev.kill();
+    drop(connects);
+    let (_dev, _) = folder.dev();
+    let listed = folder.run(&["user", "list"]).objects();
+    assert_eq!(listed.iter().map(|user| text(user, "id")).collect::<Vec<_>>(), users);
+    assert_eq!(folder.run(&["connect", "ann"]).code, 0);
+}
+
+#[test]
+fn no_secret_is_in_the_log_however_much_is_logged() {
+    let folder = Folder::new();
+    let mut command = folder.command(&["dev", "--listen", "127.0.0.1:0", "--json"]);
+    let dev = Running::start(command.env("CHATCAMP_LOG", "trace"));
+    let ready = dev.line();
+    let created = folder.ok(&["user", "create", "alice"]);
+    let (app, token) = (text(&ready, "app_id"), text(&created, "access_token"));
+    assert_eq!(folder.run(&["connect", "alice", "--token", token]).code, 0);
+    let query = format!("app_id={app}&user_id=alice&access_token={token}");
+    // As a published SDK asks for a WebSocket, and as anybody may ask for a page.
+    for headers in [
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        "Connection: close\r\n",
+    ] {
+        let mut answer = [0; 12];
+        let mut tcp = TcpStream::connect(text(&ready, "listening")).unwrap();
+        write!(tcp, "GET /chat/2.0?{query} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").unwrap();
+        tcp.read_exact(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 "));
+    }
+    dev.signal(Signal::TERM);
+    let log = dev.wait().stderr;
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is on: {log}");
+    for secret in [token, text(&ready, "api_key"), "access_token="] {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{line:?}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let folder = Folder::new();
+    let (mut dev, ready) = folder.dev();
+    let _check = dev.line();
+    // A client that never takes its leave: the shutdown would wait for it.
+    let mut tcp = TcpStream::connect(text(&ready, "listening")).unwrap();
+    let app = text(&ready, "app_id");
+    write!(
+        tcp,
+        "GET /chat/2.0?app_id={app}&user_id=a HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains("users.auth.ack") {
+        let mut piece = [0; 1024];
+        let read = tcp.read(&mut piece).unwrap();
+        assert_ne!(read, 0);
+        answer.extend_from_slice(&piece[..read]);
+    }
+    dev.signal(Signal::TERM);
+    dev.logs("shutting down");
+    dev.signal(Signal::TERM);
+    assert_eq!(dev.wait().code, 1);
+}

@@ -1,0 +1,81 @@
+// Runs every scenario against one server in one browser, and reports each as a line of JSON.
+//
+// Usage: node driver.mjs '{"server":"HOST:PORT","chromium":"PATH",…}'
+
+import { chromium } from "playwright-core";
+import { servePage } from "./page_server.mjs";
+import { SdkPage } from "./sdk_page.mjs";
+import { within } from "./wait.mjs";
+import * as connect from "./scenarios/connect.mjs";
+import * as refused from "./scenarios/refused.mjs";
+import * as requests from "./scenarios/requests.mjs";
+import * as resume from "./scenarios/resume.mjs";
+
+const SCENARIOS = { ...connect, ...refused, ...requests, ...resume };
+const AT_ONCE = 4;
+const SCENARIO_MS = 60_000;
+const RUN_MS = 300_000;
+
+// As root, in a closed network, and saying nothing to anybody but the page's own hosts.
+const BROWSER_FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+setTimeout(() => {
+  console.error(`the scenarios did not end within ${RUN_MS} ms`);
+  process.exit(3);
+}, RUN_MS).unref();
+
+const { chromium: executablePath, ...given } = JSON.parse(process.argv[2]);
+const pages = await servePage();
+// Every launch has an empty profile of its own.
+const browser = await chromium.launch({ executablePath, args: BROWSER_FLAGS });
+const waiting = Object.entries(SCENARIOS);
+await Promise.all(Array.from({ length: AT_ONCE }, worker));
+await browser.close();
+pages.close();
+
+async function worker() {
+  for (let next = waiting.shift(); next; next = waiting.shift()) {
+    const [scenario, run] = next;
+    const started = performance.now();
+    const error = await outcome(scenario, run);
+    const ms = Math.round(performance.now() - started);
+    console.log(JSON.stringify({ scenario, ok: error === null, ms, error }));
+  }
+}
+
+async function outcome(scenario, run) {
+  const opened = [];
+  const world = {
+    ...given,
+    browser,
+    pageUrl: pages.url,
+    open: async (options) => {
+      const page = await SdkPage.open(world, options);
+      opened.push(page);
+      return page;
+    },
+  };
+  try {
+    await within(SCENARIO_MS, `end of ${scenario}`, run(world));
+    opened.forEach((page) => page.assertNothingUncaught());
+    return null;
+  } catch (error) {
+    const seen = opened.map((page) => ({
+      attempts: page.attempts.entries,
+      sent: page.sent.entries,
+      received: page.received.entries,
+    }));
+    return `${error.stack}\nseen: ${JSON.stringify(seen, null, 1)}`;
+  } finally {
+    await Promise.all(opened.map((page) => page.close()));
+  }
+}

@@ -1,0 +1,43 @@
+// Serves the page, from an origin of its own, with the published SDK as a plain script.
+
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import http from "node:http";
+
+const SDK = {
+  file: "node_modules/chatcamp/ChatCamp.min.js",
+  bytes: 198_735,
+  sha256: "2222a19001ceba3a4034a3cc92b46220b042ff8db18829177914c0b0789cf2d1",
+};
+
+const PAGE = `<!doctype html>
+<meta charset="utf-8">
+<title>A page with the published SDK</title>
+<link rel="icon" href="data:,">
+<script src="/ChatCamp.min.js"></script>
+`;
+
+/** Starts the server and returns it; its address is `url`. */
+export async function servePage() {
+  const sdk = await unmodifiedSdk();
+  const server = http.createServer((request, response) => {
+    const answers = {
+      "/": ["text/html; charset=utf-8", PAGE],
+      "/ChatCamp.min.js": ["text/javascript; charset=utf-8", sdk],
+    };
+    const [type, body] = answers[request.url] ?? [];
+    response.writeHead(body ? 200 : 404, { "content-type": type ?? "text/plain" });
+    response.end(body);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { url: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
+}
+
+async function unmodifiedSdk() {
+  const sdk = await readFile(new URL(SDK.file, import.meta.url));
+  const sha256 = createHash("sha256").update(sdk).digest("hex");
+  if (sdk.length !== SDK.bytes || sha256 !== SDK.sha256) {
+    throw new Error(`${SDK.file} is not the published file: ${sdk.length} bytes, sha256 ${sha256}`);
+  }
+  return sdk;
+}

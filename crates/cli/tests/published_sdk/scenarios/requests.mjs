@@ -1,0 +1,48 @@
+// Requests on an open connection.
+
+import assert from "node:assert/strict";
+import { State } from "../sdk_page.mjs";
+import { assertError } from "./expect.mjs";
+
+/** The SDK's heartbeat, every 60 s (wire document, section 2.4), plus a little. */
+const HEARTBEAT_MS = 61_000;
+
+export async function updates_the_display_name_and_keeps_the_token(world) {
+  const { app, id, token } = world.ownToken;
+  const page = await world.open({ appId: app });
+  await page.connectWithToken(id, token);
+  const { error, user } = await page.updateDisplayName("Tess of the Wire");
+  assert.equal(error, null);
+  assert.equal(user.id, id);
+  assert.equal(user.displayName, "Tess of the Wire");
+  assert.equal(user.accessToken, token, "the user is replaced, so the token must be there");
+
+  const other = await world.open({ appId: app });
+  const again = await other.connectWithToken(id, token);
+  assert.equal(again.user.displayName, "Tess of the Wire", "and the name was kept");
+}
+
+export async function answers_a_request_that_nobody_implements(world) {
+  const page = await world.open({ appId: world.openApp });
+  await page.connect("carol");
+  const { error } = await page.createGroupChannel("room");
+  assertError(error);
+  assert.match(error.message, /group_channels\.create/, "it names the type");
+  assert.equal(await page.state(), State.OPEN);
+  const { user } = await page.updateDisplayName("Carol");
+  assert.equal(user.displayName, "Carol", "the connection is still good");
+  assert.equal(page.attempts.length, 1);
+}
+
+export async function survives_the_heartbeat(world) {
+  const page = await world.open({ appId: world.openApp, fakeClock: true });
+  await page.connect("henry");
+  await page.page.clock.fastForward(HEARTBEAT_MS);
+  const ping = await page.sent.at(0);
+  assert.equal(ping.t, "ping");
+  assert.equal(ping.d, undefined);
+  const { user } = await page.updateDisplayName("Henry");
+  assert.equal(user.displayName, "Henry", "the connection is still good");
+  assert.deepEqual(await page.changes(), [true]);
+  assert.equal(page.attempts.length, 1);
+}

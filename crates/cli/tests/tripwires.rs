@@ -1,0 +1,134 @@
+//! What one connection costs the real binary: counts that must not creep up, not goals.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Resident bytes per idle connection, its user in the cache included, at most.
+const BYTES: usize = 2560;
+/// System calls of the server per connect of a known user, from accepting to having closed, at most.
+const SYSTEM_CALLS: usize = 12;
+
+/// A `chatcamp dev` of its own.
+struct Dev {
+    child: Child,
+    address: String,
+    app: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Dev {
+    fn start(under: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = match under {
+            [] => Command::new(env!("CARGO_BIN_EXE_chatcamp")),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(env!("CARGO_BIN_EXE_chatcamp"));
+                command
+            }
+        };
+        command.args(["dev", "--listen", "127.0.0.1:0", "--json", "--data"]).arg(folder.path());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let started: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+        // The self-check is over when its line is there.
+        assert!(lines.next().unwrap().contains("self_check"));
+        let text = |name: &str| started[name].as_str().unwrap().to_owned();
+        Self { child, address: text("listening"), app: text("app_id"), _folder: folder }
+    }
+
+    /// Connects a user as the published SDK does; returns once it is acknowledged.
+    fn connect(&self, user: &str) -> TcpStream {
+        let mut tcp = TcpStream::connect(&self.address).unwrap();
+        tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let app = &self.app;
+        write!(
+            tcp,
+            "GET /chat/2.0?app_id={app}&user_id={user} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        while !String::from_utf8_lossy(&answer).contains("session_key") {
+            let mut part = [0; 4096];
+            let n = tcp.read(&mut part).unwrap();
+            assert_ne!(n, 0, "{}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&part[..n]);
+        }
+        tcp
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn resident_bytes(process: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn an_idle_connection_costs_few_bytes() {
+    let dev = Dev::start(&[]);
+    // What a first few connections bring into memory for all.
+    let warm: Vec<_> = (0..100).map(|n| dev.connect(&format!("warm{n}"))).collect();
+    let before = resident_bytes(dev.child.id());
+    let held: Vec<_> = (0..1000).map(|n| dev.connect(&format!("user{n}"))).collect();
+    let each = resident_bytes(dev.child.id()).saturating_sub(before) / held.len();
+    drop((warm, held));
+    assert!(each <= BYTES, "{each} bytes per idle connection");
+}
+
+/// The system calls of connections; what the runtime does to wait and to wake is not theirs alone.
+const OF_CONNECTIONS: &str = "trace=accept4,recvfrom,recvmsg,sendto,sendmsg,writev,shutdown,close,epoll_ctl,\
+    setsockopt,getsockopt,getpeername,getsockname,ioctl,fcntl";
+
+/// Waits until `closed` sockets were closed, and returns how many system calls there were by then.
+fn system_calls(trace: &Path, closed: usize) -> usize {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let lines = fs::read_to_string(trace).unwrap();
+        // The store's locks are calls of fcntl too, on files.
+        let calls: Vec<_> = lines.lines().filter(|l| l.contains('(') && !l.contains("F_SETLK")).collect();
+        if calls.iter().filter(|l| l.contains(" close(")).count() >= closed {
+            return calls.len();
+        }
+        assert!(Instant::now() < deadline, "not every connection was closed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+#[ignore = "needs strace: apt-get install strace"]
+fn a_connect_costs_few_system_calls() {
+    const CONNECTS: usize = 200;
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let dev = Dev::start(&["strace", "-f", "-qq", "-e", OF_CONNECTIONS, "-o", trace.to_str().unwrap()]);
+    drop(dev.connect("alice"));
+    let closes = |lines: &str| lines.lines().filter(|l| l.contains(" close(")).count();
+    let closed = closes(&fs::read_to_string(&trace).unwrap()) + 1;
+    let before = system_calls(&trace, closed);
+    for _ in 0..CONNECTS {
+        drop(dev.connect("alice"));
+    }
+    let each = (system_calls(&trace, closed + CONNECTS) - before) / CONNECTS;
+    drop(dev);
+    assert!(each <= SYSTEM_CALLS, "{each} system calls per connect");
+}

@@ -1,0 +1,36 @@
+//! A whole server inside one process, and a client that reaches it without a network.
+//!
+//! `cargo run -p chatcamp-examples --bin embed`
+
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+use std::{error::Error, sync::Arc};
+
+use chatcamp_client::ChatCamp;
+use chatcamp_server::{Accounts, AuthPolicy, Keyring, Limits, Server};
+use chatcamp_store::memory::Store;
+use chatcamp_transport::memory;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]])?);
+    let app = Accounts::new(store.clone(), keyring.clone())
+        .create_app("embedded", AuthPolicy::Open, None)
+        .await?
+        .id;
+
+    let server = Server::start(store, keyring, Limits::default());
+    let (transport, listener) = memory::network();
+    let accepting = server.clone();
+    let accepting = tokio::spawn(async move { accepting.listen(listener).await });
+
+    let chat = ChatCamp::builder(&app).transport(transport).build()?;
+    let user = chat.connect("alice").await?;
+    println!("{} is connected; the server holds {:?}", user.id, server.load());
+
+    chat.disconnect().await;
+    server.shutdown().await;
+    accepting.await?;
+    println!("afterwards it holds {:?}", server.load());
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Every example runs to its end and says what it promises.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{process::Command, sync::Arc};
+
+use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Server};
+use chatcamp_store::memory::Store;
+
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_server_is_embedded_and_leaves_nothing_behind() {
+    let said = run(env!("CARGO_BIN_EXE_embed"), &[]);
+    assert!(said.contains(
+        "alice is connected; the server holds Load { connections: 1, unverified: 0, sessions: 1 }"
+    ));
+    assert!(said.contains("afterwards it holds Load { connections: 0, unverified: 0, sessions: 0 }"));
+}
+
+#[test]
+fn the_endpoint_is_mounted_in_axum() {
+    assert_eq!(run(env!("CARGO_BIN_EXE_mount_in_axum"), &[]), "alice is connected through axum\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quickstart_is_the_readmes_and_runs() {
+    let (quickstart, readme) = (include_str!("../quickstart.rs"), include_str!("../../README.md"));
+    let program = quickstart.split_once("\n\n").unwrap().1;
+    assert!(readme.contains(&format!("```rust,no_run\n{program}```\n")), "README.md shows another program");
+
+    let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]]).unwrap());
+    let accounts = Accounts::new(store.clone(), keyring.clone());
+    let app = accounts.create_app("quickstart", AuthPolicy::Open, None).await.unwrap().id;
+    let server = Server::start(store, keyring, Limits::default());
+    let door = FrontDoor::bind(server.clone(), ([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", door.local_addr().unwrap());
+    tokio::spawn(door.run());
+    let said =
+        tokio::task::spawn_blocking(move || run(env!("CARGO_BIN_EXE_quickstart"), &[&url, app.as_str()]));
+    assert_eq!(said.await.unwrap(), "connected as alice\nnow called Alice\n");
+    server.shutdown().await;
+}

@@ -1,0 +1,35 @@
+//! Runs cargo, at the root of the workspace.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Failure;
+
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root of the workspace")
+}
+
+/// The cargo that runs this xtask, about to do `args` at the root.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).args(args);
+    cargo
+}
+
+/// Runs `command` with its output on ours.
+///
+/// # Errors
+///
+/// If it cannot be started, or ends with anything but success.
+pub(crate) fn succeed(mut command: Command) -> Result<(), Failure> {
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(format!("{}: {status}", line(&command)).into()) }
+}
+
+/// `command` as one would type it.
+pub(crate) fn line(command: &Command) -> String {
+    let words = command.get_args().map(|arg| arg.to_string_lossy());
+    std::iter::once("cargo".into()).chain(words).collect::<Vec<_>>().join(" ")
+}

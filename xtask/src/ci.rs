@@ -1,0 +1,105 @@
+//! `ci`: every stage in order, with its seconds; the first that fails ends the run.
+
+use std::io;
+use std::time::Instant;
+
+use crate::cargo::{cargo, line, succeed};
+use crate::test::{self, Counts};
+use crate::{Failure, Reported, features, hygiene, layers};
+
+struct Stage {
+    name: &'static str,
+    run: fn(&mut Counts) -> Result<(), Failure>,
+    /// What to do when it fails.
+    remedy: &'static str,
+}
+
+const STAGES: &[Stage] = &[
+    Stage { name: "fmt", run: |_| command(&["fmt", "--all", "--check"]), remedy: "run `cargo fmt --all`" },
+    Stage { name: "hygiene", run: |_| hygiene::run(), remedy: "remove what is named above from those lines" },
+    Stage {
+        name: "layers",
+        run: |_| layers::run(),
+        remedy: "remove the dependency that is named above, or move the code to the layer that may have it",
+    },
+    Stage {
+        name: "clippy",
+        run: |_| {
+            command(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])
+        },
+        remedy: "mend what clippy names; a lint is silenced only with a reason",
+    },
+    Stage { name: "doc", run: |_| doc(), remedy: "mend what rustdoc names" },
+    Stage {
+        name: "features",
+        run: |_| features::run(),
+        remedy: "make the crate compile, without warnings, with the features printed last",
+    },
+    Stage {
+        name: "examples",
+        run: |_| command(&["build", "--workspace", "--examples"]),
+        remedy: "make the examples compile",
+    },
+    Stage { name: "test", run: test_plain, remedy: "make `cargo test --workspace` pass" },
+    Stage {
+        name: "test-outside",
+        run: test_ignored,
+        remedy: "make `cargo test --workspace -- --ignored` pass; each test names the outside part it needs",
+    },
+];
+
+/// Runs all stages.
+///
+/// # Errors
+///
+/// `Reported`, if a stage fails; which one, and what to do, is printed before the counts.
+pub(crate) fn run() -> Result<(), Failure> {
+    let mut counts = Counts::default();
+    let mut seconds = Vec::new();
+    let verdict = STAGES.iter().try_for_each(|stage| {
+        println!("\n== {}", stage.name);
+        let started = Instant::now();
+        let outcome = (stage.run)(&mut counts);
+        let took = format!("stage {} {:.1} seconds", stage.name, started.elapsed().as_secs_f64());
+        println!("{took}");
+        seconds.push(took);
+        outcome.map_err(|why| format!("stage {} failed: {why}\nwhat to do: {}", stage.name, stage.remedy))
+    });
+
+    println!("\n{}", seconds.join("\n"));
+    if let Err(why) = &verdict {
+        println!("\n{why}");
+    }
+    // Tools read this line: it stands alone, and it is the last.
+    if counts != Counts::default() {
+        println!("\n{counts}");
+    }
+    verdict.map_err(|_| Reported.into())
+}
+
+fn command(args: &[&str]) -> Result<(), Failure> {
+    let command = cargo(args);
+    println!("{}", line(&command));
+    succeed(command)
+}
+
+fn doc() -> Result<(), Failure> {
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--all-features"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    println!("RUSTDOCFLAGS=\"-D warnings\" {}", line(&doc));
+    succeed(doc)
+}
+
+/// The test command of the README, word for word.
+fn test_plain(counts: &mut Counts) -> Result<(), Failure> {
+    let (run, verdict) = test::run(cargo(&["test", "--workspace"]), io::stdout());
+    *counts += run;
+    verdict
+}
+
+/// Only the tests that the plain run skips, because they need an outside part.
+fn test_ignored(counts: &mut Counts) -> Result<(), Failure> {
+    let (run, verdict) = test::run(cargo(&["test", "--workspace", "--", "--ignored"]), io::stdout());
+    counts.add_run_of_skipped(run);
+    verdict
+}

@@ -1,0 +1,43 @@
+//! `features`: transport and client compile with each of their features alone, and with none.
+
+use crate::Failure;
+use crate::cargo::{cargo, line, succeed};
+use crate::graph::Graph;
+
+const PACKAGES: &[&str] = &["chatcamp-transport", "chatcamp-client"];
+
+/// Lints each combination, so that what one feature alone leaves unused is an error.
+///
+/// # Errors
+///
+/// On the first combination that does not compile without warnings.
+pub(crate) fn run() -> Result<(), Failure> {
+    let graph = Graph::of_the_workspace()?;
+    for package in PACKAGES {
+        for feature in none_and_each(graph.features(package)?.iter().map(String::as_str)) {
+            let mut clippy = cargo(&["clippy", "--quiet", "--lib", "-p", package, "--no-default-features"]);
+            if let Some(feature) = feature {
+                clippy.args(["--features", feature]);
+            }
+            clippy.args(["--", "-D", "warnings"]);
+            println!("{}", line(&clippy));
+            succeed(clippy)?;
+        }
+    }
+    Ok(())
+}
+
+fn none_and_each<'a>(features: impl Iterator<Item = &'a str>) -> Vec<Option<&'a str>> {
+    std::iter::once(None).chain(features.filter(|feature| *feature != "default").map(Some)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_feature_and_each_but_the_default_set_is_tried() {
+        let tried = none_and_each(["default", "memory", "websocket"].into_iter());
+        assert_eq!(tried, [None, Some("memory"), Some("websocket")]);
+    }
+}

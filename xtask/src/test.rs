@@ -1,0 +1,132 @@
+//! Runs tests: output passes through live while the summaries of all test binaries are added up.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Write};
+use std::ops::AddAssign;
+use std::process::{Command, Stdio};
+
+use crate::Failure;
+use crate::cargo::line;
+
+/// How many tests passed, failed or were skipped.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+}
+
+impl Counts {
+    /// Reads a summary line of one test binary; `None` for any other line.
+    fn of_summary(line: &str) -> Option<Self> {
+        let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+        let count = |what: &str| -> Option<u64> {
+            counts.split("; ").find_map(|part| part.strip_suffix(what))?.trim().parse().ok()
+        };
+        Some(Self { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
+    }
+
+    /// How many tests ran.
+    fn ran(self) -> u64 {
+        self.passed + self.failed
+    }
+
+    /// Adds a run of just those tests that the runs so far had skipped.
+    pub(crate) fn add_run_of_skipped(&mut self, run: Self) {
+        let left = self.skipped.saturating_sub(run.ran());
+        *self += run;
+        self.skipped = left;
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// Runs a `cargo test`, copies what it prints to `to`, and returns what its binaries counted, beside the verdict.
+pub(crate) fn run(mut test: Command, to: impl Write) -> (Counts, Result<(), Failure>) {
+    let mut counts = Counts::default();
+    let ended = stream(&mut test, to, &mut counts);
+    let verdict = match ended {
+        Err(why) => Err(why),
+        Ok(false) => Err(format!("{} failed", line(&test)).into()),
+        Ok(true) if counts.ran() == 0 => Err(format!("{} ran no test at all", line(&test)).into()),
+        Ok(true) => Ok(()),
+    };
+    (counts, verdict)
+}
+
+fn stream(test: &mut Command, to: impl Write, counts: &mut Counts) -> Result<bool, Failure> {
+    let mut process = test.stdout(Stdio::piped()).spawn()?;
+    let stdout = process.stdout.take().expect("stdout is piped");
+    let copied = copy_and_count(BufReader::new(stdout), to, counts);
+    let status = process.wait()?;
+    copied?;
+    Ok(status.success())
+}
+
+fn copy_and_count(mut from: impl BufRead, mut to: impl Write, counts: &mut Counts) -> io::Result<()> {
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(&line)?;
+        to.flush()?;
+        if let Some(summary) = Counts::of_summary(&String::from_utf8_lossy(&line)) {
+            *counts += summary;
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_added_up_and_every_byte_is_passed_on() {
+        let output = "\
+running 3 tests
+test test result: ok. 9 passed ... ok
+test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.00s
+
+test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.02s
+no newline at the end";
+        let (mut counts, mut copy) = (Counts::default(), Vec::new());
+        copy_and_count(output.as_bytes(), &mut copy, &mut counts).unwrap();
+        assert_eq!(String::from_utf8(copy).unwrap(), output);
+        assert_eq!(counts.to_string(), "12 passed, 2 failed, 1 skipped");
+    }
+
+    #[test]
+    fn a_run_of_the_skipped_ones_takes_them_off_the_skipped() {
+        let mut counts = Counts { passed: 100, failed: 0, skipped: 19 };
+        counts.add_run_of_skipped(Counts { passed: 17, failed: 1, skipped: 0 });
+        assert_eq!(counts, Counts { passed: 117, failed: 1, skipped: 1 });
+    }
+
+    #[test]
+    fn a_command_that_runs_no_test_is_a_failure() {
+        let (counts, verdict) = run(Command::new("true"), io::sink());
+        assert_eq!(counts, Counts::default());
+        assert!(verdict.unwrap_err().to_string().contains("no test at all"));
+    }
+
+    #[test]
+    fn a_command_that_fails_is_a_failure_whatever_it_counted() {
+        let mut failing = Command::new("sh");
+        failing.args(["-c", "echo 'test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured'; exit 101"]);
+        let (counts, verdict) = run(failing, io::sink());
+        assert_eq!(counts.passed, 1);
+        assert!(verdict.is_err());
+    }
+}
