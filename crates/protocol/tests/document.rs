@@ -13,12 +13,16 @@ fn assert_documented(name: &str, table: &str) {
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let from = DOCUMENT.find(&start).unwrap() + start.len();
     let to = DOCUMENT.find(&end).unwrap();
-    assert!(DOCUMENT[from..to] == *table, "between the markers of {name} docs/PROTOCOL.md is to have:\n{table}");
+    assert!(
+        DOCUMENT[from..to] == *table,
+        "between the markers of {name} docs/PROTOCOL.md is to have:\n{table}"
+    );
 }
 
 #[test]
 fn every_end_is_documented() {
-    let mut table = "| code | number | advice | a published SDK is told | reason |\n|---|---|---|---|---|\n".to_owned();
+    let mut table =
+        "| code | number | advice | a published SDK is told | reason |\n|---|---|---|---|---|\n".to_owned();
     for code in Code::ALL {
         let published = match code.published() {
             Published::NotFound => "`NOT_FOUND`",
@@ -49,7 +53,10 @@ fn every_limit_is_documented() {
         ("app id", format!("{} characters", limits::APP_ID)),
         ("user id", format!("{} bytes", limits::USER_ID)),
         ("`display_name`", format!("{} bytes", limits::DISPLAY_NAME)),
-        ("`first_name`, `last_name`, `email`, `phone_number`, each", format!("{} bytes", limits::PROFILE_FIELD)),
+        (
+            "`first_name`, `last_name`, `email`, `phone_number`, each",
+            format!("{} bytes", limits::PROFILE_FIELD),
+        ),
         ("`profile_url`, `avatar_url`, each", format!("{} bytes", limits::PROFILE_URL)),
         ("`metadata` as JSON, `data`, each", format!("{} bytes", limits::METADATA)),
         ("access token of a backend's choice", format!("{shortest} to {longest} bytes")),
