@@ -41,6 +41,12 @@ errors! {
     NotOwnUser = "NOT_OWN_USER",
     /// The app has no user with this id.
     UserNotFound = "USER_NOT_FOUND",
+    /// The app does not let clients list or count its users.
+    DirectoryOff = "DIRECTORY_OFF",
+    /// A client may not block its own user.
+    OwnUser = "OWN_USER",
+    /// The user blocks as many others as it may; unblock one first.
+    TooManyBlocks = "TOO_MANY_BLOCKS",
     /// The store cannot answer now; try the request again later.
     StoreUnavailable = "STORE_UNAVAILABLE",
 }

@@ -23,6 +23,9 @@ pub enum StoreError {
     /// The app has as many users as it may; nothing was created.
     #[error("the app has reached its limit of users")]
     UserLimit,
+    /// The user blocks as many others as it may; nothing was added.
+    #[error("the user has reached its limit of blocks")]
+    BlockLimit,
     /// There is no app of that id to put something into.
     #[error("there is no such app")]
     UnknownApp,
@@ -64,6 +67,7 @@ mod tests {
             (StoreError::SchemaTooNew { found: 2, known: 1 }, false),
             (StoreError::corrupt("garbage"), false),
             (StoreError::UserLimit, false),
+            (StoreError::BlockLimit, false),
             (StoreError::UnknownApp, false),
         ] {
             assert_eq!(error.is_retryable(), retryable, "{error}");

@@ -1,7 +1,7 @@
 //! A store that ends with its process.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     sync::Arc,
 };
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::{
     ApiKey, App, AppEdit, Change, ChangeListener, Created, Edited, StoreError, User, UserEdit,
-    listeners::Listeners, rounding::rounded,
+    listeners::Listeners, record::MAX_BLOCKS, rounding::rounded,
 };
 
 /// Keeps everything in memory: for tests and throw-away apps.
@@ -35,6 +35,8 @@ struct Kept {
     rounded: Option<AppId>,
     keys: Vec<ApiKey>,
     users: BTreeMap<UserId, Arc<User>>,
+    /// Whom users block, by the one who does.
+    blocks: HashMap<UserId, BTreeSet<UserId>>,
 }
 
 impl Store {
@@ -46,6 +48,17 @@ impl Store {
 
     fn changed(&self, app: &AppId, user: Option<&UserId>) {
         self.listeners.tell(&Change { app: app.clone(), user: user.cloned() });
+    }
+}
+
+impl Kept {
+    fn delete_user(&mut self, id: &UserId) -> bool {
+        self.blocks.remove(id);
+        self.blocks.retain(|_, blocked| {
+            blocked.remove(id);
+            !blocked.is_empty()
+        });
+        self.users.remove(id).is_some()
     }
 }
 
@@ -67,7 +80,13 @@ impl crate::Store for Store {
             return Ok(false);
         }
         let rounded = rounded(&app.id);
-        state.apps.push(Kept { app: Arc::new(app), rounded, keys: Vec::new(), users: BTreeMap::new() });
+        state.apps.push(Kept {
+            app: Arc::new(app),
+            rounded,
+            keys: Vec::new(),
+            users: BTreeMap::new(),
+            blocks: HashMap::new(),
+        });
         Ok(true)
     }
 
@@ -165,11 +184,11 @@ impl crate::Store for Store {
     }
 
     async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError> {
-        let deleted = self.state.lock().kept_mut(app).and_then(|kept| kept.users.remove(id));
-        if deleted.is_some() {
+        let deleted = self.state.lock().kept_mut(app).is_some_and(|kept| kept.delete_user(id));
+        if deleted {
             self.changed(app, Some(id));
         }
-        Ok(deleted.is_some())
+        Ok(deleted)
     }
 
     async fn users<'a>(
@@ -191,6 +210,49 @@ impl crate::Store for Store {
 
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {
         Ok(self.state.lock().kept(app).map_or(0, |kept| kept.users.len() as u64))
+    }
+
+    async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError> {
+        let state = self.state.lock();
+        let active = |kept: &Kept| kept.users.values().filter(|user| !user.is_suspended).count() as u64;
+        Ok(state.kept(app).map_or(0, active))
+    }
+
+    async fn block(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
+        let mut state = self.state.lock();
+        let Some(kept) = state.kept_mut(app) else { return Ok(false) };
+        if !kept.users.contains_key(user) || !kept.users.contains_key(other) {
+            return Ok(false);
+        }
+        let blocked = kept.blocks.entry(user.clone()).or_default();
+        if !blocked.contains(other) {
+            if blocked.len() as u64 >= MAX_BLOCKS {
+                return Err(StoreError::BlockLimit);
+            }
+            blocked.insert(other.clone());
+        }
+        Ok(true)
+    }
+
+    async fn unblock(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
+        let mut state = self.state.lock();
+        let blocked = state.kept_mut(app).and_then(|kept| kept.blocks.get_mut(user));
+        Ok(blocked.is_some_and(|blocked| blocked.remove(other)))
+    }
+
+    async fn blocked<'a>(
+        &self,
+        app: &AppId,
+        user: &UserId,
+        after: Option<&'a UserId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError> {
+        let state = self.state.lock();
+        let Some(kept) = state.kept(app) else { return Ok(Vec::new()) };
+        let Some(blocked) = kept.blocks.get(user) else { return Ok(Vec::new()) };
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids = blocked.range::<UserId, _>((start, Bound::Unbounded)).take(limit);
+        Ok(ids.filter_map(|id| kept.users.get(id).cloned()).collect())
     }
 
     async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {

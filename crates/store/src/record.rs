@@ -7,6 +7,9 @@ use chatcamp_protocol::{AppId, Profile, UserId};
 /// How many users an app may have unless it says otherwise.
 pub const MAX_USERS: u64 = 1_000_000;
 
+/// How many others a user may block.
+pub const MAX_BLOCKS: u64 = 1000;
+
 /// What a user of an app must present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthPolicy {

@@ -43,7 +43,7 @@ pub struct Change {
     pub user: Option<UserId>,
 }
 
-/// Keeps apps, users, API keys and settings.
+/// Keeps apps, users with whom they block, API keys and settings.
 ///
 /// # Duties of an implementer
 /// - What a write resolved to is durable before it resolves, and every later read sees it.
@@ -118,7 +118,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         edit: UserEdit,
     ) -> Result<Option<Arc<User>>, StoreError>;
 
-    /// Deletes a user; false when there is none.
+    /// Deletes a user with every block of theirs and of them; false when there is none.
     async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError>;
 
     /// Lists up to `limit` users of an app in the byte order of their ids, beginning behind `after`.
@@ -131,6 +131,29 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Counts the users of an app, in constant time.
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError>;
+
+    /// Counts the users of an app who are not suspended; the work grows with those who are.
+    async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError>;
+
+    /// Has a user block another; false when either is not there. To block twice is to block once.
+    ///
+    /// Not a change: nobody is told.
+    ///
+    /// # Errors
+    /// [`StoreError::BlockLimit`] when the block is new and the user has [`MAX_BLOCKS`](crate::record::MAX_BLOCKS).
+    async fn block(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError>;
+
+    /// Ends a block; false when there is none. Not a change either.
+    async fn unblock(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError>;
+
+    /// Lists up to `limit` of those whom a user blocks, in the byte order of their ids, beginning behind `after`.
+    async fn blocked<'a>(
+        &self,
+        app: &AppId,
+        user: &UserId,
+        after: Option<&'a UserId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError>;
 
     /// Raises when users were last seen, in Unix seconds; never lowers it, skips users that are not there.
     ///

@@ -62,12 +62,16 @@ async fn everything_is_there_after_the_store_was_closed_and_opened() {
     let app = open_app(&store, "6399747348821438464").await;
     store.create_user(plain_user(&app, "alice")).await.unwrap();
     let alice = store.edit_user(&app, &user_id("alice"), suspend()).await.unwrap().unwrap();
+    store.create_user(plain_user(&app, "bob")).await.unwrap();
+    assert!(store.block(&app, &alice.id, &user_id("bob")).await.unwrap());
     store.setting_or_insert("check", b"value").await.unwrap();
     drop(store);
 
     let store = open(&dir);
+    let blocked = store.blocked(&app, &alice.id, None, 10).await.unwrap();
+    assert_eq!(blocked.iter().map(|user| user.id.as_str()).collect::<Vec<_>>(), ["bob"]);
     assert_eq!(store.user(&app, &alice.id).await.unwrap(), Some(alice));
-    assert_eq!(store.user_count(&app).await.unwrap(), 1);
+    assert_eq!(store.user_count(&app).await.unwrap(), 2);
     assert_eq!(store.app(&app_id("6399747348821438000")).await.unwrap().unwrap().id, app);
     assert_eq!(store.setting("check").await.unwrap().unwrap(), b"value");
 }
@@ -248,7 +252,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     drop(newer);
     let before = fs::read(file(&dir)).unwrap();
     let refused = sqlite::Store::open(file(&dir)).unwrap_err();
-    assert!(matches!(refused, StoreError::SchemaTooNew { found: 99, known: 1 }), "{refused:?}");
+    assert!(matches!(refused, StoreError::SchemaTooNew { found: 99, known: 2 }), "{refused:?}");
     assert_eq!(fs::read(file(&dir)).unwrap(), before);
 }
 

@@ -168,6 +168,30 @@ impl crate::Store for Store {
         self.readers.read(|connection| rows::user_count(connection, app))
     }
 
+    async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError> {
+        self.readers.read(|connection| rows::active_user_count(connection, app))
+    }
+
+    async fn block(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
+        let (app, user, other) = (app.clone(), user.clone(), other.clone());
+        self.writer.submit(move |batch| write::block(batch, &app, &user, &other)).await
+    }
+
+    async fn unblock(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
+        let (app, user, other) = (app.clone(), user.clone(), other.clone());
+        self.writer.submit(move |batch| write::unblock(batch, &app, &user, &other)).await
+    }
+
+    async fn blocked<'a>(
+        &self,
+        app: &AppId,
+        user: &UserId,
+        after: Option<&'a UserId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError> {
+        self.readers.read(|connection| rows::blocked(connection, app, user, after, limit))
+    }
+
     async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
         for chunk in seen.chunks(LAST_SEEN_CHUNK) {
             let chunk = chunk.to_vec();

@@ -15,7 +15,8 @@ const READ_PATIENCE: Duration = Duration::from_secs(1);
 const STATEMENTS: usize = 32;
 
 /// Every schema there was, each as the step from the one before; the file's `user_version` counts them.
-const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &[
+    "
     CREATE TABLE apps(
         key INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
@@ -69,7 +70,21 @@ const STEPS: &[&str] = &["
         app TEXT NOT NULL,
         user TEXT
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE blocks(
+        app INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        blocked TEXT NOT NULL,
+        PRIMARY KEY(app, user, blocked),
+        FOREIGN KEY(app, user) REFERENCES users(app, id) ON DELETE CASCADE,
+        FOREIGN KEY(app, blocked) REFERENCES users(app, id) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX blocks_blocked ON blocks(app, blocked);
+
+    CREATE INDEX users_suspended ON users(app) WHERE is_suspended = 1;
+",
+];
 
 /// Opens the file for the writer, in the newest schema.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

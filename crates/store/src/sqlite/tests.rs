@@ -63,6 +63,55 @@ async fn a_commit_waits_for_the_disk() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_first_schema_is_brought_up_to_date() {
+    let dir = TempDir::new().unwrap();
+    let old = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+    old.execute_batch(schema::STEPS[0]).unwrap();
+    old.execute_batch(
+        "PRAGMA user_version = 1;
+         INSERT INTO apps(key, id, name, auth, directory, max_users, users, created_at)
+             VALUES (7, 'demo', 'Demo', 0, 0, 10, 2, 1);
+         INSERT INTO users(app, id, display_name, created_at, last_seen, is_suspended, check_access_token,
+             auto_created, stamp, token)
+             VALUES (7, 'alice', 'Alice', 1, 5, 0, 0, 0, zeroblob(16), 0),
+                    (7, 'bob', 'Bob', 1, 0, 1, 0, 0, zeroblob(16), 0);",
+    )
+    .unwrap();
+    drop(old);
+
+    let (app, alice, bob) = (AppId::new("demo").unwrap(), user_id("alice"), user_id("bob"));
+    for _ in 0..2 {
+        let store = open(&dir);
+        let version: u32 = store
+            .readers
+            .read(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
+            .unwrap();
+        assert_eq!(version, 2);
+        let user = store.user(&app, &alice).await.unwrap().unwrap();
+        assert_eq!((user.profile.display_name.as_str(), user.last_seen), ("Alice", 5));
+        assert!(!store.app(&app).await.unwrap().unwrap().directory);
+        assert_eq!(store.active_user_count(&app).await.unwrap(), 1);
+        assert!(store.block(&app, &alice, &bob).await.unwrap());
+        let blocked = store.blocked(&app, &alice, None, 10).await.unwrap();
+        assert_eq!(blocked.iter().map(|user| &user.id).collect::<Vec<_>>(), [&bob]);
+    }
+}
+
+#[tokio::test]
+async fn a_count_of_active_users_looks_at_the_suspended_alone() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let plan: Vec<String> = store
+        .readers
+        .read(|connection| {
+            let sql = format!("EXPLAIN QUERY PLAN {}", rows::ACTIVE_USER_COUNT);
+            connection.prepare(&sql)?.query_map(["demo"], |row| row.get(3))?.collect()
+        })
+        .unwrap();
+    assert!(plan.iter().any(|step| step.contains("users_suspended")), "{plan:?}");
+}
+
+#[tokio::test]
 async fn a_row_read_before_a_change_does_not_enter_the_cache_after_it() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);

@@ -13,7 +13,7 @@ use super::{
     fault::Fault,
     rows,
 };
-use crate::{ApiKey, App, AppEdit, Change, Created, Edited, StoreError, User, UserEdit};
+use crate::{ApiKey, App, AppEdit, Change, Created, Edited, StoreError, User, UserEdit, record::MAX_BLOCKS};
 
 pub(super) fn create_app(batch: &mut Batch<'_>, app: &App) -> Result<bool, Fault> {
     let is_new = rows::insert_app(batch.connection, app)?;
@@ -83,7 +83,7 @@ pub(super) fn edit_user(
         return Ok(Some(Arc::new(user)));
     }
     let edited = User { app: user.app, id: user.id, created_at: user.created_at, ..edited };
-    rows::replace_user(batch.connection, found.key, &edited)?;
+    rows::update_user(batch.connection, found.key, &edited)?;
     batch.effect(Effect::Changed(Change { app: app.clone(), user: Some(id.clone()) }));
     Ok(Some(Arc::new(edited)))
 }
@@ -99,6 +99,34 @@ pub(super) fn delete_user(batch: &mut Batch<'_>, app: AppId, id: UserId) -> Resu
         batch.effect(Effect::Changed(Change { app, user: Some(id) }));
     }
     Ok(deleted == 1)
+}
+
+pub(super) fn block(
+    batch: &mut Batch<'_>,
+    app: &AppId,
+    user: &UserId,
+    other: &UserId,
+) -> Result<bool, Fault> {
+    let Some(app) = batch.app(app)? else { return Ok(false) };
+    let state = rows::block_state(batch.connection, app.key, user, other)?;
+    if !state.both_exist || state.is_blocked {
+        return Ok(state.both_exist);
+    }
+    if state.blocks >= MAX_BLOCKS {
+        return Err(StoreError::BlockLimit.into());
+    }
+    rows::insert_block(batch.connection, app.key, user, other)?;
+    Ok(true)
+}
+
+pub(super) fn unblock(
+    batch: &mut Batch<'_>,
+    app: &AppId,
+    user: &UserId,
+    other: &UserId,
+) -> Result<bool, Fault> {
+    let Some(app) = batch.app(app)? else { return Ok(false) };
+    Ok(rows::delete_block(batch.connection, app.key, user, other)?)
 }
 
 pub(super) fn record_last_seen(batch: &mut Batch<'_>, seen: Vec<(AppId, UserId, u64)>) -> Result<(), Fault> {

@@ -1,5 +1,6 @@
 //! Rows and records: what the tables hold, read and bound.
 
+mod block;
 mod user;
 
 use std::sync::Arc;
@@ -7,7 +8,12 @@ use std::sync::Arc;
 use chatcamp_protocol::AppId;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params, types::Type};
 
-pub(super) use self::user::{insert_user, replace_user, user, users};
+#[cfg(test)]
+pub(super) use self::user::ACTIVE_USER_COUNT;
+pub(super) use self::{
+    block::{block_state, blocked, delete_block, insert_block},
+    user::{active_user_count, insert_user, update_user, user, users},
+};
 use crate::{ApiKey, App, AuthPolicy, rounding::rounded};
 
 /// The columns of an app, in the order in which [`read_app`] reads them.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chatcamp_protocol::{AppId, Profile, UserId};
-use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params, types::Type};
+use rusqlite::{Connection, Error, OptionalExtension, Result, Row, Rows, params, types::Type};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -26,6 +26,8 @@ macro_rules! select_user {
     };
 }
 
+pub(super) use select_user;
+
 pub(in crate::sqlite) fn user(connection: &Connection, app: &AppId, id: &UserId) -> Result<Option<User>> {
     connection
         .prepare_cached(select_user!("WHERE app = (SELECT key FROM apps WHERE id = ?1) AND id = ?2"))?
@@ -42,16 +44,26 @@ pub(in crate::sqlite) fn users(
     let mut statement = connection.prepare_cached(select_user!(
         "WHERE app = (SELECT key FROM apps WHERE id = ?1) AND id > ?2 ORDER BY id LIMIT ?3"
     ))?;
+    let (after, limit) = page(after, limit);
+    read_users(statement.query(params![app.as_str(), after, limit])?, app)
+}
+
+/// The parameters of a page: the id it begins behind, and its length.
+pub(super) fn page(after: Option<&UserId>, limit: usize) -> (&str, i64) {
     // No id is empty, so every id is behind the empty text.
-    let after = after.map_or("", UserId::as_str);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    statement
-        .query_map(params![app.as_str(), after, limit], |row| {
-            let id =
-                UserId::new(row.get_ref(16)?.as_str()?).map_err(|error| malformed(16, Type::Text, error))?;
-            read_user(row, app.clone(), id).map(Arc::new)
-        })?
-        .collect()
+    (after.map_or("", UserId::as_str), i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+/// Worded so that the index of suspended users answers it.
+pub(in crate::sqlite) const ACTIVE_USER_COUNT: &str = "SELECT users - (SELECT COUNT(*) FROM users WHERE users.app = apps.key AND is_suspended = 1) \
+     FROM apps WHERE id = ?1";
+
+pub(in crate::sqlite) fn active_user_count(connection: &Connection, app: &AppId) -> Result<u64> {
+    let count = connection
+        .prepare_cached(ACTIVE_USER_COUNT)?
+        .query_row([app.as_str()], |row| number(row, 0))
+        .optional()?;
+    Ok(count.unwrap_or(0))
 }
 
 /// Writes a user of the app with that key who is not there yet; false when there is one.
@@ -62,9 +74,12 @@ pub(in crate::sqlite) fn insert_user(connection: &Connection, app: i64, user: &U
 }
 
 /// Writes a user of the app with that key over the one who is there.
-pub(in crate::sqlite) fn replace_user(connection: &Connection, app: i64, user: &User) -> Result<()> {
-    let sql = "REPLACE INTO users VALUES \
-        (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+pub(in crate::sqlite) fn update_user(connection: &Connection, app: i64, user: &User) -> Result<()> {
+    // Not REPLACE, which deletes the row first and with it whatever refers to it.
+    let sql = "UPDATE users SET display_name = ?3, profile = ?4, created_at = ?5, last_seen = ?6, \
+        is_suspended = ?7, check_access_token = ?8, auto_created = ?9, stamp = ?10, token = ?11, \
+        expires_at = ?12, digest = ?13, previous_stamp = ?14, previous_token = ?15, previous_expires_at = ?16, \
+        previous_digest = ?17, grace_until = ?18 WHERE app = ?1 AND id = ?2";
     write_user(connection, sql, app, user).map(drop)
 }
 
@@ -140,6 +155,16 @@ fn read_user(row: &Row<'_>, app: AppId, id: UserId) -> Result<User> {
             None => None,
         },
     })
+}
+
+/// Reads all users of a query whose app is known.
+pub(super) fn read_users(mut rows: Rows<'_>, app: &AppId) -> Result<Vec<Arc<User>>> {
+    let mut users = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = UserId::new(row.get_ref(16)?.as_str()?).map_err(|error| malformed(16, Type::Text, error))?;
+        users.push(Arc::new(read_user(row, app.clone(), id)?));
+    }
+    Ok(users)
 }
 
 /// Reads kind, expiry and digest, beginning at that column.

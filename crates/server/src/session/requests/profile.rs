@@ -1,0 +1,78 @@
+//! One's own profile, and the profiles of others.
+
+use std::sync::Arc;
+
+use chatcamp_protocol::{
+    ErrorCode, User, UserId, envelope,
+    user::{ProfileUpdate, TooLong},
+};
+use chatcamp_store::Edited;
+use serde::Deserialize;
+
+use super::{Call, UserBody};
+
+#[derive(Deserialize)]
+pub(super) struct Get {
+    id: Option<UserId>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Update {
+    id: Option<UserId>,
+    #[serde(flatten)]
+    update: ProfileUpdate,
+}
+
+/// `users.get`: one's own user in full, or what everybody sees of another.
+pub(super) async fn get(call: Call, body: Get) {
+    let session = &call.session;
+    let id = body.id.as_ref().unwrap_or(&session.user);
+    match call.shared.store.user(&session.app, id).await {
+        Err(error) => call.fail_store(&error),
+        Ok(None) => call.fail_unknown_user(),
+        Ok(Some(user)) if user.id == session.user => {
+            call.succeed(&UserBody::new(call.shared.own_user(session, &user)));
+        }
+        Ok(Some(user)) => call.succeed(&UserBody::new(call.public(&user))),
+    }
+}
+
+/// `users.update`: the five fields a client may change of its own user. The user's other sessions are told.
+pub(super) async fn update(call: Call, body: Update) {
+    let (shared, session) = (&call.shared, &call.session);
+    if body.id.is_some_and(|id| id != session.user) {
+        return call.fail(ErrorCode::NotOwnUser, "a client may change its own user only");
+    }
+    // The answer of the edit, which runs on the store's thread.
+    let verdict = Arc::new(parking_lot::Mutex::new(Ok(())));
+    let heard = verdict.clone();
+    let edit = move |user: &mut chatcamp_store::User| {
+        let mut profile = user.profile.clone();
+        profile.apply(body.update);
+        let checked: Result<(), TooLong> = profile.check();
+        let edited = match checked {
+            Ok(()) if profile != user.profile => Edited::Save,
+            _ => Edited::Keep,
+        };
+        if edited == Edited::Save {
+            user.profile = profile;
+        }
+        *heard.lock() = checked;
+        edited
+    };
+    let updated = shared.store.edit_user(&session.app, &session.user, Box::new(edit)).await;
+    let checked = *verdict.lock();
+    match (updated, checked) {
+        (Err(error), _) => call.fail_store(&error),
+        (Ok(None), _) => call.fail(ErrorCode::UserNotFound, "this user was deleted"),
+        (Ok(_), Err(too_long)) => call.fail(ErrorCode::ValueTooLong, &too_long.to_string()),
+        (Ok(Some(user)), Ok(())) => {
+            call.succeed(&UserBody::new(shared.own_user(session, &user)));
+            let own: Vec<_> = shared.registry.of_user(&session.app, &session.user);
+            for other in own.iter().filter(|other| other.id != session.id) {
+                let body: UserBody<User> = UserBody::new(shared.own_user(other, &user));
+                shared.push(other, &envelope::push("users.update.ack", &body));
+            }
+        }
+    }
+}
