@@ -8,6 +8,10 @@ use std::{
 
 use crate::Message;
 
+/// Longest reason of a close, in bytes.
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+const REASON_LIMIT: usize = 123;
+
 /// One open connection that carries whole text messages in both directions.
 ///
 /// Nothing in it waits, so one `&mut self` is full-duplex and needs no split, and whoever has something to
@@ -74,6 +78,16 @@ impl Close {
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { code, reason: reason.into() }
     }
+
+    /// The same with as much of the reason as fits.
+    #[cfg(any(feature = "websocket", feature = "long-poll"))]
+    pub(crate) fn fitted(mut self) -> Self {
+        if self.reason.len() > REASON_LIMIT {
+            let end = (0..=REASON_LIMIT).rfind(|&end| self.reason.is_char_boundary(end)).unwrap_or(0);
+            self.reason = self.reason[..end].to_owned().into();
+        }
+        self
+    }
 }
 
 /// How a connection ended.
@@ -100,6 +114,19 @@ impl Closed {
         match self {
             Self::ByPeer(close) | Self::ByUs(close) | Self::Violated(close) => close.code,
             Self::Lost(_) => 1006,
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_reasons_are_cut_at_a_character() {
+        for (reason, length) in [("short".to_owned(), 5), ("a".repeat(200), 123), ("é".repeat(100), 122)] {
+            assert_eq!(Close::new(1000, reason).fitted().reason.len(), length);
         }
     }
 }

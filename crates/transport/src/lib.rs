@@ -16,6 +16,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`carrier`] | the trait of one open connection, and its contract |
+//! | [`fallback`] | several transports in order, until one opens |
+//! | [`long_poll`] | HTTP requests, some of which wait |
 //! | [`memory`] | connections within a process |
 //! | [`websocket`] | WebSocket over anything that reads and writes |
 //! | `testing` | the conformance suite and fault injection (feature `test-util`) |
@@ -38,11 +40,16 @@
 
 pub mod carrier;
 mod connection;
+pub mod fallback;
+#[cfg(feature = "long-poll")]
+pub mod long_poll;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod message;
 #[cfg(feature = "test-util")]
 pub mod testing;
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+mod url;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
@@ -62,6 +69,7 @@ pub const MESSAGE_LIMIT: usize = 64 * 1024;
 /// # Duties of an implementer
 /// - Each call opens a connection of its own; a failed or dropped call leaves nothing behind.
 /// - The connection is ready to carry messages in both directions; nothing of the application was sent on it.
+///   The listener may see it only with its first message from here.
 /// - No deadline of its own is needed: the caller has one and drops the future.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {

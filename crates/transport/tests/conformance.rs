@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::net::Ipv4Addr;
+mod support;
+
+use std::{net::Ipv4Addr, time::Duration};
 
 use async_trait::async_trait;
 use chatcamp_transport::{
@@ -34,6 +36,24 @@ async fn websocket_over_a_narrow_custom_stream_conforms() {
         (Narrow { dial }, Accepted { accept })
     })
     .await;
+}
+
+#[tokio::test]
+async fn long_poll_over_loopback_conforms() {
+    testing::conformance(support::loopback).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_poll_over_loopback_conforms_on_many_threads() {
+    testing::conformance(support::loopback).await;
+}
+
+/// Without sockets, so that any wait for time would stand out and pass at once.
+#[tokio::test(start_paused = true)]
+async fn long_poll_without_sockets_conforms() {
+    let begun = tokio::time::Instant::now();
+    testing::conformance(async || support::direct()).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "nothing waits for a deadline: {:?}", begun.elapsed());
 }
 
 #[tokio::test]

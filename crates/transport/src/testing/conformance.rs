@@ -74,11 +74,24 @@ async fn within(duty: &str, check: impl Future<Output = ()>) {
     }
 }
 
+/// Opens a connection and brings one message over each way: some networks are open only then.
 async fn open(transport: &impl Transport, listener: &mut impl Listener) -> (Connection, Connection) {
-    let (client, server) = join!(transport.connect(), listener.accept());
-    let client = client.unwrap_or_else(|error| panic!("connect opens a connection: {error}"));
-    let server = server.unwrap_or_else(|| panic!("accept gives the connection that was dialled"));
-    (client, server)
+    let (question, answer) = (Message::from_static("question"), Message::from_static("answer"));
+    let dial = async {
+        let client = transport.connect().await;
+        let mut client = client.unwrap_or_else(|error| panic!("connect opens a connection: {error}"));
+        send(&mut client, question.clone()).await;
+        assert_eq!(client.recv().await.as_ref(), Ok(&answer), "the first answer arrives");
+        client
+    };
+    let accept = async {
+        let server = listener.accept().await;
+        let mut server = server.unwrap_or_else(|| panic!("accept gives the connection that was dialled"));
+        assert_eq!(server.recv().await.as_ref(), Ok(&question), "the first message arrives");
+        send(&mut server, answer.clone()).await;
+        server
+    };
+    join!(dial, accept)
 }
 
 async fn order(mut near: Connection, mut far: Connection) {

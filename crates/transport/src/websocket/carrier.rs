@@ -316,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> crate::Carrier for Carrier<S> {
 
     fn close(&mut self, why: Close) {
         if self.ending.is_none() {
-            let why = Close { code: why.code, reason: frame::cut(&why.reason).to_owned().into() };
+            let why = why.fitted();
             frame::encode_close(&mut self.output, self.role, Some(&why));
             self.end(Closed::ByUs(why), Phase::AwaitClose);
             self.write_now();

@@ -1,9 +1,9 @@
 //! Dialling: a URL over TCP, and over any stream.
 
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
 use async_trait::async_trait;
-use http::uri::{Authority, PathAndQuery, Uri};
+use http::uri::{Authority, PathAndQuery};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -14,14 +14,15 @@ use super::{
     Carrier, NAME,
     head::{HEADERS_LIMIT, Head, names_token},
 };
-use crate::{ConnectError, Connection, Facts};
+use crate::{
+    ConnectError, Connection, Facts,
+    url::{Url, check_authority},
+};
 
 /// Dials one URL.
 #[derive(Clone)]
 pub struct Transport {
-    authority: Authority,
-    target: PathAndQuery,
-    port: u16,
+    url: Url,
 }
 
 impl Transport {
@@ -30,53 +31,29 @@ impl Transport {
     /// # Errors
     /// [`ConnectError::Invalid`] if `url` is not of that form, such as `wss://`: TLS is not built in yet.
     pub fn new(url: &str) -> Result<Self, ConnectError> {
-        let invalid = |why: &str| ConnectError::Invalid(why.to_owned());
-        let uri: Uri = url.parse().map_err(|_| invalid("not a URL"))?;
-        match uri.scheme_str() {
-            Some("ws" | "http") => {}
-            Some("wss" | "https") => {
-                return Err(invalid(
-                    "wss:// and https:// need TLS, which is not built in yet; \
-                     dial a TLS stream of your own and use websocket::connect_over",
-                ));
-            }
-            _ => return Err(invalid("the URL does not begin with ws:// or http://")),
-        }
-        let parts = uri.into_parts();
-        let authority = parts.authority.ok_or_else(|| invalid("the URL has no host"))?;
-        check_authority(&authority)?;
-        let port = authority.port_u16().unwrap_or(80);
-        let target = parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Ok(Self { authority, target, port })
-    }
-
-    /// The host without the brackets of an IPv6 address.
-    fn host(&self) -> &str {
-        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+        Ok(Self { url: Url::parse(url, "; dial a TLS stream of your own and use websocket::connect_over")? })
     }
 }
 
 #[async_trait]
 impl crate::Transport for Transport {
     async fn connect(&self) -> Result<Connection, ConnectError> {
-        let stream = TcpStream::connect((self.host(), self.port)).await.map_err(ConnectError::unreachable)?;
+        let port = self.url.authority.port_u16().unwrap_or(80);
+        let stream = TcpStream::connect((self.url.host(), port)).await.map_err(ConnectError::unreachable)?;
         stream.set_nodelay(true).map_err(ConnectError::unreachable)?;
         let facts = Facts { transport: NAME, peer: stream.peer_addr().ok(), ..Facts::default() };
-        Ok(Connection::new(handshake(stream, &self.authority, &self.target).await?, facts))
+        Ok(Connection::new(handshake(stream, &self.url.authority, &self.url.target).await?, facts))
     }
 
     fn is_exposed(&self) -> bool {
-        match self.host().parse::<IpAddr>() {
-            Ok(address) => !address.is_loopback(),
-            Err(_) => !self.host().eq_ignore_ascii_case("localhost"),
-        }
+        self.url.is_exposed()
     }
 }
 
 /// Leaves the query out: it may hold a token.
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Transport(ws://{}{})", self.authority, self.target.path())
+        write!(f, "Transport(ws://{}{})", self.url.authority, self.url.target.path())
     }
 }
 
@@ -98,16 +75,6 @@ where
     let target = target.parse().map_err(|_| ConnectError::Invalid("the target is malformed".to_owned()))?;
     let carrier = handshake(stream, &authority, &target).await?;
     Ok(Connection::new(carrier, Facts { transport: NAME, ..Facts::default() }))
-}
-
-fn check_authority(authority: &Authority) -> Result<(), ConnectError> {
-    match authority.as_str() {
-        text if text.contains('@') => Err(ConnectError::Invalid("a user or password in the URL".to_owned())),
-        text if authority.host().is_empty() || (authority.port().is_none() && text != authority.host()) => {
-            Err(ConnectError::Invalid("the host or port is malformed".to_owned()))
-        }
-        _ => Ok(()),
-    }
 }
 
 async fn handshake<S>(

@@ -12,8 +12,6 @@ use crate::{Close, MESSAGE_LIMIT, Message};
 
 /// Longest payload of a control frame, in bytes.
 const CONTROL_LIMIT: usize = 125;
-/// Longest reason in a Close frame, in bytes: two go to the code.
-const REASON_LIMIT: usize = CONTROL_LIMIT - 2;
 
 /// Which end of the connection this is: a client masks what it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,16 +44,10 @@ pub(super) fn encode_pong(output: &mut BytesMut, role: Role, payload: &[u8]) {
 /// An empty Close frame where there is nothing to say, or where the code may not be said on the wire.
 pub(super) fn encode_close(output: &mut BytesMut, role: Role, close: Option<&Close>) {
     let payload = match close.filter(|close| CloseCode::from(close.code).is_allowed()) {
-        Some(close) => [&close.code.to_be_bytes(), cut(&close.reason).as_bytes()].concat(),
+        Some(close) => [&close.code.to_be_bytes(), close.reason.as_bytes()].concat(),
         None => Vec::new(),
     };
     encode(output, role, OpCode::Control(Control::Close), &payload);
-}
-
-/// The longest prefix of `reason` that fits a Close frame.
-pub(super) fn cut(reason: &str) -> &str {
-    let end = (0..=REASON_LIMIT.min(reason.len())).rfind(|&end| reason.is_char_boundary(end));
-    &reason[..end.unwrap_or(0)]
 }
 
 fn encode(output: &mut BytesMut, role: Role, opcode: OpCode, payload: &[u8]) {
@@ -231,12 +223,5 @@ mod tests {
             let expected: Vec<u8> = mask.into_iter().cycle().take(length).collect();
             assert_eq!(bytes, expected);
         }
-    }
-
-    #[test]
-    fn reasons_are_cut_at_a_character() {
-        assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"a".repeat(200)).len(), 123);
-        assert_eq!(cut(&"é".repeat(100)).len(), 122);
     }
 }

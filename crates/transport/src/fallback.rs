@@ -1,0 +1,236 @@
+//! A transport made of others: the first that opens carries the connection.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+
+use crate::{ConnectError, Connection};
+
+/// Time for each attempt but the last, unless told otherwise.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Dials several transports in order, until one opens a connection.
+///
+/// It goes on to the next only when no connection was opened and that was the transport's fault: nobody answered, or not
+/// in time, or not in its language. A connection that opened and was then ended, by a refused credential say, is the
+/// caller's to judge. Nothing is remembered: every [`connect`](crate::Transport::connect) starts with the first. A transport
+/// that opens without asking the server, as [`long_poll`](crate::long_poll) does, belongs at the end.
+///
+/// Needs a tokio runtime with its timer.
+#[derive(Debug)]
+pub struct Transport {
+    transports: Vec<Box<dyn crate::Transport>>,
+    attempt_timeout: Duration,
+}
+
+impl Transport {
+    /// Dials `transports`, the preferred one first.
+    pub fn new(transports: impl IntoIterator<Item = Box<dyn crate::Transport>>) -> Self {
+        Self { transports: transports.into_iter().collect(), attempt_timeout: ATTEMPT_TIMEOUT }
+    }
+
+    /// Sets the time for each attempt but the last, which takes as long as the caller lets it; 5 s by default.
+    ///
+    /// So a network that swallows one transport leaves time for the next.
+    #[must_use]
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.attempt_timeout = limit;
+        self
+    }
+
+    async fn attempt(&self, transport: &dyn crate::Transport) -> Result<Connection, ConnectError> {
+        let late = |_| Err(ConnectError::unreachable(Late(self.attempt_timeout)));
+        timeout(self.attempt_timeout, transport.connect()).await.unwrap_or_else(late)
+    }
+}
+
+#[async_trait]
+impl crate::Transport for Transport {
+    /// Opens one connection.
+    ///
+    /// # Errors
+    /// As the last attempt, naming all of them; [`ConnectError::Invalid`] at once, and where there is nothing to try.
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the attempt.
+    async fn connect(&self) -> Result<Connection, ConnectError> {
+        let Some((last, others)) = self.transports.split_last() else {
+            return Err(ConnectError::Invalid("there is no transport to try".to_owned()));
+        };
+        let mut failed = Vec::new();
+        for transport in others {
+            match self.attempt(&**transport).await {
+                Err(error) if error.is_retryable() => failed.push(error),
+                outcome => return outcome,
+            }
+        }
+        last.connect().await.map_err(|error| all(failed, error))
+    }
+
+    fn is_exposed(&self) -> bool {
+        self.transports.iter().any(|transport| transport.is_exposed())
+    }
+}
+
+/// The last error, with those before it.
+fn all(mut failed: Vec<ConnectError>, last: ConnectError) -> ConnectError {
+    // What cannot be dialled at all speaks for itself; those before it may succeed later, but it should be mended.
+    if failed.is_empty() || !last.is_retryable() {
+        return last;
+    }
+    let refused = matches!(last, ConnectError::Refused(_));
+    failed.push(last);
+    let attempts = Attempts(failed);
+    if refused { ConnectError::Refused(attempts.to_string()) } else { ConnectError::unreachable(attempts) }
+}
+
+/// An attempt took too long.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {0:?}")]
+struct Late(Duration);
+
+/// Every attempt, in order; they are numbered because transports have no names before they connect.
+#[derive(Debug)]
+struct Attempts(Vec<ConnectError>);
+
+impl std::error::Error for Attempts {}
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            match error {
+                ConnectError::Unreachable(cause) => write!(f, "{separator}attempt {}: {cause}", index + 1)?,
+                error => write!(f, "{separator}attempt {}: {error}", index + 1)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use std::{
+        error::Error as _,
+        future::pending,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{Transport as _, memory};
+
+    /// What a transport of these tests does instead of opening a connection.
+    #[derive(Debug, Clone, Copy)]
+    enum Fails {
+        Unreachable,
+        Refused,
+        Invalid,
+        Hangs,
+    }
+
+    #[derive(Debug)]
+    struct Failing {
+        how: Fails,
+        asked: Arc<AtomicUsize>,
+        is_exposed: bool,
+    }
+
+    #[async_trait]
+    impl crate::Transport for Failing {
+        async fn connect(&self) -> Result<Connection, ConnectError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            Err(match self.how {
+                Fails::Unreachable => ConnectError::unreachable("nobody is there"),
+                Fails::Refused => ConnectError::Refused("status 426".to_owned()),
+                Fails::Invalid => ConnectError::Invalid("no host".to_owned()),
+                Fails::Hangs => pending().await,
+            })
+        }
+
+        fn is_exposed(&self) -> bool {
+            self.is_exposed
+        }
+    }
+
+    fn failing(how: Fails) -> (Box<dyn crate::Transport>, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        (Box::new(Failing { how, asked: Arc::clone(&asked), is_exposed: false }), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_is_tried_when_the_first_never_opened_and_not_otherwise() {
+        for (how, opens, after) in [
+            (Fails::Unreachable, true, Duration::ZERO),
+            (Fails::Refused, true, Duration::ZERO),
+            (Fails::Hangs, true, ATTEMPT_TIMEOUT),
+            (Fails::Invalid, false, Duration::ZERO),
+        ] {
+            let (first, asked) = failing(how);
+            let (second, _listener) = memory::network();
+            let transport = Transport::new([first, Box::new(second)]);
+            for attempt in 1..3 {
+                let began = Instant::now();
+                assert_eq!(transport.connect().await.is_ok(), opens, "{how:?}");
+                assert_eq!(began.elapsed().as_secs(), after.as_secs(), "{how:?}");
+                assert_eq!(asked.load(Ordering::Relaxed), attempt, "{how:?}: every connect starts with the first");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_that_opens_is_the_last_that_is_tried() {
+        let (first, _listener) = memory::network();
+        let (second, asked) = failing(Fails::Refused);
+        Transport::new([Box::new(first), second]).connect().await.unwrap();
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_attempt_takes_as_long_as_the_caller_lets_it() {
+        let transports = [failing(Fails::Hangs).0, failing(Fails::Hangs).0];
+        let transport = Transport::new(transports).attempt_timeout(Duration::from_secs(1));
+        let began = Instant::now();
+        assert!(timeout(Duration::from_secs(60), transport.connect()).await.is_err());
+        assert_eq!(began.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_error_is_of_the_kind_of_the_last_and_names_every_attempt() {
+        for (attempts, said) in [
+            (&[Fails::Refused][..], "the server does not accept this transport: status 426"),
+            (
+                &[Fails::Hangs, Fails::Refused],
+                "the server does not accept this transport: attempt 1: no answer within 5s; \
+                 attempt 2: the server does not accept this transport: status 426",
+            ),
+            (
+                &[Fails::Refused, Fails::Unreachable],
+                "cannot reach the server, attempt 1: the server does not accept this transport: status 426; \
+                 attempt 2: nobody is there",
+            ),
+            (&[Fails::Refused, Fails::Invalid], "cannot dial: no host"),
+            (&[], "cannot dial: there is no transport to try"),
+        ] {
+            let transport = Transport::new(attempts.iter().map(|how| failing(*how).0));
+            let error = transport.connect().await.unwrap_err();
+            let source = error.source().map(|source| format!(", {source}")).unwrap_or_default();
+            assert_eq!(format!("{error}{source}"), said, "{attempts:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_exposed_where_any_of_them_is() {
+        for (a, b) in [(false, false), (true, false), (false, true)] {
+            let of = |is_exposed| -> Box<dyn crate::Transport> {
+                Box::new(Failing { how: Fails::Hangs, asked: Arc::default(), is_exposed })
+            };
+            assert_eq!(Transport::new([of(a), of(b)]).is_exposed(), a || b);
+        }
+    }
+}

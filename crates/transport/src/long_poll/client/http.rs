@@ -1,0 +1,88 @@
+//! The built-in exchange, on reqwest.
+
+use std::{error::Error, fmt};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use reqwest::{Client, header::CONTENT_TYPE, redirect, retry};
+
+use super::exchange::{ANSWER_LIMIT, Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest};
+use crate::{
+    ConnectError,
+    long_poll::{ID_HEADER, Method},
+    url::Url,
+};
+
+/// HTTP/1.1 to one host, with kept-alive connections, no redirects, no cookies, nothing sent twice.
+pub(super) struct Http {
+    client: Client,
+    url: Url,
+}
+
+impl Http {
+    pub(super) fn new(url: Url) -> Result<Self, ConnectError> {
+        let mut builder =
+            Client::builder().http1_only().redirect(redirect::Policy::none()).retry(retry::never());
+        if !url.is_exposed() {
+            // A proxy would look for this machine elsewhere.
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| ConnectError::Invalid(describe(error)))?;
+        Ok(Self { client, url })
+    }
+
+    async fn request(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, reqwest::Error> {
+        let url = format!("http://{}{}", self.url.authority, request.target);
+        let builder = match request.method {
+            Method::Get => self.client.get(url),
+            Method::Post => self.client.post(url).header(CONTENT_TYPE, "application/json").body(request.body),
+        };
+        let mut response = builder.header(ID_HEADER, &*request.id).send().await?;
+        let status = response.status().as_u16();
+        let mut body = Bytes::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.is_empty() {
+                body = chunk;
+            } else {
+                let mut longer = BytesMut::from(body);
+                longer.extend_from_slice(&chunk);
+                body = longer.freeze();
+            }
+            if body.len() > ANSWER_LIMIT {
+                break;
+            }
+        }
+        Ok(ExchangeAnswer { status, body })
+    }
+}
+
+#[async_trait]
+impl Exchange for Http {
+    async fn exchange(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, ExchangeError> {
+        let answer = self.request(request).await.map_err(|error| ExchangeError::Failed(describe(error)))?;
+        if answer.body.len() > ANSWER_LIMIT { Err(ExchangeError::TooLarge) } else { Ok(answer) }
+    }
+
+    fn is_exposed(&self) -> bool {
+        self.url.is_exposed()
+    }
+}
+
+/// Leaves the query out: it may hold a token.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Http(http://{}{})", self.url.authority, self.url.target.path())
+    }
+}
+
+/// The error and its causes in one line, without the URL.
+fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

@@ -1,0 +1,79 @@
+//! The client's side, in the native form: the first POST opens.
+
+mod carrier;
+mod exchange;
+mod http;
+
+use std::{fmt, fmt::Write as _, sync::Arc};
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+
+use super::NAME;
+use crate::{ConnectError, Connection, Facts, url::Url};
+use carrier::{Carrier, Wire};
+use http::Http;
+
+pub use exchange::{Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest};
+
+/// Dials one URL by HTTP requests.
+///
+/// Connecting sends nothing: the first message opens the connection, and whether a server is there shows only then.
+/// Needs a tokio runtime.
+#[derive(Clone)]
+pub struct Transport {
+    exchange: Arc<dyn Exchange>,
+    target: Arc<str>,
+}
+
+impl Transport {
+    /// Dials `url`: `http://host[:port]/path?query`, port 80 unless it says otherwise; `ws://` means the same.
+    ///
+    /// # Errors
+    /// [`ConnectError::Invalid`] if `url` is not of that form, such as `https://`: TLS is not built in yet.
+    pub fn new(url: &str) -> Result<Self, ConnectError> {
+        let url = Url::parse(url, "; use long_poll::Transport::over with an HTTP client of your own")?;
+        let target = url.target.to_string();
+        Ok(Self::over(Http::new(url)?, &target))
+    }
+
+    /// Dials through an HTTP client of your own; `target` is the path with its query.
+    pub fn over(exchange: impl Exchange + 'static, target: &str) -> Self {
+        Self { exchange: Arc::new(exchange), target: target.into() }
+    }
+}
+
+#[async_trait]
+impl crate::Transport for Transport {
+    async fn connect(&self) -> Result<Connection, ConnectError> {
+        let runtime = Handle::try_current().map_err(|error| ConnectError::Invalid(error.to_string()))?;
+        let wire = Wire {
+            exchange: Arc::clone(&self.exchange),
+            target: Arc::clone(&self.target),
+            id: draw_id()?.into(),
+            runtime,
+        };
+        Ok(Connection::new(Carrier::new(wire), Facts { transport: NAME, ..Facts::default() }))
+    }
+
+    fn is_exposed(&self) -> bool {
+        self.exchange.is_exposed()
+    }
+}
+
+/// Leaves the query out: it may hold a token.
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("exchange", &self.exchange).finish_non_exhaustive()
+    }
+}
+
+/// 128 random bits: whoever guesses them could speak on the connection.
+fn draw_id() -> Result<String, ConnectError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| ConnectError::unreachable(error.to_string()))?;
+    Ok(random.iter().fold(String::new(), |mut id, byte| {
+        write!(id, "{byte:02x}").expect("a string takes every text");
+        id
+    }))
+}

@@ -1,0 +1,65 @@
+//! The driver's end of a connection.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{
+    hub::{Key, Shared},
+    line::{Line, Side},
+};
+use crate::{Close, Closed, Message, Sent};
+
+/// A handle on the line; the queue for the next GET is this transport's network.
+pub(super) struct Carrier {
+    hub: Arc<Shared>,
+    key: Key,
+    line: Arc<Line>,
+}
+
+impl Carrier {
+    pub(super) fn new(hub: Arc<Shared>, key: Key, line: Arc<Line>) -> Self {
+        Self { hub, key, line }
+    }
+}
+
+impl crate::Carrier for Carrier {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
+        self.line.poll_recv(cx)
+    }
+
+    fn try_send(&mut self, batch: &[Message]) -> Sent {
+        self.line.try_send(batch)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        self.line.poll_flush(cx)
+    }
+
+    /// Needs nothing of the peer: a close is told to whichever request comes next.
+    fn close(&mut self, why: Close) {
+        self.hub.end(self.key, &self.line, Closed::ByUs(why.fitted()), Side::Driver);
+    }
+
+    fn keep_alive(&mut self) {
+        self.line.keep_alive();
+    }
+
+    fn arrivals(&self) -> u32 {
+        self.line.arrivals()
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        let how = Closed::Lost("the connection was dropped".into());
+        self.hub.end(self.key, &self.line, how, Side::Driver);
+    }
+}
+
+impl std::fmt::Debug for Carrier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Carrier").field("line", &self.line).finish_non_exhaustive()
+    }
+}

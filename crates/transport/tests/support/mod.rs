@@ -1,0 +1,136 @@
+//! A hub with and without sockets around it.
+
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part")]
+
+use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chatcamp_transport::{
+    Connection, Facts, Listener,
+    long_poll::{
+        Answer, BODY_LIMIT, Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest, Hub, ID_HEADER, Limits,
+        Method, Opens, Reply, Request, Transport,
+    },
+};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time};
+
+/// Connections that were opened and not accepted, at most.
+const BACKLOG: usize = 64;
+
+/// A hub, and where the connections it opens go; clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) hub: Arc<Hub>,
+    opened: mpsc::Sender<Connection>,
+}
+
+/// Gives what is opened at a [`Server`]; its tasks end with it.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    accept: mpsc::Receiver<Connection>,
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// A hub whose time moves by itself.
+    pub(crate) fn start(limits: Limits) -> (Self, Accepted) {
+        let (opened, accept) = mpsc::channel(BACKLOG);
+        let server = Self { hub: Arc::new(Hub::new(limits)), opened };
+        let hub = Arc::clone(&server.hub);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut ticks = time::interval(Duration::from_millis(20));
+            loop {
+                hub.expire(ticks.tick().await.into_std());
+            }
+        });
+        (server, Accepted { accept, tasks })
+    }
+
+    pub(crate) async fn answer(&self, request: Request<'_>) -> Answer {
+        match self.hub.request(request) {
+            Reply::Now(answer) => answer,
+            Reply::Held(held) => held.await,
+            Reply::Opened(connection, held) => {
+                self.opened.send(connection).await.ok();
+                held.await
+            }
+        }
+    }
+
+    async fn http(self, request: hyper::Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let id = head.headers.get(ID_HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default();
+        let answer = match Limited::new(body, BODY_LIMIT).collect().await {
+            Ok(body) => {
+                let method = if head.method == "POST" { Method::Post } else { Method::Get };
+                let opens = if head.uri.query().is_some() { Opens::Get } else { Opens::Post };
+                let target = head.uri.to_string();
+                let body = body.to_bytes();
+                let request = Request { method, id, target: &target, opens, body, facts: Facts::default() };
+                self.answer(request).await
+            }
+            Err(_) => Answer { status: 413, body: Bytes::from_static(b"{}") },
+        };
+        let mut response = Response::new(Full::new(answer.body));
+        *response.status_mut() = answer.status.try_into().unwrap();
+        Ok(response)
+    }
+}
+
+#[async_trait]
+impl Listener for Accepted {
+    async fn accept(&mut self) -> Option<Connection> {
+        self.accept.recv().await
+    }
+}
+
+/// The hub behind hyper, on loopback.
+pub(crate) async fn loopback() -> (Transport, Accepted) {
+    let (server, mut accepted) = Server::start(Limits::default());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}/chat", listener.local_addr().unwrap());
+    accepted.tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let server = server.clone();
+            let service = service_fn(move |request| server.clone().http(request));
+            connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    (Transport::new(&url).unwrap(), accepted)
+}
+
+/// The hub called directly.
+pub(crate) fn direct() -> (Transport, Accepted) {
+    let (server, accepted) = Server::start(Limits::default());
+    (Transport::over(server, "/chat"), accepted)
+}
+
+#[async_trait]
+impl Exchange for Server {
+    async fn exchange(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, ExchangeError> {
+        let answer = self.answer(native(&request)).await;
+        Ok(ExchangeAnswer { status: answer.status, body: answer.body })
+    }
+
+    fn is_exposed(&self) -> bool {
+        false
+    }
+}
+
+/// What an adapter makes of a request of our client.
+pub(crate) fn native(request: &ExchangeRequest) -> Request<'_> {
+    Request {
+        method: request.method,
+        id: &request.id,
+        target: &request.target,
+        opens: Opens::Post,
+        body: request.body.clone(),
+        facts: Facts::default(),
+    }
+}
