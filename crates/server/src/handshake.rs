@@ -68,7 +68,7 @@ async fn judge(
             let request = tokio::select! {
                 biased;
                 request = connection.recv() => request.map_err(|_| None)?,
-                () = guest.must_leave() => return Err(Some(late(Dialect::Native))),
+                _ = shared.unless_draining(guest.must_leave()) => return Err(Some(late(shared, Dialect::Native))),
             };
             half.on_message(request.as_str(), &shared.keyring, now)?
         }
@@ -80,7 +80,7 @@ async fn judge(
     let verdict = tokio::select! {
         biased;
         verdict = shared.directory.admit(half.question(), now) => verdict,
-        () = guest.must_leave() => return Err(Some(late(dialect))),
+        _ = shared.unless_draining(guest.must_leave()) => return Err(Some(late(shared, dialect))),
     };
     match verdict {
         Verdict::Admit(admission) => Ok((half, *admission)),
@@ -169,6 +169,8 @@ async fn take_leave(mut connection: Connection, ended: Ended) {
     _ = tokio::time::timeout(limits::CLOSING, goodbye).await;
 }
 
-fn late(dialect: Dialect) -> Ended {
-    server::farewell(dialect, Code::HandshakeTimeout, Some(random::spread(RETRY)))
+/// Why a guest must leave.
+fn late(shared: &Shared, dialect: Dialect) -> Ended {
+    let code = if shared.is_draining() { Code::ShuttingDown } else { Code::HandshakeTimeout };
+    server::farewell(dialect, code, Some(random::spread(RETRY)))
 }

@@ -60,4 +60,4 @@ pub use data_dir::{DataDir, DataDirError};
 pub use front_door::FrontDoor;
 pub use limits::Limits;
 pub use server::{Load, Server};
-pub use service::ChatService;
+pub use service::{AnswerFuture, ChatService};

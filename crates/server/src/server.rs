@@ -12,7 +12,10 @@ use std::{
 use chatcamp_auth::{Directory, Keyring};
 use chatcamp_protocol::{AccessToken, Code, User};
 use chatcamp_store::Store;
-use chatcamp_transport::{Connection, Listener};
+use chatcamp_transport::{
+    Connection, Listener,
+    long_poll::{self, Hub},
+};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -63,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) wheel: Wheel,
     pub(crate) lobby: Arc<Lobby>,
+    /// The connections over long-poll.
+    pub(crate) hub: Hub,
     pub(crate) limits: Limits,
     /// Tells this process from those before it, in session keys.
     pub(crate) incarnation: u64,
@@ -88,6 +93,7 @@ impl Server {
             registry: Registry::new(),
             wheel: Wheel::new(Instant::now()),
             lobby: Lobby::new(limits.clone()),
+            hub: Hub::new(long_poll::Limits::default()),
             limits,
             incarnation: u64::from_le_bytes(random::bytes()),
             tasks: Arc::default(),
@@ -252,6 +258,7 @@ async fn keep_time(server: Weak<Shared>) {
         let instant = tick.tick().await;
         let Some(shared) = server.upgrade() else { return };
         shared.lobby.expire(instant);
+        shared.hub.expire(instant.into_std());
         let unix_now = unix_now();
         shared.wheel.turn(instant, |id, now| shared.registry.get(id)?.on_deadline(now, unix_now));
         if shared.wheel.now() % WRITE_BEHIND == 0

@@ -2,29 +2,44 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
+    fmt,
+    future::ready,
     net::SocketAddr,
+    pin::Pin,
     task::{Context, Poll},
 };
 
-use chatcamp_transport::{Connection, websocket};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use bytes::Bytes;
+use chatcamp_transport::{
+    Connection,
+    websocket::{self, Upgrade},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use crate::{
     Server,
-    endpoint::{self, Answer},
+    endpoint::{self, Answer, Ask, Becomes, Method, Wanted},
 };
 
-/// Serves `/chat/2.0` of HTTP/1.1; every other path is answered 404.
+/// Serves `/chat/2.0` (WebSocket upgrades of HTTP/1.1, long-poll of HTTP/1.1 and HTTP/2), and `/compat.js`, the script that
+/// lets pages of the hosted service use this server. Every other path is answered 404.
 ///
-/// Mount it at that path without stripping it, for example with axum's `route_service("/chat/2.0", …)`.
+/// Mount it at these paths without stripping them, for example with axum's `route_service("/chat/2.0", …)`.
 #[derive(Debug, Clone)]
 pub struct ChatService {
     server: Server,
     peer: Option<SocketAddr>,
 }
+
+/// The answer to a request, on its way: dropping it gives up a held poll, and loses no message.
+pub struct AnswerFuture(Pin<Box<dyn Future<Output = Rendered> + Send>>);
+
+/// No request fails: what is wrong with it is an answer.
+type Rendered = Result<Response<Full<Bytes>>, Infallible>;
 
 impl ChatService {
     /// The endpoint of a server.
@@ -39,60 +54,132 @@ impl ChatService {
         self.peer = Some(peer);
         self
     }
-
-    /// Answers a request; an upgraded connection is served by a task of its own.
-    pub fn answer<B>(&self, mut request: Request<B>) -> Answer {
-        if request.uri().path() != endpoint::PATH {
-            return endpoint::failure(
-                StatusCode::NOT_FOUND,
-                "NOT_FOUND",
-                "nothing is served here; chat is at /chat/2.0",
-            );
-        }
-        let granted = match (request.method(), request.version()) {
-            (&Method::GET, Version::HTTP_11) => endpoint::upgrade(request.headers()),
-            _ => Err(websocket::UpgradeError::NotWebSocket),
-        };
-        let origin = request.headers().get(header::ORIGIN);
-        let upgrade = match granted {
-            Ok(upgrade) => upgrade,
-            Err(why) => return endpoint::decline(request.method(), origin, why),
-        };
-        let facts = endpoint::facts(self.peer, request.uri().query(), origin.map(HeaderValue::as_bytes));
-        let upgraded = hyper::upgrade::on(&mut request);
-        let server = self.server.clone();
-        let task = server.shared.enter();
-        tokio::spawn(async move {
-            match upgraded.await {
-                Ok(stream) => {
-                    let carrier = websocket::Carrier::server(TokioIo::new(stream), &[], Vec::new());
-                    server.serve(Connection::new(carrier, facts)).await;
-                }
-                Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
-            }
-            drop(task);
-        });
-        let accept = HeaderValue::from_str(upgrade.accept_key()).expect("base64 is a header value");
-        let mut answer = Response::new(http_body_util::Full::default());
-        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = answer.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        answer
-    }
 }
 
-impl<B> Service<Request<B>> for ChatService {
-    type Response = Answer;
+impl<B> Service<Request<B>> for ChatService
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Answer, Infallible>>;
+    type Future = AnswerFuture;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request)))
+    fn call(&mut self, mut request: Request<B>) -> AnswerFuture {
+        match request.uri().path() {
+            endpoint::PATH => {}
+            endpoint::COMPAT => return AnswerFuture::now(render(&Answer::compat())),
+            _ => {
+                let message = "nothing is served here; chat is at /chat/2.0";
+                return AnswerFuture::now(render(&Answer::failure(404, "NOT_FOUND", message)));
+            }
+        }
+        let ask = ask(request.method(), request.uri(), request.headers(), self.peer);
+        let upgrade = match request.version() {
+            Version::HTTP_11 => ask.upgrade(pairs(request.headers())),
+            _ => None,
+        };
+        match upgrade {
+            Some(Ok(upgrade)) => {
+                let facts = ask.facts("websocket");
+                let upgraded = hyper::upgrade::on(&mut request);
+                let (server, task) = (self.server.clone(), self.server.shared.enter());
+                tokio::spawn(async move {
+                    match upgraded.await {
+                        Ok(stream) => {
+                            let carrier = websocket::Carrier::server(TokioIo::new(stream), &[], Vec::new());
+                            server.serve(Connection::new(carrier, facts)).await;
+                        }
+                        Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
+                    }
+                    drop(task);
+                });
+                AnswerFuture::now(switching(&upgrade))
+            }
+            Some(Err(answer)) => AnswerFuture::now(render(&answer)),
+            None => AnswerFuture(Box::pin(poll(self.clone(), request))),
+        }
+    }
+}
+
+/// Reads the body, as far as it may be long, and lets the endpoint answer.
+async fn poll<B>(service: ChatService, request: Request<B>) -> Rendered
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (head, body) = request.into_parts();
+    let ask = ask(&head.method, &head.uri, &head.headers, service.peer);
+    let answer = match Limited::new(body, endpoint::BODY_LIMIT).collect().await {
+        Ok(body) => match service.server.shared.poll(&ask, body.to_bytes()) {
+            Becomes::Answer(answer) => answer,
+            Becomes::Held(held, cors) => cors.answer(held.await),
+        },
+        Err(error) if error.is::<LengthLimitError>() => ask.too_large(),
+        Err(_) => ask.cut_short(),
+    };
+    Ok(render(&answer))
+}
+
+fn ask<'a>(
+    method: &http::Method,
+    uri: &'a http::Uri,
+    headers: &'a HeaderMap,
+    peer: Option<SocketAddr>,
+) -> Ask<'a> {
+    let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    Ask { method: Method::new(method.as_str()), target, headers: Wanted::from_headers(pairs(headers)), peer }
+}
+
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+/// Writes an answer as hyper wants it.
+pub(crate) fn render(answer: &Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(answer.body.clone()));
+    *response.status_mut() = StatusCode::from_u16(answer.status).expect("answers have a valid status");
+    answer.headers(|name, value| {
+        // An origin came as a header value, so it is one.
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            response.headers_mut().append(HeaderName::from_static(name), value);
+        }
+    });
+    response
+}
+
+fn switching(upgrade: &Upgrade) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let accept = HeaderValue::from_str(upgrade.accept_key()).expect("base64 is a header value");
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(http::header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(http::header::SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
+
+impl AnswerFuture {
+    fn now(response: Response<Full<Bytes>>) -> Self {
+        Self(Box::pin(ready(Ok(response))))
+    }
+}
+
+impl Future for AnswerFuture {
+    type Output = Rendered;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for AnswerFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnswerFuture")
     }
 }

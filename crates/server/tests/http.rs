@@ -7,45 +7,15 @@ mod common;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use chatcamp_protocol::Code;
-use chatcamp_server::{AuthPolicy, ChatService, FrontDoor, Limits};
+use chatcamp_server::{AuthPolicy, Limits};
 use chatcamp_transport::{Transport, websocket};
-use common::{Peer, World, eventually};
+use common::{ADAPTERS, Adapter, PATIENCE, Peer, World, eventually, listen};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     time::timeout,
 };
-
-/// Longer than anything here takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Adapter {
-    FrontDoor,
-    Axum,
-}
-
-const ADAPTERS: [Adapter; 2] = [Adapter::FrontDoor, Adapter::Axum];
-
-async fn listen(world: &World, adapter: Adapter) -> SocketAddr {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    match adapter {
-        Adapter::FrontDoor => {
-            let door = FrontDoor::bind(world.server.clone(), any).unwrap();
-            let address = door.local_addr().unwrap();
-            tokio::spawn(door.run());
-            address
-        }
-        Adapter::Axum => {
-            let listener = TcpListener::bind(any).await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let app = axum::Router::new().route_service("/chat/2.0", ChatService::new(world.server.clone()));
-            tokio::spawn(async move { axum::serve(listener, app).await });
-            address
-        }
-    }
-}
 
 /// Sends raw bytes and returns all that comes back until the server closes, or says so much.
 async fn exchange(address: SocketAddr, request: &[u8], enough: &str) -> String {
@@ -142,8 +112,8 @@ async fn what_is_no_upgrade_gets_an_answer_that_says_what_to_do() {
             format!("{method} /chat/2.0?app_id=a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n")
         };
         for (request, status, says) in [
-            (plain("GET", ""), 426, "WEBSOCKET_REQUIRED"),
-            (plain("POST", "Content-Length: 2\r\n"), 426, "WEBSOCKET_REQUIRED"),
+            (plain("GET", ""), 426, "TRANSPORT_REQUIRED"),
+            (plain("POST", "Content-Length: 2\r\n") + "{}", 426, "TRANSPORT_REQUIRED"),
             (plain("GET", "Upgrade: h2c\r\n"), 426, "sec-websocket-version: 13"),
             (plain("DELETE", ""), 405, "allow: GET, POST, OPTIONS"),
             (plain("GET", "Upgrade: websocket\r\nSec-WebSocket-Version: 8\r\n"), 426, "version 13"),

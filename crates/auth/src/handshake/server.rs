@@ -114,6 +114,17 @@ pub fn open(query: Option<&str>, keyring: &Keyring, now: u64) -> Result<Opening,
     AwaitVerdict::new(Dialect::Published, &app, user.as_deref().unwrap_or(""), token).map(Opening::Published)
 }
 
+/// Whether a query names an app or a session, so that the server speaks first.
+///
+/// One that cannot be read does: its refusal is said in the published dialect.
+#[must_use]
+pub fn names_credentials(query: Option<&str>) -> bool {
+    match query::values(query.unwrap_or(""), ["app_id", "session_key"]) {
+        Ok(values) => values.iter().any(Option::is_some),
+        Err(query::Invalid) => true,
+    }
+}
+
 impl AwaitRequest {
     /// Reads the client's first message; `now` in Unix seconds.
     ///

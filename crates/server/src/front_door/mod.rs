@@ -1,25 +1,40 @@
 //! The front door: a TCP port that reads request heads itself.
 //!
-//! What asks for a WebSocket at `/chat/2.0`, in a form beyond doubt, goes straight to the chat endpoint; the answer and the
-//! first message leave in one write. Anything else goes, with all bytes read, to hyper, and that connection never comes
+//! What is for `/chat/2.0`, in a form beyond doubt, goes straight to the chat endpoint; a WebSocket's 101 and the first
+//! message leave in one write. Anything else goes, with all bytes read, to hyper, and that connection never comes
 //! back.
 
+mod answer;
 mod head;
 mod rewind;
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use chatcamp_transport::{Connection, websocket};
-use http::{Request, StatusCode};
+use bytes::Bytes;
+use chatcamp_transport::{
+    Connection,
+    long_poll::{self, Held},
+    websocket,
+};
+use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tower_service::Service as _;
 
 use self::{
-    head::{Asks, Head},
+    head::{Head, Parsed},
     rewind::Rewind,
 };
-use crate::{ChatService, Server, endpoint, lobby::Guest, server::Shared, session::Driver, tasks::Task};
+use crate::{
+    ChatService, Server,
+    endpoint::{Answer, Becomes},
+    lobby::Guest,
+    server::Shared,
+    service,
+    session::Driver,
+    tasks::Task,
+};
 
 /// Connections the kernel keeps until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -91,39 +106,94 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// From an accepted connection to a session's driver; nothing when it came to something else, which is then over.
+///
+/// Whenever it waits for a request, or the rest of one, the connection is a guest of the lobby.
 async fn open(
     shared: Arc<Shared>,
     tcp: TcpStream,
     peer: SocketAddr,
-    guest: Guest,
+    mut guest: Guest,
     task: Task,
 ) -> Option<Driver> {
     let mut read = Vec::new();
-    let asks = loop {
-        tokio::select! {
-            biased;
-            ready = tcp.readable() => ready.ok()?,
-            () = guest.must_leave() => return None,
+    // Whoever has asked before may still come for its last words when the server shuts down.
+    let mut is_first = true;
+    loop {
+        let head = loop {
+            match head::parse(&read, peer) {
+                Parsed::Partial if is_first => {
+                    shared.unless_draining(receive(&tcp, &mut read, &guest)).await.flatten()?;
+                }
+                Parsed::Partial => receive(&tcp, &mut read, &guest).await?,
+                Parsed::Chat(head) => break head,
+                Parsed::Other => {
+                    drop(guest);
+                    serve_http(shared, Rewind::new(read, tcp), peer).await;
+                    return None;
+                }
+            }
+        };
+        let Head { ask, upgrade, length, body, keep_alive } = *head;
+        let becomes = match upgrade {
+            Some(Ok(upgrade)) => {
+                let facts = ask.facts("websocket");
+                let carrier = websocket::Carrier::server(tcp, &read[length..], upgrade.response());
+                drop(read);
+                return shared.greet(Connection::new(carrier, facts), guest, task).await;
+            }
+            Some(Err(answer)) => Becomes::Answer(answer),
+            None if read.len() < length + body => {
+                while read.len() < length + body {
+                    receive(&tcp, &mut read, &guest).await?;
+                }
+                continue;
+            }
+            None => shared.poll(&ask, Bytes::copy_from_slice(&read[length..length + body])),
+        };
+        drop(guest);
+        read.drain(..length + body);
+        if read.is_empty() {
+            read = Vec::new();
         }
-        match head::read(&tcp, &mut read) {
-            Ok(Head::Partial) => {}
-            Ok(Head::Complete(asks)) => break asks,
-            Err(_) => return None,
+        let answer = match becomes {
+            Becomes::Answer(answer) => answer,
+            Becomes::Held(held, cors) => cors.answer(unless_gone(held, &tcp, &mut read).await?),
+        };
+        answer::write(&tcp, &answer, keep_alive).await.ok()?;
+        if !keep_alive || (shared.is_draining() && answer.status != 200) {
+            return None;
         }
+        is_first = false;
+        guest = shared.lobby.enter(Some(peer.ip()));
+    }
+}
+
+/// Waits for more of a request; nothing when there will be none, or the guest must leave.
+async fn receive(tcp: &TcpStream, read: &mut Vec<u8>, guest: &Guest) -> Option<()> {
+    tokio::select! {
+        biased;
+        ready = tcp.readable() => ready.ok()?,
+        () = guest.must_leave() => return None,
+    }
+    head::read_some(tcp, read).ok()
+}
+
+/// The answer of a held poll; nothing when its client has gone meanwhile.
+///
+/// What a client sends before it has its answer waits in `read`, up to the length of a head.
+async fn unless_gone(held: Held, tcp: &TcpStream, read: &mut Vec<u8>) -> Option<long_poll::Answer> {
+    let gone = async {
+        while read.len() < head::LIMIT {
+            if tcp.readable().await.is_err() || head::read_some(tcp, read).is_err() {
+                return;
+            }
+        }
+        std::future::pending().await
     };
-    match asks {
-        Asks::Chat { upgrade, query, origin, length } => {
-            let carrier = websocket::Carrier::server(tcp, &read[length..], upgrade.response());
-            drop(read);
-            let facts = endpoint::facts(Some(peer), query.as_deref(), origin.as_deref());
-            shared.greet(Connection::new(carrier, facts), guest, task).await
-        }
-        Asks::Other => {
-            drop(guest);
-            serve_http(shared, Rewind::new(read, tcp), peer).await;
-            drop(task);
-            None
-        }
+    tokio::select! {
+        biased;
+        answer = held => Some(answer),
+        () = gone => None,
     }
 }
 
@@ -132,12 +202,12 @@ async fn serve_http(shared: Arc<Shared>, stream: Rewind, peer: SocketAddr) {
     let chat = ChatService::new(Server { shared: shared.clone() }).for_peer(peer);
     let health = shared.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (chat, health) = (chat.clone(), health.clone());
+        let (mut chat, health) = (chat.clone(), health.clone());
         async move {
-            Ok::<_, std::convert::Infallible>(match request.uri().path() {
-                "/healthz" => health.health().await,
-                _ => chat.answer(request),
-            })
+            match request.uri().path() {
+                "/healthz" => Ok(service::render(&health.health().await)),
+                _ => chat.call(request).await,
+            }
         }
     });
     let mut http = http1::Builder::new();
@@ -157,19 +227,13 @@ async fn serve_http(shared: Arc<Shared>, stream: Rewind, peer: SocketAddr) {
 
 impl Shared {
     /// Whether the server can let users in, and if not, why.
-    async fn health(&self) -> endpoint::Answer {
+    async fn health(&self) -> Answer {
         if self.is_draining() {
-            return endpoint::failure(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "SHUTTING_DOWN",
-                "the server is shutting down",
-            );
+            return Answer::failure(503, "SHUTTING_DOWN", "the server is shutting down");
         }
         match self.store.apps().await {
-            Ok(_) => endpoint::json(StatusCode::OK, &serde_json::json!({ "ok": true })),
-            Err(error) => {
-                endpoint::failure(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", &error.to_string())
-            }
+            Ok(_) => Answer::json(200, &serde_json::json!({ "ok": true })),
+            Err(error) => Answer::failure(503, "STORE_UNAVAILABLE", &error.to_string()),
         }
     }
 }

@@ -2,14 +2,15 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use chatcamp_auth::client;
 use chatcamp_protocol::{AccessToken, AppId, Code, UserId};
-use chatcamp_server::{Accounts, AuthPolicy, Keyring, Limits, Load, NewUser, Server};
+use chatcamp_server::{Accounts, AuthPolicy, ChatService, FrontDoor, Keyring, Limits, Load, NewUser, Server};
 use chatcamp_store::Store;
 use chatcamp_transport::{Closed, Connection, Message, Transport, memory};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 pub(crate) const AT_REST: Load = Load { connections: 0, unverified: 0, sessions: 0 };
 
@@ -28,8 +29,11 @@ pub(crate) fn keyring() -> Keyring {
 }
 
 impl World {
+    /// An open app; a shutdown is not patient with clients that keep idle connections.
     pub(crate) async fn open() -> Self {
-        Self::new(AuthPolicy::Open, Limits::default()).await
+        let mut limits = Limits::default();
+        limits.drain = Duration::from_millis(250);
+        Self::new(AuthPolicy::Open, limits).await
     }
 
     pub(crate) async fn new(auth: AuthPolicy, limits: Limits) -> Self {
@@ -94,6 +98,36 @@ pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
 
 pub(crate) fn user(id: &str) -> UserId {
     UserId::new(id).unwrap()
+}
+
+/// Longer than anything here takes; a test that waits this long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Adapter {
+    FrontDoor,
+    Axum,
+}
+
+pub(crate) const ADAPTERS: [Adapter; 2] = [Adapter::FrontDoor, Adapter::Axum];
+
+pub(crate) async fn listen(world: &World, adapter: Adapter) -> SocketAddr {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    match adapter {
+        Adapter::FrontDoor => {
+            let door = FrontDoor::bind(world.server.clone(), any).unwrap();
+            let address = door.local_addr().unwrap();
+            tokio::spawn(door.run());
+            address
+        }
+        Adapter::Axum => {
+            let listener = TcpListener::bind(any).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let app = axum::Router::new().route_service("/chat/2.0", ChatService::new(world.server.clone()));
+            tokio::spawn(async move { axum::serve(listener, app).await });
+            address
+        }
+    }
 }
 
 /// One client's end of a connection.

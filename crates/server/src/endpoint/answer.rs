@@ -1,0 +1,128 @@
+//! Answers, and the headers that every answer on the chat path carries.
+
+use bytes::Bytes;
+use chatcamp_transport::{long_poll, websocket::UpgradeError};
+use serde::Serialize;
+
+/// An answer, to be written by an adapter.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
+    cors: Option<Cors>,
+    kind: Kind,
+}
+
+/// Whom an answer is for: any page's origin is echoed, since no cookie is ever read here.
+#[derive(Debug, Clone)]
+pub(crate) struct Cors {
+    origin: Option<Box<[u8]>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Script,
+    Preflight,
+    UpgradeRequired,
+    MethodNotAllowed,
+}
+
+impl Answer {
+    /// An answer with a JSON body, outside the chat path.
+    pub(crate) fn json(status: u16, body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("bodies of this server have text keys").into();
+        Self { status, body, cors: None, kind: Kind::Plain }
+    }
+
+    /// An error outside the chat path: `{"ok":false,"error":{"code":…,"message":…}}`.
+    pub(crate) fn failure(status: u16, code: &str, message: &str) -> Self {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            ok: bool,
+            error: Detail<'a>,
+        }
+        #[derive(Serialize)]
+        struct Detail<'a> {
+            code: &'a str,
+            message: &'a str,
+        }
+        Self::json(status, &Body { ok: false, error: Detail { code, message } })
+    }
+
+    /// The script for pages that name no host (wire document, section 11).
+    pub(crate) fn compat() -> Self {
+        let body = Bytes::from_static(include_bytes!("../compat.js"));
+        Self { status: 200, body, cors: None, kind: Kind::Script }
+    }
+
+    /// Names and values of its headers, `Content-Length` excepted.
+    pub(crate) fn headers(&self, mut each: impl FnMut(&'static str, &[u8])) {
+        if self.kind == Kind::Script {
+            each("content-type", b"text/javascript; charset=utf-8");
+            each("cache-control", b"public, max-age=3600");
+            each("x-content-type-options", b"nosniff");
+            return;
+        }
+        if !self.body.is_empty() {
+            each("content-type", b"application/json");
+        }
+        // The request may have had a token in its URL: nothing keeps it or passes it on.
+        each("cache-control", b"no-store");
+        each("referrer-policy", b"no-referrer");
+        if let Some(cors) = &self.cors {
+            each("vary", b"Origin");
+            if let Some(origin) = &cors.origin {
+                each("access-control-allow-origin", origin);
+                each("access-control-allow-credentials", b"true");
+            }
+        }
+        match self.kind {
+            Kind::Plain | Kind::Script => {}
+            Kind::Preflight => {
+                each("access-control-allow-methods", b"GET, POST, OPTIONS");
+                // The published SDK sends these (wire document, section 0).
+                each(
+                    "access-control-allow-headers",
+                    b"content-type, iflychat-token, x-csrf-token, x-session-key",
+                );
+                each("access-control-max-age", b"86400");
+            }
+            Kind::UpgradeRequired => {
+                each("upgrade", b"websocket");
+                each("sec-websocket-version", b"13");
+            }
+            Kind::MethodNotAllowed => each("allow", b"GET, POST, OPTIONS"),
+        }
+    }
+}
+
+impl Cors {
+    pub(super) fn new(origin: Option<&[u8]>) -> Self {
+        Self { origin: origin.map(Into::into) }
+    }
+
+    /// A poll's answer.
+    pub(crate) fn answer(self, answer: long_poll::Answer) -> Answer {
+        Answer { status: answer.status, body: answer.body, cors: Some(self), kind: Kind::Plain }
+    }
+
+    pub(super) fn preflight(self) -> Answer {
+        Answer { status: 204, body: Bytes::new(), cors: Some(self), kind: Kind::Preflight }
+    }
+
+    pub(super) fn method_not_allowed(self) -> Answer {
+        let answer = self.failure(405, "METHOD_NOT_ALLOWED", "GET, POST or OPTIONS");
+        Answer { kind: Kind::MethodNotAllowed, ..answer }
+    }
+
+    pub(super) fn upgrade_failure(self, why: UpgradeError) -> Answer {
+        self.failure(why.status(), "UPGRADE_REFUSED", &why.to_string())
+    }
+
+    /// An error on the chat path.
+    pub(crate) fn failure(&self, status: u16, code: &str, message: &str) -> Answer {
+        let kind = if status == 426 { Kind::UpgradeRequired } else { Kind::Plain };
+        Answer { cors: Some(self.clone()), kind, ..Answer::failure(status, code, message) }
+    }
+}
