@@ -10,4 +10,6 @@ mod documents {
     mod contributing {}
     #[doc = include_str!("../docs/PROTOCOL.md")]
     mod protocol {}
+    #[doc = include_str!("../docs/TRANSPORTS.md")]
+    mod transports {}
 }

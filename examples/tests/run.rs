@@ -27,6 +27,12 @@ fn the_endpoint_is_mounted_in_axum() {
     assert_eq!(run(env!("CARGO_BIN_EXE_mount_in_axum"), &[]), "alice is connected through axum\n");
 }
 
+#[test]
+fn a_transport_of_ones_own_passes_the_suite_and_carries_a_login() {
+    let said = run(env!("CARGO_BIN_EXE_unix_socket"), &[]);
+    assert_eq!(said, "the transport passes the suite\nalice is connected over a Unix domain socket\n");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_quickstart_is_the_readmes_and_runs() {
     let (quickstart, readme) = (include_str!("../quickstart.rs"), include_str!("../../README.md"));
