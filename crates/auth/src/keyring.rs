@@ -94,6 +94,12 @@ impl Keyring {
         text
     }
 
+    /// Whether there is one key only: with more, what was signed earlier may not be computed again.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.0.len() == 1
+    }
+
     /// Authenticates `parts`, each with its length, under the signing key.
     #[must_use]
     pub fn sign(&self, domain: Domain, parts: &[&[u8]]) -> Digest {

@@ -1,7 +1,8 @@
 //! Session keys: signed, self-contained, alone enough for a published SDK to come back.
 //!
 //! `cs1.` and the base64url of: app and user (each a length byte and its text), stamp (16 bytes), session (8), incarnation (8),
-//! node (4), expiry (8, Unix seconds), how the session was authenticated (1), and a code of 24 bytes over all that.
+//! node (4), expiry (8, Unix seconds), how the session was authenticated and whether it is native (1), and a code of 24
+//! bytes over all that.
 
 use chatcamp_protocol::{AppId, SessionKey, UserId};
 use data_encoding::BASE64URL_NOPAD;
@@ -13,6 +14,8 @@ use crate::{
 
 const PREFIX: &str = "cs1.";
 const CODE: usize = 24;
+/// Set in the last byte of a native session's claims.
+const NATIVE: u8 = 0x80;
 
 /// What a session key says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Claims {
     pub expires_at: u64,
     /// How the session was authenticated.
     pub proven_by: ProvenBy,
+    /// Whether it is a native client's, which presents its key beside its full credential and never alone.
+    pub is_native: bool,
 }
 
 /// How a session was authenticated, which decides what it survives.
@@ -60,11 +65,12 @@ pub fn seal(keyring: &Keyring, claims: &Claims) -> SessionKey {
     bytes.extend_from_slice(&claims.incarnation.to_be_bytes());
     bytes.extend_from_slice(&claims.node.to_be_bytes());
     bytes.extend_from_slice(&claims.expires_at.to_be_bytes());
-    bytes.push(match claims.proven_by {
+    let proven_by = match claims.proven_by {
         ProvenBy::UserId => 0,
         ProvenBy::DerivedToken => 1,
         ProvenBy::CustomToken => 2,
-    });
+    };
+    bytes.push(proven_by | if claims.is_native { NATIVE } else { 0 });
     let code = keyring.sign(Domain::SessionKey, &[&bytes]);
     bytes.extend_from_slice(&code[..CODE]);
     SessionKey::new(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes)))
@@ -87,13 +93,17 @@ pub fn open(keyring: &Keyring, key: &SessionKey, now: u64) -> Option<Claims> {
         incarnation: u64::from_be_bytes(take(&mut rest)?),
         node: u32::from_be_bytes(take(&mut rest)?),
         expires_at: u64::from_be_bytes(take(&mut rest)?),
-        proven_by: match rest {
-            [0] => ProvenBy::UserId,
-            [1] => ProvenBy::DerivedToken,
-            [2] => ProvenBy::CustomToken,
+        proven_by: match rest.first()? & !NATIVE {
+            0 => ProvenBy::UserId,
+            1 => ProvenBy::DerivedToken,
+            2 => ProvenBy::CustomToken,
             _ => return None,
         },
+        is_native: rest.first()? & NATIVE != 0,
     };
+    if rest.len() != 1 {
+        return None;
+    }
     (now <= claims.expires_at.saturating_add(LEEWAY.as_secs())).then_some(claims)
 }
 
@@ -128,14 +138,17 @@ mod tests {
             node: 4,
             expires_at: 1_800_000_000,
             proven_by: ProvenBy::DerivedToken,
+            is_native: false,
         }
     }
 
     #[test]
     fn a_key_opens_to_what_was_sealed() {
         for proven_by in [ProvenBy::UserId, ProvenBy::DerivedToken, ProvenBy::CustomToken] {
-            let claims = Claims { proven_by, ..claims() };
-            assert_eq!(open(&keyring(), &seal(&keyring(), &claims), 0), Some(claims));
+            for is_native in [false, true] {
+                let claims = Claims { proven_by, is_native, ..claims() };
+                assert_eq!(open(&keyring(), &seal(&keyring(), &claims), 0), Some(claims));
+            }
         }
     }
 

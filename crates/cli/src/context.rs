@@ -10,9 +10,6 @@ use crate::{dev_file::DevFile, failure::Failure, output::Output};
 /// Names the keyring file, where it is not in the data folder.
 const KEYS_FILE: &str = "CHATCAMP_KEYS_FILE";
 
-/// By which a folder is known to be a data folder.
-const DATABASE: &str = "chatcamp.db";
-
 /// What every command is given.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -23,13 +20,17 @@ pub(crate) struct Context {
 impl Context {
     /// Opens the data folder, made if it is not there.
     pub(crate) async fn open(&self) -> Result<DataDir, Failure> {
-        let keys = env::var_os(KEYS_FILE).filter(|file| !file.is_empty()).map(PathBuf::from);
-        Ok(DataDir::open(&self.folder, keys).await?)
+        Ok(DataDir::open(&self.folder, keys_file()).await?)
+    }
+
+    /// Opens the data folder, made if it is not there, as its one server.
+    pub(crate) async fn open_to_serve(&self) -> Result<DataDir, Failure> {
+        Ok(DataDir::open_to_serve(&self.folder, keys_file()).await?)
     }
 
     /// Opens a data folder that is there: looking into a mistyped one does not make it.
     pub(crate) async fn open_existing(&self) -> Result<DataDir, Failure> {
-        if !self.folder.join(DATABASE).exists() {
+        if !DataDir::exists(&self.folder) {
             return Err(Failure::failed(format!(
                 "there is no data folder {}; `chatcamp dev` makes one, --data names another",
                 self.folder.display()
@@ -58,4 +59,8 @@ impl Context {
             self.folder.display()
         ))
     }
+}
+
+fn keys_file() -> Option<PathBuf> {
+    env::var_os(KEYS_FILE).filter(|file| !file.is_empty()).map(PathBuf::from)
 }

@@ -26,8 +26,7 @@ const MAX_USERS: u64 = 100_000;
 /// Serves for development.
 pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
-    let mut data = context.open().await?;
-    data.lock()?;
+    let data = context.open_to_serve().await?;
     let mut dev = find_or_make_app(&data, context.dev()?).await?;
     let serving = Serving::start(data, options.listen)?;
     dev.url = Some(serving.url());
@@ -70,7 +69,7 @@ async fn find_or_make_app(data: &DataDir, earlier: Option<DevFile>) -> Result<De
         tracing::warn!("the app {} of dev.json is not in the database; making another", dev.app_id);
         return make_app(data).await;
     }
-    if store.api_key_by_digest(&data.keyring().api_key_digest(&dev.api_key)).await?.is_none() {
+    if accounts.app_of_api_key(&dev.api_key).await?.is_none() {
         tracing::warn!("the API key of dev.json was revoked; making another");
         dev.api_key = accounts.create_api_key(&dev.app_id, "dev").await?.key;
     }

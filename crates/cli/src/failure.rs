@@ -87,7 +87,7 @@ impl From<DataDirError> for Failure {
 impl From<AccountError> for Failure {
     fn from(error: AccountError) -> Self {
         match error {
-            AccountError::InvalidToken(_) | AccountError::TooLong(_) | AccountError::InvalidName => {
+            AccountError::InvalidToken(_) | AccountError::OverLimit(_) | AccountError::InvalidName => {
                 Self::usage(error)
             }
             _ => Self::failed(error),

@@ -24,8 +24,7 @@ pub(crate) struct Serve {
 /// Serves.
 pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure> {
     let signals = Signals::install()?;
-    let mut data = context.open().await?;
-    data.lock()?;
+    let data = context.open_to_serve().await?;
     let serving = Serving::start(data, options.listen)?;
     if let Some(dev) = context.dev()? {
         DevFile { url: Some(serving.url()), ..dev }.write(&context.folder)?;

@@ -35,7 +35,7 @@ errors! {
     UnknownType = "UNKNOWN_TYPE",
     /// The body lacks a field or has one of the wrong type.
     InvalidBody = "INVALID_BODY",
-    /// A value is longer than its limit.
+    /// A value is longer, or nested deeper, than its limit.
     ValueTooLong = "VALUE_TOO_LONG",
     /// A client may change its own user only.
     NotOwnUser = "NOT_OWN_USER",

@@ -14,6 +14,8 @@ pub const PROFILE_URL: usize = 2048;
 pub const PROFILE_FIELD: usize = 255;
 /// Largest `metadata` (as JSON) and largest `data`, each, in bytes.
 pub const METADATA: usize = 4 * 1024;
+/// Deepest nesting of `metadata`, in levels: what is nested deeper cannot be read everywhere.
+pub const METADATA_DEPTH: usize = 32;
 /// Shortest and longest access token of a caller's choice, in bytes.
 pub const CUSTOM_TOKEN: std::ops::RangeInclusive<usize> = 16..=512;
 /// Largest message in either direction, in bytes of UTF-8.

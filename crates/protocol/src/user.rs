@@ -51,20 +51,30 @@ pub struct ProfileUpdate {
 
 /// A profile value over its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is longer than {limit} bytes")]
-pub struct TooLong {
-    /// The field's name on the wire.
-    pub field: &'static str,
-    /// Its limit, in bytes.
-    pub limit: usize,
+#[non_exhaustive]
+pub enum OverLimit {
+    /// It is too long.
+    #[error("{field} is longer than {limit} bytes")]
+    Long {
+        /// The field's name on the wire.
+        field: &'static str,
+        /// Its limit, in bytes.
+        limit: usize,
+    },
+    /// The metadata is nested too deep.
+    #[error("metadata is nested deeper than {} levels", limits::METADATA_DEPTH)]
+    Deep,
 }
 
 impl Profile {
     /// Checks every value against its limit.
     ///
     /// # Errors
-    /// [`TooLong`] naming the first field over its limit.
-    pub fn check(&self) -> Result<(), TooLong> {
+    /// [`OverLimit`] naming the first field over its limit.
+    pub fn check(&self) -> Result<(), OverLimit> {
+        if self.metadata.values().any(|value| !is_nested_within(value, limits::METADATA_DEPTH - 1)) {
+            return Err(OverLimit::Deep);
+        }
         let metadata = if self.metadata.is_empty() { 0 } else { json_len(&self.metadata) };
         for (field, len, limit) in [
             ("display_name", self.display_name.len(), limits::DISPLAY_NAME),
@@ -78,7 +88,7 @@ impl Profile {
             ("metadata", metadata, limits::METADATA),
         ] {
             if len > limit {
-                return Err(TooLong { field, limit });
+                return Err(OverLimit::Long { field, limit });
             }
         }
         Ok(())
@@ -96,6 +106,16 @@ impl Profile {
         set(&mut self.avatar_url, update.avatar_url);
         set(&mut self.data, update.data);
         set(&mut self.metadata, update.metadata);
+    }
+}
+
+fn is_nested_within(value: &serde_json::Value, levels: usize) -> bool {
+    use serde_json::Value::{Array, Object};
+    match value {
+        Array(_) | Object(_) if levels == 0 => false,
+        Array(values) => values.iter().all(|value| is_nested_within(value, levels - 1)),
+        Object(fields) => fields.values().all(|value| is_nested_within(value, levels - 1)),
+        _ => true,
     }
 }
 
@@ -224,6 +244,15 @@ mod tests {
         let mut metadata = serde_json::Map::new();
         metadata.insert("k".into(), Value::String("x".repeat(4090)));
         let long = Profile { metadata, ..Profile::default() };
-        assert_eq!(long.check().unwrap_err().field, "metadata");
+        assert_eq!(long.check().unwrap_err().to_string(), "metadata is longer than 4096 bytes");
+    }
+
+    #[test]
+    fn metadata_is_nested_no_deeper_than_everybody_can_read() {
+        for (levels, fits) in [(1, true), (32, true), (33, false), (100, false)] {
+            let text = format!("{}1{}", r#"{"k":"#.repeat(levels), "}".repeat(levels));
+            let profile = Profile { metadata: serde_json::from_str(&text).unwrap(), ..Profile::default() };
+            assert_eq!(profile.check().is_ok(), fits, "{levels}");
+        }
     }
 }

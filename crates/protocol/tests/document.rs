@@ -59,6 +59,7 @@ fn every_limit_is_documented() {
         ),
         ("`profile_url`, `avatar_url`, each", format!("{} bytes", limits::PROFILE_URL)),
         ("`metadata` as JSON, `data`, each", format!("{} bytes", limits::METADATA)),
+        ("nesting of `metadata`", format!("{} levels", limits::METADATA_DEPTH)),
         ("access token of a backend's choice", format!("{shortest} to {longest} bytes")),
         ("message", format!("{} bytes", limits::MESSAGE)),
         ("request head", format!("{} bytes", limits::REQUEST_HEAD)),

@@ -6,14 +6,14 @@ use chatcamp_auth::{
     Keyring,
     token::{self, InvalidCustomToken, Stamp},
 };
-use chatcamp_protocol::{AccessToken, AppId, Profile, UserId, limits, user::TooLong};
+use chatcamp_protocol::{AccessToken, AppId, Profile, UserId, limits, user::OverLimit};
 use chatcamp_store::{
     ApiKey, App, AuthPolicy, Created, Edited, Previous, Store, StoreError, TokenRecord, User,
 };
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use parking_lot::Mutex;
 
-use crate::{random, server::unix_now};
+use crate::{Clock, random};
 
 /// Longest name of an app or API key, in bytes.
 const NAME: usize = 255;
@@ -25,6 +25,7 @@ const GENERATED_BELOW: u64 = 1 << 53;
 pub struct Accounts {
     store: Arc<dyn Store>,
     keyring: Keyring,
+    clock: Clock,
 }
 
 /// A new app, with the one moment at which its API key can be seen.
@@ -83,9 +84,9 @@ pub enum AccountError {
     /// The token cannot be used.
     #[error(transparent)]
     InvalidToken(#[from] InvalidCustomToken),
-    /// A profile value is too long.
+    /// A profile value is too long, or nested too deep.
     #[error(transparent)]
-    TooLong(#[from] TooLong),
+    OverLimit(#[from] OverLimit),
     /// A name is empty or too long.
     #[error("a name has 1 to {NAME} bytes")]
     InvalidName,
@@ -98,7 +99,14 @@ impl Accounts {
     /// The accounts in a store, with the keyring that belongs to it.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, keyring: Keyring) -> Self {
-        Self { store, keyring }
+        Self { store, keyring, clock: Clock::system() }
+    }
+
+    /// The same with a clock of one's own, for tests of what expires.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Creates an app with its first API key; an id is generated unless given.
@@ -114,7 +122,7 @@ impl Accounts {
         check_name(name)?;
         let given = id.is_some();
         let mut id = id.unwrap_or_else(generate_app_id);
-        while !self.store.create_app(App::new(id.clone(), name, auth, unix_now())).await? {
+        while !self.store.create_app(App::new(id.clone(), name, auth, self.clock.now())).await? {
             if given {
                 return Err(AccountError::AppExists(id));
             }
@@ -162,12 +170,25 @@ impl Accounts {
                 app: app.id.clone(),
                 name: name.to_owned(),
                 digest,
-                created_at: unix_now(),
+                created_at: self.clock.now(),
             };
             if self.store.create_api_key(record).await? {
                 return Ok(NewApiKey { id, key });
             }
         }
+    }
+
+    /// The app that an API key speaks for; nothing for a key that is unknown or revoked.
+    ///
+    /// # Errors
+    /// [`AccountError::Store`].
+    pub async fn app_of_api_key(&self, key: &str) -> Result<Option<AppId>, AccountError> {
+        for digest in self.keyring.api_key_candidates(key) {
+            if let Some(found) = self.store.api_key_by_digest(&digest).await? {
+                return Ok(Some(found.app));
+            }
+        }
+        Ok(None)
     }
 
     /// Lists the API keys of an app, eldest first; their text is not kept.
@@ -197,7 +218,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`AccountError::UserExists`] for any other existing id, [`AccountError::NoApp`], [`AccountError::InvalidToken`],
-    /// [`AccountError::TooLong`].
+    /// [`AccountError::OverLimit`].
     pub async fn create_user(
         &self,
         app: &AppId,
@@ -216,7 +237,7 @@ impl Accounts {
                 (TokenRecord::Derived { expires_at: None }, token)
             }
         };
-        let mut user = User::new(app.id.clone(), id.clone(), stamp.0, unix_now());
+        let mut user = User::new(app.id.clone(), id.clone(), stamp.0, self.clock.now());
         user.profile = new.profile;
         user.token = record;
         user.check_access_token = new.check_access_token;
@@ -282,7 +303,7 @@ impl Accounts {
         grace: u64,
     ) -> Result<AccessToken, AccountError> {
         let app = self.app(app).await?;
-        let (stamp, now) = (random::bytes(), unix_now());
+        let (stamp, now) = (random::bytes(), self.clock.now());
         let expires_at = lifetime.map(|s| now.saturating_add(s));
         let (user, ()) = self
             .edit(&app.id, id, move |user| {

@@ -21,6 +21,8 @@ use crate::{Accounts, random};
 
 /// The setting by which a database recognises its keyring.
 const KEYRING_CHECK: &str = "keyring_check";
+/// The file of the database.
+const DATABASE: &str = "chatcamp.db";
 
 /// An open data folder.
 #[derive(Debug)]
@@ -65,6 +67,17 @@ pub enum DataDirError {
         /// The data folder.
         data: PathBuf,
     },
+    /// The keyring of a database is gone.
+    #[error(
+        "there is a database in {}, but not its keyring {}: restore the keys that were backed up with it, \
+         or name their file in CHATCAMP_KEYS_FILE", data.display(), keys.display()
+    )]
+    NoKeyring {
+        /// Where it should be.
+        keys: PathBuf,
+        /// The data folder.
+        data: PathBuf,
+    },
     /// Another server serves the folder.
     #[error("{} is already served by {by}; stop that server, or choose another folder with --data", path.display())]
     AlreadyServed {
@@ -87,57 +100,63 @@ pub enum DataDirError {
 impl DataDir {
     /// Opens the folder, made if it is not there, beside whoever else uses it.
     ///
-    /// The keyring is read from `keys_file`, or else from `keys` in the folder, which is made if it is not there.
+    /// The keyring is read from `keys_file`, or else from `keys` in the folder, which is made with a new folder.
     ///
     /// # Errors
     /// [`DataDirError`] says which file, why, and what to do.
     pub async fn open(path: impl Into<PathBuf>, keys_file: Option<PathBuf>) -> Result<Self, DataDirError> {
         let path = path.into();
         make_folder(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
+        Self::open_made(path, keys_file, None).await
+    }
+
+    /// Opens the folder as the one server of it, for as long as this lives.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`DataDirError::AlreadyServed`] names the server that is; nothing was touched then.
+    pub async fn open_to_serve(
+        path: impl Into<PathBuf>,
+        keys_file: Option<PathBuf>,
+    ) -> Result<Self, DataDirError> {
+        let path = path.into();
+        make_folder(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
+        let lock = lock(&path)?;
+        let mut data = Self::open_made(path, keys_file, Some(lock)).await?;
+        data.announce(&format!("process {}", std::process::id()))?;
+        Ok(data)
+    }
+
+    async fn open_made(
+        path: PathBuf,
+        keys_file: Option<PathBuf>,
+        lock: Option<File>,
+    ) -> Result<Self, DataDirError> {
+        let database = path.join(DATABASE);
         let keys = keys_file.clone().unwrap_or_else(|| path.join("keys"));
-        if keys_file.is_none() {
+        if keys_file.is_none() && !keys.exists() {
+            if database.exists() {
+                return Err(DataDirError::NoKeyring { keys, data: path });
+            }
             make_keyring(&keys).map_err(|source| DataDirError::Io { path: keys.clone(), source })?;
         }
+        warn_if_readable_by_others(&keys);
         let text =
             fs::read_to_string(&keys).map_err(|source| DataDirError::Io { path: keys.clone(), source })?;
         let keyring =
             Keyring::parse(&text).map_err(|source| DataDirError::Keyring { path: keys.clone(), source })?;
         let of_store = |source| DataDirError::Store { path: path.clone(), source };
-        let store = Arc::new(sqlite::Store::open(path.join("chatcamp.db")).map_err(of_store)?);
+        let store = Arc::new(sqlite::Store::open(database).map_err(of_store)?);
         let check = store.setting_or_insert(KEYRING_CHECK, &keyring.check_value()).await.map_err(of_store)?;
         if !keyring.matches(&check) {
             return Err(DataDirError::WrongKeyring { keys, data: path });
         }
-        Ok(Self { path, store, keyring, lock: None })
+        Ok(Self { path, store, keyring, lock })
     }
 
-    /// Becomes the one server of the folder, for as long as this lives.
-    ///
-    /// # Errors
-    /// [`DataDirError::AlreadyServed`] names the server that is.
-    pub fn lock(&mut self) -> Result<(), DataDirError> {
-        let path = self.path.join("server.lock");
-        let failed = |source| DataDirError::Io { path: path.clone(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut by = String::new();
-                // Without the text the refusal still stands.
-                _ = file.read_to_string(&mut by);
-                let by = if by.is_empty() { "another server".to_owned() } else { by };
-                return Err(DataDirError::AlreadyServed { path: self.path.clone(), by });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        self.lock = Some(file);
-        self.announce(&format!("process {}", std::process::id()))
+    /// Whether there is a data folder at `path`.
+    #[must_use]
+    pub fn exists(path: &Path) -> bool {
+        path.join(DATABASE).exists()
     }
 
     /// Says for others how to recognise the server of the folder, such as by its address.
@@ -187,20 +206,46 @@ fn make_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Becomes the one who serves the folder, until the file is dropped.
+fn lock(folder: &Path) -> Result<File, DataDirError> {
+    let path = folder.join("server.lock");
+    let failed = |source| DataDirError::Io { path: path.clone(), source };
+    let mut file = private().read(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let mut by = String::new();
+            // Without the text the refusal still stands.
+            _ = file.read_to_string(&mut by);
+            let by = if by.is_empty() { "another server".to_owned() } else { by };
+            Err(DataDirError::AlreadyServed { path: folder.to_owned(), by })
+        }
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
 /// Makes a keyring of one random key, whole or not at all: of several processes the first decides.
 fn make_keyring(path: &Path) -> io::Result<()> {
-    if path.exists() {
-        return Ok(());
-    }
     let keyring = Keyring::new(vec![random::bytes()]).expect("one key");
     let suffix = data_encoding::HEXLOWER.encode(&random::bytes::<8>());
     let draft = path.with_file_name(format!("keys.{suffix}"));
-    write_private(&draft, keyring.to_text().as_bytes())?;
-    let made = fs::hard_link(&draft, path);
-    fs::remove_file(&draft)?;
+    let made = write_private(&draft, keyring.to_text().as_bytes()).and_then(|()| fs::hard_link(&draft, path));
+    // A draft that could not be written may be there in part.
+    _ = fs::remove_file(&draft);
     match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
+        Err(error) => Err(error),
+        Ok(()) => path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all()),
+    }
+}
+
+/// Says so, where everybody could read the keys; some mount them so on purpose.
+fn warn_if_readable_by_others(keys: &Path) {
+    #[cfg(unix)]
+    if let Ok(found) = fs::metadata(keys)
+        && std::os::unix::fs::MetadataExt::mode(&found) & 0o077 != 0
+    {
+        tracing::warn!(keys = %keys.display(), "others than its owner can read the keyring; chmod 600 it");
     }
 }
 

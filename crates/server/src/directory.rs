@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chatcamp_auth::{
     Directory, Keyring, Question, Verdict,
     directory::{Admission, Proof},
-    session_key::ProvenBy,
+    session_key::{Claims, ProvenBy},
     token::{self, Form, Stamp},
 };
 use chatcamp_protocol::{AccessToken, AppId, Code, UserId};
@@ -97,11 +97,9 @@ impl StoreDirectory {
                 Err(Code::AccessTokenInvalid) => Err(refused(Code::AccessTokenInvalid)),
                 other => other,
             },
-            // A token of the backend's choice cannot be computed again, and without it the own user object would be
-            // incomplete: the published SDK then comes back with the token itself.
-            Proof::SessionKey(claims) if claims.proven_by == ProvenBy::CustomToken => {
-                Err(Code::SessionKeyInvalid)
-            }
+            // A token that cannot surely be computed again would be missing in the own user object: the published SDK
+            // then comes back with the token itself.
+            Proof::SessionKey(claims) if !self.knows_token(claims) => Err(Code::SessionKeyInvalid),
             Proof::SessionKey(claims) => {
                 let valid_until =
                     standing(app, Some(user), claims.stamp, claims.proven_by, now).map_err(|code| {
@@ -114,6 +112,15 @@ impl StoreDirectory {
                 });
                 Ok(Vouched { stamp, proven_by, valid_until, token })
             }
+        }
+    }
+
+    /// Whether the token that a session presented, if it did, is known from its key.
+    fn knows_token(&self, claims: &Claims) -> bool {
+        match claims.proven_by {
+            ProvenBy::UserId => true,
+            ProvenBy::DerivedToken => self.keyring.is_single(),
+            ProvenBy::CustomToken => false,
         }
     }
 
@@ -184,13 +191,17 @@ pub(crate) fn standing(
     if user.is_suspended {
         return Err(Code::UserSuspended);
     }
-    if proven_by == ProvenBy::UserId {
-        return if needs_token(app, user) { Err(Code::AccessTokenRequired) } else { Ok(None) };
+    let by_id = proven_by == ProvenBy::UserId;
+    if by_id && needs_token(app, user) {
+        return Err(Code::AccessTokenRequired);
     }
     match record_of(user, stamp) {
-        Some((record, grace_until)) if grace_until.is_none_or(|end| now <= end) => {
-            Ok(earlier(expiry_of(record), grace_until))
-        }
+        Some((record, grace_until)) if grace_until.is_none_or(|end| now <= end) => match (by_id, record) {
+            (true, _) => Ok(grace_until),
+            (false, TokenRecord::None) => Err(Code::CredentialRevoked),
+            (false, record) => Ok(earlier(expiry_of(record), grace_until)),
+        },
+        _ if by_id => Err(Code::CredentialChanged),
         _ => Err(Code::CredentialRevoked),
     }
 }
@@ -199,10 +210,10 @@ fn needs_token(app: &App, user: &User) -> bool {
     app.auth == AuthPolicy::Token || user.check_access_token
 }
 
-/// The token that `stamp` vouches for, and the end of its grace if it is the previous one.
+/// What went with `stamp`, and the end of its grace if it is the previous one.
 fn record_of(user: &User, stamp: Stamp) -> Option<(TokenRecord, Option<u64>)> {
     if user.stamp == stamp.0 {
-        return (user.token != TokenRecord::None).then_some((user.token, None));
+        return Some((user.token, None));
     }
     let previous = user.previous.as_deref().filter(|p| p.stamp == stamp.0)?;
     Some((previous.token, Some(previous.grace_until)))

@@ -18,8 +18,9 @@ use chatcamp_transport::{Close, Connection, Message};
 use crate::{
     lobby::Guest,
     random, review,
-    server::{Shared, unix_now},
-    session::{Session, SessionId},
+    server::Shared,
+    session::{Driver, Session, SessionId},
+    tasks::Task,
 };
 
 /// How long a client is asked to wait when this server cannot take it now; spread up to twice this.
@@ -31,28 +32,29 @@ const RETRY: Duration = Duration::from_secs(2);
 ///  published   open(query) ------------------------> question -> directory -> verdict -> ack
 ///  native      open(none) -> first message --------> question -> directory -> verdict -> ack
 /// ```
+///
+/// The task is the first to come and the last to go: a server is at rest when it has none.
 pub(crate) async fn run(
-    shared: &Arc<Shared>,
+    task: Task,
+    shared: Arc<Shared>,
     mut connection: Connection,
     guest: Guest,
-) -> Option<Arc<Session>> {
-    match judge(shared, &mut connection, &guest).await {
-        Ok((half, admission)) => match attach(shared, connection, half, admission) {
+) -> Option<Driver> {
+    let (connection, ended) = match judge(&shared, &mut connection, &guest).await {
+        Ok((half, admission)) => match attach(&shared, connection, half, admission) {
             Ok(session) => {
                 drop(guest);
-                settle(shared, &session).await;
-                Some(session)
+                // From here on dropping the driver ends the session.
+                let driver = Driver::new(shared.clone(), session.clone(), task);
+                settle(&shared, &session).await;
+                return Some(driver);
             }
-            Err(refused) => {
-                take_leave(refused.0, refused.1).await;
-                None
-            }
+            Err(refused) => *refused,
         },
-        Err(ended) => {
-            take_leave(connection, ended?).await;
-            None
-        }
-    }
+        Err(ended) => (connection, ended?),
+    };
+    take_leave(connection, ended, &guest).await;
+    None
 }
 
 /// From the opening to an admission; nothing as an error when the connection is gone.
@@ -61,7 +63,7 @@ async fn judge(
     connection: &mut Connection,
     guest: &Guest,
 ) -> Result<(AwaitVerdict, Admission), Option<Ended>> {
-    let now = unix_now();
+    let now = shared.clock.now();
     let half = match server::open(connection.facts().query.as_deref(), &shared.keyring, now)? {
         Opening::Published(half) => half,
         Opening::Native(half) => {
@@ -99,9 +101,15 @@ fn attach(
     half: AwaitVerdict,
     admission: Admission,
 ) -> Result<Arc<Session>, Box<(Connection, Ended)>> {
-    let now = unix_now();
+    let now = shared.clock.now();
     let had = earlier_session(shared, &half, &admission);
-    let resumes = half.resume().is_some();
+    let fresh = match half.resume() {
+        None => FreshReason::New,
+        Some(hint) if hint.claims.as_ref().is_some_and(|claims| claims.app == admission.app) => {
+            FreshReason::TooLate
+        }
+        Some(_) => FreshReason::UnknownKey,
+    };
     let (carrier, facts) = connection.into_parts();
     let mut carrier = Some(carrier);
     let (app, user, most) = (&admission.app, &admission.user.id, shared.limits.sessions_per_user);
@@ -120,11 +128,10 @@ fn attach(
         shared.end(&had, Code::Replaced, None);
     }
     let claims = session.claims(shared.incarnation, now);
-    let reason = if resumes { FreshReason::TooLate } else { FreshReason::New };
     let offer = Offer {
         key: session_key::seal(&shared.keyring, &claims),
         expires_in: claims.expires_at.saturating_sub(now),
-        continuity: Continuity::Fresh(reason),
+        continuity: Continuity::Fresh(fresh),
         heartbeat: limits::HEARTBEAT.as_secs(),
     };
     let (established, ack) = half.admit(admission, &offer, now);
@@ -156,8 +163,8 @@ async fn settle(shared: &Shared, session: &Session) {
     }
 }
 
-/// Says the last words and closes; a peer that does not agree in time is cut off.
-async fn take_leave(mut connection: Connection, ended: Ended) {
+/// Says the last words and closes; a peer that does not agree in time is cut off, and one whose place is needed at once.
+async fn take_leave(mut connection: Connection, ended: Ended, guest: &Guest) {
     let close = Close::new(ended.code.number(), ended.code.reason());
     let goodbye = async {
         if let Some(words) = ended.last_words {
@@ -165,8 +172,12 @@ async fn take_leave(mut connection: Connection, ended: Ended) {
         }
         Some(connection.close(close).await)
     };
-    // Whoever does not listen is not waited for.
-    _ = tokio::time::timeout(limits::CLOSING, goodbye).await;
+    // It is polled once at least, which is as much as a peer gets whose place is needed.
+    tokio::select! {
+        biased;
+        _ = tokio::time::timeout(limits::CLOSING, goodbye) => {}
+        () = guest.must_leave() => {}
+    }
 }
 
 /// Why a guest must leave.

@@ -37,11 +37,13 @@
 //! ```
 
 mod accounts;
+mod clock;
 mod data_dir;
 mod directory;
 mod endpoint;
 mod front_door;
 mod handshake;
+mod health;
 mod limits;
 mod lobby;
 mod presence;
@@ -51,11 +53,13 @@ mod server;
 mod service;
 mod session;
 mod tasks;
+mod turns;
 mod wheel;
 
 pub use accounts::{AccountError, Accounts, NewApiKey, NewApp, NewUser};
 pub use chatcamp_auth::Keyring;
 pub use chatcamp_store::AuthPolicy;
+pub use clock::Clock;
 pub use data_dir::{DataDir, DataDirError};
 pub use front_door::FrontDoor;
 pub use limits::Limits;

@@ -2,14 +2,18 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::Limits;
+
+/// How long a connection may ask for other things than chat, in all.
+const VISIT: Duration = Duration::from_secs(60);
 
 /// The connections without a verdict.
 #[derive(Debug)]
@@ -18,11 +22,21 @@ pub(crate) struct Lobby {
     guests: Mutex<Guests>,
 }
 
-/// All guests have the same time, so the order of arrival is the order of deadlines.
+/// What a connection does in the lobby, which decides how long it may stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// It is on its way to a verdict.
+    Handshake,
+    /// It asks for other things, by HTTP.
+    Http,
+}
+
+/// Guests of one kind have the same time, so their order of arrival is the order of their deadlines.
 #[derive(Debug, Default)]
 struct Guests {
     arrived: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    handshakes: BTreeMap<u64, Waiting>,
+    visits: BTreeMap<u64, Waiting>,
     per_address: HashMap<IpAddr, usize>,
 }
 
@@ -47,22 +61,26 @@ impl Lobby {
     }
 
     /// Lets a connection in; when there is no room the oldest, of its address or of all, must leave for it.
-    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Guest {
-        let address = address.filter(|a| !a.is_loopback());
+    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>, stay: Stay) -> Guest {
+        let address = address.filter(|a| !a.is_loopback()).map(neighbourhood);
         let mut guests = self.guests.lock();
         if let Some(address) = address
             && guests.per_address.get(&address).is_some_and(|&n| n >= self.limits.unverified_per_address)
         {
-            guests.show_out(|w| w.address == Some(address));
+            guests.make_room(|w| w.address == Some(address));
         }
-        if guests.waiting.len() >= self.limits.unverified {
-            guests.show_out(|_| true);
+        if guests.len() >= self.limits.unverified {
+            guests.make_room(|_| true);
         }
         guests.arrived += 1;
         let number = guests.arrived;
         let leave = Arc::new(Notify::new());
-        let deadline = Instant::now() + self.limits.handshake;
-        guests.waiting.insert(number, Waiting { deadline, address, leave: leave.clone() });
+        let time = match stay {
+            Stay::Handshake => self.limits.handshake,
+            Stay::Http => VISIT,
+        };
+        let deadline = Instant::now() + time;
+        guests.of(stay).insert(number, Waiting { deadline, address, leave: leave.clone() });
         if let Some(address) = address {
             *guests.per_address.entry(address).or_default() += 1;
         }
@@ -72,34 +90,59 @@ impl Lobby {
     /// Shows out whose time is over.
     pub(crate) fn expire(&self, now: Instant) {
         let mut guests = self.guests.lock();
-        while guests.waiting.first_key_value().is_some_and(|(_, w)| w.deadline <= now) {
-            guests.show_out(|_| true);
+        for stay in [Stay::Handshake, Stay::Http] {
+            while let Some((&number, _)) =
+                guests.of(stay).first_key_value().filter(|(_, w)| w.deadline <= now)
+            {
+                guests.remove(number);
+            }
         }
     }
 
     /// Shows everybody out.
     pub(crate) fn clear(&self) {
         let mut guests = self.guests.lock();
-        while guests.show_out(|_| true) {}
+        while guests.make_room(|_| true) {}
     }
 
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
-        self.guests.lock().waiting.len()
+        self.guests.lock().len()
+    }
+}
+
+/// The network an address counts for: one customer has a whole /64 of IPv6.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
 impl Guests {
-    /// Tells the oldest guest of a kind to leave; its place is free at once.
-    fn show_out(&mut self, kind: impl Fn(&Waiting) -> bool) -> bool {
-        let Some(number) = self.waiting.iter().find(|(_, w)| kind(w)).map(|(&number, _)| number) else {
-            return false;
+    fn of(&mut self, stay: Stay) -> &mut BTreeMap<u64, Waiting> {
+        match stay {
+            Stay::Handshake => &mut self.handshakes,
+            Stay::Http => &mut self.visits,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.handshakes.len() + self.visits.len()
+    }
+
+    /// Tells the oldest guest of whom `which` holds to leave; its place is free at once.
+    fn make_room(&mut self, which: impl Fn(&Waiting) -> bool) -> bool {
+        let oldest = |guests: &BTreeMap<u64, Waiting>| {
+            guests.iter().find(|(_, w)| which(w)).map(|(&number, _)| number)
         };
-        self.remove(number)
+        let oldest = oldest(&self.handshakes).into_iter().chain(oldest(&self.visits)).min();
+        oldest.is_some_and(|number| self.remove(number))
     }
 
     fn remove(&mut self, number: u64) -> bool {
-        let Some(waiting) = self.waiting.remove(&number) else { return false };
+        let removed = self.handshakes.remove(&number).or_else(|| self.visits.remove(&number));
+        let Some(waiting) = removed else { return false };
         waiting.leave.notify_one();
         if let Some(address) = waiting.address
             && let Some(count) = self.per_address.get_mut(&address)
@@ -131,8 +174,6 @@ impl Drop for Guest {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn lobby(unverified: usize, unverified_per_address: usize) -> Arc<Lobby> {
@@ -147,9 +188,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_oldest_leaves_for_one_more() {
         let lobby = lobby(2, 2);
-        let (a, b) = (lobby.enter(None), lobby.enter(None));
+        let (a, b) = (lobby.enter(None, Stay::Handshake), lobby.enter(None, Stay::Handshake));
         assert!(!told(&a) && !told(&b));
-        let c = lobby.enter(None);
+        let c = lobby.enter(None, Stay::Handshake);
         assert!(told(&a) && told(&a) && !told(&b) && !told(&c));
         assert_eq!(lobby.len(), 2);
         drop((a, b, c));
@@ -160,22 +201,44 @@ mod tests {
     async fn an_address_displaces_only_itself_and_loopback_counts_for_nobody() {
         let lobby = lobby(100, 1);
         let (one, two): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
-        let other = lobby.enter(Some(two));
-        let first = lobby.enter(Some(one));
-        let second = lobby.enter(Some(one));
+        let other = lobby.enter(Some(two), Stay::Handshake);
+        let first = lobby.enter(Some(one), Stay::Handshake);
+        let second = lobby.enter(Some(one), Stay::Handshake);
         assert!(told(&first) && !told(&second) && !told(&other));
-        let local: Vec<_> = (0..5).map(|_| lobby.enter(Some([127, 0, 0, 1].into()))).collect();
+        let local: Vec<_> =
+            (0..5).map(|_| lobby.enter(Some([127, 0, 0, 1].into()), Stay::Handshake)).collect();
         assert!(!local.iter().any(told));
         drop((first, second, other, local));
         assert!(lobby.guests.lock().per_address.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
+    async fn addresses_of_one_ipv6_network_are_one() {
+        let lobby = lobby(100, 1);
+        let of = |last| Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last).into());
+        let (first, second) = (lobby.enter(of(1), Stay::Handshake), lobby.enter(of(2), Stay::Handshake));
+        assert!(told(&first) && !told(&second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_visit_is_counted_with_the_rest_and_has_a_time_of_its_own() {
+        let lobby = lobby(2, 2);
+        let visit = lobby.enter(None, Stay::Http);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        let guest = lobby.enter(None, Stay::Handshake);
+        lobby.expire(Instant::now());
+        assert!(!told(&visit) && lobby.len() == 2);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        lobby.expire(Instant::now());
+        assert!(told(&visit) && told(&guest));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_guest_has_its_time_and_no_more() {
         let lobby = lobby(10, 10);
-        let early = lobby.enter(None);
+        let early = lobby.enter(None, Stay::Handshake);
         tokio::time::advance(Duration::from_secs(9)).await;
-        let late = lobby.enter(None);
+        let late = lobby.enter(None, Stay::Handshake);
         lobby.expire(Instant::now());
         assert!(!told(&early));
         tokio::time::advance(Duration::from_secs(1)).await;

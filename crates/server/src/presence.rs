@@ -1,12 +1,15 @@
 //! When users were last connected: kept in memory, written behind in batches.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Weak, time::Duration};
 
 use chatcamp_protocol::{AppId, UserId};
 use chatcamp_store::{Store, StoreError};
 use parking_lot::Mutex;
 
-use crate::session::Session;
+use crate::{server::Shared, session::Session};
+
+/// How often last-seen times are written.
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Users whose time waits to be written, at most; of more in one interval some keep an older time.
 const WAITING: usize = 100_000;
@@ -15,6 +18,17 @@ const WAITING: usize = 100_000;
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     left: Mutex<HashMap<(AppId, UserId), u64>>,
+}
+
+/// Writes what waits, again and again, for as long as there is a server.
+pub(crate) async fn run(server: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let Some(shared) = server.upgrade() else { return };
+        if let Err(error) = shared.presence.write(&*shared.store).await {
+            tracing::warn!(%error, "cannot write last-seen times; they are kept for the next try");
+        }
+    }
 }
 
 impl Presence {

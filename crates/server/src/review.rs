@@ -6,16 +6,12 @@ use std::{
     time::Duration,
 };
 
-use chatcamp_protocol::{AppId, UserId};
+use chatcamp_protocol::{AppId, Code, UserId};
 use chatcamp_store::{Change, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{
-    directory::standing,
-    server::{Shared, unix_now},
-    session::Session,
-};
+use crate::{directory::standing, server::Shared, session::Session};
 
 /// Users with a review outstanding, at most; with more, everybody is reviewed.
 const WAITING: usize = 4096;
@@ -56,21 +52,36 @@ pub(crate) async fn run(server: Weak<Shared>) {
         // Nothing of the server is held while this waits; it notifies once more when it goes.
         asked.notified().await;
         let Some(shared) = server.upgrade() else { return };
+        let mut failed = Vec::new();
         for session in shared.to_review() {
-            while let Err(error) = review(&shared, &session).await {
-                tracing::warn!(%error, "the store failed a review; trying again");
-                tokio::time::sleep(RETRY).await;
+            match review(&shared, &session).await {
+                Ok(()) => {}
+                Err(error) if error.is_retryable() => failed.push(session),
+                Err(error) => {
+                    tracing::error!(%error, app = %session.app, "a user cannot be read; ending a session");
+                    shared.end(&session, Code::StoreUnavailable, None);
+                }
+            }
+        }
+        if !failed.is_empty() {
+            tracing::warn!(sessions = failed.len(), "the store failed reviews; trying again");
+            tokio::time::sleep(RETRY).await;
+            for session in failed {
+                let (app, user) = (session.app.clone(), Some(session.user.clone()));
+                shared.reviews.request(Change { app, user });
             }
         }
     }
 }
 
-/// Ends the session unless what vouches for it still does.
+/// Ends the session unless what vouches for it still does; where that has an end, the session has it too.
 pub(crate) async fn review(shared: &Shared, session: &Session) -> Result<(), StoreError> {
     let Some(app) = shared.store.app(&session.app).await? else { return Ok(()) };
     let user = shared.store.user(&session.app, &session.user).await?;
-    if let Err(code) = standing(&app, user.as_deref(), session.stamp, session.proven_by, unix_now()) {
-        shared.end(session, code, None);
+    match standing(&app, user.as_deref(), session.stamp, session.proven_by, shared.clock.now()) {
+        Ok(None) => {}
+        Ok(Some(valid_until)) => shared.limit(session, valid_until),
+        Err(code) => shared.end(session, code, None),
     }
     Ok(())
 }

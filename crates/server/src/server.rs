@@ -6,7 +6,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use chatcamp_auth::{Directory, Keyring};
@@ -19,15 +19,18 @@ use chatcamp_transport::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    Limits,
+    Clock, Limits,
     directory::StoreDirectory,
     handshake,
-    lobby::{Guest, Lobby},
-    presence::Presence,
+    health::Health,
+    limits,
+    lobby::{Guest, Lobby, Stay},
+    presence::{self, Presence},
     random,
     review::{self, Reviews},
-    session::{Driver, Registry, Session},
+    session::{Budget, Driver, Registry, Session},
     tasks::{Task, Tasks},
+    turns::Turns,
     wheel::Wheel,
 };
 
@@ -35,8 +38,6 @@ use crate::{
 const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
 /// How often silence, expiry and whatever else has a deadline is looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// How often last-seen times are written.
-const WRITE_BEHIND: u32 = 10;
 
 /// A running server; clones are the same server.
 ///
@@ -69,22 +70,37 @@ pub(crate) struct Shared {
     /// The connections over long-poll.
     pub(crate) hub: Hub,
     pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
     /// Tells this process from those before it, in session keys.
     pub(crate) incarnation: u64,
     tasks: Arc<Tasks>,
-    presence: Presence,
+    pub(crate) presence: Presence,
+    pub(crate) health: Health,
+    /// Bytes that wait for all the clients that do not read.
+    pub(crate) waiting: Budget,
+    /// Whose turn it is to change a user: what is told of changes is told in their order.
+    pub(crate) turns: Turns,
     pub(crate) reviews: Reviews,
     draining: AtomicBool,
     drain: Notify,
 }
 
 impl Server {
-    /// Starts a server over a store; its deadlines are kept by a task on the current tokio runtime.
+    /// Starts a server over a store; its deadlines are kept by tasks on the current tokio runtime.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use]
     pub fn start(store: Arc<dyn Store>, keyring: Keyring, limits: Limits) -> Self {
+        Self::start_at(Clock::system(), store, keyring, limits)
+    }
+
+    /// The same with a clock of one's own, for tests of what expires.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn start_at(clock: Clock, store: Arc<dyn Store>, keyring: Keyring, limits: Limits) -> Self {
         let keyring = Arc::new(keyring);
         let shared = Arc::new(Shared {
             directory: Box::new(StoreDirectory::new(store.clone(), keyring.clone())),
@@ -95,9 +111,13 @@ impl Server {
             lobby: Lobby::new(limits.clone()),
             hub: Hub::new(long_poll::Limits::default()),
             limits,
+            clock,
             incarnation: u64::from_le_bytes(random::bytes()),
             tasks: Arc::default(),
             presence: Presence::default(),
+            health: Health::default(),
+            waiting: Budget::new(limits::WAITING),
+            turns: Turns::default(),
             reviews: Reviews::default(),
             draining: AtomicBool::new(false),
             drain: Notify::new(),
@@ -109,6 +129,7 @@ impl Server {
             }
         }));
         tokio::spawn(keep_time(Arc::downgrade(&shared)));
+        tokio::spawn(presence::run(Arc::downgrade(&shared)));
         tokio::spawn(review::run(Arc::downgrade(&shared)));
         Self { shared }
     }
@@ -128,10 +149,10 @@ impl Server {
     /// # Cancel safety
     /// Dropping the future closes the connection.
     pub fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send + use<> {
-        let guest = self.shared.lobby.enter(connection.facts().peer.map(|p| p.ip()));
+        let guest = self.shared.lobby.enter(connection.facts().peer.map(|p| p.ip()), Stay::Handshake);
         let (shared, task) = (self.shared.clone(), self.shared.enter());
         async move {
-            let driver = Box::pin(shared.greet(connection, guest, task)).await;
+            let driver = Box::pin(shared.greet(task, connection, guest)).await;
             if let Some(driver) = driver {
                 driver.await;
             }
@@ -164,7 +185,7 @@ impl Server {
         }
         if tokio::time::timeout(shared.limits.drain, shared.tasks.finished()).await.is_err() {
             shared.lobby.clear();
-            shared.registry.all().iter().for_each(|session| session.abandon());
+            shared.registry.all().iter().for_each(|session| session.abandon(&shared.waiting));
             shared.tasks.finished().await;
         }
         if let Err(error) = shared.presence.write(&*shared.store).await {
@@ -199,17 +220,16 @@ impl Shared {
     /// From an open connection to its session's driver; nothing when it did not come to that.
     pub(crate) async fn greet(
         self: Arc<Self>,
+        task: Task,
         connection: Connection,
         guest: Guest,
-        task: Task,
     ) -> Option<Driver> {
-        let session = handshake::run(&self, connection, guest).await?;
-        Some(Driver::new(self, session, task))
+        handshake::run(task, self, connection, guest).await
     }
 
     /// Says something on a session; ends it when its client does not listen.
     pub(crate) fn push(&self, session: &Session, text: &str) {
-        if session.push(text).is_err() {
+        if session.push(text, &self.waiting).is_err() {
             self.end(session, Code::SlowConsumer, None);
         }
     }
@@ -217,14 +237,21 @@ impl Shared {
     /// Ends a session, and looks again whether its client agreed.
     pub(crate) fn end(&self, session: &Session, code: Code, retry_after: Option<Duration>) {
         let now = self.wheel.now();
-        session.end(code, retry_after, now);
+        session.end(code, retry_after, now, &self.waiting);
         self.wheel.schedule(session.id, now + Session::CLOSING);
+    }
+
+    /// Lets a session go on until then, in Unix seconds, and no longer.
+    pub(crate) fn limit(&self, session: &Session, valid_until: u64) {
+        if session.limit(valid_until) {
+            self.wheel.schedule(session.id, self.wheel.now() + 1);
+        }
     }
 
     /// Forgets a session whose connection is gone.
     pub(crate) fn leave(&self, session: &Session) {
         self.registry.remove(session);
-        self.presence.left(session, unix_now());
+        self.presence.left(session, self.clock.now());
     }
 
     /// A session's own user object.
@@ -246,11 +273,6 @@ pub(crate) fn own_user(user: &chatcamp_store::User, token: Option<&AccessToken>,
     }
 }
 
-/// Unix time in seconds.
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
-}
-
 /// Turns the wheel and empties the lobby, once a second, for as long as there is a server.
 async fn keep_time(server: Weak<Shared>) {
     let mut tick = tokio::time::interval(TICK);
@@ -259,13 +281,10 @@ async fn keep_time(server: Weak<Shared>) {
         let Some(shared) = server.upgrade() else { return };
         shared.lobby.expire(instant);
         shared.hub.expire(instant.into_std());
-        let unix_now = unix_now();
-        shared.wheel.turn(instant, |id, now| shared.registry.get(id)?.on_deadline(now, unix_now));
-        if shared.wheel.now() % WRITE_BEHIND == 0
-            && let Err(error) = shared.presence.write(&*shared.store).await
-        {
-            tracing::warn!(%error, "cannot write last-seen times; they are kept for the next try");
-        }
+        let unix_now = shared.clock.now();
+        shared
+            .wheel
+            .turn(instant, |id, now| shared.registry.get(id)?.on_deadline(now, unix_now, &shared.waiting));
     }
 }
 

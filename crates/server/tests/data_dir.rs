@@ -75,14 +75,23 @@ async fn a_keyring_that_is_none_is_named_with_its_line_and_not_shown() {
 #[tokio::test]
 async fn a_second_server_is_told_who_the_first_is() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = DataDir::open(folder.path(), None).await.unwrap();
-    first.lock().unwrap();
+    let mut first = DataDir::open_to_serve(folder.path(), None).await.unwrap();
     first.announce("process 7 at 127.0.0.1:9080").unwrap();
-    let mut second = DataDir::open(folder.path(), None).await.unwrap();
-    let error = second.lock().unwrap_err();
+    let error = DataDir::open_to_serve(folder.path(), None).await.unwrap_err();
     assert!(error.to_string().contains("process 7 at 127.0.0.1:9080"), "{error}");
+    DataDir::open(folder.path(), None).await.expect("beside the server there is room for others");
     drop(first);
-    second.lock().unwrap();
+    DataDir::open_to_serve(folder.path(), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_keyring_is_not_replaced_by_another() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(DataDir::open(folder.path(), None).await.unwrap());
+    fs::remove_file(folder.path().join("keys")).unwrap();
+    let error = DataDir::open(folder.path(), None).await.unwrap_err();
+    assert!(matches!(error, DataDirError::NoKeyring { .. }), "{error:?}");
+    assert!(!folder.path().join("keys").exists(), "a backup must not save a wrong one");
 }
 
 #[tokio::test]

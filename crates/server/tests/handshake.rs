@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chatcamp_auth::token;
 use chatcamp_protocol::{AccessToken, AppId, Code};
-use chatcamp_server::{AuthPolicy, Limits, NewUser};
+use chatcamp_server::{AuthPolicy, Clock, Keyring, Limits, NewUser};
 use chatcamp_store::{AppEdit, Edited, MockStore, StoreError};
 use chatcamp_transport::{Message, Transport};
 use common::{Peer, World, eventually, user};
@@ -183,6 +183,27 @@ async fn a_session_key_that_no_longer_counts_sends_the_sdk_back_to_its_credentia
         );
         peer.closed_with(Code::SessionKeyInvalid).await;
     }
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_master_keys_rotate_the_sdk_comes_back_by_its_token() {
+    let keyring = Keyring::new(vec![[8; 32], [7; 32]]).unwrap();
+    let store = Arc::new(chatcamp_store::memory::Store::new());
+    let world = World::at(Clock::system(), keyring, store, AuthPolicy::Open, Limits::default()).await;
+    world.user("alice").await;
+    // Issued while the other key signed.
+    let record = world.store.user(&world.app, &user("alice")).await.unwrap().unwrap();
+    let stamp = token::Stamp(record.stamp);
+    let token = token::derive(&common::keyring(), &world.app, &user("alice"), &stamp, None);
+    let mut first =
+        world.published(&format!("app_id={}&user_id=alice&access_token={}", world.app, token.expose())).await;
+    let ack = first.recv().await;
+    assert_eq!(ack["d"]["user"]["access_token"], token.expose());
+    let mut again =
+        world.published(&format!("session_key={}", ack["d"]["session_key"].as_str().unwrap())).await;
+    assert_eq!(again.recv().await["d"]["error"]["message"], "Session Key Invalid");
+    drop((first, again));
     world.close().await;
 }
 

@@ -310,6 +310,42 @@ async fn a_shutdown_closes_every_kind_of_connection() {
 }
 
 #[tokio::test]
+async fn a_peer_that_never_reads_its_answers_does_not_hold_up_a_shutdown() {
+    let world = World::open().await;
+    let address = listen(&world, Adapter::FrontDoor).await;
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    let requests = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000);
+    // More than the buffers between the two hold; the peer never reads.
+    while timeout(Duration::from_millis(300), tcp.write_all(requests.as_bytes())).await.is_ok() {}
+    timeout(PATIENCE, world.server.shutdown()).await.expect("the shutdown comes to its end");
+    assert_eq!(world.server.load(), common::AT_REST);
+}
+
+#[tokio::test]
+async fn health_says_whether_users_can_be_let_in() {
+    let mut store = chatcamp_store::MockStore::new();
+    store.expect_create_app().returning(|_| Ok(true));
+    store.expect_create_api_key().returning(|_| Ok(true));
+    store.expect_on_change().returning(|_| ());
+    store
+        .expect_app()
+        .returning(|id| Ok(Some(Arc::new(chatcamp_store::App::new(id.clone(), "x", AuthPolicy::Open, 0)))));
+    store
+        .expect_probe()
+        .times(1)
+        .returning(|| Err(chatcamp_store::StoreError::unavailable("the disk is full")));
+    let world = World::over(Arc::new(store), AuthPolicy::Open, Limits::default()).await;
+    let address = listen(&world, Adapter::FrontDoor).await;
+    let request = b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    // Asked twice within a second, the store is asked once.
+    for _ in 0..2 {
+        let answer = exchange(address, request, "}}").await;
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("STORE_UNAVAILABLE"), "{answer}");
+    }
+    world.server.shutdown().await;
+}
+
+#[tokio::test]
 async fn five_hundred_first_connects_at_once_over_one_port_are_all_served() {
     let world = Arc::new(World::open().await);
     let address = listen(&world, Adapter::FrontDoor).await;

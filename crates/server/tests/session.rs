@@ -4,13 +4,26 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use chatcamp_protocol::{AccessToken, Code};
-use chatcamp_server::{AuthPolicy, Limits, NewUser};
-use chatcamp_transport::Transport;
+use chatcamp_protocol::{AccessToken, Code, code::Published};
+use chatcamp_server::{AuthPolicy, Clock, Limits, NewUser};
+use chatcamp_store::{MockStore, StoreError};
+use chatcamp_transport::{Carrier, Close, Closed, Connection, Facts, Message, Sent, Transport};
 use common::{Peer, World, eventually, user};
 use serde_json::{Value, json};
+
+/// An object nested so many levels deep.
+fn nested(levels: usize) -> Value {
+    (1..levels).fold(json!({"k": 1}), |inner, _| json!({ "k": inner }))
+}
 
 #[tokio::test(start_paused = true)]
 async fn every_request_is_acknowledged_and_numbered() {
@@ -24,6 +37,8 @@ async fn every_request_is_acknowledged_and_numbered() {
         ("users.update", json!([]), Some("INVALID_BODY")),
         ("users.update", json!({"id": "bob", "display_name": "x"}), Some("NOT_OWN_USER")),
         ("users.update", json!({"display_name": "x".repeat(256)}), Some("VALUE_TOO_LONG")),
+        ("users.update", json!({"metadata": nested(33)}), Some("VALUE_TOO_LONG")),
+        ("users.update", json!({"metadata": nested(32)}), None),
         ("users.get", json!({"id": "nobody"}), Some("USER_NOT_FOUND")),
         ("users.get", json!({"id": ""}), Some("INVALID_BODY")),
         ("users.get", json!({}), None),
@@ -34,7 +49,7 @@ async fn every_request_is_acknowledged_and_numbered() {
         assert_eq!(d["ok"], code.is_none());
     }
     alice.send_request("users.get", json!({})).await;
-    assert_eq!(alice.recv().await["s"], 12, "one number for each envelope after the acknowledgement");
+    assert_eq!(alice.recv().await["s"], 14, "one number for each envelope after the acknowledgement");
     drop(alice);
     world.close().await;
 }
@@ -144,14 +159,46 @@ async fn silence_ends_a_session_and_any_message_keeps_it() {
     world.close().await;
 }
 
+/// A connection whose peer says hello and then neither reads nor agrees to anything.
+#[derive(Debug)]
+struct Deaf(Option<Message>);
+
+impl Carrier for Deaf {
+    fn poll_recv(&mut self, _: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
+        self.0.take().map_or(Poll::Pending, |hello| Poll::Ready(Ok(hello)))
+    }
+
+    fn try_send(&mut self, batch: &[Message]) -> Sent {
+        Sent { taken: batch.len(), flushed: true }
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn close(&mut self, _: Close) {}
+
+    fn arrivals(&self) -> u32 {
+        u32::from(self.0.is_none())
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_ignores_the_close_is_cut_off() {
     let world = World::open().await;
-    let alice = world.connect("alice").await;
-    world.accounts.delete_user(&world.app, &user("alice")).await.unwrap();
-    // Alice never reads, so never agrees; over memory nobody has to.
-    eventually(|| world.server.load().sessions == 0).await;
-    drop(alice);
+    for app in [world.app.as_str(), "unknown"] {
+        let hello = json!({"t": "users.auth", "r": 1, "d": {"v": 1, "client": "x/1", "app_id": app, "user_id": "alice"}});
+        let deaf = Connection::new(Deaf(Some(hello.to_string().into())), Facts::default());
+        let (server, start) = (world.server.clone(), tokio::time::Instant::now());
+        let served = tokio::spawn(server.serve(deaf));
+        if app != "unknown" {
+            eventually(|| world.server.load().sessions == 1).await;
+            world.accounts.delete_user(&world.app, &user("alice")).await.unwrap();
+        }
+        served.await.unwrap();
+        let took = start.elapsed().as_secs();
+        assert!((5..=7).contains(&took), "{took} s");
+    }
     world.close().await;
 }
 
@@ -163,9 +210,9 @@ async fn change(world: &World, what: &str) -> (Option<Code>, Option<Code>) {
             accounts.set_locked(app, &alice, true).await.unwrap();
             (Some(Code::AccessTokenRequired), None)
         }
-        "first token" => {
+        "rotation" => {
             accounts.issue_token(app, &alice, None, 0).await.unwrap();
-            (None, Some(Code::CredentialRevoked))
+            (Some(Code::CredentialChanged), Some(Code::CredentialRevoked))
         }
         "rotation with grace" => {
             accounts.issue_token(app, &alice, None, 60).await.unwrap();
@@ -173,7 +220,7 @@ async fn change(world: &World, what: &str) -> (Option<Code>, Option<Code>) {
         }
         "revocation" => {
             accounts.revoke_tokens(app, &alice).await.unwrap();
-            (None, Some(Code::CredentialRevoked))
+            (Some(Code::CredentialChanged), Some(Code::CredentialRevoked))
         }
         "suspension" => {
             accounts.set_suspended(app, &alice, true).await.unwrap();
@@ -193,8 +240,7 @@ async fn change(world: &World, what: &str) -> (Option<Code>, Option<Code>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_ends_exactly_the_sessions_it_no_longer_vouches_for() {
-    for what in
-        ["lock", "first token", "rotation with grace", "revocation", "suspension", "deletion", "policy"]
+    for what in ["lock", "rotation", "rotation with grace", "revocation", "suspension", "deletion", "policy"]
     {
         let world = World::open().await;
         let token = world.user("alice").await;
@@ -213,12 +259,13 @@ async fn a_change_ends_exactly_the_sessions_it_no_longer_vouches_for() {
             }
         }
         if let Some(code) = id_ends {
-            let error = published.recv().await["d"]["error"].clone();
-            assert_eq!(
-                (&error["code"], &error["reason"]),
-                (&json!("NOT_AUTHORIZED"), &json!(code.as_str())),
-                "{what}"
-            );
+            if code.published() != Published::Silent {
+                let error = published.recv().await["d"]["error"].clone();
+                assert_eq!(
+                    (&error["code"], &error["reason"]),
+                    (&json!("NOT_AUTHORIZED"), &json!(code.as_str()))
+                );
+            }
             published.closed_with(code).await;
         }
         if what != "policy" {
@@ -259,23 +306,119 @@ async fn a_second_creation_changes_nothing() {
     world.close().await;
 }
 
-#[tokio::test]
+/// A clock that a test sets.
+fn set_clock(to: u64) -> (Clock, Arc<AtomicU64>) {
+    let now = Arc::new(AtomicU64::new(to));
+    let shown = now.clone();
+    (Clock::new(move || shown.load(Ordering::Relaxed)), now)
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_of_a_grace_ends_the_sessions_of_the_old_token() {
-    tokio::time::pause();
-    let world = World::open().await;
+    let (clock, now) = set_clock(1_800_000_000);
+    let world = World::open_at(clock).await;
     let old = world.user("alice").await;
-    let mut alice = world.connect_with("alice", &old).await;
-    // The clock of expiries is the machine's: an end in the past stands for the time going by.
-    let mut record = (*world.store.user(&world.app, &user("alice")).await.unwrap().unwrap()).clone();
-    record.previous =
-        Some(Box::new(chatcamp_store::Previous { stamp: record.stamp, token: record.token, grace_until: 1 }));
-    record.stamp = [9; 16];
-    let edit = Box::new(move |user: &mut chatcamp_store::User| {
-        *user = record;
-        chatcamp_store::Edited::Save
+    let mut before = world.connect_with("alice", &old).await;
+    let new = world.accounts.issue_token(&world.app, &user("alice"), None, 20).await.unwrap();
+    let mut within = world.connect_with("alice", &old).await;
+    assert_eq!(within.ack["token_expires_in"], 20);
+    let mut after = world.connect_with("alice", &new).await;
+    for peer in [&mut before, &mut within, &mut after] {
+        assert_eq!(peer.request("ping", json!({})).await["ok"], true);
+    }
+    now.fetch_add(30, Ordering::Relaxed);
+    before.ended_with(Code::AccessTokenExpired).await;
+    within.ended_with(Code::AccessTokenExpired).await;
+    assert_eq!(after.request("ping", json!({})).await["ok"], true);
+    drop(after);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_token_ends_its_sessions() {
+    let (clock, now) = set_clock(1_800_000_000);
+    let world = World::open_at(clock).await;
+    world.user("alice").await;
+    let token = world.accounts.issue_token(&world.app, &user("alice"), Some(10), 0).await.unwrap();
+    let mut alice = world.connect_with("alice", &token).await;
+    assert_eq!(alice.ack["session"]["expires_in"], 10, "the key lives no longer than the token");
+    now.fetch_add(16, Ordering::Relaxed);
+    alice.ended_with(Code::AccessTokenExpired).await;
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_made_again_under_a_deleted_id_is_another() {
+    let world = World::open().await;
+    let mut old = world.connect("alice").await;
+    world.accounts.delete_user(&world.app, &user("alice")).await.unwrap();
+    let new = NewUser { check_access_token: false, ..NewUser::default() };
+    world.accounts.create_user(&world.app, &user("alice"), new).await.unwrap();
+    let code = old.recv().await["d"]["code"].clone();
+    assert!(code == "USER_DELETED" || code == "CREDENTIAL_CHANGED", "{code}");
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_user_that_cannot_be_read_holds_up_no_other() {
+    let (broken, heard) = (Arc::new(AtomicBool::new(false)), Arc::new(parking_lot::Mutex::new(None)));
+    let mut store = MockStore::new();
+    store.expect_create_app().returning(|_| Ok(true));
+    store.expect_create_api_key().returning(|_| Ok(true));
+    store.expect_record_last_seen().returning(|_| Ok(()));
+    store
+        .expect_app()
+        .returning(|id| Ok(Some(Arc::new(chatcamp_store::App::new(id.clone(), "x", AuthPolicy::Open, 0)))));
+    let (breaks, listen) = (broken.clone(), heard.clone());
+    store.expect_on_change().returning(move |listener| *listen.lock() = Some(listener));
+    store.expect_user().returning(move |app, id| {
+        let mut record = chatcamp_store::User::new(app.clone(), id.clone(), [1; 16], 0);
+        record.check_access_token = breaks.load(Ordering::Relaxed);
+        match (id.as_str(), record.check_access_token) {
+            ("corrupt", true) => Err(StoreError::corrupt("a row")),
+            ("unavailable", true) => Err(StoreError::unavailable("the disk")),
+            _ => Ok(Some(Arc::new(record))),
+        }
     });
-    world.store.edit_user(&world.app, &user("alice"), edit).await.unwrap();
-    alice.ended_with(Code::CredentialRevoked).await;
+    let world = World::over(Arc::new(store), AuthPolicy::Open, Limits::default()).await;
+    let mut corrupt = world.connect("corrupt").await;
+    let mut unavailable = world.connect("unavailable").await;
+    let mut locked = world.connect("locked").await;
+    broken.store(true, Ordering::Relaxed);
+    for id in ["corrupt", "unavailable", "locked"] {
+        let change = chatcamp_store::Change { app: world.app.clone(), user: Some(user(id)) };
+        heard.lock().as_ref().unwrap()(&change);
+    }
+    locked.ended_with(Code::AccessTokenRequired).await;
+    corrupt.ended_with(Code::StoreUnavailable).await;
+    assert_eq!(unavailable.request("ping", json!({})).await["ok"], true, "live sessions go on");
+    drop(unavailable);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_last_is_what_is_kept() {
+    let world = World::open().await;
+    let token = world.user("alice").await;
+    let mut peers = Vec::new();
+    for _ in 0..4 {
+        peers.push(world.connect_with("alice", &token).await);
+    }
+    for n in 0..10 {
+        for (who, peer) in peers.iter_mut().enumerate() {
+            peer.send_request("users.update", json!({"data": format!("{who} {n}")})).await;
+        }
+    }
+    for peer in &mut peers {
+        let mut last = Value::Null;
+        // Its own ten acknowledgements, and what the thirty of the others told it.
+        for _ in 0..40 {
+            last = peer.recv().await["d"]["user"]["data"].clone();
+        }
+        let kept = world.store.user(&world.app, &user("alice")).await.unwrap().unwrap();
+        assert_eq!(last, kept.profile.data);
+    }
+    drop(peers);
     world.close().await;
 }
 
@@ -348,6 +491,21 @@ async fn the_last_seen_time_is_written_behind() {
     tokio::time::sleep(Duration::from_secs(11)).await;
     let record = world.store.user(&world.app, &user("alice")).await.unwrap().unwrap();
     assert!(record.last_seen > 1_700_000_000, "{record:?}");
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_none_means_a_fresh_session() {
+    let world = World::open().await;
+    let mut peer =
+        Peer { connection: world.transport.connect().await.unwrap(), requests: 0, ack: Value::Null };
+    let hello = json!({"t": "users.auth", "r": 1, "d": {
+        "v": 1, "client": "test/1", "app_id": world.app, "user_id": "alice",
+        "resume": {"key": "no key", "seen": 7, "sent": 7},
+    }});
+    peer.send(hello.to_string()).await;
+    assert_eq!(peer.recv().await["d"]["session"]["fresh"], "unknown_key");
+    drop(peer);
     world.close().await;
 }
 

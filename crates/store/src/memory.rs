@@ -266,6 +266,10 @@ impl crate::Store for Store {
         Ok(())
     }
 
+    async fn probe(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.state.lock().settings.get(name).cloned())
     }

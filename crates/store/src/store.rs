@@ -161,6 +161,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::Unavailable`] some may have been raised; to repeat the call is harmless.
     async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError>;
 
+    /// Writes something without meaning, durably: whether users could be created and changed now.
+    async fn probe(&self) -> Result<(), StoreError>;
+
     /// Reads a setting.
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 

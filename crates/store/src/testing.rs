@@ -558,6 +558,9 @@ async fn the_first_value_of_a_setting_stays(store: &dyn Store) {
     assert_eq!(store.setting_or_insert("empty", b"").await.unwrap(), b"");
     assert_eq!(store.setting("empty").await.unwrap(), Some(Vec::new()));
     assert_eq!(store.setting("other").await.unwrap(), None);
+    for _ in 0..2 {
+        store.probe().await.unwrap();
+    }
 }
 
 async fn listeners_hear_of_edits_and_deletions(store: &dyn Store) {

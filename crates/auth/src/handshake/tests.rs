@@ -54,6 +54,7 @@ fn claims(id: &str) -> Claims {
         node: 0,
         expires_at: NOW + 60,
         proven_by: ProvenBy::UserId,
+        is_native: false,
     }
 }
 
@@ -202,6 +203,13 @@ fn a_session_key_names_app_and_user_by_itself() {
     assert_eq!(verdict.question().app_id, &app());
     assert_eq!(verdict.question().user_id, &user("名前"));
     assert_eq!(verdict.question().proof, Proof::SessionKey(&claims("名前")));
+}
+
+#[test]
+fn a_native_sessions_key_alone_opens_nothing() {
+    let key = session_key::seal(&keyring(), &Claims { is_native: true, ..claims("alice") });
+    let ended = published(&format!("session_key={}", key.expose())).unwrap_err();
+    assert_eq!(ended.code, Code::SessionKeyInvalid);
 }
 
 #[test]

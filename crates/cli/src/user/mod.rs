@@ -50,7 +50,7 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         new: bool,
         /// How long the new one is good; for ever otherwise.
-        #[arg(long, value_name = "SECONDS", requires = "new")]
+        #[arg(long, value_name = "SECONDS", requires = "new", value_parser = clap::value_parser!(u64).range(1..))]
         expires_in: Option<u64>,
         /// How long the one before stays good.
         #[arg(long, value_name = "SECONDS", requires = "new", default_value_t = 0)]

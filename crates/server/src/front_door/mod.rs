@@ -28,8 +28,8 @@ use self::{
 };
 use crate::{
     ChatService, Server,
-    endpoint::{Answer, Becomes},
-    lobby::Guest,
+    endpoint::Becomes,
+    lobby::{Guest, Stay},
     server::Shared,
     service,
     session::Driver,
@@ -40,6 +40,10 @@ use crate::{
 const BACKLOG: u32 = 4096;
 /// How long to wait when the process has no file descriptor for one more connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// How long a client that polls has to come for its last words when the server shuts down; it comes after 100 ms
+/// (wire document, section 2.3).
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A listening TCP port of a server.
 #[derive(Debug)]
@@ -90,10 +94,10 @@ impl FrontDoor {
 
     fn receive(&self, tcp: TcpStream, peer: SocketAddr) {
         let (shared, task) = (self.server.shared.clone(), self.server.shared.enter());
-        let guest = shared.lobby.enter(Some(peer.ip()));
+        let guest = shared.lobby.enter(Some(peer.ip()), Stay::Handshake);
         tokio::spawn(async move {
             // Boxed, so that an idle connection does not keep the handshake's memory.
-            if let Some(driver) = Box::pin(open(shared, tcp, peer, guest, task)).await {
+            if let Some(driver) = Box::pin(open(task, shared, tcp, peer, guest)).await {
                 driver.await;
             }
         });
@@ -109,26 +113,28 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 ///
 /// Whenever it waits for a request, or the rest of one, the connection is a guest of the lobby.
 async fn open(
+    task: Task,
     shared: Arc<Shared>,
     tcp: TcpStream,
     peer: SocketAddr,
     mut guest: Guest,
-    task: Task,
 ) -> Option<Driver> {
     let mut read = Vec::new();
-    // Whoever has asked before may still come for its last words when the server shuts down.
     let mut is_first = true;
     loop {
         let head = loop {
             match head::parse(&read, peer) {
-                Parsed::Partial if is_first => {
-                    shared.unless_draining(receive(&tcp, &mut read, &guest)).await.flatten()?;
-                }
-                Parsed::Partial => receive(&tcp, &mut read, &guest).await?,
+                Parsed::Partial => match shared.unless_draining(receive(&tcp, &mut read, &guest)).await {
+                    Some(received) => received?,
+                    None if is_first => return None,
+                    None => {
+                        tokio::time::timeout(LAST_WORDS, receive(&tcp, &mut read, &guest)).await.ok()??
+                    }
+                },
                 Parsed::Chat(head) => break head,
                 Parsed::Other => {
                     drop(guest);
-                    serve_http(shared, Rewind::new(read, tcp), peer).await;
+                    serve_http(&shared, Rewind::new(read, tcp), peer).await;
                     return None;
                 }
             }
@@ -139,7 +145,7 @@ async fn open(
                 let facts = ask.facts("websocket");
                 let carrier = websocket::Carrier::server(tcp, &read[length..], upgrade.response());
                 drop(read);
-                return shared.greet(Connection::new(carrier, facts), guest, task).await;
+                return shared.greet(task, Connection::new(carrier, facts), guest).await;
             }
             Some(Err(answer)) => Becomes::Answer(answer),
             None if read.len() < length + body => {
@@ -164,7 +170,7 @@ async fn open(
             return None;
         }
         is_first = false;
-        guest = shared.lobby.enter(Some(peer.ip()));
+        guest = shared.lobby.enter(Some(peer.ip()), Stay::Handshake);
     }
 }
 
@@ -197,8 +203,9 @@ async fn unless_gone(held: Held, tcp: &TcpStream, read: &mut Vec<u8>) -> Option<
     }
 }
 
-/// Lets hyper serve the connection to its end.
-async fn serve_http(shared: Arc<Shared>, stream: Rewind, peer: SocketAddr) {
+/// Lets hyper serve the connection, for as long as a visit may last; a peer that does not read is cut off then.
+async fn serve_http(shared: &Arc<Shared>, stream: Rewind, peer: SocketAddr) {
+    let guest = shared.lobby.enter(Some(peer.ip()), Stay::Http);
     let chat = ChatService::new(Server { shared: shared.clone() }).for_peer(peer);
     let health = shared.clone();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -213,27 +220,18 @@ async fn serve_http(shared: Arc<Shared>, stream: Rewind, peer: SocketAddr) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(shared.limits.handshake).max_buf_size(head::LIMIT);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let ended = match shared.unless_draining(connection.as_mut()).await {
-        Some(ended) => ended,
-        None => {
+    let over = shared.unless_draining(guest.must_leave());
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => Ok(ended),
+        _ = over => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::time::timeout(shared.limits.drain, connection).await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP connection failed");
-    }
-}
-
-impl Shared {
-    /// Whether the server can let users in, and if not, why.
-    async fn health(&self) -> Answer {
-        if self.is_draining() {
-            return Answer::failure(503, "SHUTTING_DOWN", "the server is shutting down");
-        }
-        match self.store.apps().await {
-            Ok(_) => Answer::json(200, &serde_json::json!({ "ok": true })),
-            Err(error) => Answer::failure(503, "STORE_UNAVAILABLE", &error.to_string()),
-        }
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "an HTTP connection failed"),
+        Err(_) => tracing::debug!(%peer, "an HTTP connection was cut off"),
     }
 }

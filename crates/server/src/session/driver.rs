@@ -47,12 +47,12 @@ impl Future for Driver {
         for _ in 0..BATCH {
             if let Some(Work(work)) = &mut this.work {
                 if work.as_mut().poll(cx).is_pending() {
-                    this.session.poll_flush(cx);
+                    this.session.poll_flush(cx, &this.shared.waiting);
                     return Poll::Pending;
                 }
                 this.work = None;
             }
-            match this.session.poll_next(cx, this.shared.wheel.now()) {
+            match this.session.poll_next(cx, this.shared.wheel.now(), &this.shared.waiting) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Ready(Some(message)) => {
@@ -67,7 +67,7 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.session.abandon();
+        self.session.abandon(&self.shared.waiting);
         self.shared.leave(&self.session);
     }
 }

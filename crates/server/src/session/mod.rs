@@ -5,11 +5,11 @@
 //! deadlines; the `registry` finds sessions by number and by user.
 
 mod driver;
+mod outbox;
 mod registry;
 mod requests;
 
 use std::{
-    collections::VecDeque,
     slice,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -30,6 +30,8 @@ use chatcamp_transport::{Carrier, Close, Message};
 use parking_lot::Mutex;
 
 pub(crate) use driver::Driver;
+use outbox::Outbox;
+pub(crate) use outbox::{Budget, Overflow};
 pub(crate) use registry::Registry;
 
 /// Names a session for the life of this process; the generation tells apart those that had the same slot.
@@ -51,8 +53,6 @@ pub(crate) struct Session {
     pub(crate) proven_by: ProvenBy,
     /// The very token it presented: what its own user object shows, and no other session's.
     pub(crate) token: Option<AccessToken>,
-    /// Unix seconds at which its credential ends.
-    valid_until: Option<u64>,
     state: Mutex<State>,
 }
 
@@ -60,9 +60,9 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct State {
     carrier: Box<dyn Carrier>,
-    /// What the connection had no room for; empty, and without memory, while the client reads.
-    outbox: VecDeque<Message>,
-    outbox_bytes: usize,
+    outbox: Outbox,
+    /// Unix seconds at which its credential ends.
+    valid_until: Option<u64>,
     /// The driver's waker, once it has waited.
     driver: Option<Waker>,
     phase: Phase,
@@ -87,10 +87,6 @@ enum Phase {
     /// Nothing is waited for any more.
     Over,
 }
-
-/// A client's queue is full; the session is to be ended.
-#[derive(Debug)]
-pub(crate) struct Overflow;
 
 impl SessionId {
     pub(crate) fn number(self) -> u64 {
@@ -118,8 +114,8 @@ impl Session {
     ) -> Arc<Self> {
         let state = State {
             carrier,
-            outbox: VecDeque::new(),
-            outbox_bytes: 0,
+            outbox: Outbox::default(),
+            valid_until: admission.valid_until,
             driver: None,
             phase: Phase::Greeting,
             sent: Counter::default(),
@@ -135,7 +131,6 @@ impl Session {
             stamp: admission.stamp,
             proven_by: admission.proven_by,
             token: admission.user.access_token.clone(),
-            valid_until: admission.valid_until,
             state: Mutex::new(state),
         })
     }
@@ -150,8 +145,9 @@ impl Session {
             session: self.id.number(),
             incarnation,
             node: 0,
-            expires_at: self.valid_until.map_or(day, |end| end.min(day)),
+            expires_at: self.state.lock().valid_until.map_or(day, |end| end.min(day)),
             proven_by: self.proven_by,
+            is_native: self.dialect == Dialect::Native,
         }
     }
 
@@ -170,8 +166,8 @@ impl Session {
     /// Says something, now or, when the connection is full, as soon as there is room.
     ///
     /// # Errors
-    /// [`Overflow`] when the client has not read for so long that its queue is full.
-    pub(crate) fn push(&self, text: &str) -> Result<(), Overflow> {
+    /// [`Overflow`] when the client has not read for so long that there is no room for more.
+    pub(crate) fn push(&self, text: &str, budget: &Budget) -> Result<(), Overflow> {
         let mut state = self.state.lock();
         if !matches!(state.phase, Phase::Greeting | Phase::Open) {
             return Ok(());
@@ -189,25 +185,30 @@ impl Session {
                 return Ok(());
             }
         }
-        state.outbox_bytes += message.len();
-        state.outbox.push_back(message);
-        if state.outbox.len() > limits::OUTBOX_MESSAGES || state.outbox_bytes > limits::OUTBOX_BYTES {
-            return Err(Overflow);
+        state.outbox.push(message, budget)
+    }
+
+    /// Brings the end of the credential forward; false when it is no earlier than before.
+    pub(crate) fn limit(&self, valid_until: u64) -> bool {
+        let mut state = self.state.lock();
+        let earlier = state.valid_until.is_none_or(|end| valid_until < end);
+        if earlier {
+            state.valid_until = Some(valid_until);
         }
-        Ok(())
+        earlier
     }
 
     /// Ends the session: says why, closes, and leaves the peer until some seconds after `now` to agree.
     ///
     /// The wheel must be asked to look at the session by then.
-    pub(crate) fn end(&self, code: Code, retry_after: Option<Duration>, now: u32) {
+    pub(crate) fn end(&self, code: Code, retry_after: Option<Duration>, now: u32, budget: &Budget) {
         let mut state = self.state.lock();
         if !matches!(state.phase, Phase::Greeting | Phase::Open) {
             return;
         }
         tracing::debug!(app = %self.app, user = %self.user, code = code.as_str(), "ending a session");
         state.phase = Phase::Closing { until: now + Self::CLOSING };
-        state.outbox = VecDeque::new();
+        state.outbox.clear(budget);
         if let Some(words) = server::farewell(self.dialect, code, retry_after).last_words {
             let words = match self.dialect {
                 Dialect::Native => envelope::number(&words, state.sent.next()),
@@ -220,14 +221,15 @@ impl Session {
     }
 
     /// Lets go of the connection at once.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn abandon(&self, budget: &Budget) {
         let mut state = self.state.lock();
+        state.outbox.clear(budget);
         state.phase = Phase::Over;
         state.wake();
     }
 
     /// Checks the deadlines at second `now`; answers at which second to ask again.
-    pub(crate) fn on_deadline(&self, now: u32, unix_now: u64) -> Option<u32> {
+    pub(crate) fn on_deadline(&self, now: u32, unix_now: u64, budget: &Budget) -> Option<u32> {
         let mut state = self.state.lock();
         match state.phase {
             Phase::Over => return None,
@@ -240,14 +242,14 @@ impl Session {
             Phase::Greeting | Phase::Open => {}
         }
         let silence = now - state.heard.min(now);
-        let expired = self.valid_until.is_some_and(|end| unix_now > end.saturating_add(LEEWAY.as_secs()));
+        let expired = state.valid_until.is_some_and(|end| unix_now > end.saturating_add(LEEWAY.as_secs()));
         if let Some(code) = match () {
             () if expired => Some(Code::AccessTokenExpired),
             () if silence >= seconds(limits::SILENCE) => Some(Code::IdleTimeout),
             () => None,
         } {
             drop(state);
-            self.end(code, None, now);
+            self.end(code, None, now, budget);
             return Some(now + Self::CLOSING);
         }
         let mut next = state.heard + seconds(limits::SILENCE);
@@ -262,20 +264,20 @@ impl Session {
             }
         }
         let until_expiry =
-            self.valid_until.map(|end| end.saturating_add(LEEWAY.as_secs() + 1).saturating_sub(unix_now));
+            state.valid_until.map(|end| end.saturating_add(LEEWAY.as_secs() + 1).saturating_sub(unix_now));
         let expiry =
             until_expiry.and_then(|s| u32::try_from(s).ok()).map_or(u32::MAX, |s| now.saturating_add(s));
         Some(next.min(expiry))
     }
 
     /// Flushes, then takes the next message; ready with none when the connection is over.
-    fn poll_next(&self, cx: &mut Context<'_>, now: u32) -> Poll<Option<Message>> {
+    fn poll_next(&self, cx: &mut Context<'_>, now: u32, budget: &Budget) -> Poll<Option<Message>> {
         let mut state = self.state.lock();
         if state.phase == Phase::Over {
             return Poll::Ready(None);
         }
         state.keep_waker(cx);
-        state.flush(cx);
+        state.flush(cx, budget);
         let received = state.carrier.poll_recv(cx);
         let arrivals = state.carrier.arrivals();
         if arrivals != state.arrivals {
@@ -294,10 +296,10 @@ impl Session {
     }
 
     /// Flushes while the driver is busy with a request.
-    fn poll_flush(&self, cx: &mut Context<'_>) {
+    fn poll_flush(&self, cx: &mut Context<'_>, budget: &Budget) {
         let mut state = self.state.lock();
         state.keep_waker(cx);
-        state.flush(cx);
+        state.flush(cx, budget);
     }
 
     /// Native: whether request `r` is the next one of its session.
@@ -312,18 +314,15 @@ impl Session {
 
 impl State {
     /// Moves what waits to the connection, as far as there is room, and the connection's bytes to the network.
-    fn flush(&mut self, cx: &mut Context<'_>) {
+    fn flush(&mut self, cx: &mut Context<'_>, budget: &Budget) {
         loop {
             // An error shows when receiving, after what arrived before it.
             let flushed = self.carrier.poll_flush(cx).is_ready();
             if self.outbox.is_empty() || self.phase != Phase::Open {
                 return;
             }
-            let taken = self.carrier.try_send(self.outbox.make_contiguous()).taken;
-            self.outbox_bytes -= self.outbox.drain(..taken).map(|m| m.len()).sum::<usize>();
-            if self.outbox.is_empty() {
-                self.outbox = VecDeque::new();
-            }
+            let taken = self.carrier.try_send(self.outbox.batch()).taken;
+            self.outbox.advance(taken, budget);
             if taken == 0 || !flushed {
                 return;
             }

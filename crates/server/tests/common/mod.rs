@@ -6,7 +6,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use chatcamp_auth::client;
 use chatcamp_protocol::{AccessToken, AppId, Code, UserId};
-use chatcamp_server::{Accounts, AuthPolicy, ChatService, FrontDoor, Keyring, Limits, Load, NewUser, Server};
+use chatcamp_server::{
+    Accounts, AuthPolicy, ChatService, Clock, FrontDoor, Keyring, Limits, Load, NewUser, Server,
+};
 use chatcamp_store::Store;
 use chatcamp_transport::{Closed, Connection, Message, Transport, memory};
 use serde_json::{Value, json};
@@ -41,9 +43,25 @@ impl World {
     }
 
     pub(crate) async fn over(store: Arc<dyn Store>, auth: AuthPolicy, limits: Limits) -> Self {
-        let accounts = Accounts::new(store.clone(), keyring());
+        Self::at(Clock::system(), keyring(), store, auth, limits).await
+    }
+
+    /// An open app at a time of the test's own.
+    pub(crate) async fn open_at(clock: Clock) -> Self {
+        let store = Arc::new(chatcamp_store::memory::Store::new());
+        Self::at(clock, keyring(), store, AuthPolicy::Open, Limits::default()).await
+    }
+
+    pub(crate) async fn at(
+        clock: Clock,
+        keyring: Keyring,
+        store: Arc<dyn Store>,
+        auth: AuthPolicy,
+        limits: Limits,
+    ) -> Self {
+        let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
         let app = accounts.create_app("test", auth, None).await.unwrap().id;
-        let server = Server::start(store.clone(), keyring(), limits);
+        let server = Server::start_at(clock, store.clone(), keyring, limits);
         let (transport, listener) = memory::network();
         let accepting = server.clone();
         tokio::spawn(async move { accepting.listen(listener).await });

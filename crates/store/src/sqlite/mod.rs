@@ -200,6 +200,10 @@ impl crate::Store for Store {
         Ok(())
     }
 
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.writer.submit(|batch| write::probe(batch)).await
+    }
+
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.readers.read(|connection| rows::setting(connection, name))
     }

@@ -143,6 +143,17 @@ pub(super) fn record_last_seen(batch: &mut Batch<'_>, seen: Vec<(AppId, UserId, 
     Ok(())
 }
 
+pub(super) fn probe(batch: &Batch<'_>) -> Result<(), Fault> {
+    batch
+        .connection
+        .prepare_cached(
+            "INSERT INTO settings(name, value) VALUES ('probe', randomblob(8))
+             ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+        )?
+        .execute([])?;
+    Ok(())
+}
+
 pub(super) fn setting_or_insert(batch: &Batch<'_>, name: &str, value: Vec<u8>) -> Result<Vec<u8>, Fault> {
     let inserted = batch
         .connection

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use chatcamp_protocol::{
-    ErrorCode, User, UserId, envelope,
-    user::{ProfileUpdate, TooLong},
-};
+use chatcamp_protocol::{ErrorCode, User, UserId, envelope, user::ProfileUpdate};
 use chatcamp_store::Edited;
 use serde::Deserialize;
 
@@ -43,31 +40,33 @@ pub(super) async fn update(call: Call, body: Update) {
     if body.id.is_some_and(|id| id != session.user) {
         return call.fail(ErrorCode::NotOwnUser, "a client may change its own user only");
     }
+    // What is told of one user's changes is told in their order.
+    let _turn = shared.turns.of(&session.app, &session.user).await;
     // The answer of the edit, which runs on the store's thread.
-    let verdict = Arc::new(parking_lot::Mutex::new(Ok(())));
+    let verdict = Arc::new(parking_lot::Mutex::new(Ok(Edited::Keep)));
     let heard = verdict.clone();
     let edit = move |user: &mut chatcamp_store::User| {
         let mut profile = user.profile.clone();
         profile.apply(body.update);
-        let checked: Result<(), TooLong> = profile.check();
-        let edited = match checked {
-            Ok(()) if profile != user.profile => Edited::Save,
-            _ => Edited::Keep,
-        };
-        if edited == Edited::Save {
+        let edited =
+            profile.check().map(|()| if profile == user.profile { Edited::Keep } else { Edited::Save });
+        *heard.lock() = edited;
+        if edited == Ok(Edited::Save) {
             user.profile = profile;
         }
-        *heard.lock() = checked;
-        edited
+        edited.unwrap_or(Edited::Keep)
     };
     let updated = shared.store.edit_user(&session.app, &session.user, Box::new(edit)).await;
     let checked = *verdict.lock();
     match (updated, checked) {
         (Err(error), _) => call.fail_store(&error),
         (Ok(None), _) => call.fail(ErrorCode::UserNotFound, "this user was deleted"),
-        (Ok(_), Err(too_long)) => call.fail(ErrorCode::ValueTooLong, &too_long.to_string()),
-        (Ok(Some(user)), Ok(())) => {
+        (Ok(_), Err(over_limit)) => call.fail(ErrorCode::ValueTooLong, &over_limit.to_string()),
+        (Ok(Some(user)), Ok(edited)) => {
             call.succeed(&UserBody::new(shared.own_user(session, &user)));
+            if edited == Edited::Keep {
+                return;
+            }
             let own: Vec<_> = shared.registry.of_user(&session.app, &session.user);
             for other in own.iter().filter(|other| other.id != session.id) {
                 let body: UserBody<User> = UserBody::new(shared.own_user(other, &user));
