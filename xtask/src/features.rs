@@ -40,4 +40,15 @@ mod tests {
         let tried = none_and_each(["default", "memory", "websocket"].into_iter());
         assert_eq!(tried, [None, Some("memory"), Some("websocket")]);
     }
+
+    #[test]
+    fn both_packages_are_tried_with_each_network_transport_alone() {
+        let graph = Graph::of_the_workspace().unwrap();
+        for package in PACKAGES {
+            let features = graph.features(package).unwrap();
+            for feature in ["long-poll", "websocket"] {
+                assert!(features.contains(feature), "{package} has no feature {feature}");
+            }
+        }
+    }
 }

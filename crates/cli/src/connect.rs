@@ -2,7 +2,11 @@
 
 use std::{env, io, thread};
 
-use chatcamp_client::{ChatCamp, Event, Login};
+use chatcamp_client::{
+    BuildError, Builder, ChatCamp, Event, Login,
+    builder::endpoint,
+    transport::{self, long_poll, websocket},
+};
 use chatcamp_protocol::{AccessToken, AppId, UserId};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
@@ -46,10 +50,23 @@ pub(crate) struct Connect {
 /// The transports to choose from.
 #[derive(Clone, Copy, ValueEnum)]
 enum Transport {
-    /// The best there is; today that is WebSocket.
+    /// WebSocket, or long-poll where that does not get through.
     Auto,
     /// WebSocket.
     Websocket,
+    /// HTTP requests, some of which wait.
+    LongPoll,
+}
+
+impl Transport {
+    /// Lets a client dial `url`.
+    fn dial(self, builder: Builder, url: &str) -> Result<Builder, transport::ConnectError> {
+        Ok(match self {
+            Self::Auto => builder.url(url),
+            Self::Websocket => builder.transport(websocket::Transport::new(&endpoint(url))?),
+            Self::LongPoll => builder.transport(long_poll::Transport::new(&endpoint(url))?),
+        })
+    }
 }
 
 impl Connect {
@@ -67,9 +84,7 @@ impl Connect {
         }
         let out = context.out;
         let mut builder = ChatCamp::builder(context.app(self.app)?);
-        builder = match self.transport {
-            Transport::Auto | Transport::Websocket => builder.url(url),
-        };
+        builder = self.transport.dial(builder, &url).map_err(BuildError::Url).map_err(Failure::usage)?;
         if self.trace {
             // Where nobody reads any more, the next event notices.
             builder = builder.trace(move |way, text| drop(out.note(&Traced::new(way, text))));

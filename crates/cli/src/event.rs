@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use chatcamp_client::{Body, ConnectError, Continuity, Direction, EndReason, Event, Refusal, User};
+use chatcamp_client::{
+    Body, ConnectError, Continuity, Direction, EndReason, Event, Refusal, User, transport::Closed,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -106,11 +108,15 @@ fn explain(error: &ConnectError) -> String {
             a tunnel that ends on this machine, such as `ssh -L`, or leave the token out"
                 .to_owned()
         }
-        ConnectError::Transport(cause) if cause.is_retryable() => {
-            format!("{}; `chatcamp dev` starts a server, --url names another", chain(error))
-        }
+        ConnectError::Transport(cause) if cause.is_retryable() => nobody_there(error),
+        // Over long-poll, nothing shows before the first answer whether a server is there.
+        ConnectError::Lost(Closed::Lost(_)) => nobody_there(error),
         _ => chain(error),
     }
+}
+
+fn nobody_there(error: &ConnectError) -> String {
+    format!("{}; `chatcamp dev` starts a server, --url names another", chain(error))
 }
 
 impl<'a> Traced<'a> {

@@ -18,7 +18,7 @@ const SCENARIOS: [&str; 5] =
 async fn every_scenario_passes_over_every_transport() {
     let report = self_check::run().await.unwrap();
     let transports: Vec<_> = report.transports().iter().map(|(name, _)| *name).collect();
-    assert_eq!(transports, ["memory", "websocket"]);
+    assert_eq!(transports, ["memory", "websocket", "long-poll"]);
     for (transport, outcomes) in report.transports() {
         assert_eq!(outcomes.iter().map(|o| o.scenario.name()).collect::<Vec<_>>(), SCENARIOS);
         for Outcome { scenario, result } in outcomes {
@@ -96,7 +96,7 @@ async fn a_server_with_another_keyring_fails_where_tokens_are_checked() {
 async fn a_failed_scenario_is_reported_with_its_reason() {
     let mut report = self_check::Report::default();
     report.add(
-        "memory",
+        "long-poll",
         vec![
             Outcome { scenario: Scenario::ConnectById, result: Ok(std::time::Duration::from_micros(1234)) },
             Outcome {
@@ -108,12 +108,12 @@ async fn a_failed_scenario_is_reported_with_its_reason() {
     assert!(!report.ok());
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["ok"], false);
-    assert_eq!(json["self_check"][0], json!({ "scenario": "connect by id", "memory_ms": 1.23 }));
-    let failed = json!({ "scenario": "request", "memory_ms": null, "memory_error": "no such luck" });
+    assert_eq!(json["self_check"][0], json!({ "scenario": "connect by id", "long_poll_ms": 1.23 }));
+    let failed = json!({ "scenario": "request", "long_poll_ms": null, "long_poll_error": "no such luck" });
     assert_eq!(json["self_check"][3], failed);
     let table = report.to_string();
     assert!(
-        table.contains("1.23 ms") && table.contains("FAILED: request over memory: no such luck"),
+        table.contains("1.23 ms") && table.contains("FAILED: request over long-poll: no such luck"),
         "{table}"
     );
 }

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use chatcamp_protocol::{AppId, id::InvalidAppId};
-use chatcamp_transport::{self as transport, Transport};
+use chatcamp_transport::Transport;
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+use chatcamp_transport::{self as transport, fallback};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -20,14 +22,25 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Calls on their way from the handles to the task.
 const COMMANDS: usize = 64;
 /// Where a server takes chat connections (wire document, section 1).
-#[cfg(feature = "websocket")]
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
 const PATH: &str = "/chat/2.0";
+
+/// Where the server at `url`, such as `http://127.0.0.1:9080`, takes chat connections: `/chat/2.0` is appended where it is
+/// missing.
+///
+/// For a transport of your choice: `transport(websocket::Transport::new(&endpoint(url))?)`.
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+#[must_use]
+pub fn endpoint(url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    format!("{}{PATH}", url.strip_suffix(PATH).unwrap_or(url))
+}
 
 /// Collects the options of a [`ChatCamp`]. Mistakes are reported by [`build`](Self::build).
 #[derive(Debug)]
 pub struct Builder {
     app_id: Result<AppId, InvalidAppId>,
-    transport: Option<Result<Arc<dyn Transport>, transport::ConnectError>>,
+    dial: Option<Dial>,
     reconnect: Reconnect,
     connect_timeout: Duration,
     request_timeout: Duration,
@@ -35,11 +48,20 @@ pub struct Builder {
     trace: Trace,
 }
 
+/// Where to.
+#[derive(Debug)]
+enum Dial {
+    /// The chat endpoint of a server, over what is built in.
+    #[cfg(any(feature = "websocket", feature = "long-poll"))]
+    Url(String),
+    Transport(Arc<dyn Transport>),
+}
+
 impl Builder {
     pub(crate) fn new(app_id: &str) -> Self {
         Self {
             app_id: AppId::new(app_id),
-            transport: None,
+            dial: None,
             reconnect: Reconnect::default(),
             connect_timeout: CONNECT_TIMEOUT,
             request_timeout: REQUEST_TIMEOUT,
@@ -48,23 +70,23 @@ impl Builder {
         }
     }
 
-    /// Connects over WebSocket to the server at `url`, such as `http://127.0.0.1:9080`; `ws:` means the same.
+    /// Connects to the server at `url`, such as `http://127.0.0.1:9080`; `ws:` means the same.
+    ///
+    /// Over WebSocket; if that does not open, within 5 s or half the time for one attempt, over long-poll. Each reconnect
+    /// starts with WebSocket again. Where only one of the two features is on, over that one.
     ///
     /// The path `/chat/2.0` is appended where it is missing. Replaces a transport given before.
-    #[cfg(feature = "websocket")]
+    #[cfg(any(feature = "websocket", feature = "long-poll"))]
     #[must_use]
     pub fn url(mut self, url: impl AsRef<str>) -> Self {
-        let url = url.as_ref().trim_end_matches('/');
-        let url = format!("{}{PATH}", url.strip_suffix(PATH).unwrap_or(url));
-        let dial = |t| Arc::new(t) as Arc<dyn Transport>;
-        self.transport = Some(transport::websocket::Transport::new(&url).map(dial));
+        self.dial = Some(Dial::Url(endpoint(url.as_ref())));
         self
     }
 
     /// Connects over this transport. Replaces a url given before.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
-        self.transport = Some(Ok(Arc::new(transport)));
+        self.dial = Some(Dial::Transport(Arc::new(transport)));
         self
     }
 
@@ -113,7 +135,7 @@ impl Builder {
     pub fn build(self) -> Result<ChatCamp, BuildError> {
         let config = Config {
             app_id: self.app_id?,
-            transport: self.transport.ok_or(BuildError::NoTransport)?.map_err(BuildError::Url)?,
+            transport: self.dial.ok_or(BuildError::NoTransport)?.transport(self.connect_timeout)?,
             reconnect: self.reconnect,
             connect_timeout: self.connect_timeout,
             expose_tokens: self.expose_tokens,
@@ -125,6 +147,40 @@ impl Builder {
         runtime.spawn(Driver::new(config, receiver, Arc::clone(&shared)).run());
         Ok(ChatCamp::new(commands, shared, self.request_timeout))
     }
+}
+
+impl Dial {
+    #[cfg_attr(
+        not(any(feature = "websocket", feature = "long-poll")),
+        expect(unused_variables, clippy::unnecessary_wraps, reason = "only addresses can be wrong")
+    )]
+    fn transport(self, connect_timeout: Duration) -> Result<Arc<dyn Transport>, BuildError> {
+        match self {
+            #[cfg(any(feature = "websocket", feature = "long-poll"))]
+            Self::Url(url) => {
+                let list = built_in(&url).map_err(BuildError::Url)?;
+                let limit = fallback::ATTEMPT_TIMEOUT.min(connect_timeout / 2);
+                Ok(Arc::new(fallback::Transport::new(list).attempt_timeout(limit)))
+            }
+            Self::Transport(transport) => Ok(transport),
+        }
+    }
+}
+
+/// The preferred one first.
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+fn built_in(url: &str) -> Result<Vec<Box<dyn Transport>>, transport::ConnectError> {
+    Ok(Vec::from([
+        #[cfg(feature = "websocket")]
+        boxed(transport::websocket::Transport::new(url)?),
+        #[cfg(feature = "long-poll")]
+        boxed(transport::long_poll::Transport::new(url)?),
+    ]))
+}
+
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+fn boxed(transport: impl Transport + 'static) -> Box<dyn Transport> {
+    Box::new(transport)
 }
 
 #[cfg(test)]
@@ -139,17 +195,18 @@ mod tests {
 
     #[test]
     fn a_client_needs_a_runtime() {
-        let (transport, _listener) = transport::memory::network();
+        let (transport, _listener) = chatcamp_transport::memory::network();
         assert!(matches!(Builder::new("demo").transport(transport).build(), Err(BuildError::NoRuntime)));
     }
 
-    #[cfg(feature = "websocket")]
+    #[cfg(any(feature = "websocket", feature = "long-poll"))]
     #[test]
     fn an_address_is_completed_once() {
-        for url in ["http://h:1", "http://h:1/", "http://h:1/chat/2.0", "ws://h:1/chat/2.0/"] {
-            let Some(Ok(transport)) = Builder::new("demo").url(url).transport else { panic!("{url}") };
-            assert_eq!(format!("{transport:?}"), "Transport(ws://h:1/chat/2.0)", "{url}");
+        for url in ["http://h:1", "http://h:1/", "http://h:1/chat/2.0", "http://h:1/chat/2.0/"] {
+            assert_eq!(endpoint(url), "http://h:1/chat/2.0");
         }
-        assert!(matches!(Builder::new("demo").url("ftp://h").build(), Err(BuildError::Url(_))));
+        for url in ["ftp://h", "https://h", "h"] {
+            assert!(matches!(Builder::new("demo").url(url).build(), Err(BuildError::Url(_))), "{url}");
+        }
     }
 }

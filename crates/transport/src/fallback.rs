@@ -100,9 +100,10 @@ impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, error) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}attempt {}: ", index + 1)?;
             match error {
-                ConnectError::Unreachable(cause) => write!(f, "{separator}attempt {}: {cause}", index + 1)?,
-                error => write!(f, "{separator}attempt {}: {error}", index + 1)?,
+                ConnectError::Unreachable(cause) => cause.fmt(f)?,
+                ConnectError::Refused(why) | ConnectError::Invalid(why) => why.fmt(f)?,
             }
         }
         Ok(())
@@ -178,7 +179,11 @@ mod tests {
                 let began = Instant::now();
                 assert_eq!(transport.connect().await.is_ok(), opens, "{how:?}");
                 assert_eq!(began.elapsed().as_secs(), after.as_secs(), "{how:?}");
-                assert_eq!(asked.load(Ordering::Relaxed), attempt, "{how:?}: every connect starts with the first");
+                assert_eq!(
+                    asked.load(Ordering::Relaxed),
+                    attempt,
+                    "{how:?}: every connect starts with the first"
+                );
             }
         }
     }
@@ -207,12 +212,11 @@ mod tests {
             (
                 &[Fails::Hangs, Fails::Refused],
                 "the server does not accept this transport: attempt 1: no answer within 5s; \
-                 attempt 2: the server does not accept this transport: status 426",
+                 attempt 2: status 426",
             ),
             (
                 &[Fails::Refused, Fails::Unreachable],
-                "cannot reach the server, attempt 1: the server does not accept this transport: status 426; \
-                 attempt 2: nobody is there",
+                "cannot reach the server, attempt 1: status 426; attempt 2: nobody is there",
             ),
             (&[Fails::Refused, Fails::Invalid], "cannot dial: no host"),
             (&[], "cannot dial: there is no transport to try"),

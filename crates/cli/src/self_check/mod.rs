@@ -8,7 +8,11 @@ mod scenario;
 
 use std::{fmt, net::Ipv4Addr, sync::Arc};
 
-use chatcamp_client::{BuildError, Builder, ChatCamp, ConnectError, RequestError, transport::memory};
+use chatcamp_client::{
+    BuildError, Builder, ChatCamp, ConnectError, RequestError,
+    builder::endpoint,
+    transport::{long_poll, memory, websocket},
+};
 use chatcamp_protocol::{AccessToken, AppId, UserId};
 use chatcamp_server::{
     AccountError, Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Load, NewUser, Server,
@@ -27,9 +31,12 @@ pub struct Subject {
     pub user: UserId,
     /// That user's token.
     pub token: AccessToken,
-    /// Gives a client its transport.
-    pub dial: Box<dyn Fn(Builder) -> Builder + Send + Sync>,
+    /// How a client of it gets there.
+    pub dial: Dial,
 }
+
+/// Gives a client its transport.
+pub type Dial = Box<dyn Fn(Builder) -> Builder + Send + Sync>;
 
 /// Why a scenario failed, or the self-check could not run.
 #[derive(Debug, thiserror::Error)]
@@ -81,10 +88,12 @@ pub async fn run() -> Result<Report, CheckError> {
     let server = Server::start(store, keyring, Limits::default());
     let door =
         FrontDoor::bind(server.clone(), (Ipv4Addr::LOCALHOST, 0).into()).map_err(CheckError::System)?;
-    let url = format!("http://{}", door.local_addr().map_err(CheckError::System)?);
-    let (transport, listener) = memory::network();
+    let url = endpoint(&format!("http://{}", door.local_addr().map_err(CheckError::System)?));
+    let websocket = websocket::Transport::new(&url).map_err(BuildError::Url)?;
+    let long_poll = long_poll::Transport::new(&url).map_err(BuildError::Url)?;
+    let (memory, listener) = memory::network();
 
-    let subject = |transport, dial| Subject {
+    let subject = |transport, dial: Dial| Subject {
         transport,
         app: app.clone(),
         user: user.clone(),
@@ -92,13 +101,16 @@ pub async fn run() -> Result<Report, CheckError> {
         dial,
     };
     let subjects = [
-        subject("memory", Box::new(move |client| client.transport(transport.clone()))),
-        subject("websocket", Box::new(move |client: Builder| client.url(&url))),
+        subject("memory", Box::new(move |client: Builder| client.transport(memory.clone()))),
+        subject("websocket", Box::new(move |client: Builder| client.transport(websocket.clone()))),
+        subject("long-poll", Box::new(move |client: Builder| client.transport(long_poll.clone()))),
     ];
     let play = async {
         let mut report = Report::default();
-        for subject in &subjects {
-            report.add(subject.transport, check(subject).await);
+        for subject in subjects {
+            report.add(subject.transport, check(&subject).await);
+            // With it go the connections that its transport keeps for later, or the server would wait for them.
+            drop(subject);
         }
         server.shutdown().await;
         report

@@ -72,12 +72,14 @@ impl fmt::Display for Report {
     }
 }
 
-/// `{"self_check":[{"scenario":…,"memory_ms":…,"websocket_ms":…}],"ok":true}`; what failed has no time but `…_error`.
+/// `{"self_check":[{"scenario":…,"memory_ms":…,"websocket_ms":…,"long_poll_ms":…}],"ok":true}`; what failed has no time
+/// but `…_error`.
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let row = |scenario: Scenario| {
             let mut row = Map::from_iter([("scenario".to_owned(), json!(scenario.name()))]);
             for (name, outcome) in self.of(scenario) {
+                let name = name.replace('-', "_");
                 match outcome.map(|outcome| &outcome.result) {
                     Some(Ok(took)) => {
                         let ms = (took.as_secs_f64() * 100_000.0).round() / 100.0;

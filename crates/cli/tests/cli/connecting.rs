@@ -1,9 +1,11 @@
 //! `connect`.
 
 use std::{
-    fs,
-    io::Write as _,
+    fs, io,
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     process::Stdio,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,18 +13,68 @@ use rustix::process::Signal;
 
 use crate::process::{Done, Folder, Running, text};
 
+/// Every choice of a transport, with what then carries the connection.
+const TRANSPORTS: [(&str, &str); 3] =
+    [("auto", "websocket"), ("websocket", "websocket"), ("long-poll", "long-poll")];
+
 #[test]
 fn a_user_connects_by_id_and_leaves_at_the_end_of_stdin() {
     let folder = Folder::new();
     let (_dev, _) = folder.dev();
-    let mut connect = folder.start(&["connect", "alice"]);
-    let connected = connect.line();
-    assert_eq!(text(&connected, "event"), "connected");
-    assert_eq!((text(&connected["user"], "id"), text(&connected, "transport")), ("alice", "websocket"));
-    connect.end_stdin();
-    let done = connect.wait();
-    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
-    assert_eq!(done.objects(), [serde_json::json!({ "event": "disconnected" })]);
+    for (asked, carried) in TRANSPORTS {
+        let mut connect = folder.start(&["connect", "alice", "--transport", asked]);
+        let connected = connect.line();
+        assert_eq!(text(&connected, "event"), "connected");
+        assert_eq!((text(&connected["user"], "id"), text(&connected, "transport")), ("alice", carried));
+        connect.end_stdin();
+        let done = connect.wait();
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+        assert_eq!(done.objects(), [serde_json::json!({ "event": "disconnected" })]);
+    }
+}
+
+#[test]
+fn long_poll_gets_through_where_websocket_does_not() {
+    let folder = Folder::new();
+    let (_dev, ready) = folder.dev();
+    let token = folder.ok(&["user", "create", "alice"]);
+    let url = format!("http://{}", without_websocket(text(&ready, "listening").to_owned()));
+    let args = ["connect", "alice", "--url", &url, "--token", text(&token, "access_token")];
+    let done = folder.run(&args);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(text(&done.objects()[0], "transport"), "long-poll");
+    let done = folder.run(&[&args[..], &["--transport", "websocket"]].concat());
+    assert_eq!(done.code, 1, "nothing is tried in place of what was asked for");
+}
+
+/// A proxy to `server` that knows nothing of WebSocket; its address.
+fn without_websocket(server: String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = server.clone();
+            thread::spawn(move || relay(client, &server));
+        }
+    });
+    address
+}
+
+fn relay(mut client: TcpStream, server: &str) -> io::Result<()> {
+    let mut begin = [0; 4096];
+    let read = client.read(&mut begin)?;
+    if String::from_utf8_lossy(&begin[..read]).contains("Upgrade: websocket") {
+        return client.write_all(b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n");
+    }
+    let mut server = TcpStream::connect(server)?;
+    server.write_all(&begin[..read])?;
+    let (mut from_server, mut to_client) = (server.try_clone()?, client.try_clone()?);
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_server, &mut to_client);
+        to_client.shutdown(Shutdown::Both)
+    });
+    io::copy(&mut client, &mut server)?;
+    server.shutdown(Shutdown::Both)
 }
 
 #[test]
@@ -35,7 +87,8 @@ fn a_token_is_taken_from_wherever_it_is_given() {
     fs::write(&file, format!("{token}\n")).unwrap();
 
     let connect = |args: &[&str]| folder.command(&[&["connect", "alice", "--json"], args].concat());
-    let by_option = Done::of(&mut connect(&["--token", token, "--transport", "websocket"]));
+    let by_option = Done::of(&mut connect(&["--token", token]));
+    let over_long_poll = Done::of(&mut connect(&["--token", token, "--transport", "long-poll"]));
     let by_file = Done::of(&mut connect(&["--token-file", file.to_str().unwrap()]));
     let by_environment = Done::of(connect(&[]).env("CHATCAMP_TOKEN", token));
     let option_over_environment =
@@ -46,7 +99,7 @@ fn a_token_is_taken_from_wherever_it_is_given() {
         child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
         child.wait().unwrap().code()
     };
-    for done in [by_option, by_file, by_environment, option_over_environment] {
+    for done in [by_option, over_long_poll, by_file, by_environment, option_over_environment] {
         assert_eq!(done.code, 0, "{}", done.stderr);
         assert!(!done.stdout.contains(token), "events hold no token");
     }
@@ -59,18 +112,21 @@ fn a_refusal_says_why_and_exits_with_one() {
     let (_dev, ready) = folder.dev();
     folder.ok(&["user", "create", "alice", "--token", "alice's own access token"]);
     let unknown_app: &[&str] = &["connect", "alice", "--app", "nosuchapp"];
-    for (args, code) in [
-        (&["connect", "alice"] as &[&str], "ACCESS_TOKEN_REQUIRED"),
-        (&["connect", "alice", "--token", "bob's own access token"], "ACCESS_TOKEN_INVALID"),
-        (&["connect", "zoe", "--token", "zoe's own access token"], "ACCESS_TOKEN_INVALID"),
-        (unknown_app, "APP_NOT_FOUND"),
-    ] {
-        let done = folder.run(args);
-        assert_eq!(done.code, 1, "{args:?}");
-        let refused = done.objects().pop().unwrap();
-        assert_eq!((text(&refused, "event"), text(&refused, "code")), ("refused", code), "{args:?}");
-        assert!(!text(&refused, "message").is_empty());
-        assert!(done.stderr.contains(code) && done.stderr.lines().count() == 1, "{}", done.stderr);
+    for (transport, _) in TRANSPORTS {
+        for (args, code) in [
+            (&["connect", "alice"] as &[&str], "ACCESS_TOKEN_REQUIRED"),
+            (&["connect", "alice", "--token", "bob's own access token"], "ACCESS_TOKEN_INVALID"),
+            (&["connect", "zoe", "--token", "zoe's own access token"], "ACCESS_TOKEN_INVALID"),
+            (unknown_app, "APP_NOT_FOUND"),
+        ] {
+            let args = [args, &["--transport", transport]].concat();
+            let done = folder.run(&args);
+            assert_eq!(done.code, 1, "{args:?}");
+            let [refused] = &done.objects()[..] else { panic!("{args:?}: {}", done.stdout) };
+            assert_eq!((text(refused, "event"), text(refused, "code")), ("refused", code), "{args:?}");
+            assert!(!text(refused, "message").is_empty());
+            assert!(done.stderr.contains(code) && done.stderr.lines().count() == 1, "{}", done.stderr);
+        }
     }
     let to_people = Done::of(&mut folder.command(&["connect", "alice"]));
     assert_eq!((to_people.code, to_people.stdout.as_str()), (1, ""), "people read of it once");
@@ -82,28 +138,33 @@ fn a_server_that_is_not_there_is_a_failure_that_says_what_to_do() {
     let folder = Folder::new();
     let (dev, _) = folder.dev();
     dev.kill();
-    let done = folder.run(&["connect", "alice"]);
-    assert_eq!(done.code, 1);
-    assert_eq!(text(&done.objects()[0], "event"), "disconnected");
-    assert!(done.stderr.contains("chatcamp dev"), "{}", done.stderr);
+    for (transport, _) in TRANSPORTS {
+        let done = folder.run(&["connect", "alice", "--transport", transport]);
+        assert_eq!(done.code, 1, "{transport}");
+        assert_eq!(text(&done.objects()[0], "event"), "disconnected");
+        assert!(done.stderr.contains("chatcamp dev"), "{transport}: {}", done.stderr);
+    }
 }
 
 #[test]
 fn locking_a_user_ends_a_session_opened_without_token_within_two_seconds() {
     let folder = Folder::new();
     let (_dev, _) = folder.dev();
-    let alice = folder.start(&["connect", "alice"]);
-    let bob = folder.start(&["connect", "bob"]);
-    alice.event("connected");
-    bob.event("connected");
-    folder.ok(&["user", "lock", "alice"]);
-    let refused = alice.event_before("refused", Instant::now() + Duration::from_secs(2));
-    assert_eq!(text(&refused, "code"), "ACCESS_TOKEN_REQUIRED");
-    assert_eq!(alice.wait().code, 1);
-    bob.signal(Signal::INT);
-    let done = bob.wait();
-    assert_eq!(done.code, 0, "nothing happened to bob: {}", done.stderr);
-    assert_eq!(done.objects(), [serde_json::json!({ "event": "disconnected" })]);
+    for (transport, _) in TRANSPORTS {
+        let (alice, bob) = (format!("alice-{transport}"), format!("bob-{transport}"));
+        let connect = |user: &str| folder.start(&["connect", user, "--transport", transport]);
+        let (alice_connected, bob_connected) = (connect(&alice), connect(&bob));
+        alice_connected.event("connected");
+        bob_connected.event("connected");
+        folder.ok(&["user", "lock", &alice]);
+        let refused = alice_connected.event_before("refused", Instant::now() + Duration::from_secs(2));
+        assert_eq!(text(&refused, "code"), "ACCESS_TOKEN_REQUIRED", "{transport}");
+        assert_eq!(alice_connected.wait().code, 1, "{transport}");
+        bob_connected.signal(Signal::INT);
+        let done = bob_connected.wait();
+        assert_eq!(done.code, 0, "nothing happened to bob: {}", done.stderr);
+        assert_eq!(done.objects(), [serde_json::json!({ "event": "disconnected" })]);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod connecting;
+mod crowd;
 mod process;
 mod serving;
 mod usage;
