@@ -1,6 +1,7 @@
 //! The last published JavaScript SDK, unmodified, in a real browser, against the real binary.
 //!
-//! `published_sdk/driver.mjs` runs every scenario once, in one browser; each test here reports one of them.
+//! `published_sdk/driver.mjs` runs every scenario over every transport, in one browser; each test here reports one.
+//! For the long poll a proxy lets no WebSocket open, as in networks that know none.
 //! The SDK is fetched by `npm ci` and never committed.
 
 use std::collections::BTreeMap;
@@ -18,48 +19,81 @@ use serde_json::{Value, json};
 /// A token of the backend's choice, made of what query strings must escape.
 const OWN_TOKEN: &str = "open+sesame/100%&a=b~(1)";
 
+/// An app id of the hosted service, which JavaScript rounds where a page writes it as a number.
+const MOVED_APP: &str = "6399747348821438464";
+
 /// How long the server may take to say where it listens.
 const START: Duration = Duration::from_secs(30);
 
+macro_rules! over {
+    ($transport:ident: $($name:ident),+ $(,)?) => {
+        mod $transport {
+            pub(super) const SCENARIOS: &[&str] = &[$(concat!(stringify!($transport), "::", stringify!($name))),+];
+            $(
+                #[test]
+                #[ignore = "needs chromium: apt-get install chromium"]
+                fn $name() {
+                    super::passes(concat!(stringify!($transport), "::", stringify!($name)));
+                }
+            )+
+        }
+    };
+}
+
 macro_rules! scenarios {
-    ($($name:ident),+ $(,)?) => {
-        const SCENARIOS: &[&str] = &[$(stringify!($name)),+];
-        $(
-            #[test]
-            #[ignore = "needs chromium: apt-get install chromium"]
-            fn $name() {
-                passes(stringify!($name));
-            }
-        )+
+    (
+        both: [$($both:ident),+ $(,)?],
+        web_socket: [$($framed:ident),+ $(,)?],
+        long_poll: [$($polled:ident),+ $(,)?] $(,)?
+    ) => {
+        over!(web_socket: $($both,)+ $($framed),+);
+        over!(long_poll: $($both,)+ $($polled),+);
     };
 }
 
 scenarios! {
-    connects_by_user_id,
-    runs_the_readmes_snippet,
-    connects_by_token,
-    keeps_ids_byte_for_byte,
-    disconnects_and_connects_again,
-    connects_another_user_after_disconnect,
-    refuses_a_wrong_token,
-    refuses_a_missing_token,
-    refuses_a_token_for_an_unknown_user,
-    refuses_an_unknown_user_where_tokens_are_required,
-    refuses_an_unknown_app,
-    updates_the_display_name_and_keeps_the_token,
-    answers_a_request_that_nobody_implements,
-    survives_the_heartbeat,
-    a_cut_connection_comes_back_by_session_key,
-    a_cut_connection_keeps_its_token,
-    an_unknown_session_key_falls_back_to_the_user_id,
-    an_unknown_session_key_falls_back_to_the_token,
+    both: [
+        connects_by_user_id,
+        runs_the_readmes_snippet,
+        connects_by_token,
+        keeps_ids_byte_for_byte,
+        disconnects_and_connects_again,
+        connects_another_user_after_disconnect,
+        a_page_that_names_no_host_connects_through_the_compat_script,
+        a_page_that_names_no_host_presents_its_token,
+        keeps_a_19_digit_app_id_quoted_or_as_a_number,
+        refuses_a_wrong_token,
+        refuses_a_missing_token,
+        refuses_a_token_for_an_unknown_user,
+        refuses_an_unknown_user_where_tokens_are_required,
+        refuses_an_unknown_app,
+        updates_the_display_name_and_keeps_the_token,
+        blocks_lists_and_unblocks_a_user,
+        lists_the_users_page_by_page,
+        answers_a_request_that_nobody_implements,
+        survives_the_heartbeat,
+        a_cut_connection_comes_back_by_session_key,
+        a_cut_connection_keeps_its_token,
+        an_outage_of_some_seconds_ends_by_itself,
+        an_unknown_session_key_falls_back_to_the_user_id,
+        an_unknown_session_key_falls_back_to_the_token,
+    ],
+    web_socket: [
+        two_tabs_of_one_user_do_not_wait_for_each_other,
+    ],
+    long_poll: [
+        a_poll_without_news_is_answered_and_another_follows,
+        after_disconnect_the_held_poll_ends_and_none_follows,
+        a_connection_cut_under_a_held_poll_goes_unnoticed,
+        the_browser_asks_for_leave_once_and_not_before_every_poll,
+    ],
 }
 
 #[test]
 #[ignore = "needs chromium: apt-get install chromium"]
 fn every_scenario_of_the_driver_is_a_test_here() {
     let driven: Vec<&str> = run().outcomes.keys().map(String::as_str).collect();
-    let mut tested = SCENARIOS.to_vec();
+    let mut tested = [web_socket::SCENARIOS, long_poll::SCENARIOS].concat();
     tested.sort_unstable();
     assert_eq!(driven, tested);
 }
@@ -104,9 +138,12 @@ fn drive() -> Result<Run, Failure> {
     let server = Server::start(data.path())?;
     let strict_app =
         text(&chatcamp(data.path(), &["app", "create", "strict", "--auth", "token"])?, "app_id")?;
+    chatcamp(data.path(), &["app", "create", "moved", "--auth", "token", "--id", MOVED_APP])?;
     let own = user(data.path(), &server.app, "tess", Some(OWN_TOKEN))?;
     let issued = user(data.path(), &server.app, "ines", None)?;
     let strict = user(data.path(), &strict_app, "theo", None)?;
+    let moved = ["molly", "mona", "moses"].map(|id| user(data.path(), MOVED_APP, id, None));
+    let moved = moved.into_iter().collect::<Result<Vec<_>, _>>()?;
 
     let given = json!({
         "server": server.address,
@@ -115,6 +152,7 @@ fn drive() -> Result<Run, Failure> {
         "ownToken": own,
         "issuedToken": issued,
         "strictUser": strict,
+        "movedUsers": moved,
     });
     let driver = Command::new("node")
         .arg(folder().join("driver.mjs"))
@@ -125,8 +163,8 @@ fn drive() -> Result<Run, Failure> {
     if !driver.status.success() {
         return Err(format!("node driver.mjs: {}", driver.status).into());
     }
-    let tokens =
-        [&own, &issued, &strict].into_iter().map(|user| text(user, "token")).collect::<Result<_, _>>()?;
+    let users = [&own, &issued, &strict].into_iter().chain(&moved);
+    let tokens = users.map(|user| text(user, "token")).collect::<Result<_, _>>()?;
     Ok(Run { outcomes, tokens, log: server.stop()? })
 }
 

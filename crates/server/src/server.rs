@@ -36,6 +36,9 @@ use crate::{
 
 /// How long a client is asked to wait before it comes back after a shutdown; spread up to twice this.
 const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
+/// How long a poll without news is held. A browser asks for one URL once at a time, so the second page of a published
+/// user, or its next connect, may wait for the first page's poll (docs/decisions, page 4).
+const POLL_HOLD: Duration = Duration::from_secs(10);
 /// How often silence, expiry and whatever else has a deadline is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -109,7 +112,7 @@ impl Server {
             registry: Registry::new(),
             wheel: Wheel::new(Instant::now()),
             lobby: Lobby::new(limits.clone()),
-            hub: Hub::new(long_poll::Limits::default()),
+            hub: Hub::new(long_poll::Limits { hold: POLL_HOLD, ..long_poll::Limits::default() }),
             limits,
             clock,
             incarnation: u64::from_le_bytes(random::bytes()),

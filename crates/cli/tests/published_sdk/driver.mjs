@@ -1,4 +1,4 @@
-// Runs every scenario against one server in one browser, and reports each as a line of JSON.
+// Runs every scenario over every transport against one server in one browser, and reports each as a line of JSON.
 //
 // Usage: node driver.mjs '{"server":"HOST:PORT","chromium":"PATH",…}'
 
@@ -7,12 +7,17 @@ import { servePage } from "./page_server.mjs";
 import { SdkPage } from "./sdk_page.mjs";
 import { within } from "./wait.mjs";
 import * as connect from "./scenarios/connect.mjs";
+import * as longPoll from "./scenarios/long_poll.mjs";
+import * as movedPages from "./scenarios/moved_pages.mjs";
 import * as refused from "./scenarios/refused.mjs";
 import * as requests from "./scenarios/requests.mjs";
 import * as resume from "./scenarios/resume.mjs";
+import * as webSocket from "./scenarios/web_socket.mjs";
 
-const SCENARIOS = { ...connect, ...refused, ...requests, ...resume };
-const AT_ONCE = 4;
+const BOTH = { ...connect, ...movedPages, ...refused, ...requests, ...resume };
+// Those that wait longest come first.
+const SCENARIOS = { long_poll: { ...longPoll, ...BOTH }, web_socket: { ...webSocket, ...BOTH } };
+const AT_ONCE = 8;
 const SCENARIO_MS = 60_000;
 const RUN_MS = 300_000;
 
@@ -26,6 +31,7 @@ const BROWSER_FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ];
 
 setTimeout(() => {
@@ -37,25 +43,27 @@ const { chromium: executablePath, ...given } = JSON.parse(process.argv[2]);
 const pages = await servePage();
 // Every launch has an empty profile of its own.
 const browser = await chromium.launch({ executablePath, args: BROWSER_FLAGS });
-const waiting = Object.entries(SCENARIOS);
+const waiting = Object.entries(SCENARIOS).flatMap(([transport, scenarios]) =>
+  Object.entries(scenarios).map(([name, run]) => ({ transport, name, run })));
 await Promise.all(Array.from({ length: AT_ONCE }, worker));
 await browser.close();
 pages.close();
 
 async function worker() {
   for (let next = waiting.shift(); next; next = waiting.shift()) {
-    const [scenario, run] = next;
+    const scenario = `${next.transport}::${next.name}`;
     const started = performance.now();
-    const error = await outcome(scenario, run);
+    const error = await outcome(scenario, next);
     const ms = Math.round(performance.now() - started);
     console.log(JSON.stringify({ scenario, ok: error === null, ms, error }));
   }
 }
 
-async function outcome(scenario, run) {
+async function outcome(scenario, { transport, run }) {
   const opened = [];
   const world = {
     ...given,
+    transport,
     browser,
     pageUrl: pages.url,
     open: async (options) => {
@@ -66,14 +74,10 @@ async function outcome(scenario, run) {
   };
   try {
     await within(SCENARIO_MS, `end of ${scenario}`, run(world));
-    opened.forEach((page) => page.assertNothingUncaught());
+    opened.forEach((page) => page.assertSound());
     return null;
   } catch (error) {
-    const seen = opened.map((page) => ({
-      attempts: page.attempts.entries,
-      sent: page.sent.entries,
-      received: page.received.entries,
-    }));
+    const seen = opened.map((page) => page.story());
     return `${error.stack}\nseen: ${JSON.stringify(seen, null, 1)}`;
   } finally {
     await Promise.all(opened.map((page) => page.close()));

@@ -10,22 +10,23 @@ const SDK = {
   sha256: "2222a19001ceba3a4034a3cc92b46220b042ff8db18829177914c0b0789cf2d1",
 };
 
-const PAGE = `<!doctype html>
+const page = (scripts) => `<!doctype html>
 <meta charset="utf-8">
 <title>A page with the published SDK</title>
 <link rel="icon" href="data:,">
-<script src="/ChatCamp.min.js"></script>
+${scripts.map((script) => `<script src="${script}"></script>`).join("\n")}
 `;
 
-/** Starts the server and returns it; its address is `url`. */
+/** Starts the server and returns it; its address is `url`, where `?before=` names a script to load before the SDK. */
 export async function servePage() {
   const sdk = await unmodifiedSdk();
   const server = http.createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url, "http://page");
     const answers = {
-      "/": ["text/html; charset=utf-8", PAGE],
+      "/": ["text/html; charset=utf-8", page([...searchParams.getAll("before"), "/ChatCamp.min.js"])],
       "/ChatCamp.min.js": ["text/javascript; charset=utf-8", sdk],
     };
-    const [type, body] = answers[request.url] ?? [];
+    const [type, body] = answers[pathname] ?? [];
     response.writeHead(body ? 200 : 404, { "content-type": type ?? "text/plain" });
     response.end(body);
   });

@@ -1,17 +1,23 @@
-// A TCP proxy between the browser and the server: it can cut every connection, and alter request heads.
+// A proxy between the browser and the server: it can cut every connection, refuse requests, alter their heads, and lose
+// the wish for an upgrade, as proxies from before WebSocket do. It tells what passes as HTTP.
 
 import net from "node:net";
-
-const HEAD_END = "\r\n\r\n";
+import { HttpStream } from "./http_stream.mjs";
 
 export class Proxy {
   #pairs = new Set();
   #listener;
-  /** Alters the head of the first request of each new connection. */
+  #upgrades;
+  /** Whether to reset the connection of this request instead of passing it on. */
+  refuses = () => false;
+  /** Alters the head of every request. */
   rewriteHead = (head) => head;
+  /** Is told each request before the server gets it, and returns who is told its answer before the browser gets it. */
+  onRequest = () => () => {};
 
-  static async start(server) {
+  static async start(server, { upgrades }) {
     const proxy = new Proxy();
+    proxy.#upgrades = upgrades;
     const [host, port] = [server.slice(0, server.lastIndexOf(":")), Number(server.split(":").at(-1))];
     proxy.#listener = net.createServer((browser) => proxy.#carry(browser, net.connect(port, host)));
     await new Promise((resolve) => proxy.#listener.listen(0, "127.0.0.1", resolve));
@@ -24,10 +30,7 @@ export class Proxy {
 
   /** Resets every open connection, as a lost network would; new ones are carried again. */
   cut() {
-    for (const [browser, server] of this.#pairs) {
-      browser.resetAndDestroy();
-      server.resetAndDestroy();
-    }
+    this.#pairs.forEach(reset);
   }
 
   close() {
@@ -43,18 +46,43 @@ export class Proxy {
       for (const socket of pair) socket.destroySoon();
     };
     for (const socket of pair) socket.setNoDelay(true).on("error", end).on("close", end);
-    server.pipe(browser);
 
-    let received = Buffer.alloc(0);
-    const onHead = (chunk) => {
-      received = Buffer.concat([received, chunk]);
-      const end = received.indexOf(HEAD_END);
-      if (end < 0) return;
-      browser.off("data", onHead);
-      server.write(this.rewriteHead(received.subarray(0, end).toString("latin1")), "latin1");
-      server.write(received.subarray(end));
-      browser.pipe(server);
+    const [requests, answers, unanswered] = [new HttpStream(), new HttpStream(), []];
+    const onRequests = (chunk) => {
+      for (const { start, head, headers, body } of requests.read(chunk)) {
+        const [method, target] = start.split(" ");
+        const request = { method, target, headers, body };
+        if (this.refuses(request)) return reset(pair);
+        unanswered.push(this.onRequest(request));
+        server.write(`${this.#altered(head)}\r\n\r\n`, "latin1");
+        server.write(body);
+      }
     };
-    browser.on("data", onHead);
+    const onAnswers = (chunk) => {
+      for (const { start, head, headers, body } of answers.read(chunk)) {
+        const status = Number(start.split(" ")[1]);
+        unanswered.shift()({ status, headers, body });
+        browser.write(`${head}\r\n\r\n`, "latin1");
+        browser.write(body);
+        if (status === 101) return carryBytes();
+      }
+    };
+    const carryBytes = () => {
+      browser.off("data", onRequests).pipe(server);
+      browser.write(answers.rest);
+      server.off("data", onAnswers).pipe(browser);
+    };
+    browser.on("data", onRequests);
+    server.on("data", onAnswers);
   }
+
+  #altered(head) {
+    const passed = this.rewriteHead(head);
+    if (this.#upgrades) return passed;
+    return passed.split("\r\n").filter((line) => !/^(upgrade:|connection: *upgrade)/i.test(line)).join("\r\n");
+  }
+}
+
+function reset(pair) {
+  for (const socket of pair) socket.resetAndDestroy();
 }

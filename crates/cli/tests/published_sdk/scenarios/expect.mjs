@@ -8,6 +8,12 @@ export const QUIET_MS = 4_000;
 /** After a close, the SDK takes a new `connect` once this has passed (wire document, sections 4.2 and 4.5). */
 export const SOON_MS = 1_300;
 
+/** The server holds a poll for 10 s; this is that and a margin. */
+export const HOLD_MS = 14_000;
+
+/** An outage long enough for the SDK to try in vain, by either transport (section 4.4). */
+export const OUTAGE_MS = 3_000;
+
 /** The request target that the SDK makes of these parameters; the app id is never encoded (section 1.1). */
 export function target(parameters) {
   const query = Object.entries(parameters).map(([name, value]) =>

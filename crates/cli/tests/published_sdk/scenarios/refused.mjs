@@ -33,7 +33,13 @@ export async function refuses_an_unknown_app(world) {
   assertRefused(await page.connect("alice"), "NOT_FOUND");
   await page.reached(State.CLOSED);
   await page.staysQuiet(QUIET_MS);
-  assert.equal(page.attempts.length, 1);
+  assert.equal(page.attempts.length, 1, "one attempt, and no retry");
+
+  // A page keeps the first app id it is given, so the right one needs a new page.
+  const right = await world.open({ appId: world.openApp });
+  const { error, user } = await right.connect("alice");
+  assert.equal(error, null, "good credentials work afterwards");
+  assert.equal(user.id, "alice");
 }
 
 async function refused(world, { app, code, connect, good = world.ownToken }) {

@@ -7,6 +7,9 @@ import { assertError } from "./expect.mjs";
 /** The SDK's heartbeat, every 60 s (wire document, section 2.4), plus a little. */
 const HEARTBEAT_MS = 61_000;
 
+/** Users of a page: fewer than the listed app has. */
+const PAGE = 2;
+
 export async function updates_the_display_name_and_keeps_the_token(world) {
   const { app, id, token } = world.ownToken;
   const page = await world.open({ appId: app });
@@ -20,6 +23,40 @@ export async function updates_the_display_name_and_keeps_the_token(world) {
   const other = await world.open({ appId: app });
   const again = await other.connectWithToken(id, token);
   assert.equal(again.user.displayName, "Tess of the Wire", "and the name was kept");
+}
+
+export async function blocks_lists_and_unblocks_a_user(world) {
+  const [own, other] = [`${world.transport} bela`, `${world.transport} berta`];
+  const page = await world.open({ appId: world.openApp });
+  const otherPage = await world.open({ appId: world.openApp });
+  await Promise.all([page.connect(own), otherPage.connect(other)]);
+
+  const nobody = await page.blockUser("nobody at all");
+  assertError(nobody.error);
+  const blocked = await page.blockUser(other);
+  assert.equal(blocked.error, null);
+  assert.equal(blocked.user.id, other);
+  const listed = await page.listBlockedUsers();
+  assert.equal(listed.error, null);
+  assert.deepEqual(listed.users.map(({ id }) => id), [other]);
+
+  const unblocked = await page.unblockUser(other);
+  assert.equal(unblocked.error, null);
+  assert.equal(unblocked.user.id, other);
+  assert.deepEqual((await page.listBlockedUsers()).users, []);
+}
+
+export async function lists_the_users_page_by_page(world) {
+  const [{ app, id, token }] = world.movedUsers;
+  const page = await world.open({ appId: app });
+  await page.connectWithToken(id, token);
+  await page.updateDisplayName("Molly");
+  const { error, pages } = await page.listUsers(PAGE);
+  assert.equal(error, null);
+  const ids = pages.map((users) => users.map((user) => user.id));
+  assert.deepEqual(ids, [["molly", "mona"], ["moses"]]);
+  assert.equal(pages[0][0].displayName, "Molly");
+  assert.deepEqual(pages.flat().filter((user) => user.accessToken), [], "lists hold no token, not even one's own");
 }
 
 export async function answers_a_request_that_nobody_implements(world) {

@@ -1,7 +1,9 @@
 // A lost connection comes back, by session key where the server still knows it.
 
 import assert from "node:assert/strict";
-import { acks, target } from "./expect.mjs";
+import { State } from "../sdk_page.mjs";
+import { pause } from "../wait.mjs";
+import { OUTAGE_MS, acks, target } from "./expect.mjs";
 
 export async function a_cut_connection_comes_back_by_session_key(world) {
   const page = await world.open({ appId: world.openApp });
@@ -14,6 +16,24 @@ export async function a_cut_connection_keeps_its_token(world) {
   const page = await world.open({ appId: app });
   await page.connectWithToken(id, token);
   await assertBackBySessionKey(page, { id, token });
+}
+
+export async function an_outage_of_some_seconds_ends_by_itself(world) {
+  const page = await world.open({ appId: world.openApp });
+  await page.connect("otto");
+  const [ack] = acks(page.received.entries, "users.auth");
+  page.goDown();
+  await Promise.all([pause(OUTAGE_MS), page.changed(3)]);
+  assert.deepEqual((await page.changes()).slice(0, 3), [true, false, false], "the SDK tried in vain");
+
+  page.comeUp();
+  await page.reached(State.OPEN);
+  const bySessionKey = page.attempts.entries.slice(1);
+  assert.deepEqual(bySessionKey, bySessionKey.map(() => target({ session_key: ack.d.session_key })));
+  const { error, user } = await page.updateDisplayName("Otto");
+  assert.equal(error, null);
+  assert.equal(user.displayName, "Otto");
+  assert.equal((await page.changes()).at(-1), true);
 }
 
 export async function an_unknown_session_key_falls_back_to_the_user_id(world) {
@@ -38,7 +58,7 @@ export async function an_unknown_session_key_falls_back_to_the_token(world) {
 async function assertBackBySessionKey(page, { id, token }) {
   for (const round of [1, 2]) {
     const [ack] = acks(page.received.entries, "users.auth").slice(-1);
-    page.proxy.cut();
+    await page.loseConnection();
     assert.equal(await page.attempts.at(round), target({ session_key: ack.d.session_key }));
     const changes = await page.changed(1 + 2 * round);
     assert.deepEqual(changes.slice(-3), [true, false, true]);
@@ -55,7 +75,7 @@ async function assertBackBySessionKey(page, { id, token }) {
 }
 
 async function assertFellBack(page, credentials) {
-  page.proxy.cut();
+  await page.loseConnection();
   const byKey = await page.attempts.at(1);
   assert.match(byKey, /^\/chat\/2\.0\?session_key=[^&]+$/);
   assert.equal(await page.attempts.at(2), target(credentials));

@@ -1,0 +1,37 @@
+// A stream of bytes as HTTP/1.1 messages.
+
+const HEAD_END = "\r\n\r\n";
+
+/** Cuts the bytes of one direction into messages; bodies have a stated length, as everything here does. */
+export class HttpStream {
+  #bytes = Buffer.alloc(0);
+
+  /** The messages that `chunk` completes. */
+  *read(chunk) {
+    this.#bytes = Buffer.concat([this.#bytes, chunk]);
+    for (let message = this.#next(); message; message = this.#next()) yield message;
+  }
+
+  /** What came behind the last message. */
+  get rest() {
+    return this.#bytes;
+  }
+
+  #next() {
+    const headEnd = this.#bytes.indexOf(HEAD_END);
+    if (headEnd < 0) return null;
+    const head = this.#bytes.toString("latin1", 0, headEnd);
+    const [start, ...lines] = head.split("\r\n");
+    const headers = Object.fromEntries(lines.map((line) => {
+      const colon = line.indexOf(":");
+      return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+    }));
+    if (headers["transfer-encoding"]) throw new Error(`a body without a stated length: ${head}`);
+    const bodyAt = headEnd + HEAD_END.length;
+    const end = bodyAt + Number(headers["content-length"] ?? 0);
+    if (this.#bytes.length < end) return null;
+    const body = this.#bytes.subarray(bodyAt, end);
+    this.#bytes = this.#bytes.subarray(end);
+    return { start, head, headers, body };
+  }
+}

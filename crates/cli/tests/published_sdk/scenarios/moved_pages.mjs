@@ -1,0 +1,45 @@
+// Pages written for the hosted service: they name no host, and have an app id from there.
+
+import assert from "node:assert/strict";
+import { acks, target } from "./expect.mjs";
+
+export async function a_page_that_names_no_host_connects_through_the_compat_script(world) {
+  const page = await world.open({ appId: world.openApp, hosted: true });
+  const { error, user } = await page.connect("hanna");
+  assert.equal(error, null);
+  assert.equal(user.id, "hanna");
+  const named = await page.updateDisplayName("Hanna");
+  assert.equal(named.user.displayName, "Hanna", "messages pass both ways");
+
+  await page.loseConnection();
+  await page.changed(3);
+  const [{ d }] = acks(page.received.entries, "users.auth");
+  assert.deepEqual(page.attempts.entries, [
+    target({ app_id: world.openApp, user_id: "hanna" }),
+    target({ session_key: d.session_key }),
+  ]);
+}
+
+export async function a_page_that_names_no_host_presents_its_token(world) {
+  const { app, id, token } = world.ownToken;
+  const page = await world.open({ appId: app, hosted: true });
+  const { error, user } = await page.connectWithToken(id, token);
+  assert.equal(error, null);
+  assert.equal(user.id, id);
+  assert.equal(user.accessToken, token);
+}
+
+export async function keeps_a_19_digit_app_id_quoted_or_as_a_number(world) {
+  const [{ app: quoted, id, token }] = world.movedUsers;
+  assert.match(quoted, /^\d{19}$/);
+  const asNumber = Number(quoted);
+  assert.notEqual(String(asNumber), quoted, "JavaScript rounds it");
+
+  for (const appId of [quoted, asNumber]) {
+    const page = await world.open({ appId });
+    const { error, user } = await page.connectWithToken(id, token);
+    assert.equal(error, null, `app id ${appId} is known`);
+    assert.equal(user.accessToken, token, "it is the app of this user");
+    assert.deepEqual(page.attempts.entries, [target({ app_id: appId, user_id: id, access_token: token })]);
+  }
+}
