@@ -97,7 +97,8 @@ pub fn open(query: Option<&str>, keyring: &Keyring, now: u64) -> Result<Opening,
     let [app, user, token, key] =
         query::values(query.unwrap_or(""), names).map_err(|query::Invalid| refuse(Code::QueryInvalid))?;
     if let Some(key) = key {
-        let claims = session_key::open(keyring, &SessionKey::new(key), now).filter(|claims| !claims.is_native);
+        let claims =
+            session_key::open(keyring, &SessionKey::new(key), now).filter(|claims| !claims.is_native);
         let claims = claims.ok_or_else(|| refuse(Code::SessionKeyInvalid))?;
         return Ok(Opening::Published(AwaitVerdict {
             dialect: Dialect::Published,
