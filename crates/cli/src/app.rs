@@ -33,6 +33,13 @@ pub(crate) enum AppCommand {
         #[arg(long)]
         auth: Auth,
     },
+    /// Sets whether clients may list the app's users.
+    Directory {
+        /// The app id.
+        app: AppId,
+        /// With `off`, clients that ask for a list are refused.
+        switch: Switch,
+    },
     /// Makes, lists and revokes API keys, with which backends speak for an app.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -73,6 +80,16 @@ pub(crate) enum Auth {
     Token,
 }
 
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
 impl AppCommand {
     /// Runs the command.
     pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
@@ -90,6 +107,7 @@ impl AppCommand {
                         app_id: &app.id,
                         name: &app.name,
                         auth: app.auth.into(),
+                        directory: if app.directory { Switch::On } else { Switch::Off },
                         users: data.store().user_count(&app.id).await?,
                         max_users: app.max_users,
                         created_at: Moment(app.created_at),
@@ -100,6 +118,11 @@ impl AppCommand {
             Self::Policy { app, auth } => {
                 context.open_existing().await?.accounts().set_policy(&app, auth.into()).await?;
                 out.print(&Policy { app_id: app, auth })
+            }
+            Self::Directory { app, switch } => {
+                let accounts = context.open_existing().await?.accounts();
+                accounts.set_directory(&app, switch == Switch::On).await?;
+                out.print(&Directory { app_id: app, directory: switch })
             }
             Self::Key(command) => command.run(context).await,
         }
@@ -180,6 +203,7 @@ struct ListedApp<'a> {
     app_id: &'a AppId,
     name: &'a str,
     auth: Auth,
+    directory: Switch,
     users: u64,
     max_users: u64,
     created_at: Moment,
@@ -201,6 +225,19 @@ struct Policy {
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "auth of {} is now {}", self.app_id, self.auth)
+    }
+}
+
+#[derive(Serialize)]
+struct Directory {
+    app_id: AppId,
+    directory: Switch,
+}
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let can = if self.directory == Switch::On { "can" } else { "cannot" };
+        write!(f, "clients {can} list the users of {}", self.app_id)
     }
 }
 

@@ -145,13 +145,15 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::NoApp`].
     pub async fn set_policy(&self, app: &AppId, auth: AuthPolicy) -> Result<(), AccountError> {
-        let app = self.app(app).await?;
-        let edit = move |app: &mut App| {
-            app.auth = auth;
-            Edited::Save
-        };
-        self.store.edit_app(&app.id, Box::new(edit)).await?;
-        Ok(())
+        self.change_app(app, move |app| app.auth = auth).await
+    }
+
+    /// Sets whether clients may list the users of an app.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`].
+    pub async fn set_directory(&self, app: &AppId, directory: bool) -> Result<(), AccountError> {
+        self.change_app(app, move |app| app.directory = directory).await
     }
 
     /// Creates an API key for an app.
@@ -365,6 +367,20 @@ impl Accounts {
 
     async fn app(&self, id: &AppId) -> Result<Arc<App>, AccountError> {
         self.store.app(id).await?.ok_or_else(|| AccountError::NoApp(id.clone()))
+    }
+
+    async fn change_app(
+        &self,
+        app: &AppId,
+        change: impl FnOnce(&mut App) + Send + 'static,
+    ) -> Result<(), AccountError> {
+        let app = self.app(app).await?;
+        let edit = move |app: &mut App| {
+            change(app);
+            Edited::Save
+        };
+        self.store.edit_app(&app.id, Box::new(edit)).await?;
+        Ok(())
     }
 
     async fn change(

@@ -19,6 +19,8 @@ fn apps_are_created_listed_and_switched() {
     assert_eq!(policies(), [("my shop".into(), "open".into()), ("old".into(), "token".into())]);
     folder.ok(&["app", "policy", text(&open, "app_id"), "--auth", "token"]);
     assert_eq!(policies()[0].1, "token");
+    assert_eq!(folder.ok(&["app", "directory", text(&open, "app_id"), "off"])["directory"], "off");
+    assert_eq!(folder.run(&["app", "list"]).objects()[0]["directory"], "off");
     assert!(!folder.run(&["app", "list"]).stdout.contains("ck1_"));
 }
 
