@@ -7,7 +7,7 @@ mod common;
 use std::net::SocketAddr;
 
 use chatcamp_protocol::Code;
-use chatcamp_server::NewUser;
+use chatcamp_server::{ChatService, NewUser};
 use chatcamp_transport::{Close, Transport, long_poll};
 use common::{ADAPTERS, Adapter, PATIENCE, Peer, World, eventually, listen, user};
 use serde_json::{Value, json};
@@ -397,4 +397,19 @@ async fn a_hundred_polls_and_a_hundred_sockets_are_served_at_once() {
     eventually(|| world.server.load().sessions == 0).await;
     drop(live);
     std::sync::Arc::into_inner(world).unwrap().close().await;
+}
+
+#[tokio::test]
+async fn the_service_polls_over_http_2() {
+    use tower_service::Service as _;
+    let world = World::open().await;
+    let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
+    let mut service = ChatService::new(world.server.clone());
+    let request = http::Request::get(&target).version(http::Version::HTTP_2).header("iflychat-token", ID);
+    let body = http_body_util::Full::new(bytes::Bytes::new());
+    let answer = service.call(request.body(body).unwrap()).await.unwrap();
+    let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    let texts: Vec<String> = serde_json::from_slice(&body).unwrap();
+    assert!(texts[0].contains("users.auth.ack"), "{texts:?}");
+    world.close().await;
 }

@@ -11,7 +11,7 @@ use std::{
 
 use chatcamp_transport::{
     Close, Closed, Connection, Listener as _, Message, Transport as _, memory,
-    testing::{At, Fault, Faulty},
+    testing::{self, At, Fault, Faulty},
 };
 use tokio::time::Instant;
 
@@ -105,4 +105,19 @@ async fn connections_of_a_faulty_transport_follow_the_plan() {
 
 fn waits(future: impl Future) -> bool {
     pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+#[test]
+fn a_seed_is_a_plan() {
+    let plan = |seed| testing::plan(seed, 200, 10);
+    assert_eq!(plan(1), plan(1));
+    assert_ne!(plan(1), plan(2));
+    assert_eq!(
+        plan(7)[..2],
+        [[Fault::Stall(At::Sent(8))], [Fault::CutAfter(At::Sent(4))]],
+        "on every machine"
+    );
+    for kind in ["CutBefore", "CutAfter", "Stall", "Delay"] {
+        assert!(plan(3).iter().any(|faults| format!("{faults:?}").contains(kind)), "{kind}");
+    }
 }

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use chatcamp_transport::{
     Close, Closed, ConnectError, Connection, Listener as _, MESSAGE_LIMIT, Message, Transport as _,
     long_poll::{Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest, Limits, Method, Transport},
+    testing::{ExchangeFault, FaultyExchange},
 };
 use support::{Accepted, Server};
 use tokio::{
@@ -26,18 +27,6 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// What goes wrong at an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    None,
-    /// The n-th request of this method reaches the server, its answer is lost.
-    LoseAnswer(Method, usize),
-    /// The n-th request of this method does not reach the server.
-    LoseRequest(Method, usize),
-    /// Every GET is broken off and made again, as Chromium does when a kept-alive connection dies.
-    RepeatGets,
-}
-
 /// A request's method and id.
 type Seen = (Method, Arc<str>);
 
@@ -45,15 +34,16 @@ type Seen = (Method, Arc<str>);
 #[derive(Debug, Clone)]
 struct Network {
     server: Server,
-    fault: Fault,
+    faulty: Arc<FaultyExchange<Server>>,
     seen: Arc<Mutex<Vec<Seen>>>,
     in_flight: Arc<[AtomicUsize; 2]>,
 }
 
 impl Network {
-    fn new(fault: Fault) -> (Self, Transport, Accepted) {
+    fn new(fault: impl IntoIterator<Item = ExchangeFault>) -> (Self, Transport, Accepted) {
         let (server, accepted) = Server::start(Limits::default());
-        let network = Self { server, fault, seen: Arc::default(), in_flight: Arc::default() };
+        let faulty = Arc::new(FaultyExchange::new(server.clone(), fault));
+        let network = Self { server, faulty, seen: Arc::default(), in_flight: Arc::default() };
         (network.clone(), Transport::over(network, "/chat"), accepted)
     }
 
@@ -65,29 +55,15 @@ impl Network {
 #[async_trait]
 impl Exchange for Network {
     async fn exchange(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, ExchangeError> {
-        let (method, lost) = (request.method, || Err(ExchangeError::Failed("lost".to_owned())));
+        let method = request.method;
         self.seen.lock().unwrap().push((method, request.id.clone()));
-        let count = self.count(method);
         // The POST that opens is in flight with nothing else; it counts as the GET that it is like.
         let is_post = method == Method::Post && self.count(Method::Post) > 1;
         let in_flight = &self.in_flight[usize::from(is_post)];
         assert_eq!(in_flight.fetch_add(1, Ordering::Relaxed), 0, "one of each kind at a time");
-        if self.fault == Fault::LoseRequest(method, count) {
-            return lost();
-        }
-        if self.fault == Fault::RepeatGets && method == Method::Get {
-            tokio::select! {
-                biased;
-                answer = self.server.exchange(request.clone()) => {
-                    in_flight.fetch_sub(1, Ordering::Relaxed);
-                    return answer;
-                }
-                () = sleep(Duration::from_millis(5)) => {}
-            }
-        }
-        let answer = self.server.exchange(request).await;
+        let answer = self.faulty.exchange(request).await;
         in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.fault == Fault::LoseAnswer(method, count) { lost() } else { answer }
+        answer
     }
 
     fn is_exposed(&self) -> bool {
@@ -107,7 +83,7 @@ async fn open(transport: &Transport, accepted: &mut Accepted) -> (Connection, Co
 
 #[tokio::test(start_paused = true)]
 async fn connecting_sends_nothing() {
-    let (network, transport, _accepted) = Network::new(Fault::None);
+    let (network, transport, _accepted) = Network::new([]);
     let mut client = transport.connect().await.unwrap();
     assert_eq!(client.close(Close::NORMAL).await, Closed::ByUs(Close::NORMAL));
     drop((client, transport.connect().await.unwrap()));
@@ -118,14 +94,14 @@ async fn connecting_sends_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn the_ack_is_in_the_answer_of_the_first_post() {
-    let (network, transport, mut accepted) = Network::new(Fault::None);
+    let (network, transport, mut accepted) = Network::new([]);
     let _open = open(&transport, &mut accepted).await;
     assert_eq!((network.count(Method::Post), network.count(Method::Get)), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn ids_are_32_random_digits_and_stay() {
-    let (network, transport, mut accepted) = Network::new(Fault::None);
+    let (network, transport, mut accepted) = Network::new([]);
     for n in 1..=10 {
         let (mut client, mut server) = open(&transport, &mut accepted).await;
         client.send("more".into()).await.unwrap();
@@ -139,7 +115,7 @@ async fn ids_are_32_random_digits_and_stay() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_taken_before_a_flush_is_one_request() {
-    let (network, transport, mut accepted) = Network::new(Fault::None);
+    let (network, transport, mut accepted) = Network::new([]);
     let (client, mut server) = open(&transport, &mut accepted).await;
     let before = network.count(Method::Post);
     let (mut carrier, facts) = client.into_parts();
@@ -158,7 +134,7 @@ async fn what_is_taken_before_a_flush_is_one_request() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_lives_by_its_gets() {
-    let (network, transport, mut accepted) = Network::new(Fault::None);
+    let (network, transport, mut accepted) = Network::new([]);
     let (mut client, mut server) = open(&transport, &mut accepted).await;
     let waiting = async {
         tokio::select! { end = client.recv() => Some(end), end = server.recv() => Some(end), () = sleep(Duration::from_secs(600)) => None }
@@ -171,7 +147,8 @@ async fn an_idle_connection_lives_by_its_gets() {
 
 #[tokio::test(start_paused = true)]
 async fn gets_that_are_broken_off_and_repeated_lose_nothing() {
-    let (network, transport, mut accepted) = Network::new(Fault::RepeatGets);
+    let (network, transport, mut accepted) =
+        Network::new([ExchangeFault::RepeatGets(Duration::from_millis(5))]);
     let (mut client, mut server) = open(&transport, &mut accepted).await;
     let sender = async {
         for n in 0..50 {
@@ -192,13 +169,13 @@ async fn gets_that_are_broken_off_and_repeated_lose_nothing() {
 async fn a_lost_request_or_answer_is_the_end_on_both_sides() {
     use Method::{Get, Post};
     for (fault, arrives) in [
-        (Fault::LoseRequest(Get, 1), None),
-        (Fault::LoseAnswer(Get, 1), None),
-        (Fault::LoseRequest(Get, 3), None),
-        (Fault::LoseRequest(Post, 2), Some(false)),
-        (Fault::LoseAnswer(Post, 2), Some(true)),
+        (ExchangeFault::LoseRequest(Get, 1), None),
+        (ExchangeFault::LoseAnswer(Get, 1), None),
+        (ExchangeFault::LoseRequest(Get, 3), None),
+        (ExchangeFault::LoseRequest(Post, 2), Some(false)),
+        (ExchangeFault::LoseAnswer(Post, 2), Some(true)),
     ] {
-        let (network, transport, mut accepted) = Network::new(fault);
+        let (network, transport, mut accepted) = Network::new([fault]);
         let (mut client, mut server) = open(&transport, &mut accepted).await;
         let begun = Instant::now();
         if arrives.is_some() {
@@ -235,8 +212,8 @@ async fn a_lost_request_or_answer_is_the_end_on_both_sides() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_opening_is_the_end() {
-    for fault in [Fault::LoseRequest(Method::Post, 1), Fault::LoseAnswer(Method::Post, 1)] {
-        let (_network, transport, _accepted) = Network::new(fault);
+    for fault in [ExchangeFault::LoseRequest(Method::Post, 1), ExchangeFault::LoseAnswer(Method::Post, 1)] {
+        let (_network, transport, _accepted) = Network::new([fault]);
         let mut client = transport.connect().await.unwrap();
         client.send("question".into()).await.unwrap();
         assert_eq!(client.recv().await, Err(Closed::Lost("lost".into())), "{fault:?}");
@@ -246,7 +223,7 @@ async fn a_lost_opening_is_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_client_says_so() {
-    let (network, transport, mut accepted) = Network::new(Fault::None);
+    let (network, transport, mut accepted) = Network::new([]);
     let (client, mut server) = open(&transport, &mut accepted).await;
     let (mut carrier, _) = client.into_parts();
     carrier.try_send(&["last".into()]);
@@ -259,7 +236,7 @@ async fn a_dropped_client_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_post_lets_the_server_finish() {
-    let (_network, transport, mut accepted) = Network::new(Fault::None);
+    let (_network, transport, mut accepted) = Network::new([]);
     let (mut client, server) = open(&transport, &mut accepted).await;
     let (mut carrier, _) = server.into_parts();
     carrier.try_send(&["refusal".into()]);

@@ -37,6 +37,33 @@ pub enum Fault {
     Delay(u64, Duration),
 }
 
+/// Draws a plan of faults from a seed: the same seed, the same plan, on every machine.
+///
+/// Each of so many connections is cut, stalled or slow at one of its first `messages` messages.
+#[must_use]
+pub fn plan(seed: u64, connections: usize, messages: u64) -> Vec<Vec<Fault>> {
+    // SplitMix64: a few lines that stay the same for ever.
+    let mut state = seed;
+    let mut draw = |below: u64| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % below.max(1)
+    };
+    let mut fault = || {
+        let number = 1 + draw(messages);
+        let at = if draw(2) == 0 { At::Sent(number) } else { At::Received(number) };
+        match draw(4) {
+            0 => Fault::CutBefore(at),
+            1 => Fault::CutAfter(at),
+            2 => Fault::Stall(at),
+            _ => Fault::Delay(number, Duration::from_millis(1 + draw(5000))),
+        }
+    };
+    (0..connections).map(|_| vec![fault()]).collect()
+}
+
 /// A transport whose connections are faulty by plan.
 #[derive(Debug)]
 pub struct Faulty<T> {

@@ -2,6 +2,10 @@
 
 mod conformance;
 mod faulty;
+#[cfg(feature = "long-poll")]
+mod faulty_exchange;
 
 pub use conformance::conformance;
-pub use faulty::{At, Fault, Faulty};
+pub use faulty::{At, Fault, Faulty, plan};
+#[cfg(feature = "long-poll")]
+pub use faulty_exchange::{ExchangeFault, FaultyExchange};
