@@ -12,9 +12,9 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chatcamp_transport::{
-    Connection,
+    Connection, Facts,
     long_poll::{self, Held},
-    websocket,
+    websocket::{self, Upgrade},
 };
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -111,7 +111,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// From an accepted connection to a session's driver; nothing when it came to something else, which is then over.
 ///
-/// Whenever it waits for a request, or the rest of one, the connection is a guest of the lobby.
+/// Whenever it waits for a request, or the rest of one, the connection is a guest of the lobby. What needs memory while it
+/// lasts is boxed, so that a held poll does not keep it.
 async fn open(
     task: Task,
     shared: Arc<Shared>,
@@ -122,55 +123,88 @@ async fn open(
     let mut read = Vec::new();
     let mut is_first = true;
     loop {
-        let head = loop {
-            match head::parse(&read, peer) {
-                Parsed::Partial => match shared.unless_draining(receive(&tcp, &mut read, &guest)).await {
+        let asked = Box::pin(request(&shared, &tcp, peer, &guest, &mut read, is_first)).await?;
+        let (becomes, keep_alive) = match asked {
+            Asked::Upgrade(upgrade) => {
+                let Upgraded { upgrade, facts, length } = *upgrade;
+                let carrier = websocket::Carrier::server(tcp, &read[length..], upgrade.response());
+                drop(read);
+                return Box::pin(shared.greet(task, Connection::new(carrier, facts), guest)).await;
+            }
+            Asked::Other => {
+                drop(guest);
+                Box::pin(serve_http(&shared, Rewind::new(read, tcp), peer)).await;
+                return None;
+            }
+            Asked::Chat(becomes, keep_alive) => (becomes, keep_alive),
+        };
+        drop(guest);
+        let answer = match becomes {
+            Becomes::Answer(answer) => answer,
+            Becomes::Held(held, cors) => cors.answer(unless_gone(held, &tcp, &mut read).await?),
+        };
+        Box::pin(answer::write(&tcp, &answer, keep_alive)).await.ok()?;
+        if !keep_alive || (shared.is_draining() && answer.status != 200) {
+            return None;
+        }
+        is_first = false;
+        guest = shared.lobby.enter(Some(peer.ip()), Stay::Handshake);
+    }
+}
+
+/// What a connection asked for.
+enum Asked {
+    /// To become a WebSocket.
+    Upgrade(Box<Upgraded>),
+    /// Something of the chat endpoint that has an answer, and whether another request may follow.
+    Chat(Becomes, bool),
+    /// Anything else: it is hyper's, with all that was read.
+    Other,
+}
+
+/// A granted upgrade; the frames begin `length` bytes into what was read.
+struct Upgraded {
+    upgrade: Upgrade,
+    facts: Facts,
+    length: usize,
+}
+
+/// Reads one request, and takes it out of `read`; nothing when there will be none.
+async fn request(
+    shared: &Arc<Shared>,
+    tcp: &TcpStream,
+    peer: SocketAddr,
+    guest: &Guest,
+    read: &mut Vec<u8>,
+    is_first: bool,
+) -> Option<Asked> {
+    loop {
+        let head = match head::parse(read, peer) {
+            Parsed::Other => return Some(Asked::Other),
+            Parsed::Chat(head) if head.upgrade.is_some() || read.len() >= head.length + head.body => head,
+            Parsed::Chat(_) | Parsed::Partial => {
+                match shared.unless_draining(receive(tcp, read, guest)).await {
                     Some(received) => received?,
                     None if is_first => return None,
-                    None => {
-                        tokio::time::timeout(LAST_WORDS, receive(&tcp, &mut read, &guest)).await.ok()??
-                    }
-                },
-                Parsed::Chat(head) => break head,
-                Parsed::Other => {
-                    drop(guest);
-                    serve_http(&shared, Rewind::new(read, tcp), peer).await;
-                    return None;
+                    None => tokio::time::timeout(LAST_WORDS, receive(tcp, read, guest)).await.ok()??,
                 }
+                continue;
             }
         };
         let Head { ask, upgrade, length, body, keep_alive } = *head;
         let becomes = match upgrade {
             Some(Ok(upgrade)) => {
                 let facts = ask.facts("websocket");
-                let carrier = websocket::Carrier::server(tcp, &read[length..], upgrade.response());
-                drop(read);
-                return shared.greet(task, Connection::new(carrier, facts), guest).await;
+                return Some(Asked::Upgrade(Box::new(Upgraded { upgrade, facts, length })));
             }
             Some(Err(answer)) => Becomes::Answer(answer),
-            None if read.len() < length + body => {
-                while read.len() < length + body {
-                    receive(&tcp, &mut read, &guest).await?;
-                }
-                continue;
-            }
             None => shared.poll(&ask, Bytes::copy_from_slice(&read[length..length + body])),
         };
-        drop(guest);
-        read.drain(..length + body);
+        read.drain(..(length + body).min(read.len()));
         if read.is_empty() {
-            read = Vec::new();
+            *read = Vec::new();
         }
-        let answer = match becomes {
-            Becomes::Answer(answer) => answer,
-            Becomes::Held(held, cors) => cors.answer(unless_gone(held, &tcp, &mut read).await?),
-        };
-        answer::write(&tcp, &answer, keep_alive).await.ok()?;
-        if !keep_alive || (shared.is_draining() && answer.status != 200) {
-            return None;
-        }
-        is_first = false;
-        guest = shared.lobby.enter(Some(peer.ip()), Stay::Handshake);
+        return Some(Asked::Chat(becomes, keep_alive));
     }
 }
 
