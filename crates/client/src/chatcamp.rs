@@ -44,7 +44,8 @@ impl ChatCamp {
     /// Connects a user: `"alice"`, `("alice", "access-token")`, or a [`Login`] with a provider.
     ///
     /// Connecting the connected user again is answered at once; while it is connecting or being brought back, the
-    /// call joins the attempt. With another credential the attempt, or the connection, is replaced, and whoever waited
+    /// call joins the attempt, which begins at once if the client was waiting before it, even where the server had asked
+    /// for that. With another credential the attempt, or the connection, is replaced, and whoever waited
     /// gets the answer of the new one. Connecting another user ends the first with [`ConnectError::Superseded`] and its
     /// requests with [`RequestError::Unanswered`]. A refused attempt is repeated once if a provider offers another
     /// credential, so an answer comes within twice the connect time-out.

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// The policy of later attempts, and of the first.
 ///
 /// The delay before attempt *n* is drawn evenly from zero to `shortest` × 2ⁿ⁻¹, at most `longest`. A connection that
-/// lived for `stable` starts the count anew. What the server asks for is waited for on top.
+/// lived for `stable` starts the count anew. What the server asks for is waited for on top. A call of
+/// [`connect`](crate::ChatCamp::connect) ends the delay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconnect {
     shortest: Duration,

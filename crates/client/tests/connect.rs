@@ -183,6 +183,24 @@ async fn keep_trying_waits_as_long_as_the_server_asks_and_then_connects() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_asks_again_ends_the_delay_for_all_who_keep_trying() {
+    let (builder, mut server) = network();
+    let chat = builder.reconnect(Reconnect::default().keep_trying()).build().unwrap();
+    let mut events = chat.events();
+    let start = Instant::now();
+    let serve = async {
+        server.asked().await.defer(Code::ShuttingDown, Duration::from_secs(3600)).await;
+        assert_eq!(next(&mut events).await, "reconnecting Attempt");
+        let (second, peer) = join!(chat.connect("alice"), server.admit());
+        second.unwrap();
+        peer
+    };
+    let (first, _peer) = join!(chat.connect("alice"), serve);
+    first.unwrap();
+    assert_eq!(start.elapsed().as_secs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn keep_trying_asks_a_failing_provider_again() {
     let (builder, mut server) = network();
     let chat = builder.reconnect(Reconnect::default().keep_trying()).build().unwrap();

@@ -347,6 +347,27 @@ async fn who_joins_a_reconnect_hears_of_its_next_failure_and_the_client_goes_on(
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_to_connect_does_not_wait_for_the_delay_before_a_reconnect() {
+    for answered in [true, false] {
+        let (chat, mut events, mut server, peer) = connected().await;
+        peer.farewell(Code::ShuttingDown, Some(Duration::from_secs(3600))).await;
+        assert_eq!(next(&mut events).await, "reconnecting Server");
+        let start = Instant::now();
+        if answered {
+            let (joined, _peer) = join!(chat.connect("alice"), server.admit());
+            joined.unwrap();
+            assert_eq!(start.elapsed().as_secs(), 0);
+            assert_eq!(next(&mut events).await, "connected alice New");
+        } else {
+            let (joined, _peer) = join!(chat.connect("alice"), server.accept());
+            assert!(matches!(joined, Err(ConnectError::TimedOut(_))), "{joined:?}");
+            assert_eq!(start.elapsed().as_secs(), 20);
+            assert_eq!(next(&mut events).await, "reconnecting Attempt");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_is_asked_again_only_when_its_credential_nears_its_end() {
     let (builder, mut server) = network();
     let chat = builder.build().unwrap();

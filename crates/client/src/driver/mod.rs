@@ -165,8 +165,11 @@ impl Driver {
                     Some(user) => drop(reply.send(Ok(user))),
                     None => {
                         goal.join(reply);
-                        if !same {
-                            self.replace_credential(source);
+                        match goal.phase {
+                            _ if !same => self.replace_credential(source),
+                            // The pause is for attempts that nobody asks for.
+                            Phase::Paused(_) => self.attempt(),
+                            Phase::Attempting(_) | Phase::Live(_) => {}
                         }
                     }
                 }
