@@ -1,6 +1,6 @@
 //! The built-in exchange, on reqwest.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -19,10 +19,15 @@ pub(super) struct Http {
     url: Url,
 }
 
+/// How long an idle connection to the server is kept for the next request.
+const POOL_IDLE: Duration = Duration::from_secs(5);
+
 impl Http {
     pub(super) fn new(url: Url) -> Result<Self, ConnectError> {
         let mut builder =
             Client::builder().http1_only().redirect(redirect::Policy::none()).retry(retry::never());
+        // A server closes idle connections after a while; what is sent in that moment would be lost.
+        builder = builder.pool_idle_timeout(POOL_IDLE);
         if !url.is_exposed() {
             // A proxy would look for this machine elsewhere.
             builder = builder.no_proxy();

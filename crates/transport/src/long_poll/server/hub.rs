@@ -81,6 +81,14 @@ impl Hub {
         }
     }
 
+    /// Whether this is the id of a live connection, whose requests deserve more memory than a stranger's.
+    #[must_use]
+    pub fn is_live(&self, id: &str) -> bool {
+        let Some(key) = key_of(id) else { return false };
+        let table = self.shared.table();
+        table.entries.get(&key).is_some_and(|entry| !entry.line.is_ended())
+    }
+
     /// Releases held GETs, ends connections whose peer has gone, and forgets ended ids, each when it is due by `now`.
     ///
     /// Time counts from the first call; between two calls it stands still.

@@ -23,7 +23,7 @@ const INBOX_BYTES: usize = 128 * 1024;
 /// Messages waiting for a GET with which no further one is taken from the driver.
 const OUTBOX_MESSAGES: usize = 1024;
 /// Bytes of them.
-const OUTBOX_BYTES: usize = 256 * 1024;
+const OUTBOX_BYTES: usize = 64 * 1024;
 /// How long a GET has been held before [`Carrier::keep_alive`](crate::Carrier::keep_alive) answers it, in milliseconds.
 const KEEP_ALIVE_AFTER: u64 = 5_000;
 
@@ -224,6 +224,11 @@ impl Line {
         if state.post.as_ref().is_some_and(|post| post.ticket == ticket) {
             state.post = None;
         }
+    }
+
+    /// Whether the connection has ended, though its last messages may still be fetched.
+    pub(super) fn is_ended(&self) -> bool {
+        self.state().ended.is_some()
     }
 
     // The driver.
