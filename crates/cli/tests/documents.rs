@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -81,6 +82,26 @@ fn every_command_of_the_readme_runs() {
         }
     }
     assert!(dev.is_some(), "the README starts a server");
+}
+
+/// The README's request, sent as printed to a development server.
+#[test]
+fn the_readmes_request_is_answered_with_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let _dev = Server::start(binary("cargo run -- dev", folder.path()).unwrap());
+    let dev = std::fs::read_to_string(folder.path().join("chatcamp-data/dev.json")).unwrap();
+    let dev: serde_json::Value = serde_json::from_str(&dev).unwrap();
+    let text = |name: &str| dev[name].as_str().unwrap();
+
+    let request = README.split("```http\n").nth(1).unwrap().split("```").next().unwrap();
+    let (head, body) = request.trim_end().split_once("\n\n").unwrap();
+    let head = head.replace("API_KEY", text("api_key")).replace('\n', "\r\n");
+    let length = body.len();
+    let mut tcp = TcpStream::connect(text("url").trim_start_matches("http://")).unwrap();
+    write!(tcp, "{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"access_token\":\"ct1_"), "{answer}");
 }
 
 #[test]

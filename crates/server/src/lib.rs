@@ -13,7 +13,8 @@
 //! | `session` | sessions, their registry, their one task, their requests |
 //! | `directory`, `review` | who may in, and who may stay after a change |
 //! | `endpoint`, `front_door`, `service` | `/chat/2.0` without HTTP framework, on a TCP port, in another HTTP server |
-//! | `accounts`, `data_dir` | what operators do; what is on disk |
+//! | `api` | the Platform API, which backends call |
+//! | `accounts`, `data_dir` | what operators and backends do; what is on disk |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -37,6 +38,7 @@
 //! ```
 
 mod accounts;
+mod api;
 mod clock;
 mod data_dir;
 mod directory;
@@ -56,7 +58,9 @@ mod tasks;
 mod turns;
 mod wheel;
 
-pub use accounts::{AccountError, Accounts, NewApiKey, NewApp, NewUser};
+pub use accounts::{
+    AccountError, Accounts, AppFields, NewApiKey, NewApp, NewUser, UserFields, Written, WrittenUser,
+};
 pub use chatcamp_auth::Keyring;
 pub use chatcamp_store::AuthPolicy;
 pub use clock::Clock;

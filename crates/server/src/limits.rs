@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Bytes that wait for all the clients together that do not read, at most.
 pub(crate) const WAITING: usize = 256 * 1024 * 1024;
 
+/// Bytes of all bodies of requests together that are being read, at most.
+pub(crate) const BODIES: usize = 64 * 1024 * 1024;
+
 /// The bounds of a [`Server`](crate::Server).
 #[derive(Debug, Clone)]
 #[non_exhaustive]

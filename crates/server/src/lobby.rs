@@ -29,6 +29,8 @@ pub(crate) enum Stay {
     Handshake,
     /// It asks for other things, by HTTP.
     Http,
+    /// It has polled, and may do so again: the first to leave, and counted for no address.
+    Idle,
 }
 
 /// Guests of one kind have the same time, so their order of arrival is the order of their deadlines.
@@ -37,6 +39,7 @@ struct Guests {
     arrived: u64,
     handshakes: BTreeMap<u64, Waiting>,
     visits: BTreeMap<u64, Waiting>,
+    idle: BTreeMap<u64, Waiting>,
     per_address: HashMap<IpAddr, usize>,
 }
 
@@ -62,7 +65,7 @@ impl Lobby {
 
     /// Lets a connection in; when there is no room the oldest, of its address or of all, must leave for it.
     pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>, stay: Stay) -> Guest {
-        let address = address.filter(|a| !a.is_loopback()).map(neighbourhood);
+        let address = address.filter(|a| !a.is_loopback() && stay != Stay::Idle).map(neighbourhood);
         let mut guests = self.guests.lock();
         if let Some(address) = address
             && guests.per_address.get(&address).is_some_and(|&n| n >= self.limits.unverified_per_address)
@@ -76,7 +79,7 @@ impl Lobby {
         let number = guests.arrived;
         let leave = Arc::new(Notify::new());
         let time = match stay {
-            Stay::Handshake => self.limits.handshake,
+            Stay::Handshake | Stay::Idle => self.limits.handshake,
             Stay::Http => VISIT,
         };
         let deadline = Instant::now() + time;
@@ -90,7 +93,7 @@ impl Lobby {
     /// Shows out whose time is over.
     pub(crate) fn expire(&self, now: Instant) {
         let mut guests = self.guests.lock();
-        for stay in [Stay::Handshake, Stay::Http] {
+        for stay in [Stay::Handshake, Stay::Http, Stay::Idle] {
             while let Some((&number, _)) =
                 guests.of(stay).first_key_value().filter(|(_, w)| w.deadline <= now)
             {
@@ -124,11 +127,12 @@ impl Guests {
         match stay {
             Stay::Handshake => &mut self.handshakes,
             Stay::Http => &mut self.visits,
+            Stay::Idle => &mut self.idle,
         }
     }
 
     fn len(&self) -> usize {
-        self.handshakes.len() + self.visits.len()
+        self.handshakes.len() + self.visits.len() + self.idle.len()
     }
 
     /// Tells the oldest guest of whom `which` holds to leave; its place is free at once.
@@ -136,12 +140,14 @@ impl Guests {
         let oldest = |guests: &BTreeMap<u64, Waiting>| {
             guests.iter().find(|(_, w)| which(w)).map(|(&number, _)| number)
         };
-        let oldest = oldest(&self.handshakes).into_iter().chain(oldest(&self.visits)).min();
+        let older = || oldest(&self.handshakes).into_iter().chain(oldest(&self.visits)).min();
+        let oldest = oldest(&self.idle).or_else(older);
         oldest.is_some_and(|number| self.remove(number))
     }
 
     fn remove(&mut self, number: u64) -> bool {
-        let removed = self.handshakes.remove(&number).or_else(|| self.visits.remove(&number));
+        let removed =
+            [Stay::Handshake, Stay::Http, Stay::Idle].iter().find_map(|&stay| self.of(stay).remove(&number));
         let Some(waiting) = removed else { return false };
         waiting.leave.notify_one();
         if let Some(address) = waiting.address
@@ -218,6 +224,17 @@ mod tests {
         let of = |last| Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last).into());
         let (first, second) = (lobby.enter(of(1), Stay::Handshake), lobby.enter(of(2), Stay::Handshake));
         assert!(told(&first) && !told(&second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_merely_may_poll_again_leaves_first_and_displaces_nobody() {
+        let lobby = lobby(2, 1);
+        let one: IpAddr = [192, 0, 2, 1].into();
+        let guest = lobby.enter(Some(one), Stay::Handshake);
+        let idle = lobby.enter(Some(one), Stay::Idle);
+        assert!(!told(&guest) && !told(&idle));
+        let another = lobby.enter(None, Stay::Handshake);
+        assert!(told(&idle) && !told(&guest) && !told(&another));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use chatcamp_transport::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    Clock, Limits,
+    Accounts, Clock, Limits, api,
     directory::StoreDirectory,
     handshake,
     health::Health,
@@ -66,6 +66,7 @@ pub struct Load {
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) accounts: Accounts,
     pub(crate) directory: Box<dyn Directory>,
     pub(crate) registry: Registry,
     pub(crate) wheel: Wheel,
@@ -81,9 +82,13 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     /// Bytes that wait for all the clients that do not read.
     pub(crate) waiting: Budget,
+    /// Bytes of requests' bodies that are being read.
+    pub(crate) bodies: Arc<Budget>,
     /// Whose turn it is to change a user: what is told of changes is told in their order.
     pub(crate) turns: Turns,
     pub(crate) reviews: Reviews,
+    /// Answers to wrong API keys, while they are held back.
+    pub(crate) slowed: api::Slowed,
     draining: AtomicBool,
     drain: Notify,
 }
@@ -104,11 +109,13 @@ impl Server {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn start_at(clock: Clock, store: Arc<dyn Store>, keyring: Keyring, limits: Limits) -> Self {
+        let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
         let keyring = Arc::new(keyring);
         let shared = Arc::new(Shared {
             directory: Box::new(StoreDirectory::new(store.clone(), keyring.clone())),
             store,
             keyring,
+            accounts,
             registry: Registry::new(),
             wheel: Wheel::new(Instant::now()),
             lobby: Lobby::new(limits.clone()),
@@ -120,8 +127,10 @@ impl Server {
             presence: Presence::default(),
             health: Health::default(),
             waiting: Budget::new(limits::WAITING),
+            bodies: Arc::new(Budget::new(limits::BODIES)),
             turns: Turns::default(),
             reviews: Reviews::default(),
+            slowed: api::Slowed::default(),
             draining: AtomicBool::new(false),
             drain: Notify::new(),
         });

@@ -23,6 +23,7 @@ use tower_service::Service;
 use crate::{
     Server,
     endpoint::{self, Answer, Ask, Becomes, Method, Wanted},
+    server::Shared,
 };
 
 /// Serves `/chat/2.0` (WebSocket upgrades of HTTP/1.1, long-poll of HTTP/1.1 and HTTP/2), and `/compat.js`, the script that
@@ -84,6 +85,10 @@ where
             Version::HTTP_11 => ask.upgrade(pairs(request.headers())),
             _ => None,
         };
+        // Its body would be read as frames.
+        if upgrade.is_some() && !request.body().is_end_stream() {
+            return AnswerFuture::now(render(&ask.body_behind_upgrade()));
+        }
         match upgrade {
             Some(Ok(upgrade)) => {
                 let facts = ask.facts("websocket");
@@ -115,15 +120,34 @@ where
 {
     let (head, body) = request.into_parts();
     let ask = ask(&head.method, &head.uri, &head.headers, service.peer);
-    let answer = match Limited::new(body, endpoint::BODY_LIMIT).collect().await {
-        Ok(body) => match service.server.shared.poll(&ask, body.to_bytes()) {
-            Becomes::Answer(answer) => answer,
-            Becomes::Held(held, cors) => cors.answer(held.await),
-        },
-        Err(error) if error.is::<LengthLimitError>() => ask.too_large(),
-        Err(_) => ask.cut_short(),
+    let becomes = match read_body(&service.server.shared, &ask, body).await {
+        Ok(body) => service.server.shared.poll(&ask, body),
+        Err(answer) => Becomes::Answer(answer),
+    };
+    let answer = match becomes {
+        Becomes::Answer(answer) => answer,
+        Becomes::Held(held, cors) => cors.answer(held.await),
     };
     Ok(render(&answer))
+}
+
+/// Reads the body, if the head deserves it, there is room for it, and it comes in time.
+async fn read_body<B>(shared: &Shared, ask: &Ask<'_>, body: B) -> Result<Bytes, Answer>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let most = body.size_hint().upper().and_then(|most| usize::try_from(most).ok());
+    if let Some(answer) = shared.answer_head(ask, most.unwrap_or(0)) {
+        return Err(answer);
+    }
+    let _room = shared.make_room(ask, most.unwrap_or(endpoint::BODY_LIMIT))?;
+    let reading = Limited::new(body, endpoint::BODY_LIMIT).collect();
+    match tokio::time::timeout(shared.limits.handshake, reading).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ask.too_large()),
+        Ok(Err(_)) | Err(_) => Err(ask.cut_short()),
+    }
 }
 
 fn ask<'a>(

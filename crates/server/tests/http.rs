@@ -118,6 +118,11 @@ async fn what_is_no_upgrade_gets_an_answer_that_says_what_to_do() {
             (plain("DELETE", ""), 405, "allow: GET, POST, OPTIONS"),
             (plain("GET", "Upgrade: websocket\r\nSec-WebSocket-Version: 8\r\n"), 426, "version 13"),
             (
+                String::from_utf8(upgrade("/chat/2.0", "Content-Length: 2\r\n")).unwrap() + "{}",
+                400,
+                "BODY_BEHIND_UPGRADE",
+            ),
+            (
                 String::from_utf8(upgrade("/chat/2.0", "Sec-WebSocket-Key: eA==\r\n")).unwrap(),
                 400,
                 "Sec-WebSocket-Key",

@@ -413,3 +413,87 @@ async fn the_service_polls_over_http_2() {
     assert!(texts[0].contains("users.auth.ack"), "{texts:?}");
     world.close().await;
 }
+
+#[tokio::test]
+async fn a_body_that_its_head_condemns_is_not_waited_for() {
+    for adapter in ADAPTERS {
+        let world = World::open().await;
+        let address = listen(&world, adapter).await;
+        for (headers, status) in [
+            (
+                format!(
+                    "iflychat-token: {ID}\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n"
+                ),
+                413,
+            ),
+            (
+                format!(
+                    "iflychat-token: {ID}\r\nContent-Type: application/json\r\nContent-Length: 300000\r\n"
+                ),
+                413,
+            ),
+            (format!("iflychat-token: {ID}\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n"), 415),
+            ("Content-Type: application/json\r\nContent-Length: 9\r\n".to_owned(), 426),
+        ] {
+            let mut browser = Browser::open(address).await;
+            let head = format!("POST /chat/2.0 HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
+            browser.tcp.write_all(head.as_bytes()).await.unwrap();
+            assert_eq!(browser.answer().await.status, status, "{adapter:?} {headers}");
+        }
+        world.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_speaks_http_1_0_is_served_and_its_polls_are_held() {
+    let world = World::open().await;
+    let address = listen(&world, Adapter::FrontDoor).await;
+    let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
+    let old = |method: &str, extra: &str| {
+        format!(
+            "{method} {target} HTTP/1.0\r\nOrigin: http://page.example\r\niflychat-token: {ID}\r\n{extra}\r\n"
+        )
+    };
+    let mut first = Browser::open(address).await;
+    first.tcp.write_all(old("GET", "").as_bytes()).await.unwrap();
+    let answer = first.answer().await;
+    assert!(answer.head.contains("connection: close"), "{answer:?}");
+    assert_eq!(answer.messages()[0]["d"]["ok"], true);
+
+    let mut held = Browser::open(address).await;
+    held.tcp.write_all(old("GET", "").as_bytes()).await.unwrap();
+    // A held poll is no guest of the lobby: it stands for a session.
+    eventually(|| world.server.load().unverified == 0 && world.server.load().connections == 2).await;
+    let body = r#"{"t":"users.get","d":{},"r":1}"#;
+    let post =
+        old("POST", &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())) + body;
+    let mut posts = Browser::open(address).await;
+    posts.tcp.write_all(post.as_bytes()).await.unwrap();
+    assert_eq!(posts.answer().await.body, json!([]));
+    assert_eq!(held.answer().await.messages()[0]["to"], 1);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_names_the_origin_unless_that_is_named_twice() {
+    let world = World::open().await;
+    let address = listen(&world, Adapter::FrontDoor).await;
+    for (extra, named) in [("iflychat-token: again\r\n", true), ("Origin: http://other.example\r\n", false)] {
+        let mut browser = Browser::open(address).await;
+        browser.send("GET", "/chat/2.0", ID, extra, None).await;
+        let answer = browser.answer().await;
+        assert_eq!(
+            (answer.status, answer.head.contains("access-control-allow-origin")),
+            (400, named),
+            "{extra}"
+        );
+    }
+    let mut browser = Browser::open(address).await;
+    browser
+        .tcp
+        .write_all(b"GET /chat/2.0 HTTP/1.1\r\nHost: h\r\niflychat-token: \xff\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(browser.answer().await.status, 400, "an id that is no text");
+    world.close().await;
+}

@@ -15,7 +15,11 @@ use chatcamp_transport::{
 };
 
 pub(crate) use self::answer::{Answer, Cors};
-use crate::{Server, server::Shared};
+use crate::{
+    Server,
+    server::Shared,
+    session::{Overflow, Reserved},
+};
 /// Largest body of a POST, in bytes: several messages of a native client in one.
 pub(crate) use chatcamp_transport::long_poll::BODY_LIMIT;
 
@@ -52,6 +56,8 @@ pub(crate) struct Wanted<'a> {
     content_type: Option<&'a [u8]>,
     /// One of them stands there twice.
     twice: bool,
+    /// The origin does, so that it names nobody.
+    origin_twice: bool,
 }
 
 /// What becomes of a request for a poll.
@@ -87,7 +93,9 @@ impl<'a> Wanted<'a> {
             } else {
                 continue;
             };
-            wanted.twice |= slot.replace(value).is_some();
+            let twice = slot.replace(value).is_some();
+            wanted.twice |= twice;
+            wanted.origin_twice |= twice && name.eq_ignore_ascii_case("origin");
         }
         wanted
     }
@@ -115,8 +123,13 @@ impl Ask<'_> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
+    /// The id, empty if it is none that can be read.
+    fn id(&self) -> Option<&str> {
+        self.headers.id.map(|id| std::str::from_utf8(id).unwrap_or_default())
+    }
+
     fn cors(&self) -> Cors {
-        Cors::new(if self.headers.twice { None } else { self.headers.origin })
+        Cors::new(if self.headers.origin_twice { None } else { self.headers.origin })
     }
 
     /// Whether a GET with these headers becomes a WebSocket; nothing if it does not ask to.
@@ -142,6 +155,11 @@ impl Ask<'_> {
         self.cors().failure(413, "TOO_LARGE", "a body has at most 512 KiB, a message 64 KiB")
     }
 
+    /// The answer to an upgrade that has a body.
+    pub(crate) fn body_behind_upgrade(&self) -> Answer {
+        self.cors().failure(400, "BODY_BEHIND_UPGRADE", "a request for a WebSocket has no body")
+    }
+
     /// The answer to a body that did not come whole.
     pub(crate) fn cut_short(&self) -> Answer {
         self.cors().failure(400, "CUT_SHORT", "the body did not come whole")
@@ -150,21 +168,25 @@ impl Ask<'_> {
 
 const TWICE: &str = "a header stands there twice";
 
+/// Largest body of a POST that does not name a live connection, in bytes: a handshake, with room to spare.
+const STRANGER_BODY: usize = 80 * 1024;
+
 impl Shared {
-    /// Answers a request that is no upgrade; a poll connection that it opens is served by a task of its own.
-    pub(crate) fn poll(self: &Arc<Self>, ask: &Ask<'_>, body: Bytes) -> Becomes {
+    /// The answer to a request that its head alone decides, before anything of a body is read.
+    ///
+    /// `length` is the body's, as far as it is known.
+    pub(crate) fn answer_head(&self, ask: &Ask<'_>, length: usize) -> Option<Answer> {
         let cors = ask.cors();
-        let method = match ask.method {
-            Method::Get => long_poll::Method::Get,
-            Method::Post => long_poll::Method::Post,
-            Method::Options => return Becomes::Answer(cors.preflight()),
-            Method::Other => return Becomes::Answer(cors.method_not_allowed()),
-        };
-        let refuse = |status, code, message| Becomes::Answer(cors.failure(status, code, message));
+        match ask.method {
+            Method::Options => return Some(cors.preflight()),
+            Method::Other => return Some(cors.method_not_allowed()),
+            Method::Get | Method::Post => {}
+        }
+        let refuse = |status, code, message| Some(cors.failure(status, code, message));
         if ask.headers.twice {
             return refuse(400, "HEADER_REPEATED", TWICE);
         }
-        let Some(id) = ask.headers.id.and_then(|id| std::str::from_utf8(id).ok()) else {
+        let Some(id) = ask.id() else {
             return refuse(
                 426,
                 "TRANSPORT_REQUIRED",
@@ -174,7 +196,28 @@ impl Shared {
         if ask.method == Method::Post && !ask.headers.is_json() {
             return refuse(415, "CONTENT_TYPE", "a message is application/json");
         }
+        if length > BODY_LIMIT || (length > STRANGER_BODY && !self.hub.is_live(id)) {
+            return Some(ask.too_large());
+        }
+        None
+    }
+
+    /// Room for a body of this length, as long as it is held; an answer when all bodies together are too large now.
+    pub(crate) fn make_room(&self, ask: &Ask<'_>, length: usize) -> Result<Reserved, Answer> {
+        Reserved::new(&self.bodies, length).map_err(|Overflow| {
+            ask.cors().failure(503, "OVERLOADED", "too much is being sent to this server now")
+        })
+    }
+
+    /// Answers a request that its head does not decide; a poll connection that it opens is served by a task of its own.
+    pub(crate) fn poll(self: &Arc<Self>, ask: &Ask<'_>, body: Bytes) -> Becomes {
+        if let Some(answer) = self.answer_head(ask, body.len()) {
+            return Becomes::Answer(answer);
+        }
+        let cors = ask.cors();
+        let method = if ask.method == Method::Get { long_poll::Method::Get } else { long_poll::Method::Post };
         let opens = if names_credentials(ask.query()) { Opens::Get } else { Opens::Post };
+        let id = ask.id().unwrap_or_default();
         let request =
             long_poll::Request { method, id, target: ask.target, opens, body, facts: ask.facts("long-poll") };
         match self.hub.request(request) {

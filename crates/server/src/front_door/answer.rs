@@ -7,23 +7,24 @@ use tokio::net::TcpStream;
 
 use crate::endpoint::Answer;
 
-/// How long a client may take to read an answer.
+/// How long a client may take to read an answer, in all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes the answer, in one piece if the client reads.
 pub(super) async fn write(tcp: &TcpStream, answer: &Answer, keep_alive: bool) -> io::Result<()> {
     let bytes = encode(answer, keep_alive);
     let mut rest = &bytes[..];
-    loop {
-        match tcp.try_write(rest) {
-            Ok(n) if n == rest.len() => return Ok(()),
-            Ok(n) => rest = &rest[n..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                tokio::time::timeout(PATIENCE, tcp.writable()).await??;
+    let writing = async {
+        loop {
+            match tcp.try_write(rest) {
+                Ok(n) if n == rest.len() => return Ok(()),
+                Ok(n) => rest = &rest[n..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.writable().await?,
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, writing).await?
 }
 
 fn encode(answer: &Answer, keep_alive: bool) -> Vec<u8> {

@@ -77,11 +77,13 @@ fn chat<'a>(
     let target = request.path?;
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     let method = Method::new(request.method?);
-    if request.version != Some(1) || method == Method::Other || path != endpoint::PATH || target.contains('#')
-    {
+    let is_plain = |b: u8| b.is_ascii_graphic() && !b"#\"<>".contains(&b);
+    if method == Method::Other || path != endpoint::PATH || !target.bytes().all(is_plain) || length > LIMIT {
         return None;
     }
-    let (mut hosts, mut body, mut keep_alive) = (0, None, true);
+    // A proxy that speaks HTTP/1.0 to servers makes a connection for each request.
+    let is_old = request.version != Some(1);
+    let (mut hosts, mut body, mut keep_alive) = (0, None, !is_old);
     for header in request.headers.iter() {
         let is = |name| header.name.eq_ignore_ascii_case(name);
         if is("transfer-encoding") || is("expect") {
@@ -90,7 +92,7 @@ fn chat<'a>(
         if is("content-length") {
             let length =
                 std::str::from_utf8(header.value).ok().filter(|l| l.bytes().all(|b| b.is_ascii_digit()))?;
-            let length = length.parse().ok().filter(|&l| l <= endpoint::BODY_LIMIT)?;
+            let length = length.parse().ok()?;
             if body.replace(length).is_some() {
                 return None;
             }
@@ -102,13 +104,19 @@ fn chat<'a>(
     }
     let pairs = || request.headers.iter().map(|h| (h.name, h.value));
     let ask = Ask { method, target, headers: Wanted::from_headers(pairs()), peer: Some(peer) };
-    let upgrade = ask.upgrade(pairs());
+    let upgrade = if is_old { None } else { ask.upgrade(pairs()) };
     // A body behind an upgrade is a doubt, and a POST says how long it is.
     let fits = match method {
         Method::Post => body.is_some(),
         _ => upgrade.is_none() || body.is_none(),
     };
-    (hosts == 1 && fits).then_some(Head { ask, upgrade, length, body: body.unwrap_or(0), keep_alive })
+    ((hosts == 1 || is_old) && fits).then_some(Head {
+        ask,
+        upgrade,
+        length,
+        body: body.unwrap_or(0),
+        keep_alive,
+    })
 }
 
 #[cfg(test)]
@@ -146,11 +154,21 @@ mod tests {
     }
 
     #[test]
+    fn a_poll_of_an_old_proxy_is_kept_and_its_upgrade_is_none() {
+        for request in [UPGRADE, POST] {
+            let old = request.replace("HTTP/1.1", "HTTP/1.0").replace("Host: h\r\n", "");
+            let Parsed::Chat(head) = parse(old.as_bytes(), peer()) else { panic!("kept") };
+            assert!(head.upgrade.is_none() && !head.keep_alive);
+        }
+    }
+
+    #[test]
     fn whatever_leaves_a_doubt_is_hypers() {
         for (request, from, to) in [
             (UPGRADE, "GET ", "PUT "),
             (UPGRADE, "GET ", "get "),
-            (UPGRADE, "HTTP/1.1", "HTTP/1.0"),
+            (UPGRADE, "app_id=a", "app_id=\"a\""),
+            (UPGRADE, "app_id=a", "app_id=ä"),
             (UPGRADE, "/chat/2.0", "/chat/2.0/"),
             (UPGRADE, "/chat/2.0", "/chat/2%2e0"),
             (UPGRADE, "/chat/2.0", "//chat/2.0"),
@@ -164,7 +182,7 @@ mod tests {
             (POST, "Host: h", "Host: h\r\nContent-Length: 2"),
             (POST, "Content-Length: 2", "Content-Length: +2"),
             (POST, "Content-Length: 2", "Content-Length: 2, 2"),
-            (POST, "Content-Length: 2", "Content-Length: 9999999"),
+            (POST, "Content-Length: 2", "Content-Length: 99999999999999999999999"),
             (POST, "Content-Length: 2", "X: 2"),
         ] {
             let request = request.replacen(from, to, 1);

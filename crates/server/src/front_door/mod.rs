@@ -27,7 +27,7 @@ use self::{
     rewind::Rewind,
 };
 use crate::{
-    ChatService, Server,
+    ChatService, Server, api,
     endpoint::Becomes,
     lobby::{Guest, Stay},
     server::Shared,
@@ -143,12 +143,13 @@ async fn open(
             Becomes::Answer(answer) => answer,
             Becomes::Held(held, cors) => cors.answer(unless_gone(held, &tcp, &mut read).await?),
         };
+        let keep_alive = keep_alive && !(shared.is_draining() && answer.status != 200);
         Box::pin(answer::write(&tcp, &answer, keep_alive)).await.ok()?;
-        if !keep_alive || (shared.is_draining() && answer.status != 200) {
+        if !keep_alive {
             return None;
         }
         is_first = false;
-        guest = shared.lobby.enter(Some(peer.ip()), Stay::Handshake);
+        guest = shared.lobby.enter(Some(peer.ip()), Stay::Idle);
     }
 }
 
@@ -178,11 +179,25 @@ async fn request(
     read: &mut Vec<u8>,
     is_first: bool,
 ) -> Option<Asked> {
+    let mut room = None;
     loop {
         let head = match head::parse(read, peer) {
             Parsed::Other => return Some(Asked::Other),
             Parsed::Chat(head) if head.upgrade.is_some() || read.len() >= head.length + head.body => head,
-            Parsed::Chat(_) | Parsed::Partial => {
+            unfinished @ (Parsed::Chat(_) | Parsed::Partial) => {
+                // A body is read only if its head deserves it, and there is room for it.
+                if let Parsed::Chat(head) = unfinished
+                    && room.is_none()
+                {
+                    let refused = match shared.answer_head(&head.ask, head.body) {
+                        Some(answer) => Err(answer),
+                        None => shared.make_room(&head.ask, head.body),
+                    };
+                    match refused {
+                        Ok(reserved) => room = Some(reserved),
+                        Err(answer) => return Some(Asked::Chat(Becomes::Answer(answer), false)),
+                    }
+                }
                 match shared.unless_draining(receive(tcp, read, guest)).await {
                     Some(received) => received?,
                     None if is_first => return None,
@@ -241,12 +256,13 @@ async fn unless_gone(held: Held, tcp: &TcpStream, read: &mut Vec<u8>) -> Option<
 async fn serve_http(shared: &Arc<Shared>, stream: Rewind, peer: SocketAddr) {
     let guest = shared.lobby.enter(Some(peer.ip()), Stay::Http);
     let chat = ChatService::new(Server { shared: shared.clone() }).for_peer(peer);
-    let health = shared.clone();
+    let shared_by_requests = shared.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (mut chat, health) = (chat.clone(), health.clone());
+        let (mut chat, shared) = (chat.clone(), shared_by_requests.clone());
         async move {
             match request.uri().path() {
-                "/healthz" => Ok(service::render(&health.health().await)),
+                "/healthz" => Ok(service::render(&shared.health().await)),
+                path if api::is_at(path) => Ok(api::serve(&shared, request).await),
                 _ => chat.call(request).await,
             }
         }

@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 
 pub(crate) use driver::Driver;
 use outbox::Outbox;
-pub(crate) use outbox::{Budget, Overflow};
+pub(crate) use outbox::{Budget, Overflow, Reserved};
 pub(crate) use registry::Registry;
 
 /// Names a session for the life of this process; the generation tells apart those that had the same slot.

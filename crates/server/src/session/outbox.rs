@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use chatcamp_protocol::limits;
@@ -21,6 +24,13 @@ pub(crate) struct Budget {
     left: AtomicUsize,
 }
 
+/// Bytes of a budget, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
 /// There is no room: for this client, or for all that do not read.
 #[derive(Debug)]
 pub(crate) struct Overflow;
@@ -37,6 +47,19 @@ impl Budget {
 
     fn give_back(&self, bytes: usize) {
         self.left.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Reserved {
+    pub(crate) fn new(budget: &Arc<Budget>, bytes: usize) -> Result<Self, Overflow> {
+        budget.take(bytes)?;
+        Ok(Self { budget: budget.clone(), bytes })
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
     }
 }
 
@@ -91,6 +114,12 @@ mod tests {
         two.push("1".into(), &budget).unwrap();
         two.clear(&budget);
         assert_eq!(budget.left.load(Ordering::Relaxed), 10);
+
+        let shared = Arc::new(Budget::new(10));
+        let held = Reserved::new(&shared, 7).unwrap();
+        assert!(Reserved::new(&shared, 4).is_err());
+        drop(held);
+        assert!(Reserved::new(&shared, 10).is_ok());
 
         let plenty = Budget::new(usize::MAX);
         for _ in 0..limits::OUTBOX_MESSAGES {

@@ -7,6 +7,7 @@ use chatcamp_store::Edited;
 use serde::Deserialize;
 
 use super::{Call, UserBody};
+use crate::{server::Shared, session::Session};
 
 #[derive(Deserialize)]
 pub(super) struct Get {
@@ -67,11 +68,19 @@ pub(super) async fn update(call: Call, body: Update) {
             if edited == Edited::Keep {
                 return;
             }
-            let own: Vec<_> = shared.registry.of_user(&session.app, &session.user);
-            for other in own.iter().filter(|other| other.id != session.id) {
-                let body: UserBody<User> = UserBody::new(shared.own_user(other, &user));
-                shared.push(other, &envelope::push("users.update.ack", &body));
-            }
+            shared.tell_user(&user, |other| other.id != session.id);
+        }
+    }
+}
+
+impl Shared {
+    /// Tells the sessions of a user for which `who` holds what the user is now.
+    ///
+    /// The caller has the user's turn, so that changes are told in their order.
+    pub(crate) fn tell_user(&self, user: &chatcamp_store::User, who: impl Fn(&Session) -> bool) {
+        for session in self.registry.of_user(&user.app, &user.id).iter().filter(|session| who(session)) {
+            let body: UserBody<User> = UserBody::new(self.own_user(session, user));
+            self.push(session, &envelope::push("users.update.ack", &body));
         }
     }
 }

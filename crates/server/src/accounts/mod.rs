@@ -1,5 +1,7 @@
 //! What operators and backends do: apps, API keys, users and their tokens.
 
+mod write;
+
 use std::sync::Arc;
 
 use chatcamp_auth::{
@@ -7,12 +9,11 @@ use chatcamp_auth::{
     token::{self, InvalidCustomToken, Stamp},
 };
 use chatcamp_protocol::{AccessToken, AppId, Profile, UserId, limits, user::OverLimit};
-use chatcamp_store::{
-    ApiKey, App, AuthPolicy, Created, Edited, Previous, Store, StoreError, TokenRecord, User,
-};
+use chatcamp_store::{ApiKey, App, AuthPolicy, Edited, Previous, Store, StoreError, TokenRecord, User};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use parking_lot::Mutex;
 
+pub use self::write::{UserFields, Written, WrittenUser};
 use crate::{Clock, random};
 
 /// Longest name of an app or API key, in bytes.
@@ -60,6 +61,17 @@ impl Default for NewUser {
     fn default() -> Self {
         Self { profile: Profile::default(), token: None, check_access_token: true }
     }
+}
+
+/// What is to change of an app; what is absent stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct AppFields {
+    /// A name for people, 1 to 255 bytes.
+    pub name: Option<String>,
+    /// What users must present; `token` ends every session opened by user id alone.
+    pub auth: Option<AuthPolicy>,
+    /// Whether clients may list the users.
+    pub directory: Option<bool>,
 }
 
 /// Why something was not made or changed.
@@ -140,12 +152,39 @@ impl Accounts {
         Ok(self.store.apps().await?)
     }
 
+    /// Finds an app, by its id or the form to which JavaScript rounds it.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`].
+    pub async fn app(&self, id: &AppId) -> Result<Arc<App>, AccountError> {
+        self.store.app(id).await?.ok_or_else(|| AccountError::NoApp(id.clone()))
+    }
+
+    /// Changes what is given of an app, in one step, and returns it as it then is.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`], [`AccountError::InvalidName`].
+    pub async fn update_app(&self, app: &AppId, fields: AppFields) -> Result<Arc<App>, AccountError> {
+        fields.name.as_deref().map_or(Ok(()), check_name)?;
+        let app = self.app(app).await?;
+        let edit = move |app: &mut App| {
+            let before = app.clone();
+            app.name = fields.name.unwrap_or_else(|| std::mem::take(&mut app.name));
+            app.auth = fields.auth.unwrap_or(app.auth);
+            app.directory = fields.directory.unwrap_or(app.directory);
+            if *app == before { Edited::Keep } else { Edited::Save }
+        };
+        let edited = self.store.edit_app(&app.id, Box::new(edit)).await?;
+        edited.ok_or_else(|| AccountError::NoApp(app.id.clone()))
+    }
+
     /// Switches an app between `open` and `token`; switching to `token` ends every session opened by user id alone.
     ///
     /// # Errors
     /// [`AccountError::NoApp`].
     pub async fn set_policy(&self, app: &AppId, auth: AuthPolicy) -> Result<(), AccountError> {
-        self.change_app(app, move |app| app.auth = auth).await
+        self.update_app(app, AppFields { auth: Some(auth), ..AppFields::default() }).await?;
+        Ok(())
     }
 
     /// Sets whether clients may list the users of an app.
@@ -153,7 +192,8 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::NoApp`].
     pub async fn set_directory(&self, app: &AppId, directory: bool) -> Result<(), AccountError> {
-        self.change_app(app, move |app| app.directory = directory).await
+        self.update_app(app, AppFields { directory: Some(directory), ..AppFields::default() }).await?;
+        Ok(())
     }
 
     /// Creates an API key for an app.
@@ -212,53 +252,6 @@ impl Accounts {
             true => Ok(()),
             false => Err(AccountError::NoApiKey(id.to_owned())),
         }
-    }
-
-    /// Creates a user with an access token and returns that.
-    ///
-    /// A user who merely came by, by id alone, and never had a token is claimed; its sessions end unless they may go on.
-    ///
-    /// # Errors
-    /// [`AccountError::UserExists`] for any other existing id, [`AccountError::NoApp`], [`AccountError::InvalidToken`],
-    /// [`AccountError::OverLimit`].
-    pub async fn create_user(
-        &self,
-        app: &AppId,
-        id: &UserId,
-        new: NewUser,
-    ) -> Result<AccessToken, AccountError> {
-        new.profile.check()?;
-        let app = self.app(app).await?;
-        let stamp = Stamp(random::bytes());
-        let (record, token) = match new.token {
-            Some(token) => {
-                (TokenRecord::Custom { digest: token::digest(&self.keyring, &app.id, id, &token)? }, token)
-            }
-            None => {
-                let token = token::derive(&self.keyring, &app.id, id, &stamp, None);
-                (TokenRecord::Derived { expires_at: None }, token)
-            }
-        };
-        let mut user = User::new(app.id.clone(), id.clone(), stamp.0, self.clock.now());
-        user.profile = new.profile;
-        user.token = record;
-        user.check_access_token = new.check_access_token;
-        if let Created::New(_) = self.store.create_user(user.clone()).await? {
-            return Ok(token);
-        }
-        let claimed = self
-            .edit(&app.id, id, move |had| {
-                if !had.auto_created || had.token != TokenRecord::None {
-                    return (Edited::Keep, false);
-                }
-                user.last_seen = had.last_seen;
-                user.is_suspended = had.is_suspended;
-                *had = user;
-                (Edited::Save, true)
-            })
-            .await?
-            .1;
-        if claimed { Ok(token) } else { Err(AccountError::UserExists(id.clone())) }
     }
 
     /// Lists up to `limit` users behind `after`, in the byte order of their ids.
@@ -363,24 +356,6 @@ impl Accounts {
             true => Ok(()),
             false => Err(AccountError::NoUser(id.clone())),
         }
-    }
-
-    async fn app(&self, id: &AppId) -> Result<Arc<App>, AccountError> {
-        self.store.app(id).await?.ok_or_else(|| AccountError::NoApp(id.clone()))
-    }
-
-    async fn change_app(
-        &self,
-        app: &AppId,
-        change: impl FnOnce(&mut App) + Send + 'static,
-    ) -> Result<(), AccountError> {
-        let app = self.app(app).await?;
-        let edit = move |app: &mut App| {
-            change(app);
-            Edited::Save
-        };
-        self.store.edit_app(&app.id, Box::new(edit)).await?;
-        Ok(())
     }
 
     async fn change(
