@@ -18,6 +18,10 @@ pub const METADATA: usize = 4 * 1024;
 pub const METADATA_DEPTH: usize = 32;
 /// Shortest and longest access token of a caller's choice, in bytes.
 pub const CUSTOM_TOKEN: std::ops::RangeInclusive<usize> = 16..=512;
+/// Largest event that a backend publishes, as a message, in bytes.
+pub const EVENT: usize = 32 * 1024;
+/// Longest type of an event, in characters.
+pub const EVENT_TYPE: usize = 64;
 /// Largest message in either direction, in bytes of UTF-8.
 pub const MESSAGE: usize = 64 * 1024;
 /// Largest HTTP request head, in bytes.

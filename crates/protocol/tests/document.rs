@@ -62,6 +62,8 @@ fn every_limit_is_documented() {
         ("nesting of `metadata`", format!("{} levels", limits::METADATA_DEPTH)),
         ("access token of a backend's choice", format!("{shortest} to {longest} bytes")),
         ("message", format!("{} bytes", limits::MESSAGE)),
+        ("published event", format!("{} bytes", limits::EVENT)),
+        ("type of an event", format!("{} characters", limits::EVENT_TYPE)),
         ("request head", format!("{} bytes", limits::REQUEST_HEAD)),
         ("name and version of a native client", format!("{} bytes", limits::CLIENT_NAME)),
         (

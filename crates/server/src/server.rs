@@ -28,7 +28,7 @@ use crate::{
     presence::{self, Presence},
     random,
     review::{self, Reviews},
-    session::{Budget, Driver, Registry, Session},
+    session::{Budget, Driver, Overflow, Registry, Session},
     tasks::{Task, Tasks},
     turns::Turns,
     wheel::Wheel,
@@ -239,11 +239,12 @@ impl Shared {
         handshake::run(task, self, connection, guest).await
     }
 
-    /// Says something on a session; ends it when its client does not listen.
-    pub(crate) fn push(&self, session: &Session, text: &str) {
-        if session.push(text, &self.waiting).is_err() {
+    /// Says something on a session, and whether it is still there to hear; ends it when its client does not listen.
+    pub(crate) fn push(&self, session: &Session, text: &str) -> bool {
+        session.push(text, &self.waiting).unwrap_or_else(|Overflow| {
             self.end(session, Code::SlowConsumer, None);
-        }
+            false
+        })
     }
 
     /// Ends a session, and looks again whether its client agreed.

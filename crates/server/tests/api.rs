@@ -572,3 +572,76 @@ async fn a_store_that_fails_means_later() {
     assert!(!answer.body.to_string().contains("disk"), "the cause is the operator's");
     backend.world.close().await;
 }
+
+#[tokio::test]
+async fn an_event_reaches_whom_it_is_for_in_both_dialects() {
+    let backend = Backend::new().await;
+    let world = &backend.world;
+    let mut alice = world.connect("alice").await;
+    let mut sdk = world.published(&format!("app_id={}&user_id=alice", world.app)).await;
+    sdk.recv().await;
+    let mut bob = world.connect("bob").await;
+    let data = json!({"n": [1, null]});
+    for (to, delivered, to_bob) in [
+        (json!({"id": "alice"}), 2, false),
+        (json!({"ids": ["alice", "nobody", "alice"]}), 2, false),
+        (json!({"to": {"all": true}}), 3, true),
+    ] {
+        let mut body = to.clone();
+        body["type"] = "order.shipped".into();
+        body["data"] = data.clone();
+        let answer = backend.call("users.publish", body).await;
+        assert_eq!((answer.status, &answer.body["delivered"]), (200, &json!(delivered)), "{answer:?}");
+        for peer in [&mut alice, &mut sdk].into_iter().chain(to_bob.then_some(&mut bob)) {
+            let event = peer.recv().await;
+            assert_eq!(event["t"], "app.event.pub");
+            assert_eq!(event["d"], json!({"ok": true, "type": "order.shipped", "data": data}), "{to}");
+        }
+    }
+    assert_eq!(bob.request("ping", json!({})).await["ok"], true, "bob heard of nothing else");
+    drop((alice, sdk, bob));
+    backend.world.close().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_none_is_refused_by_name() {
+    let backend = Backend::new().await;
+    let many: Vec<_> = (0..1001).map(|n| n.to_string()).collect();
+    for (body, code) in [
+        (json!({"id": "a"}), "MISSING_FIELD"),
+        (json!({"type": "x"}), "MISSING_FIELD"),
+        (json!({"type": "", "id": "a"}), "INVALID_FIELD"),
+        (json!({"type": "Not", "id": "a"}), "INVALID_FIELD"),
+        (json!({"type": "x".repeat(65), "id": "a"}), "INVALID_FIELD"),
+        (json!({"type": "x", "id": "a\n"}), "INVALID_FIELD"),
+        (json!({"type": "x", "ids": [7]}), "INVALID_FIELD"),
+        (json!({"type": "x", "ids": many}), "INVALID_FIELD"),
+        (json!({"type": "x", "to": {"all": false}}), "INVALID_FIELD"),
+        (json!({"type": "x", "to": {"all": true}, "id": "a"}), "INVALID_FIELD"),
+        (json!({"type": "x", "id": "a", "data": "x".repeat(33_000)}), "VALUE_TOO_LONG"),
+    ] {
+        let answer = backend.call("users.publish", body.clone()).await;
+        assert_eq!(
+            (answer.status, &answer.body["error"]["code"]),
+            (400, &json!(code)),
+            "{body:.100}: {answer:?}"
+        );
+    }
+    backend.world.close().await;
+}
+
+#[tokio::test]
+async fn sessions_are_ended_to_come_back_or_not() {
+    let backend = Backend::new().await;
+    for (come_back, code) in
+        [(None, Code::Disconnected), (Some(false), Code::Disconnected), (Some(true), Code::Reconnect)]
+    {
+        let mut alice = backend.world.connect("alice").await;
+        let answer = backend.call("users.disconnect", json!({"id": "alice", "come_back": come_back})).await;
+        assert_eq!((answer.status, &answer.body["ended"]), (200, &json!(1)), "{answer:?}");
+        alice.ended_with(code).await;
+    }
+    let nobody = backend.call("users.disconnect", json!({"id": "nobody"})).await;
+    assert_eq!(nobody.body["ended"], 0);
+    backend.world.close().await;
+}

@@ -83,6 +83,19 @@ impl Fields {
         object.map(Some).ok_or_else(|| Refusal::invalid(name, "this is not a JSON object"))
     }
 
+    /// A list of texts.
+    pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let texts = serde_json::from_value(value)
+            .map_err(|_| Refusal::invalid(name, "this is not a list of texts"))?;
+        Ok(Some(texts))
+    }
+
+    /// Whatever it is.
+    pub(super) fn value(&mut self, name: &str) -> Option<Value> {
+        self.take(name)
+    }
+
     fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }

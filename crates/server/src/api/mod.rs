@@ -11,6 +11,7 @@ mod answer;
 mod app;
 mod auth;
 mod body;
+mod events;
 mod users;
 
 use std::sync::Arc;
@@ -75,6 +76,8 @@ async fn answer(shared: &Shared, id: &RequestId, head: &Parts, body: Incoming) -
         "users.delete" => id.success(users::delete(&call, fields).await?),
         "users.issue_token" => id.success(users::issue_token(&call, fields).await?),
         "users.revoke_tokens" => id.success(users::revoke_tokens(&call, fields).await?),
+        "users.publish" => id.success(events::publish(&call, fields).await?),
+        "users.disconnect" => id.success(events::disconnect(&call, fields)?),
         "app.get" => id.success(app::get(&call)),
         "app.update" => id.success(app::update(&call, fields).await?),
         other => {

@@ -108,7 +108,8 @@ pub(super) async fn revoke_tokens(call: &Call<'_>, mut fields: Fields) -> Result
     call.user(&id).await
 }
 
-fn id(fields: &mut Fields) -> Result<UserId, Refusal> {
+/// The user a request is about.
+pub(super) fn id(fields: &mut Fields) -> Result<UserId, Refusal> {
     let text =
         fields.text("id")?.ok_or_else(|| Refusal::new(Code::MissingField, "id: the user's id is missing"))?;
     UserId::new(text).map_err(|why| Refusal::invalid("id", why))

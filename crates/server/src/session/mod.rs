@@ -163,14 +163,14 @@ impl Session {
         }
     }
 
-    /// Says something, now or, when the connection is full, as soon as there is room.
+    /// Says something, now or, when the connection is full, as soon as there is room; false when the session is ending.
     ///
     /// # Errors
     /// [`Overflow`] when the client has not read for so long that there is no room for more.
-    pub(crate) fn push(&self, text: &str, budget: &Budget) -> Result<(), Overflow> {
+    pub(crate) fn push(&self, text: &str, budget: &Budget) -> Result<bool, Overflow> {
         let mut state = self.state.lock();
         if !matches!(state.phase, Phase::Greeting | Phase::Open) {
-            return Ok(());
+            return Ok(false);
         }
         let message = match self.dialect {
             Dialect::Native => Message::from(envelope::number(text, state.sent.next())),
@@ -182,10 +182,10 @@ impl Session {
                 state.wake();
             }
             if sent.taken == 1 {
-                return Ok(());
+                return Ok(true);
             }
         }
-        state.outbox.push(message, budget)
+        state.outbox.push(message, budget).map(|()| true)
     }
 
     /// Brings the end of the credential forward; false when it is no earlier than before.
