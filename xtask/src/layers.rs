@@ -1,4 +1,4 @@
-//! `layers`: no crate depends on what its layer must not know (architecture, invariants 1 to 3).
+//! `layers`: no crate depends on what its layer must not know (architecture, the invariants on who may depend on whom).
 
 use crate::Failure;
 use crate::graph::Graph;

@@ -12,6 +12,7 @@ use std::{
 const README: &str = include_str!("../../../README.md");
 const CONTRIBUTING: &str = include_str!("../../../docs/CONTRIBUTING.md");
 const PROTOCOL: &str = include_str!("../../../docs/PROTOCOL.md");
+const TRANSPORTS: &str = include_str!("../../../docs/TRANSPORTS.md");
 const ARCHITECTURE: &str = include_str!("../../../docs/ARCHITECTURE.md");
 
 /// What continuous integration runs, and a test cannot: it would run itself.
@@ -106,7 +107,7 @@ fn the_readmes_request_is_answered_with_a_token() {
 
 #[test]
 fn the_other_documents_print_no_command_that_nobody_runs() {
-    for document in [CONTRIBUTING, PROTOCOL, ARCHITECTURE] {
+    for document in [CONTRIBUTING, PROTOCOL, ARCHITECTURE, TRANSPORTS] {
         for command in commands(document) {
             assert!(OF_CI.contains(&command), "who runs `{command}`?");
         }

@@ -28,7 +28,7 @@ pub struct ChatCamp {
 }
 
 impl ChatCamp {
-    /// Starts a client for the app with this id, as copied from its dashboard.
+    /// Starts a client for the app with this id.
     pub fn builder(app_id: impl AsRef<str>) -> Builder {
         Builder::new(app_id.as_ref())
     }

@@ -42,13 +42,6 @@ impl Reconnect {
         self
     }
 
-    /// Lets the first connect report what fails, which is the default.
-    #[must_use]
-    pub fn fail_fast(mut self) -> Self {
-        self.keep_trying = false;
-        self
-    }
-
     /// Lets the first connect be retried like any other, until it succeeds or retrying makes no sense.
     #[must_use]
     pub fn keep_trying(mut self) -> Self {

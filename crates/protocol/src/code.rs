@@ -106,7 +106,7 @@ codes! {
     Lost                4008 "LOST"                  Retry      Silent            "the connection broke"
     CredentialChanged   4009 "CREDENTIAL_CHANGED"    Retry      Silent            "the user's credentials changed; connect again"
     Reconnect           4010 "RECONNECT"             Retry      Silent            "the app's backend asks the client to connect again"
-    AppNotFound         4500 "APP_NOT_FOUND"         Terminal   NotFound          "no app has this app id; copy it from the dashboard or from `chatcamp app list`"
+    AppNotFound         4500 "APP_NOT_FOUND"         Terminal   NotFound          "no app has this app id; `chatcamp app list` shows those there are"
     AppIdInvalid        4501 "APP_ID_INVALID"        Terminal   NotFound          "an app id is 1 to 64 characters of A-Z a-z 0-9 . _ ~ -"
     UserIdInvalid       4502 "USER_ID_INVALID"       Terminal   NotAuthorized     "a user id is 1 to 255 bytes of UTF-8 without control characters"
     CredentialRefused   4503 "CREDENTIAL_REFUSED"    Credential NotAuthorized     "this app needs a known user id and its access token"

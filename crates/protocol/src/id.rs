@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::limits;
 
-/// The id of an app, copied from the dashboard: 1 to 64 characters of `[A-Za-z0-9._~-]`.
+/// The id of an app: 1 to 64 characters of `[A-Za-z0-9._~-]`.
 ///
 /// The published SDK puts it into a URL without encoding (wire document, section 1.1), hence the alphabet.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

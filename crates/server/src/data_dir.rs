@@ -226,7 +226,7 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
 
 /// Makes a keyring of one random key, whole or not at all: of several processes the first decides.
 fn make_keyring(path: &Path) -> io::Result<()> {
-    let keyring = Keyring::new(vec![random::bytes()]).expect("one key");
+    let keyring = Keyring::new(vec![random::bytes()]).expect("a keyring of one key is valid");
     let suffix = data_encoding::HEXLOWER.encode(&random::bytes::<8>());
     let draft = path.with_file_name(format!("keys.{suffix}"));
     let made = write_private(&draft, keyring.to_text().as_bytes()).and_then(|()| fs::hard_link(&draft, path));

@@ -38,8 +38,8 @@ struct Vouched {
 
 impl StoreDirectory {
     pub(crate) fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>) -> Self {
-        let app = AppId::new("decoy").expect("a valid id");
-        let id = UserId::new("decoy").expect("a valid id");
+        let app = AppId::new("decoy").expect("`decoy` is a valid id");
+        let id = UserId::new("decoy").expect("`decoy` is a valid id");
         let mut decoy = User::new(app, id, random::bytes(), 0);
         decoy.token = TokenRecord::Custom { digest: random::bytes() };
         Self { store, keyring, decoy }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bytes that wait for all the clients together that do not read, at most.
 pub(crate) const WAITING: usize = 256 * 1024 * 1024;
 
-/// Bytes of all bodies of requests together that are being read, at most.
+/// Bytes of all bodies of polls together that are being read, at most.
 pub(crate) const BODIES: usize = 64 * 1024 * 1024;
 
 /// The bounds of a [`Server`](crate::Server).
@@ -14,7 +14,7 @@ pub(crate) const BODIES: usize = 64 * 1024 * 1024;
 pub struct Limits {
     /// Connections without a verdict, per process; the oldest is closed for one more. Default 4,096.
     pub unverified: usize,
-    /// Connections without a verdict, per network address other than loopback. Default 64.
+    /// Connections without a verdict, per network address other than loopback (of IPv6, per /64). Default 64.
     ///
     /// Loopback is exempt: there it is a proxy in front, or the operator.
     pub unverified_per_address: usize,

@@ -82,7 +82,7 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     /// Bytes that wait for all the clients that do not read.
     pub(crate) waiting: Budget,
-    /// Bytes of requests' bodies that are being read.
+    /// Bytes of polls' bodies that are being read.
     pub(crate) bodies: Arc<Budget>,
     /// Whose turn it is to change a user: what is told of changes is told in their order.
     pub(crate) turns: Turns,
@@ -183,8 +183,8 @@ impl Server {
 
     /// Stops accepting, tells every client to come back later, and waits until the last connection is gone.
     ///
-    /// Clients that do not take their leave within [`Limits::drain`] are cut off. When it returns nothing of this server
-    /// runs any more.
+    /// Clients that do not take their leave within [`Limits::drain`] are cut off. When it returns no connection and no
+    /// session is left; the server's clock goes on until its last handle is dropped.
     ///
     /// # Cancel safety
     /// Dropping the future leaves a server that accepts nothing; call it again to wait.

@@ -127,8 +127,8 @@ impl Driver {
         let happens = async {
             select! {
                 command = commands.recv() => Input::Command(command),
-                step = poll_fn(|cx| goal.as_mut().expect("guarded").poll(cx, &config.trace)), if goal.is_some() => Input::Goal(step),
-                () = async { (&mut closing.as_mut().expect("guarded").done).await }, if closing.is_some() => Input::Closed,
+                step = poll_fn(|cx| goal.as_mut().expect("the branch runs only while there is one").poll(cx, &config.trace)), if goal.is_some() => Input::Goal(step),
+                () = async { (&mut closing.as_mut().expect("the branch runs only while there is one").done).await }, if closing.is_some() => Input::Closed,
             }
         };
         select! {

@@ -11,12 +11,15 @@ use serde_json::{Map, Value};
 use super::answer::{Code, Refusal};
 
 /// The fields of a request.
-pub(super) struct Fields(Map<String, Value>);
+pub(super) struct Fields {
+    fields: Map<String, Value>,
+    is_form: bool,
+}
 
 impl Fields {
     pub(super) fn parse(content_type: Option<&[u8]>, body: &[u8]) -> Result<Self, Refusal> {
         if body.is_empty() {
-            return Ok(Self(Map::new()));
+            return Ok(Self { fields: Map::new(), is_form: false });
         }
         let essence = content_type.unwrap_or_default().split(|&b| b == b';').next().unwrap_or_default();
         let is = |name: &str| essence.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
@@ -83,27 +86,39 @@ impl Fields {
         object.map(Some).ok_or_else(|| Refusal::invalid(name, "this is not a JSON object"))
     }
 
-    /// A list of texts.
+    /// A list of texts, whole numbers among them; in a form, the text of one.
     pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        let texts = serde_json::from_value(value)
-            .map_err(|_| Refusal::invalid(name, "this is not a list of texts"))?;
-        Ok(Some(texts))
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let text = |value| match value {
+            Value::String(text) => Some(text),
+            Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+            _ => None,
+        };
+        let texts = match value {
+            Value::Array(values) => values.into_iter().map(text).collect(),
+            _ => None,
+        };
+        texts.map(Some).ok_or_else(|| Refusal::invalid(name, "this is not a list of texts"))
     }
 
-    /// Whatever it is.
+    /// Whatever it is; in a form, the text of it, or else that text.
     pub(super) fn value(&mut self, name: &str) -> Option<Value> {
-        self.take(name)
+        match self.take(name)? {
+            Value::String(text) if self.is_form => {
+                Some(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+            }
+            value => Some(value),
+        }
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
+        self.fields.remove(name).filter(|value| !value.is_null())
     }
 }
 
 fn json(body: &[u8]) -> Result<Fields, Refusal> {
     match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => Ok(Fields(fields)),
+        Ok(Value::Object(fields)) => Ok(Fields { fields, is_form: false }),
         Ok(_) => Err(Refusal::new(Code::InvalidBody, "the body is JSON, but not an object")),
         // The error tells the place and not the text.
         Err(error) => Err(Refusal::new(Code::InvalidBody, format!("the body is not JSON: {error}"))),
@@ -124,7 +139,7 @@ fn form(body: &[u8]) -> Result<Fields, Refusal> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         fields.insert(decode(name)?, Value::String(decode(value)?));
     }
-    Ok(Fields(fields))
+    Ok(Fields { fields, is_form: true })
 }
 
 fn decode(text: &str) -> Result<String, Refusal> {
@@ -164,6 +179,19 @@ mod tests {
             assert_eq!((fields.flag("yes").unwrap(), fields.flag("no").unwrap()), (Some(true), Some(false)));
             assert_eq!(fields.object("m").unwrap().unwrap()["k"], 1);
             assert_eq!(fields.text("gone").unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn lists_and_values_are_the_text_of_json_in_a_form() {
+        for (content_type, body) in [
+            (JSON, r#"{"ids":["a",7],"data":{"n":1},"word":"x"}"#),
+            (FORM, "ids=[\"a\",7]&data={\"n\":1}&word=x"),
+        ] {
+            let mut fields = fields(content_type, body);
+            assert_eq!(fields.texts("ids").unwrap().unwrap(), ["a", "7"]);
+            assert_eq!(fields.value("data").unwrap()["n"], 1);
+            assert_eq!(fields.value("word").unwrap(), "x");
         }
     }
 

@@ -152,7 +152,11 @@ impl Ask<'_> {
 impl Ask<'_> {
     /// The answer to a body over [`BODY_LIMIT`].
     pub(crate) fn too_large(&self) -> Answer {
-        self.cors().failure(413, "TOO_LARGE", "a body has at most 512 KiB, a message 64 KiB")
+        self.cors().failure(
+            413,
+            "TOO_LARGE",
+            "a body has at most 512 KiB, before the connection is open 80 KiB, a message 64 KiB",
+        )
     }
 
     /// The answer to an upgrade that has a body.

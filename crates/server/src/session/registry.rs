@@ -64,8 +64,8 @@ impl Registry {
         Ok(session)
     }
 
-    /// Forgets the session; true when its user has no other.
-    pub(crate) fn remove(&self, session: &Session) -> bool {
+    /// Forgets the session.
+    pub(crate) fn remove(&self, session: &Session) {
         let key = (session.app.clone(), session.user.clone());
         let mut users = self.shard(&key).lock();
         let mut slots = self.slots.lock();
@@ -73,13 +73,11 @@ impl Registry {
             slots.sessions.remove(session.id.slot as usize);
         }
         drop(slots);
-        let Some(of_user) = users.get_mut(&key) else { return true };
+        let Some(of_user) = users.get_mut(&key) else { return };
         of_user.retain(|id| *id != session.id);
-        let last = of_user.is_empty();
-        if last {
+        if of_user.is_empty() {
             users.remove(&key);
         }
-        last
     }
 
     pub(crate) fn get(&self, id: SessionId) -> Option<Arc<Session>> {
