@@ -120,7 +120,8 @@ fn a_connect_costs_few_system_calls() {
     const CONNECTS: usize = 200;
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
-    let dev = Dev::start(&["strace", "-f", "-qq", "-e", OF_CONNECTIONS, "-o", trace.to_str().unwrap()]);
+    // With -D the server stays this process's child, and ends with it.
+    let dev = Dev::start(&["strace", "-D", "-f", "-qq", "-e", OF_CONNECTIONS, "-o", trace.to_str().unwrap()]);
     drop(dev.connect("alice"));
     let closes = |lines: &str| lines.lines().filter(|l| l.contains(" close(")).count();
     let closed = closes(&fs::read_to_string(&trace).unwrap()) + 1;
