@@ -16,6 +16,8 @@ use serde_json::Value;
 
 /// Resident bytes per idle connection, its user in the cache included, at most.
 const BYTES: usize = 2560;
+/// Resident bytes per held poll, its session and user included, at most.
+const POLL_BYTES: usize = 4096;
 /// System calls of the server per connect of a known user, from accepting to having closed, at most.
 const SYSTEM_CALLS: usize = 12;
 
@@ -48,17 +50,33 @@ impl Dev {
         Self { child, address: text("listening"), app: text("app_id"), _folder: folder }
     }
 
-    /// Connects a user as the published SDK does; returns once it is acknowledged.
+    /// Connects a user as the published SDK does over WebSocket; returns once it is acknowledged.
     fn connect(&self, user: &str) -> TcpStream {
+        self.ask(
+            user,
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        )
+    }
+
+    /// Connects a user as the published SDK does over long-poll, and asks for news that do not come.
+    fn poll(&self, user: &str) -> TcpStream {
+        let id = format!("iflychat-token: {user}\r\n");
+        let mut tcp = self.ask(user, &id);
+        tcp.write_all(self.head(user, &id).as_bytes()).unwrap();
+        tcp
+    }
+
+    fn head(&self, user: &str, headers: &str) -> String {
+        let app = &self.app;
+        format!("GET /chat/2.0?app_id={app}&user_id={user} HTTP/1.1\r\nHost: h\r\n{headers}\r\n")
+    }
+
+    /// Sends a request and waits for the acknowledgement.
+    fn ask(&self, user: &str, headers: &str) -> TcpStream {
         let mut tcp = TcpStream::connect(&self.address).unwrap();
         tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let app = &self.app;
-        write!(
-            tcp,
-            "GET /chat/2.0?app_id={app}&user_id={user} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        .unwrap();
+        tcp.write_all(self.head(user, headers).as_bytes()).unwrap();
         let mut answer = Vec::new();
         while !String::from_utf8_lossy(&answer).contains("session_key") {
             let mut part = [0; 4096];
@@ -83,16 +101,27 @@ fn resident_bytes(process: u32) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-#[test]
-fn an_idle_connection_costs_few_bytes() {
+/// What each of a thousand connections adds, once a first hundred have brought into memory what all share.
+fn bytes_each(connect: impl Fn(&Dev, &str) -> TcpStream) -> usize {
     let dev = Dev::start(&[]);
-    // What a first few connections bring into memory for all.
-    let warm: Vec<_> = (0..100).map(|n| dev.connect(&format!("warm{n}"))).collect();
+    let warm: Vec<_> = (0..100).map(|n| connect(&dev, &format!("warm{n}"))).collect();
     let before = resident_bytes(dev.child.id());
-    let held: Vec<_> = (0..1000).map(|n| dev.connect(&format!("user{n}"))).collect();
+    let held: Vec<_> = (0..1000).map(|n| connect(&dev, &format!("user{n}"))).collect();
     let each = resident_bytes(dev.child.id()).saturating_sub(before) / held.len();
     drop((warm, held));
+    each
+}
+
+#[test]
+fn an_idle_connection_costs_few_bytes() {
+    let each = bytes_each(Dev::connect);
     assert!(each <= BYTES, "{each} bytes per idle connection");
+}
+
+#[test]
+fn a_held_poll_costs_few_bytes() {
+    let each = bytes_each(Dev::poll);
+    assert!(each <= POLL_BYTES, "{each} bytes per held poll");
 }
 
 /// The system calls of connections; what the runtime does to wait and to wake is not theirs alone.
