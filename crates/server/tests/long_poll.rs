@@ -93,6 +93,16 @@ impl Answer {
     }
 }
 
+/// A server with a port, and alice connected over the returned browser, at the target and under [`ID`].
+async fn alice_polls(adapter: Adapter) -> (World, SocketAddr, String, Browser) {
+    let world = World::open().await;
+    let address = listen(&world, adapter).await;
+    let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
+    let mut polls = Browser::open(address).await;
+    assert_eq!(polls.get(&target, ID).await.messages()[0]["d"]["ok"], true);
+    (world, address, target, polls)
+}
+
 const ID: &str = "abcdefghijklmnopqrstuvwxy1700000000000";
 
 #[tokio::test]
@@ -212,11 +222,7 @@ async fn of_two_polls_at_once_the_newer_is_served() {
 #[tokio::test]
 async fn a_bad_post_is_refused_and_the_connection_lives() {
     for adapter in ADAPTERS {
-        let world = World::open().await;
-        let address = listen(&world, adapter).await;
-        let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
-        let mut polls = Browser::open(address).await;
-        polls.get(&target, ID).await.messages();
+        let (world, address, target, mut polls) = alice_polls(adapter).await;
         for (body, status) in [
             ("", 400),
             ("null", 400),
@@ -255,11 +261,7 @@ async fn a_bad_post_is_refused_and_the_connection_lives() {
 
 #[tokio::test]
 async fn polls_in_one_segment_and_bodies_in_pieces_are_read_as_they_are_meant() {
-    let world = World::open().await;
-    let address = listen(&world, Adapter::FrontDoor).await;
-    let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
-    let mut browser = Browser::open(address).await;
-    browser.get(&target, ID).await.messages();
+    let (world, _, target, mut browser) = alice_polls(Adapter::FrontDoor).await;
     let post = |r: u32| {
         let body = format!("{{\"t\":\"users.get\",\"d\":{{}},\"r\":{r}}}");
         format!(
@@ -315,11 +317,7 @@ async fn a_native_client_polls_too() {
 
 #[tokio::test]
 async fn a_lock_ends_a_published_session_over_polls_and_it_goes_quiet() {
-    let world = World::open().await;
-    let address = listen(&world, Adapter::FrontDoor).await;
-    let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
-    let mut polls = Browser::open(address).await;
-    polls.get(&target, ID).await.messages();
+    let (world, _, target, mut polls) = alice_polls(Adapter::FrontDoor).await;
     polls.send("GET", &target, ID, "", None).await;
     world.accounts.create_user(&world.app, &user("alice"), NewUser::default()).await.unwrap();
     let told = polls.answer().await.messages();
@@ -330,11 +328,7 @@ async fn a_lock_ends_a_published_session_over_polls_and_it_goes_quiet() {
 
 #[tokio::test]
 async fn a_poll_whose_client_has_gone_loses_nothing() {
-    let world = World::open().await;
-    let address = listen(&world, Adapter::FrontDoor).await;
-    let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
-    let mut polls = Browser::open(address).await;
-    polls.get(&target, ID).await.messages();
+    let (world, address, target, mut polls) = alice_polls(Adapter::FrontDoor).await;
     polls.send("GET", &target, ID, "", None).await;
     let held = world.server.load().connections;
     drop(polls);
@@ -347,11 +341,7 @@ async fn a_poll_whose_client_has_gone_loses_nothing() {
 
 #[tokio::test]
 async fn a_shutdown_answers_held_polls_and_leaves_nothing() {
-    let world = World::open().await;
-    let address = listen(&world, Adapter::FrontDoor).await;
-    let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
-    let mut polls = Browser::open(address).await;
-    polls.get(&target, ID).await.messages();
+    let (world, address, target, mut polls) = alice_polls(Adapter::FrontDoor).await;
     polls.send("GET", &target, ID, "", None).await;
     let native = long_poll::Transport::new(&format!("http://{address}/chat/2.0")).unwrap();
     let mut bob = Peer::native(native.connect().await.unwrap(), &world.app, "bob", None).await.unwrap();

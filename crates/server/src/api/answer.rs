@@ -9,7 +9,11 @@ use http::{HeaderValue, Response, header::ALLOW};
 use http_body_util::Full;
 use serde::Serialize;
 
-use crate::{AccountError, endpoint::Answer, random, service};
+use crate::{
+    AccountError,
+    endpoint::{Answer, Failure},
+    random, service,
+};
 
 /// Names one request in its answer and in the log.
 pub(super) struct RequestId(String);
@@ -43,24 +47,18 @@ pub(super) enum Code {
 }
 
 #[derive(Serialize)]
-struct Success<'a, T> {
+struct Success<T> {
     ok: bool,
     #[serde(flatten)]
     body: T,
-    request_id: &'a str,
 }
 
+/// A body with the request's id.
 #[derive(Serialize)]
-struct Failure<'a> {
-    ok: bool,
-    error: Detail<'a>,
+struct Stamped<'a, T> {
+    #[serde(flatten)]
+    body: T,
     request_id: &'a str,
-}
-
-#[derive(Serialize)]
-struct Detail<'a> {
-    code: &'a str,
-    message: &'a str,
 }
 
 impl RequestId {
@@ -69,7 +67,11 @@ impl RequestId {
     }
 
     pub(super) fn success(&self, body: impl Serialize) -> Result<Answer, Refusal> {
-        Ok(Answer::json(200, &Success { ok: true, body, request_id: &self.0 }))
+        Ok(self.answer(200, Success { ok: true, body }))
+    }
+
+    fn answer(&self, status: u16, body: impl Serialize) -> Answer {
+        Answer::json(status, &Stamped { body, request_id: &self.0 })
     }
 
     /// Renders the answer with the headers that only this API has.
@@ -100,8 +102,7 @@ impl Refusal {
     }
 
     pub(super) fn answer(&self, id: &RequestId) -> Answer {
-        let error = Detail { code: self.code.as_str(), message: &self.message };
-        Answer::json(self.code.status(), &Failure { ok: false, error, request_id: &id.0 })
+        id.answer(self.code.status(), Failure::new(self.code.as_str(), &self.message))
     }
 }
 

@@ -19,6 +19,25 @@ pub(crate) struct Cors {
     origin: Option<Box<[u8]>>,
 }
 
+/// The body of an error: `{"ok":false,"error":{"code":…,"message":…}}`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure<'a> {
+    ok: bool,
+    error: Detail<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Detail<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl<'a> Failure<'a> {
+    pub(crate) fn new(code: &'a str, message: &'a str) -> Self {
+        Self { ok: false, error: Detail { code, message } }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Plain,
@@ -35,19 +54,9 @@ impl Answer {
         Self { status, body, cors: None, kind: Kind::Plain }
     }
 
-    /// An error outside the chat path: `{"ok":false,"error":{"code":…,"message":…}}`.
+    /// An error outside the chat path.
     pub(crate) fn failure(status: u16, code: &str, message: &str) -> Self {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            ok: bool,
-            error: Detail<'a>,
-        }
-        #[derive(Serialize)]
-        struct Detail<'a> {
-            code: &'a str,
-            message: &'a str,
-        }
-        Self::json(status, &Body { ok: false, error: Detail { code, message } })
+        Self::json(status, &Failure::new(code, message))
     }
 
     /// The script for pages that name no host (wire document, section 11).

@@ -14,7 +14,7 @@ use chatcamp_transport::{
     websocket::{Upgrade, UpgradeError},
 };
 
-pub(crate) use self::answer::{Answer, Cors};
+pub(crate) use self::answer::{Answer, Cors, Failure};
 use crate::{
     Server,
     server::Shared,
