@@ -110,18 +110,17 @@ fn attach(
         }
         Some(_) => FreshReason::UnknownKey,
     };
-    let (carrier, facts) = connection.into_parts();
-    let mut carrier = Some(carrier);
+    let mut connection = Some(connection);
     let (app, user, most) = (&admission.app, &admission.user.id, shared.limits.sessions_per_user);
     // One that is about to be replaced does not count.
     let most = most + usize::from(had.is_some());
     let inserted = shared.registry.insert(app, user, most, |id| {
-        let carrier = carrier.take().expect("sessions are made once");
-        Session::new(id, half.dialect(), &admission, carrier, shared.wheel.now())
+        let connection = connection.take().expect("sessions are made once");
+        Session::new(id, half.dialect(), &admission, connection, shared.wheel.now(), now)
     });
     let Ok(session) = inserted else {
-        let carrier = carrier.take().expect("no session was made");
-        return Err(Box::new((Connection::from_parts(carrier, facts), half.refuse(Code::SessionLimit))));
+        let connection = connection.take().expect("no session was made");
+        return Err(Box::new((connection, half.refuse(Code::SessionLimit))));
     };
     shared.wheel.schedule(session.id, shared.wheel.now() + Session::FIRST_LOOK);
     if let Some(had) = had {

@@ -11,6 +11,7 @@
 //! | `handshake` | the one place where a connection becomes a session |
 //! | `lobby`, `wheel` | connections without a verdict; deadlines of those with one |
 //! | `session` | sessions, their registry, their one task, their requests |
+//! | `sessions` | what operators and backends see of them, and do to them |
 //! | `directory`, `review` | who may in, and who may stay after a change |
 //! | `endpoint`, `front_door`, `service` | `/chat/2.0` without HTTP framework, on a TCP port, in another HTTP server |
 //! | `api` | the Platform API, which backends call |
@@ -54,6 +55,7 @@ mod review;
 mod server;
 mod service;
 mod session;
+mod sessions;
 mod tasks;
 mod turns;
 mod wheel;
@@ -65,7 +67,8 @@ pub use chatcamp_auth::Keyring;
 pub use chatcamp_store::AuthPolicy;
 pub use clock::Clock;
 pub use data_dir::{DataDir, DataDirError};
-pub use front_door::FrontDoor;
+pub use front_door::{FrontDoor, Pages};
 pub use limits::Limits;
 pub use server::{Load, Server};
 pub use service::{AnswerFuture, ChatService};
+pub use sessions::{PublishError, Recipients, SessionInfo};

@@ -81,7 +81,7 @@ pub(crate) async fn review(shared: &Shared, session: &Session) -> Result<(), Sto
     match standing(&app, user.as_deref(), session.stamp, session.proven_by, shared.clock.now()) {
         Ok(None) => {}
         Ok(Some(valid_until)) => shared.limit(session, valid_until),
-        Err(code) => shared.end(session, code, None),
+        Err(code) => _ = shared.end(session, code, None),
     }
     Ok(())
 }

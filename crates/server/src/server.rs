@@ -248,10 +248,13 @@ impl Shared {
     }
 
     /// Ends a session, and looks again whether its client agreed.
-    pub(crate) fn end(&self, session: &Session, code: Code, retry_after: Option<Duration>) {
+    ///
+    /// False when it was ending already.
+    pub(crate) fn end(&self, session: &Session, code: Code, retry_after: Option<Duration>) -> bool {
         let now = self.wheel.now();
-        session.end(code, retry_after, now, &self.waiting);
+        let ends = session.end(code, retry_after, now, &self.waiting);
         self.wheel.schedule(session.id, now + Session::CLOSING);
+        ends
     }
 
     /// Lets a session go on until then, in Unix seconds, and no longer.

@@ -1,8 +1,6 @@
 //! What a backend says to live sessions: an event for them, or their end.
 
-use std::{sync::Arc, time::Duration};
-
-use chatcamp_protocol::{Code as End, UserId, envelope, limits};
+use chatcamp_protocol::UserId;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,14 +9,10 @@ use super::{
     answer::{Code, Refusal},
     body::Fields,
 };
-use crate::{random, session::Session};
+use crate::{PublishError, Recipients};
 
 /// Users that one event can name.
 const NAMED: usize = 1000;
-/// Sessions that are told before other tasks get their turn.
-const BATCH: usize = 256;
-/// How long a client that is to come back waits first; spread up to twice this.
-const COME_BACK: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
 pub(super) struct PublishBody {
@@ -32,44 +26,21 @@ pub(super) struct DisconnectBody {
     ended: usize,
 }
 
-/// `app.event.pub`, as clients get it.
-#[derive(Serialize)]
-struct Event<'a> {
-    ok: bool,
-    r#type: &'a str,
-    data: &'a Value,
-}
-
 /// `users.publish`: an event to a user, to several, or to all who are there.
 pub(super) async fn publish(call: &Call<'_>, mut fields: Fields) -> Result<PublishBody, Refusal> {
     let missing = |what| Refusal::new(Code::MissingField, what);
     let kind = fields.text("type")?.ok_or_else(|| missing("type: what kind of event it is, is missing"))?;
-    let is_good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
-    if kind.is_empty() || kind.len() > limits::EVENT_TYPE || !kind.bytes().all(is_good) {
-        let why = format!("this is not 1 to {} characters of a-z 0-9 . _ -", limits::EVENT_TYPE);
-        return Err(Refusal::invalid("type", why));
-    }
     let data = fields.value("data").unwrap_or(Value::Null);
-    let text = envelope::push("app.event.pub", &Event { ok: true, r#type: &kind, data: &data });
-    if text.len() > limits::EVENT {
-        return Err(Refusal::new(
-            Code::ValueTooLong,
-            format!("an event has at most {} bytes", limits::EVENT),
-        ));
+    let to = recipients(&mut fields)?;
+    match call.shared.publish(&call.app.id, &to, &kind, &data).await {
+        Ok(delivered) => Ok(PublishBody { delivered }),
+        Err(why @ PublishError::InvalidType) => Err(Refusal::invalid("type", why)),
+        Err(why @ PublishError::TooLarge) => Err(Refusal::new(Code::ValueTooLong, why.to_string())),
     }
-    let mut delivered = 0;
-    for (told, session) in (1..).zip(recipients(call, &mut fields)?) {
-        delivered += usize::from(call.shared.push(&session, &text));
-        if told % BATCH == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-    Ok(PublishBody { delivered })
 }
 
-/// Exactly one of `id`, `ids` and `to` says whom; each session is told once, in the order they joined.
-fn recipients(call: &Call<'_>, fields: &mut Fields) -> Result<Vec<Arc<Session>>, Refusal> {
-    let (app, registry) = (&call.app.id, &call.shared.registry);
+/// Exactly one of `id`, `ids` and `to` says whom.
+fn recipients(fields: &mut Fields) -> Result<Recipients, Refusal> {
     let everybody = match fields.object("to")? {
         None => false,
         Some(to) if to.len() == 1 && to.get("all") == Some(&Value::Bool(true)) => true,
@@ -80,21 +51,15 @@ fn recipients(call: &Call<'_>, fields: &mut Fields) -> Result<Vec<Arc<Session>>,
         ids.get_or_insert_default().push(id);
     }
     match ids {
-        None if everybody => Ok(registry.all().into_iter().filter(|session| session.app == *app).collect()),
+        None if everybody => Ok(Recipients::All),
         Some(_) if everybody => Err(Refusal::invalid("to", "it stands beside id or ids")),
         None => Err(Refusal::new(Code::MissingField, "id, ids or to: for whom it is, is missing")),
         Some(ids) if ids.len() > NAMED => {
             Err(Refusal::invalid("ids", format!("these are more than {NAMED}")))
         }
-        Some(mut ids) => {
-            ids.sort_unstable();
-            ids.dedup();
-            let mut sessions = Vec::new();
-            for id in ids {
-                let id = UserId::new(id).map_err(|why| Refusal::invalid("ids", why))?;
-                sessions.extend(registry.of_user(app, &id));
-            }
-            Ok(sessions)
+        Some(ids) => {
+            let ids = ids.into_iter().map(UserId::new).collect::<Result<_, _>>();
+            Ok(Recipients::Users(ids.map_err(|why| Refusal::invalid("ids", why))?))
         }
     }
 }
@@ -102,13 +67,6 @@ fn recipients(call: &Call<'_>, fields: &mut Fields) -> Result<Vec<Arc<Session>>,
 /// `users.disconnect`: ends a user's sessions, to come back or not.
 pub(super) fn disconnect(call: &Call<'_>, mut fields: Fields) -> Result<DisconnectBody, Refusal> {
     let id = super::users::id(&mut fields)?;
-    let (end, after) = match fields.flag("come_back")? {
-        Some(true) => (End::Reconnect, Some(random::spread(COME_BACK))),
-        Some(false) | None => (End::Disconnected, None),
-    };
-    let sessions = call.shared.registry.of_user(&call.app.id, &id);
-    for session in &sessions {
-        call.shared.end(session, end, after);
-    }
-    Ok(DisconnectBody { ended: sessions.len() })
+    let come_back = fields.flag("come_back")?.unwrap_or(false);
+    Ok(DisconnectBody { ended: call.shared.end_sessions(&call.app.id, &id, come_back) })
 }

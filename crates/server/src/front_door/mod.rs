@@ -6,6 +6,7 @@
 
 mod answer;
 mod head;
+mod pages;
 mod rewind;
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -21,6 +22,8 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tower_service::Service as _;
+
+pub use pages::Pages;
 
 use self::{
     head::{Head, Parsed},
@@ -50,7 +53,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct FrontDoor {
     listener: TcpListener,
     server: Server,
+    pages: Mounted,
 }
+
+/// The pages that are served beside the chat.
+type Mounted = Arc<[Arc<dyn Pages>]>;
 
 impl FrontDoor {
     /// Listens on `address`; port 0 picks a free one, see [`local_addr`](Self::local_addr).
@@ -63,7 +70,14 @@ impl FrontDoor {
         // Accepted connections inherit it, which saves a system call each.
         socket.set_nodelay(true)?;
         socket.bind(address)?;
-        Ok(Self { listener: socket.listen(BACKLOG)?, server })
+        Ok(Self { listener: socket.listen(BACKLOG)?, server, pages: Arc::default() })
+    }
+
+    /// Serves these pages too; the first that claims a path has it.
+    #[must_use]
+    pub fn mount(mut self, pages: Arc<dyn Pages>) -> Self {
+        self.pages = self.pages.iter().cloned().chain([pages]).collect();
+        self
     }
 
     /// The address it listens on.
@@ -93,11 +107,12 @@ impl FrontDoor {
     }
 
     fn receive(&self, tcp: TcpStream, peer: SocketAddr) {
-        let (shared, task) = (self.server.shared.clone(), self.server.shared.enter());
+        let (shared, task, pages) =
+            (self.server.shared.clone(), self.server.shared.enter(), self.pages.clone());
         let guest = shared.lobby.enter(Some(peer.ip()), Stay::Handshake);
         tokio::spawn(async move {
             // Boxed, so that an idle connection does not keep the handshake's memory.
-            if let Some(driver) = Box::pin(open(task, shared, tcp, peer, guest)).await {
+            if let Some(driver) = Box::pin(open(task, shared, pages, tcp, peer, guest)).await {
                 driver.await;
             }
         });
@@ -116,6 +131,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn open(
     task: Task,
     shared: Arc<Shared>,
+    pages: Mounted,
     tcp: TcpStream,
     peer: SocketAddr,
     mut guest: Guest,
@@ -133,7 +149,7 @@ async fn open(
             }
             Asked::Other => {
                 drop(guest);
-                Box::pin(serve_http(&shared, Rewind::new(read, tcp), peer)).await;
+                Box::pin(serve_http(&shared, pages, Rewind::new(read, tcp), peer)).await;
                 return None;
             }
             Asked::Chat(becomes, keep_alive) => (becomes, keep_alive),
@@ -253,13 +269,17 @@ async fn unless_gone(held: Held, tcp: &TcpStream, read: &mut Vec<u8>) -> Option<
 }
 
 /// Lets hyper serve the connection, for as long as a visit may last; a peer that does not read is cut off then.
-async fn serve_http(shared: &Arc<Shared>, stream: Rewind, peer: SocketAddr) {
+async fn serve_http(shared: &Arc<Shared>, pages: Mounted, stream: Rewind, peer: SocketAddr) {
     let guest = shared.lobby.enter(Some(peer.ip()), Stay::Http);
     let chat = ChatService::new(Server { shared: shared.clone() }).for_peer(peer);
     let shared_by_requests = shared.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (mut chat, shared) = (chat.clone(), shared_by_requests.clone());
+        let claimed = pages.iter().find(|pages| pages.claims(request.uri().path())).cloned();
         async move {
+            if let Some(pages) = claimed {
+                return Ok(pages.serve(request, peer).await);
+            }
             match request.uri().path() {
                 "/healthz" => Ok(service::render(&shared.health().await)),
                 path if api::is_at(path) => Ok(api::serve(&shared, request).await),

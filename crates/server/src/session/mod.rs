@@ -10,6 +10,7 @@ mod registry;
 mod requests;
 
 use std::{
+    net::IpAddr,
     slice,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -26,8 +27,10 @@ use chatcamp_protocol::{
     AccessToken, AppId, Code, UserId, envelope, limits,
     sequence::{Counter, Tracker},
 };
-use chatcamp_transport::{Carrier, Close, Message};
+use chatcamp_transport::{Carrier, Close, Connection, Message};
 use parking_lot::Mutex;
+
+use crate::SessionInfo;
 
 pub(crate) use driver::Driver;
 use outbox::Outbox;
@@ -53,6 +56,8 @@ pub(crate) struct Session {
     pub(crate) proven_by: ProvenBy,
     /// The very token it presented: what its own user object shows, and no other session's.
     pub(crate) token: Option<AccessToken>,
+    /// When it began, in Unix seconds.
+    since: u64,
     state: Mutex<State>,
 }
 
@@ -60,6 +65,9 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct State {
     carrier: Box<dyn Carrier>,
+    /// The transport's name, and the address of the peer.
+    transport: &'static str,
+    address: Option<IpAddr>,
     outbox: Outbox,
     /// Unix seconds at which its credential ends.
     valid_until: Option<u64>,
@@ -109,11 +117,15 @@ impl Session {
         id: SessionId,
         dialect: Dialect,
         admission: &Admission,
-        carrier: Box<dyn Carrier>,
+        connection: Connection,
         now: u32,
+        unix_now: u64,
     ) -> Arc<Self> {
+        let (carrier, facts) = connection.into_parts();
         let state = State {
             carrier,
+            transport: facts.transport,
+            address: facts.peer.map(|peer| peer.ip()),
             outbox: Outbox::default(),
             valid_until: admission.valid_until,
             driver: None,
@@ -131,8 +143,27 @@ impl Session {
             stamp: admission.stamp,
             proven_by: admission.proven_by,
             token: admission.user.access_token.clone(),
+            since: unix_now,
             state: Mutex::new(state),
         })
+    }
+
+    /// What its operator sees of it.
+    pub(crate) fn info(&self, now: u32, unix_now: u64) -> SessionInfo {
+        let state = self.state.lock();
+        SessionInfo {
+            id: format!("{:x}", self.id.number()),
+            user: self.user.clone(),
+            transport: state.transport,
+            address: state.address,
+            since: self.since,
+            last_seen: unix_now.saturating_sub(u64::from(now.saturating_sub(state.heard))),
+        }
+    }
+
+    /// Reads the id that [`SessionInfo`] shows.
+    pub(crate) fn id_from_text(text: &str) -> Option<SessionId> {
+        u64::from_str_radix(text, 16).ok().map(SessionId::from_number)
     }
 
     /// What a key for this session claims; it lives a day, or as long as the token.
@@ -201,10 +232,12 @@ impl Session {
     /// Ends the session: says why, closes, and leaves the peer until some seconds after `now` to agree.
     ///
     /// The wheel must be asked to look at the session by then.
-    pub(crate) fn end(&self, code: Code, retry_after: Option<Duration>, now: u32, budget: &Budget) {
+    ///
+    /// False when it was ending already.
+    pub(crate) fn end(&self, code: Code, retry_after: Option<Duration>, now: u32, budget: &Budget) -> bool {
         let mut state = self.state.lock();
         if !matches!(state.phase, Phase::Greeting | Phase::Open) {
-            return;
+            return false;
         }
         tracing::debug!(app = %self.app, user = %self.user, code = code.as_str(), "ending a session");
         state.phase = Phase::Closing { until: now + Self::CLOSING };
@@ -218,6 +251,7 @@ impl Session {
         }
         state.carrier.close(Close::new(code.number(), code.reason()));
         state.wake();
+        true
     }
 
     /// Lets go of the connection at once.
