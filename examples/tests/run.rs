@@ -17,9 +17,9 @@ fn run(program: &str, args: &[&str]) -> String {
 fn a_server_is_embedded_and_leaves_nothing_behind() {
     let said = run(env!("CARGO_BIN_EXE_embed"), &[]);
     assert!(said.contains(
-        "alice is connected; the server holds Load { connections: 1, unverified: 0, sessions: 1 }"
+        "alice is connected; the server holds Load { connections: 1, unverified: 0, sessions: 1, detached: 0 }"
     ));
-    assert!(said.contains("afterwards it holds Load { connections: 0, unverified: 0, sessions: 0 }"));
+    assert!(said.contains("afterwards it holds Load { connections: 0, unverified: 0, sessions: 0, detached: 0 }"));
 }
 
 #[test]

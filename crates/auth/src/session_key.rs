@@ -1,8 +1,8 @@
 //! Session keys: signed, self-contained, alone enough for a published SDK to come back.
 //!
 //! `cs1.` and the base64url of: app and user (each a length byte and its text), stamp (16 bytes), session (8), incarnation (8),
-//! node (4), expiry (8, Unix seconds), how the session was authenticated and whether it is native (1), and a code of 24
-//! bytes over all that.
+//! node (4), serial (4), expiry (8, Unix seconds), how the session was authenticated and whether it is native (1), and a
+//! code of 24 bytes over all that.
 
 use chatcamp_protocol::{AppId, SessionKey, UserId};
 use data_encoding::BASE64URL_NOPAD;
@@ -32,6 +32,8 @@ pub struct Claims {
     pub incarnation: u64,
     /// The node that holds the session.
     pub node: u32,
+    /// Which of its session's keys this is, from 1: a newer one replaces it.
+    pub serial: u32,
     /// When the key ends, in Unix seconds.
     pub expires_at: u64,
     /// How the session was authenticated.
@@ -55,7 +57,7 @@ pub enum ProvenBy {
 #[must_use]
 pub fn seal(keyring: &Keyring, claims: &Claims) -> SessionKey {
     let mut bytes =
-        Vec::with_capacity(2 + claims.app.as_str().len() + claims.user.as_str().len() + 45 + CODE);
+        Vec::with_capacity(2 + claims.app.as_str().len() + claims.user.as_str().len() + 49 + CODE);
     for text in [claims.app.as_str(), claims.user.as_str()] {
         bytes.push(u8::try_from(text.len()).expect("ids have at most 255 bytes"));
         bytes.extend_from_slice(text.as_bytes());
@@ -64,6 +66,7 @@ pub fn seal(keyring: &Keyring, claims: &Claims) -> SessionKey {
     bytes.extend_from_slice(&claims.session.to_be_bytes());
     bytes.extend_from_slice(&claims.incarnation.to_be_bytes());
     bytes.extend_from_slice(&claims.node.to_be_bytes());
+    bytes.extend_from_slice(&claims.serial.to_be_bytes());
     bytes.extend_from_slice(&claims.expires_at.to_be_bytes());
     let proven_by = match claims.proven_by {
         ProvenBy::UserId => 0,
@@ -92,6 +95,7 @@ pub fn open(keyring: &Keyring, key: &SessionKey, now: u64) -> Option<Claims> {
         session: u64::from_be_bytes(take(&mut rest)?),
         incarnation: u64::from_be_bytes(take(&mut rest)?),
         node: u32::from_be_bytes(take(&mut rest)?),
+        serial: u32::from_be_bytes(take(&mut rest)?),
         expires_at: u64::from_be_bytes(take(&mut rest)?),
         proven_by: match rest.first()? & !NATIVE {
             0 => ProvenBy::UserId,
@@ -136,6 +140,7 @@ mod tests {
             session: 2,
             incarnation: 3,
             node: 4,
+            serial: 5,
             expires_at: 1_800_000_000,
             proven_by: ProvenBy::DerivedToken,
             is_native: false,
@@ -158,7 +163,7 @@ mod tests {
         assert!(key.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)));
         assert_eq!(
             key.expose(),
-            "cs1.BGRlbW8K5ZCN5YmNIGErYgEBAQEBAQEBAQEBAQEBAQEAAAAAAAAAAgAAAAAAAAADAAAABAAAAABrSdIAAWBkxRDkgSe5X6mycCiPE91ZBW_KBT5cqw"
+            "cs1.BGRlbW8K5ZCN5YmNIGErYgEBAQEBAQEBAQEBAQEBAQEAAAAAAAAAAgAAAAAAAAADAAAABAAAAAUAAAAAa0nSAAH8TPRs7HWMk9DdYlkk-4ap1txQFVpAGrg"
         );
     }
 

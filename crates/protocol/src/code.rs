@@ -102,7 +102,7 @@ codes! {
     UserLimitReached    4004 "USER_LIMIT_REACHED"    Retry      Silent            "the app has as many users as it may have"
     ShuttingDown        4005 "SHUTTING_DOWN"         Retry      Silent            "the server is shutting down"
     SlowConsumer        4006 "SLOW_CONSUMER"         Retry      Silent            "the client did not read what was sent to it"
-    OutOfSequence       4007 "OUT_OF_SEQUENCE"       Retry      Silent            "a message number was skipped or repeated"
+    OutOfSequence       4007 "OUT_OF_SEQUENCE"       Retry      Silent            "a message number was skipped"
     Lost                4008 "LOST"                  Retry      Silent            "the connection broke"
     CredentialChanged   4009 "CREDENTIAL_CHANGED"    Retry      Silent            "the user's credentials changed; connect again"
     Reconnect           4010 "RECONNECT"             Retry      Silent            "the app's backend asks the client to connect again"

@@ -43,6 +43,8 @@ errors! {
     UserNotFound = "USER_NOT_FOUND",
     /// The app does not let clients list or count its users.
     DirectoryOff = "DIRECTORY_OFF",
+    /// The token of a refresh is refused; the session goes on with the credential it has.
+    TokenRefused = "TOKEN_REFUSED",
     /// A client may not block its own user.
     OwnUser = "OWN_USER",
     /// The user blocks as many others as it may; unblock one first.

@@ -28,10 +28,14 @@ pub const MESSAGE: usize = 64 * 1024;
 pub const REQUEST_HEAD: usize = 16 * 1024;
 /// Longest name and version a native client may give itself, in bytes.
 pub const CLIENT_NAME: usize = 128;
-/// Most messages waiting for one slow connection.
+/// Most messages kept for one session: those that wait, and those its client has not acknowledged.
 pub const OUTBOX_MESSAGES: usize = 1000;
-/// Most bytes waiting for one slow connection.
+/// Most bytes of them.
 pub const OUTBOX_BYTES: usize = 1024 * 1024;
+/// Server messages after which a native client sends `ping`, so that what it has need not be kept.
+pub const ACKNOWLEDGE_MESSAGES: u64 = 250;
+/// Bytes of them after which it does.
+pub const ACKNOWLEDGE_BYTES: usize = 256 * 1024;
 
 /// From the first byte of a connection to the verdict on its credentials.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -39,6 +43,10 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 pub const HEARTBEAT: Duration = Duration::from_secs(25);
 /// Silence after which a connection is taken for dead.
 pub const SILENCE: Duration = Duration::from_secs(35);
+/// How long a native session without a connection is kept.
+pub const KEPT_NATIVE: Duration = Duration::from_secs(2 * 60);
+/// The same of a published SDK, whose attempts come after 1, 3, 7, 15, 31, 63 and 127 s.
+pub const KEPT_PUBLISHED: Duration = Duration::from_secs(5 * 60);
 /// From the start of a close to its completion by the peer.
 pub const CLOSING: Duration = Duration::from_secs(5);
 /// Life of a session key, unless its token ends sooner.

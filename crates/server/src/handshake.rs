@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use chatcamp_auth::{
     Verdict,
-    directory::Admission,
+    directory::{Admission, Proof},
     server::{self, AwaitVerdict, Dialect, Ended, Opening},
-    session_key,
+    session_key::{self, Claims},
 };
 use chatcamp_protocol::{
     Code,
@@ -19,12 +19,14 @@ use crate::{
     lobby::Guest,
     random, review,
     server::Shared,
-    session::{Driver, Session, SessionId},
+    session::{Driver, Hint, NotResumed, Session, SessionId, TakeUp, Vouched},
     tasks::Task,
 };
 
 /// How long a client is asked to wait when this server cannot take it now; spread up to twice this.
 const RETRY: Duration = Duration::from_secs(2);
+/// Seconds after which a session with a new connection is first asked about its deadlines.
+const FIRST_LOOK: u32 = limits::HEARTBEAT.as_secs() as u32;
 
 /// Runs the handshake on an open connection; no session comes of a refusal, an end, or the guest's time running out.
 ///
@@ -42,10 +44,10 @@ pub(crate) async fn run(
 ) -> Option<Driver> {
     let (connection, ended) = match judge(&shared, &mut connection, &guest).await {
         Ok((half, admission)) => match attach(&shared, connection, half, admission) {
-            Ok(session) => {
+            Ok((session, epoch)) => {
                 drop(guest);
-                // From here on dropping the driver ends the session.
-                let driver = Driver::new(shared.clone(), session.clone(), task);
+                // From here on dropping the driver takes the connection from its session.
+                let driver = Driver::new(shared.clone(), session.clone(), epoch, task);
                 settle(&shared, &session).await;
                 return Some(driver);
             }
@@ -53,7 +55,12 @@ pub(crate) async fn run(
         },
         Err(ended) => (connection, ended?),
     };
-    take_leave(connection, ended, &guest).await;
+    // It is polled once at least, which is as much as a peer gets whose place is needed.
+    tokio::select! {
+        biased;
+        () = take_leave(connection, ended) => {}
+        () = guest.must_leave() => {}
+    }
     None
 }
 
@@ -94,27 +101,77 @@ async fn judge(
     }
 }
 
-/// Makes the session, and the acknowledgement the first thing said on it.
+/// A connection that has no session, and what to say on it.
+type Refused = Box<(Connection, Ended)>;
+
+/// Goes on with the client's session, or makes one; the acknowledgement is the first thing said.
+///
+/// Answers which of the session's connections this is.
 fn attach(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     connection: Connection,
     half: AwaitVerdict,
     admission: Admission,
-) -> Result<Arc<Session>, Box<(Connection, Ended)>> {
-    let now = shared.clock.now();
-    let had = earlier_session(shared, &half, &admission);
-    let fresh = match half.resume() {
-        None => FreshReason::New,
-        Some(hint) if hint.claims.as_ref().is_some_and(|claims| claims.app == admission.app) => {
-            FreshReason::TooLate
-        }
-        Some(_) => FreshReason::UnknownKey,
+) -> Result<(Arc<Session>, u32), Refused> {
+    let (session, hint) = match known(shared, &half, &admission) {
+        Known::Session(session, hint) => (session, hint),
+        Known::Nothing(why) => return begin(shared, connection, half, admission, why),
     };
+    let why = match session.take_up(hint) {
+        Ok(taken) => {
+            let epoch = go_on(shared, taken, connection, half, admission);
+            return Ok((session.clone(), epoch));
+        }
+        Err(NotResumed::Ended(code)) => {
+            shared.give_up(&session);
+            return Err(Box::new((connection, half.refuse(code))));
+        }
+        Err(NotResumed::UnknownKey) if session.dialect == Dialect::Published => {
+            return Err(Box::new((connection, half.refuse(Code::SessionKeyInvalid))));
+        }
+        Err(NotResumed::UnknownKey) => FreshReason::UnknownKey,
+        Err(NotResumed::TooLate) => FreshReason::TooLate,
+    };
+    if why == FreshReason::TooLate {
+        shared.end(&session, Code::Replaced, None);
+    }
+    begin(shared, connection, half, admission, why)
+}
+
+/// Goes on with a session over another connection; the one before is told.
+fn go_on(
+    shared: &Shared,
+    taken: TakeUp<'_>,
+    connection: Connection,
+    half: AwaitVerdict,
+    admission: Admission,
+) -> u32 {
+    let (now, second) = (shared.clock.now(), shared.wheel.now());
+    let claims = taken.claims(&Vouched::by(&admission), shared.incarnation, now);
+    let offer = offer(shared, &claims, taken.continuity(), now);
+    let (established, ack) = half.admit(admission, &offer, now);
+    let session = taken.session();
+    let (epoch, before) =
+        taken.attach(&established, connection, ack, second, &shared.detached, &shared.waiting);
+    shared.watch(session, second + FIRST_LOOK);
+    if let Some(before) = before {
+        shared.see_off(before, server::farewell(session.dialect, Code::Replaced, None));
+    }
+    epoch
+}
+
+/// Makes a session.
+fn begin(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    half: AwaitVerdict,
+    admission: Admission,
+    fresh: FreshReason,
+) -> Result<(Arc<Session>, u32), Refused> {
+    let now = shared.clock.now();
     let mut connection = Some(connection);
-    let (app, user, most) = (&admission.app, &admission.user.id, shared.limits.sessions_per_user);
-    // One that is about to be replaced does not count.
-    let most = most + usize::from(had.is_some());
-    let inserted = shared.registry.insert(app, user, most, |id| {
+    let (app, user) = (&admission.app, &admission.user.id);
+    let inserted = shared.registry.insert(app, user, shared.limits.sessions_per_user, |id| {
         let connection = connection.take().expect("sessions are made once");
         Session::new(id, half.dialect(), &admission, connection, shared.wheel.now(), now)
     });
@@ -122,33 +179,50 @@ fn attach(
         let connection = connection.take().expect("no session was made");
         return Err(Box::new((connection, half.refuse(Code::SessionLimit))));
     };
-    shared.wheel.schedule(session.id, shared.wheel.now() + Session::FIRST_LOOK);
-    if let Some(had) = had {
-        shared.end(&had, Code::Replaced, None);
-    }
-    let claims = session.claims(shared.incarnation, now);
-    let offer = Offer {
-        key: session_key::seal(&shared.keyring, &claims),
-        expires_in: claims.expires_at.saturating_sub(now),
-        continuity: Continuity::Fresh(fresh),
-        heartbeat: limits::HEARTBEAT.as_secs(),
-    };
-    let (established, ack) = half.admit(admission, &offer, now);
-    session.greet(&established, ack);
-    Ok(session)
+    shared.watch(&session, shared.wheel.now() + FIRST_LOOK);
+    let offer = offer(shared, &session.claims(shared.incarnation, now), Continuity::Fresh(fresh), now);
+    let (_, ack) = half.admit(admission, &offer, now);
+    session.greet(ack);
+    let epoch = session.epoch();
+    Ok((session, epoch))
 }
 
-/// The live session this connection takes over, by its key.
-fn earlier_session(shared: &Shared, half: &AwaitVerdict, admission: &Admission) -> Option<Arc<Session>> {
-    let claims = match half.question().proof {
-        chatcamp_auth::directory::Proof::SessionKey(claims) => claims,
-        _ => half.resume()?.claims.as_ref()?,
-    };
-    if claims.incarnation != shared.incarnation {
-        return None;
+fn offer(shared: &Shared, claims: &Claims, continuity: Continuity, now: u64) -> Offer {
+    Offer {
+        key: session_key::seal(&shared.keyring, claims),
+        expires_in: claims.expires_at.saturating_sub(now),
+        continuity,
+        heartbeat: limits::HEARTBEAT.as_secs(),
     }
-    let session = shared.registry.get(SessionId::from_number(claims.session))?;
-    (session.app == admission.app && session.user == admission.user.id).then_some(session)
+}
+
+/// What is known of the session that a client would go on with.
+enum Known {
+    Session(Arc<Session>, Hint),
+    Nothing(FreshReason),
+}
+
+fn known(shared: &Shared, half: &AwaitVerdict, admission: &Admission) -> Known {
+    let (claims, numbers) = match (half.question().proof, half.resume()) {
+        (Proof::SessionKey(claims), _) => (claims, None),
+        (_, Some(hint)) => match &hint.claims {
+            Some(claims) => (claims, Some((hint.seen, hint.sent))),
+            None => return Known::Nothing(FreshReason::UnknownKey),
+        },
+        (_, None) => return Known::Nothing(FreshReason::New),
+    };
+    if claims.app != admission.app || claims.user != admission.user.id {
+        return Known::Nothing(FreshReason::UnknownKey);
+    }
+    if claims.incarnation != shared.incarnation {
+        return Known::Nothing(FreshReason::TooLate);
+    }
+    let id = SessionId::from_number(claims.session);
+    match shared.registry.get(id) {
+        Some(session) => Known::Session(session, Hint { serial: claims.serial, numbers }),
+        None if shared.detached.was_evicted(id) => Known::Nothing(FreshReason::Evicted),
+        None => Known::Nothing(FreshReason::TooLate),
+    }
 }
 
 /// What changed between the verdict and the session's entry into the registry was heard by nobody: look again.
@@ -162,8 +236,8 @@ async fn settle(shared: &Shared, session: &Session) {
     }
 }
 
-/// Says the last words and closes; a peer that does not agree in time is cut off, and one whose place is needed at once.
-async fn take_leave(mut connection: Connection, ended: Ended, guest: &Guest) {
+/// Says the last words and closes; a peer that does not agree in time is cut off.
+pub(crate) async fn take_leave(mut connection: Connection, ended: Ended) {
     let close = Close::new(ended.code.number(), ended.code.reason());
     let goodbye = async {
         if let Some(words) = ended.last_words {
@@ -171,12 +245,7 @@ async fn take_leave(mut connection: Connection, ended: Ended, guest: &Guest) {
         }
         Some(connection.close(close).await)
     };
-    // It is polled once at least, which is as much as a peer gets whose place is needed.
-    tokio::select! {
-        biased;
-        _ = tokio::time::timeout(limits::CLOSING, goodbye) => {}
-        () = guest.must_leave() => {}
-    }
+    _ = tokio::time::timeout(limits::CLOSING, goodbye).await;
 }
 
 /// Why a guest must leave.

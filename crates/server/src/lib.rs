@@ -11,6 +11,7 @@
 //! | `handshake` | the one place where a connection becomes a session |
 //! | `lobby`, `wheel` | connections without a verdict; deadlines of those with one |
 //! | `session` | sessions, their registry, their one task, their requests |
+//! | `lifecycle` | how sessions are spoken to, lose their connections, end and are forgotten |
 //! | `sessions` | what operators and backends see of them, and do to them |
 //! | `directory`, `review` | who may in, and who may stay after a change |
 //! | `endpoint`, `front_door`, `service` | `/chat/2.0` without HTTP framework, on a TCP port, in another HTTP server |
@@ -47,6 +48,7 @@ mod endpoint;
 mod front_door;
 mod handshake;
 mod health;
+mod lifecycle;
 mod limits;
 mod lobby;
 mod presence;

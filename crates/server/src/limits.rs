@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Bytes that wait for all the clients together that do not read, at most.
+/// Bytes that are kept for all sessions together, at most: what waits, and what is not acknowledged.
 pub(crate) const WAITING: usize = 256 * 1024 * 1024;
 
 /// Bytes of all bodies of polls together that are being read, at most.
@@ -20,8 +20,12 @@ pub struct Limits {
     pub unverified_per_address: usize,
     /// From the first byte of a connection to its verdict. Default 10 s.
     pub handshake: Duration,
-    /// Live sessions per user. Default 100.
+    /// Sessions per user that have a connection. Default 100.
     pub sessions_per_user: usize,
+    /// Sessions without a connection, per process; the one that has waited longest goes for one more. Default 100,000.
+    pub detached: usize,
+    /// The same per user. Default 8.
+    pub detached_per_user: usize,
     /// For how long [`Server::shutdown`](crate::Server::shutdown) waits for clients to take their leave. Default 5 s.
     pub drain: Duration,
 }
@@ -33,6 +37,8 @@ impl Default for Limits {
             unverified_per_address: 64,
             handshake: chatcamp_protocol::limits::HANDSHAKE,
             sessions_per_user: 100,
+            detached: 100_000,
+            detached_per_user: 8,
             drain: chatcamp_protocol::limits::CLOSING,
         }
     }

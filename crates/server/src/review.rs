@@ -78,7 +78,8 @@ pub(crate) async fn run(server: Weak<Shared>) {
 pub(crate) async fn review(shared: &Shared, session: &Session) -> Result<(), StoreError> {
     let Some(app) = shared.store.app(&session.app).await? else { return Ok(()) };
     let user = shared.store.user(&session.app, &session.user).await?;
-    match standing(&app, user.as_deref(), session.stamp, session.proven_by, shared.clock.now()) {
+    let vouched = session.vouched();
+    match standing(&app, user.as_deref(), vouched.stamp, vouched.proven_by, shared.clock.now()) {
         Ok(None) => {}
         Ok(Some(valid_until)) => shared.limit(session, valid_until),
         Err(code) => _ = shared.end(session, code, None),

@@ -28,7 +28,7 @@ use crate::{
     presence::{self, Presence},
     random,
     review::{self, Reviews},
-    session::{Budget, Driver, Overflow, Registry, Session},
+    session::{Budget, Detached, Driver, Registry, Session},
     tasks::{Task, Tasks},
     turns::Turns,
     wheel::Wheel,
@@ -58,8 +58,10 @@ pub struct Load {
     pub connections: usize,
     /// Connections without a verdict.
     pub unverified: usize,
-    /// Live sessions.
+    /// Sessions with a connection.
     pub sessions: usize,
+    /// Sessions that wait for their clients to come back.
+    pub detached: usize,
 }
 
 /// What all connections share.
@@ -69,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) accounts: Accounts,
     pub(crate) directory: Box<dyn Directory>,
     pub(crate) registry: Registry,
+    pub(crate) detached: Detached,
     pub(crate) wheel: Wheel,
     pub(crate) lobby: Arc<Lobby>,
     /// The connections over long-poll.
@@ -117,6 +120,7 @@ impl Server {
             keyring,
             accounts,
             registry: Registry::new(),
+            detached: Detached::default(),
             wheel: Wheel::new(Instant::now()),
             lobby: Lobby::new(limits.clone()),
             hub: Hub::new(long_poll::Limits { hold: POLL_HOLD, ..long_poll::Limits::default() }),
@@ -177,7 +181,8 @@ impl Server {
         Load {
             connections: self.shared.tasks.running(),
             unverified: self.shared.lobby.len(),
-            sessions: self.shared.registry.len(),
+            sessions: self.shared.registry.len().saturating_sub(self.shared.detached.len()),
+            detached: self.shared.detached.len(),
         }
     }
 
@@ -199,6 +204,10 @@ impl Server {
             shared.lobby.clear();
             shared.registry.all().iter().for_each(|session| session.abandon(&shared.waiting));
             shared.tasks.finished().await;
+        }
+        // Who was away, or lost its connection meanwhile, comes back to another server.
+        for session in shared.registry.all() {
+            shared.give_up(&session);
         }
         if let Err(error) = shared.presence.write(&*shared.store).await {
             tracing::warn!(%error, "the last-seen times of the last seconds are lost");
@@ -239,40 +248,9 @@ impl Shared {
         handshake::run(task, self, connection, guest).await
     }
 
-    /// Says something on a session, and whether it is still there to hear; ends it when its client does not listen.
-    pub(crate) fn push(&self, session: &Session, text: &str) -> bool {
-        session.push(text, &self.waiting).unwrap_or_else(|Overflow| {
-            self.end(session, Code::SlowConsumer, None);
-            false
-        })
-    }
-
-    /// Ends a session, and looks again whether its client agreed.
-    ///
-    /// False when it was ending already.
-    pub(crate) fn end(&self, session: &Session, code: Code, retry_after: Option<Duration>) -> bool {
-        let now = self.wheel.now();
-        let ends = session.end(code, retry_after, now, &self.waiting);
-        self.wheel.schedule(session.id, now + Session::CLOSING);
-        ends
-    }
-
-    /// Lets a session go on until then, in Unix seconds, and no longer.
-    pub(crate) fn limit(&self, session: &Session, valid_until: u64) {
-        if session.limit(valid_until) {
-            self.wheel.schedule(session.id, self.wheel.now() + 1);
-        }
-    }
-
-    /// Forgets a session whose connection is gone.
-    pub(crate) fn leave(&self, session: &Session) {
-        self.registry.remove(session);
-        self.presence.left(session, self.clock.now());
-    }
-
     /// A session's own user object.
     pub(crate) fn own_user(&self, session: &Session, user: &chatcamp_store::User) -> User {
-        own_user(user, session.token.as_ref(), true)
+        own_user(user, session.vouched().token.as_ref(), true)
     }
 }
 
@@ -298,9 +276,7 @@ async fn keep_time(server: Weak<Shared>) {
         shared.lobby.expire(instant);
         shared.hub.expire(instant.into_std());
         let unix_now = shared.clock.now();
-        shared
-            .wheel
-            .turn(instant, |id, now| shared.registry.get(id)?.on_deadline(now, unix_now, &shared.waiting));
+        shared.wheel.turn(instant, |id, now| shared.look(id, now, unix_now));
     }
 }
 

@@ -66,12 +66,12 @@ impl Server {
         self.shared.sessions(app, user)
     }
 
-    /// Ends one session, to come back or not; false when the app has no such session.
+    /// Ends one session, or only its connection when its client is to come back; false when the app has no such session.
     pub fn end_session(&self, app: &AppId, id: &str, come_back: bool) -> bool {
         self.shared.end_session(app, id, come_back)
     }
 
-    /// Ends all sessions of a user, to come back or not; answers how many there were.
+    /// Ends all sessions of a user, or only their connections when they are to come back; answers how many there were.
     pub fn end_sessions(&self, app: &AppId, user: &UserId, come_back: bool) -> usize {
         self.shared.end_sessions(app, user, come_back)
     }
@@ -97,7 +97,7 @@ impl Server {
 impl Shared {
     pub(crate) fn sessions(&self, app: &AppId, user: Option<&UserId>) -> Vec<SessionInfo> {
         let (now, unix_now) = (self.wheel.now(), self.clock.now());
-        self.sessions_of(app, user).iter().map(|session| session.info(now, unix_now)).collect()
+        self.sessions_of(app, user).iter().filter_map(|session| session.info(now, unix_now)).collect()
     }
 
     pub(crate) fn end_session(&self, app: &AppId, id: &str, come_back: bool) -> bool {
@@ -113,7 +113,7 @@ impl Shared {
 
     fn send_away(&self, session: &Session, come_back: bool) -> bool {
         match come_back {
-            true => self.end(session, Code::Reconnect, Some(random::spread(COME_BACK))),
+            true => self.dismiss(session, Code::Reconnect, Some(random::spread(COME_BACK))),
             false => self.end(session, Code::Disconnected, None),
         }
     }

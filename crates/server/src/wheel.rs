@@ -30,11 +30,15 @@ impl Wheel {
         self.now.load(Ordering::Relaxed)
     }
 
+    /// The second nearest to `at` that can be scheduled at second `now`.
+    pub(crate) fn reachable(at: u32, now: u32) -> u32 {
+        at.clamp(now + 1, now + SPAN - 1)
+    }
+
     /// Asks `session` at second `at`, or earlier if that is far ahead.
     pub(crate) fn schedule(&self, session: SessionId, at: u32) {
         let mut buckets = self.buckets.lock();
-        let now = self.now();
-        let at = at.clamp(now + 1, now + SPAN - 1);
+        let at = Self::reachable(at, self.now());
         buckets[(at % SPAN) as usize].push(session);
     }
 

@@ -508,22 +508,3 @@ async fn a_key_that_is_none_means_a_fresh_session() {
     drop(peer);
     world.close().await;
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_native_session_that_comes_back_replaces_itself() {
-    let world = World::open().await;
-    let mut first = world.connect("alice").await;
-    let key = first.ack["session"]["key"].clone();
-    let mut again =
-        Peer { connection: world.transport.connect().await.unwrap(), requests: 0, ack: Value::Null };
-    let hello = json!({"t": "users.auth", "r": 1, "d": {
-        "v": 1, "client": "test/1", "app_id": world.app, "user_id": "alice",
-        "resume": {"key": key, "seen": 0, "sent": 0},
-    }});
-    again.send(hello.to_string()).await;
-    let ack = again.recv().await;
-    assert_eq!(ack["d"]["session"]["fresh"], "too_late", "{ack}");
-    first.ended_with(Code::Replaced).await;
-    drop(again);
-    world.close().await;
-}

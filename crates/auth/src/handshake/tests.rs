@@ -52,6 +52,7 @@ fn claims(id: &str) -> Claims {
         session: 1,
         incarnation: 2,
         node: 0,
+        serial: 1,
         expires_at: NOW + 60,
         proven_by: ProvenBy::UserId,
         is_native: false,

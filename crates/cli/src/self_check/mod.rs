@@ -117,7 +117,7 @@ pub async fn run() -> Result<Report, CheckError> {
     };
     let (report, (), ()) = tokio::join!(play, server.listen(listener), door.run());
     match server.load() {
-        Load { connections: 0, unverified: 0, sessions: 0 } => Ok(report),
+        Load { connections: 0, unverified: 0, sessions: 0, detached: 0 } => Ok(report),
         load => Err(CheckError::Leak(load)),
     }
 }

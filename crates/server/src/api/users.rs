@@ -180,7 +180,8 @@ impl Call<'_> {
         }
         let (user, now) = (&written.user, self.shared.clock.now());
         self.shared.tell_user(user, |session| {
-            standing(&self.app, Some(user), session.stamp, session.proven_by, now).is_ok()
+            let vouched = session.vouched();
+            standing(&self.app, Some(user), vouched.stamp, vouched.proven_by, now).is_ok()
         });
     }
 }

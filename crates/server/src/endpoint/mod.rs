@@ -208,7 +208,7 @@ impl Shared {
 
     /// Room for a body of this length, as long as it is held; an answer when all bodies together are too large now.
     pub(crate) fn make_room(&self, ask: &Ask<'_>, length: usize) -> Result<Reserved, Answer> {
-        Reserved::new(&self.bodies, length).map_err(|Overflow| {
+        Reserved::new(&self.bodies, length).map_err(|_: Overflow| {
             ask.cors().failure(503, "OVERLOADED", "too much is being sent to this server now")
         })
     }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Session, requests};
+use super::{Session, link::Next, requests};
 use crate::{server::Shared, tasks::Task};
 
 /// Messages handled before other tasks get their turn.
@@ -15,12 +15,13 @@ const BATCH: usize = 32;
 
 /// Future of a connection after its handshake: small, since it is what an idle connection keeps.
 ///
-/// Dropping it ends the session: the registry forgets it and the connection closes.
+/// A request that is being carried out when the connection breaks is carried out all the same; its answer waits for the
+/// client. Dropping the future takes the connection from its session.
 #[derive(Debug)]
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     session: Arc<Session>,
-    work: Option<Work>,
+    epoch: u32,
     _task: Task,
 }
 
@@ -34,8 +35,9 @@ impl std::fmt::Debug for Work {
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, session: Arc<Session>, task: Task) -> Self {
-        Self { shared, session, work: None, _task: task }
+    /// Drives the connection that is the session's `epoch`th.
+    pub(crate) fn new(shared: Arc<Shared>, session: Arc<Session>, epoch: u32, task: Task) -> Self {
+        Self { shared, session, epoch, _task: task }
     }
 }
 
@@ -43,20 +45,25 @@ impl Future for Driver {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
+        let Self { shared, session, epoch, .. } = self.get_mut();
+        // Held over a whole turn, so that the session's next connection takes over between two requests.
+        let mut work = session.work.lock();
         for _ in 0..BATCH {
-            if let Some(Work(work)) = &mut this.work {
-                if work.as_mut().poll(cx).is_pending() {
-                    this.session.poll_flush(cx, &this.shared.waiting);
+            if let Some(Work(running)) = &mut *work {
+                if session.epoch() != *epoch {
+                    return Poll::Ready(());
+                }
+                if running.as_mut().poll(cx).is_pending() {
+                    session.poll_flush(*epoch, cx, &shared.waiting);
                     return Poll::Pending;
                 }
-                this.work = None;
+                *work = None;
             }
-            match this.session.poll_next(cx, this.shared.wheel.now(), &this.shared.waiting) {
+            match session.poll_next(*epoch, cx, shared.wheel.now(), &shared.waiting) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Ready(Some(message)) => {
-                    this.work = requests::handle(&this.shared, &this.session, message.as_str());
+                Poll::Ready(Next::Go) => return Poll::Ready(()),
+                Poll::Ready(Next::Message(message)) => {
+                    *work = requests::handle(shared, session, message.as_str());
                 }
             }
         }
@@ -67,7 +74,6 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.session.abandon(&self.shared.waiting);
-        self.shared.leave(&self.session);
+        self.shared.lost(&self.session, self.epoch);
     }
 }

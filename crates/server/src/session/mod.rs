@@ -1,41 +1,55 @@
 //! A session: plain data under a short mutex, with no task, channel or timer of its own.
 //!
-//! Whoever has something to say to a user writes it to the connection at once, and queues it only when the
-//! connection is full. The connection's one task (`driver`) flushes and listens; one wheel asks every session about its
-//! deadlines; the `registry` finds sessions by number and by user.
+//! It outlives its connections: `link` is the one it has, `resume` changes it for another, and while it has none it waits
+//! among the `detached`. Whoever has something to say to a user writes it to the connection at once, and queues it only when
+//! that is full or gone (`outbox`). A connection's one task (`driver`) flushes and listens; one wheel asks every session about
+//! its deadlines (`deadline`); the `registry` finds sessions by number and by user.
+//!
+//! ```text
+//!             greet              lost, silent
+//!  Greeting ---------> Open <-------------------> Detached
+//!                       |         take_up            |
+//!                   end |                            | end, its time is over, no room
+//!                       v                            v
+//!                    Closing ---------------------> Over
+//! ```
 
+mod deadline;
+mod detached;
 mod driver;
+mod link;
 mod outbox;
 mod registry;
 mod requests;
+mod resume;
 
-use std::{
-    net::IpAddr,
-    slice,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chatcamp_auth::{
     directory::Admission,
-    server::{self, Dialect, Established},
+    server::{self, Dialect},
     session_key::{Claims, ProvenBy},
-    token::{LEEWAY, Stamp},
+    token::Stamp,
 };
 use chatcamp_protocol::{
     AccessToken, AppId, Code, UserId, envelope, limits,
-    sequence::{Counter, Tracker},
+    sequence::{Arrival, Counter, Tracker},
 };
-use chatcamp_transport::{Carrier, Close, Connection, Message};
+use chatcamp_transport::{Close, Connection, Message};
 use parking_lot::Mutex;
 
 use crate::SessionInfo;
 
+pub(crate) use deadline::Due;
+pub(crate) use detached::Detached;
 pub(crate) use driver::Driver;
+use driver::Work;
+use link::Link;
+pub(crate) use link::Parted;
 use outbox::Outbox;
 pub(crate) use outbox::{Budget, Overflow, Reserved};
 pub(crate) use registry::Registry;
+pub(crate) use resume::{Hint, NotResumed, TakeUp};
 
 /// Names a session for the life of this process; the generation tells apart those that had the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,43 +58,59 @@ pub(crate) struct SessionId {
     pub(crate) generation: u32,
 }
 
-/// One user's authenticated connection.
+/// One user's authenticated session.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) app: AppId,
     pub(crate) user: UserId,
     pub(crate) dialect: Dialect,
-    /// What vouches for it, and how; see [`crate::directory::standing`].
-    pub(crate) stamp: Stamp,
-    pub(crate) proven_by: ProvenBy,
-    /// The very token it presented: what its own user object shows, and no other session's.
-    pub(crate) token: Option<AccessToken>,
     /// When it began, in Unix seconds.
     since: u64,
     state: Mutex<State>,
+    /// The request being carried out; it outlives the connection that it came by.
+    work: Mutex<Option<Work>>,
 }
 
 /// The part that changes.
 #[derive(Debug)]
 struct State {
-    carrier: Box<dyn Carrier>,
-    /// The transport's name, and the address of the peer.
-    transport: &'static str,
-    address: Option<IpAddr>,
-    outbox: Outbox,
-    /// Unix seconds at which its credential ends.
-    valid_until: Option<u64>,
-    /// The driver's waker, once it has waited.
-    driver: Option<Waker>,
     phase: Phase,
-    /// Native: numbers what is sent.
+    vouched: Vouched,
+    /// Its connection; none while it is detached.
+    link: Option<Link>,
+    /// Counts its connections.
+    epoch: u32,
+    keys: Keys,
+    outbox: Outbox,
+    /// Native: numbers what is said.
     sent: Counter,
     /// Native: follows the numbers of requests.
     received: Tracker,
-    arrivals: u32,
     /// The second anything was last heard.
     heard: u32,
+    /// The second at which the wheel asks about deadlines.
+    look_at: u32,
+}
+
+/// What vouches for a session, and how; see [`crate::directory::standing`].
+#[derive(Debug, Clone)]
+pub(crate) struct Vouched {
+    pub(crate) stamp: Stamp,
+    pub(crate) proven_by: ProvenBy,
+    /// The very token it presented last: what its own user object shows, and no other session's.
+    pub(crate) token: Option<AccessToken>,
+    /// When the credential ends, in Unix seconds, where it does.
+    pub(crate) valid_until: Option<u64>,
+}
+
+/// The serial numbers of its session keys.
+#[derive(Debug, Clone, Copy)]
+struct Keys {
+    /// The newest.
+    issued: u32,
+    /// The oldest that still counts.
+    oldest: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +118,13 @@ enum Phase {
     /// The acknowledgement is not sent yet: what others say waits for it.
     Greeting,
     Open,
+    /// It has no connection, and waits for its client until this second.
+    Detached {
+        until: u32,
+        ticket: u64,
+        /// Why the client is to be refused when it comes back.
+        sentence: Option<Code>,
+    },
     /// The close was said; the peer has until this second to agree.
     Closing {
         until: u32,
@@ -107,9 +144,18 @@ impl SessionId {
     }
 }
 
+impl Vouched {
+    pub(crate) fn by(admission: &Admission) -> Self {
+        Self {
+            stamp: admission.stamp,
+            proven_by: admission.proven_by,
+            token: admission.user.access_token.clone(),
+            valid_until: admission.valid_until,
+        }
+    }
+}
+
 impl Session {
-    /// Seconds after which a new session is first asked about its deadlines.
-    pub(crate) const FIRST_LOOK: u32 = limits::HEARTBEAT.as_secs() as u32;
     /// Seconds a peer has to agree to a close.
     pub(crate) const CLOSING: u32 = limits::CLOSING.as_secs() as u32;
 
@@ -121,44 +167,41 @@ impl Session {
         now: u32,
         unix_now: u64,
     ) -> Arc<Self> {
-        let (carrier, facts) = connection.into_parts();
         let state = State {
-            carrier,
-            transport: facts.transport,
-            address: facts.peer.map(|peer| peer.ip()),
-            outbox: Outbox::default(),
-            valid_until: admission.valid_until,
-            driver: None,
             phase: Phase::Greeting,
+            vouched: Vouched::by(admission),
+            link: Some(Link::new(connection)),
+            epoch: 1,
+            keys: Keys { issued: 1, oldest: 1 },
+            outbox: Outbox::default(),
             sent: Counter::default(),
             received: Tracker::default(),
-            arrivals: 0,
             heard: now,
+            look_at: u32::MAX,
         };
         Arc::new(Self {
             id,
             app: admission.app.clone(),
             user: admission.user.id.clone(),
             dialect,
-            stamp: admission.stamp,
-            proven_by: admission.proven_by,
-            token: admission.user.access_token.clone(),
             since: unix_now,
             state: Mutex::new(state),
+            work: Mutex::new(None),
         })
     }
 
-    /// What its operator sees of it.
-    pub(crate) fn info(&self, now: u32, unix_now: u64) -> SessionInfo {
+    /// What its operator sees of it; nothing while it has no connection.
+    pub(crate) fn info(&self, now: u32, unix_now: u64) -> Option<SessionInfo> {
         let state = self.state.lock();
-        SessionInfo {
+        let link = state.link.as_ref()?;
+        Some(SessionInfo {
             id: format!("{:x}", self.id.number()),
             user: self.user.clone(),
-            transport: state.transport,
-            address: state.address,
+            transport: link.transport,
+            address: link.address,
             since: self.since,
             last_seen: unix_now.saturating_sub(u64::from(now.saturating_sub(state.heard))),
-        }
+        })
     }
 
     /// Reads the id that [`SessionInfo`] shows.
@@ -168,90 +211,178 @@ impl Session {
 
     /// What a key for this session claims; it lives a day, or as long as the token.
     pub(crate) fn claims(&self, incarnation: u64, now: u64) -> Claims {
+        let state = self.state.lock();
+        self.claim(state.keys.issued, &state.vouched, incarnation, now)
+    }
+
+    fn claim(&self, serial: u32, vouched: &Vouched, incarnation: u64, now: u64) -> Claims {
         let day = now + limits::SESSION_KEY_LIFETIME.as_secs();
         Claims {
             app: self.app.clone(),
             user: self.user.clone(),
-            stamp: self.stamp,
+            stamp: vouched.stamp,
             session: self.id.number(),
             incarnation,
             node: 0,
-            expires_at: self.state.lock().valid_until.map_or(day, |end| end.min(day)),
-            proven_by: self.proven_by,
+            serial,
+            expires_at: vouched.valid_until.map_or(day, |end| end.min(day)),
+            proven_by: vouched.proven_by,
             is_native: self.dialect == Dialect::Native,
         }
     }
 
+    /// What vouches for it.
+    pub(crate) fn vouched(&self) -> Vouched {
+        self.state.lock().vouched.clone()
+    }
+
+    /// Whether it has a connection.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.state.lock().link.is_some()
+    }
+
+    /// Which of its connections it has, or had last.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.state.lock().epoch
+    }
+
+    fn is_open(&self) -> bool {
+        self.state.lock().phase == Phase::Open
+    }
+
     /// Opens the session with its acknowledgement, the first thing said on it.
-    pub(crate) fn greet(&self, established: &Established, ack: String) {
-        debug_assert_eq!(established.dialect, self.dialect);
+    pub(crate) fn greet(&self, ack: String) {
         let mut state = self.state.lock();
         if state.phase == Phase::Greeting {
             state.phase = Phase::Open;
-            // A carrier with nothing buffered always takes something.
-            state.carrier.try_send(&[Message::from(ack)]);
-            state.wake();
+            if let Some(link) = &mut state.link {
+                // A carrier with nothing buffered always takes something.
+                link.carrier.try_send(&[Message::from(ack)]);
+                link.wake();
+            }
         }
     }
 
-    /// Says something, now or, when the connection is full, as soon as there is room; false when the session is ending.
+    /// Says something, now or as soon as there is a connection with room; false when the session is ending.
     ///
     /// # Errors
-    /// [`Overflow`] when the client has not read for so long that there is no room for more.
+    /// [`Overflow`] when there is no room for more that waits.
     pub(crate) fn push(&self, text: &str, budget: &Budget) -> Result<bool, Overflow> {
         let mut state = self.state.lock();
-        if !matches!(state.phase, Phase::Greeting | Phase::Open) {
+        let State { phase, link, outbox, sent, .. } = &mut *state;
+        if matches!(phase, Phase::Closing { .. } | Phase::Over | Phase::Detached { sentence: Some(_), .. }) {
             return Ok(false);
         }
         let message = match self.dialect {
-            Dialect::Native => Message::from(envelope::number(text, state.sent.next())),
+            Dialect::Native => Message::from(envelope::number(text, sent.next())),
             Dialect::Published => Message::from(text),
         };
-        if state.phase == Phase::Open && state.outbox.is_empty() {
-            let sent = state.carrier.try_send(slice::from_ref(&message));
-            if !sent.flushed {
-                state.wake();
+        if *phase == Phase::Open
+            && outbox.is_idle()
+            && link.as_mut().is_some_and(|link| link.try_send(&message))
+        {
+            if self.dialect == Dialect::Native {
+                outbox.keep(message, budget);
             }
-            if sent.taken == 1 {
-                return Ok(true);
-            }
+            return Ok(true);
         }
-        state.outbox.push(message, budget).map(|()| true)
+        outbox.push(message, budget).map(|()| true)
+    }
+
+    /// Native: the client has everything up to `seen`, which need not be kept; false when it cannot have it.
+    fn acknowledge(&self, seen: u64, budget: &Budget) -> bool {
+        let mut state = self.state.lock();
+        let State { outbox, sent, .. } = &mut *state;
+        let waiting = (outbox.len() - outbox.taken()) as u64;
+        if seen > sent.last() - waiting {
+            return false;
+        }
+        let kept = sent.last() - seen;
+        outbox.forget(outbox.len().saturating_sub(usize::try_from(kept).unwrap_or(usize::MAX)), budget);
+        true
+    }
+
+    /// A request has come, which shows that its client has the newest key; judges its number, where it has one.
+    fn arrive(&self, r: Option<u64>) -> Arrival {
+        let mut state = self.state.lock();
+        state.keys.oldest = state.keys.issued;
+        match self.dialect {
+            Dialect::Native => r.filter(|&r| r > 0).map_or(Arrival::Gap, |r| state.received.arrive(r)),
+            Dialect::Published => Arrival::Next,
+        }
+    }
+
+    /// Puts another credential in place of the one that vouched for it.
+    pub(crate) fn vouch(&self, vouched: Vouched) {
+        self.state.lock().vouched = vouched;
     }
 
     /// Brings the end of the credential forward; false when it is no earlier than before.
     pub(crate) fn limit(&self, valid_until: u64) -> bool {
         let mut state = self.state.lock();
-        let earlier = state.valid_until.is_none_or(|end| valid_until < end);
+        let earlier = state.vouched.valid_until.is_none_or(|end| valid_until < end);
         if earlier {
-            state.valid_until = Some(valid_until);
+            state.vouched.valid_until = Some(valid_until);
         }
         earlier
     }
 
     /// Ends the session: says why, closes, and leaves the peer until some seconds after `now` to agree.
     ///
-    /// The wheel must be asked to look at the session by then.
-    ///
-    /// False when it was ending already.
-    pub(crate) fn end(&self, code: Code, retry_after: Option<Duration>, now: u32, budget: &Budget) -> bool {
+    /// The wheel must be asked to look at the session by then. A detached one is over, unless its client is to be told why
+    /// when it comes back.
+    pub(crate) fn end(
+        &self,
+        code: Code,
+        retry_after: Option<Duration>,
+        now: u32,
+        detached: &Detached,
+        budget: &Budget,
+    ) -> End {
         let mut state = self.state.lock();
-        if !matches!(state.phase, Phase::Greeting | Phase::Open) {
-            return false;
-        }
+        let end = match state.phase {
+            Phase::Closing { .. } | Phase::Over | Phase::Detached { sentence: Some(_), .. } => {
+                return End::Already;
+            }
+            // What else ends a session is found again when its client comes back.
+            Phase::Detached { until, ticket, .. } if code == Code::Disconnected => {
+                state.phase = Phase::Detached { until, ticket, sentence: Some(code) };
+                End::Begun
+            }
+            Phase::Detached { ticket, .. } => {
+                detached.remove(ticket);
+                state.phase = Phase::Over;
+                End::Gone
+            }
+            Phase::Greeting | Phase::Open => {
+                state.phase = Phase::Closing { until: now + Self::CLOSING };
+                End::Begun
+            }
+        };
         tracing::debug!(app = %self.app, user = %self.user, code = code.as_str(), "ending a session");
-        state.phase = Phase::Closing { until: now + Self::CLOSING };
         state.outbox.clear(budget);
-        if let Some(words) = server::farewell(self.dialect, code, retry_after).last_words {
-            let words = match self.dialect {
-                Dialect::Native => envelope::number(&words, state.sent.next()),
-                Dialect::Published => words,
-            };
-            state.carrier.try_send(&[Message::from(words)]);
+        if let Some(link) = &mut state.link {
+            if let Some(words) = server::farewell(self.dialect, code, retry_after).last_words {
+                link.carrier.try_send(&[Message::from(words)]);
+            }
+            link.carrier.close(Close::new(code.number(), code.reason()));
+            link.wake();
         }
-        state.carrier.close(Close::new(code.number(), code.reason()));
-        state.wake();
-        true
+        end
+    }
+
+    /// Its place among those that wait, while it does.
+    pub(crate) fn ticket(&self) -> Option<u64> {
+        match self.state.lock().phase {
+            Phase::Detached { ticket, .. } => Some(ticket),
+            _ => None,
+        }
+    }
+
+    /// Gives up a request that nobody carries out any more: it may hold the session.
+    pub(crate) fn drop_work(&self) {
+        let work = self.work.try_lock().and_then(|mut work| work.take());
+        drop(work);
     }
 
     /// Lets go of the connection at once.
@@ -259,122 +390,21 @@ impl Session {
         let mut state = self.state.lock();
         state.outbox.clear(budget);
         state.phase = Phase::Over;
-        state.wake();
-    }
-
-    /// Checks the deadlines at second `now`; answers at which second to ask again.
-    pub(crate) fn on_deadline(&self, now: u32, unix_now: u64, budget: &Budget) -> Option<u32> {
-        let mut state = self.state.lock();
-        match state.phase {
-            Phase::Over => return None,
-            Phase::Closing { until } if now >= until => {
-                state.phase = Phase::Over;
-                state.wake();
-                return None;
-            }
-            Phase::Closing { until } => return Some(until),
-            Phase::Greeting | Phase::Open => {}
+        if let Some(link) = &state.link {
+            link.wake();
         }
-        let silence = now - state.heard.min(now);
-        let expired = state.valid_until.is_some_and(|end| unix_now > end.saturating_add(LEEWAY.as_secs()));
-        if let Some(code) = match () {
-            () if expired => Some(Code::AccessTokenExpired),
-            () if silence >= seconds(limits::SILENCE) => Some(Code::IdleTimeout),
-            () => None,
-        } {
-            drop(state);
-            self.end(code, None, now, budget);
-            return Some(now + Self::CLOSING);
-        }
-        let mut next = state.heard + seconds(limits::SILENCE);
-        if self.dialect == Dialect::Published {
-            // A published SDK does not notice a dead connection: its browser answers our pings.
-            let ping_at = state.heard + seconds(limits::HEARTBEAT);
-            if now >= ping_at {
-                state.carrier.keep_alive();
-                state.wake();
-            } else {
-                next = ping_at;
-            }
-        }
-        let until_expiry =
-            state.valid_until.map(|end| end.saturating_add(LEEWAY.as_secs() + 1).saturating_sub(unix_now));
-        let expiry =
-            until_expiry.and_then(|s| u32::try_from(s).ok()).map_or(u32::MAX, |s| now.saturating_add(s));
-        Some(next.min(expiry))
-    }
-
-    /// Flushes, then takes the next message; ready with none when the connection is over.
-    fn poll_next(&self, cx: &mut Context<'_>, now: u32, budget: &Budget) -> Poll<Option<Message>> {
-        let mut state = self.state.lock();
-        if state.phase == Phase::Over {
-            return Poll::Ready(None);
-        }
-        state.keep_waker(cx);
-        state.flush(cx, budget);
-        let received = state.carrier.poll_recv(cx);
-        let arrivals = state.carrier.arrivals();
-        if arrivals != state.arrivals {
-            state.arrivals = arrivals;
-            state.heard = now;
-        }
-        match received {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(message)) => Poll::Ready(Some(message)),
-            Poll::Ready(Err(closed)) => {
-                tracing::debug!(app = %self.app, user = %self.user, %closed, "a connection ended");
-                state.phase = Phase::Over;
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    /// Flushes while the driver is busy with a request.
-    fn poll_flush(&self, cx: &mut Context<'_>, budget: &Budget) {
-        let mut state = self.state.lock();
-        state.keep_waker(cx);
-        state.flush(cx, budget);
-    }
-
-    /// Native: whether request `r` is the next one of its session.
-    fn is_in_sequence(&self, r: u64) -> bool {
-        self.state.lock().received.arrive(r) == chatcamp_protocol::sequence::Arrival::Next
-    }
-
-    fn is_open(&self) -> bool {
-        self.state.lock().phase == Phase::Open
     }
 }
 
-impl State {
-    /// Moves what waits to the connection, as far as there is room, and the connection's bytes to the network.
-    fn flush(&mut self, cx: &mut Context<'_>, budget: &Budget) {
-        loop {
-            // An error shows when receiving, after what arrived before it.
-            let flushed = self.carrier.poll_flush(cx).is_ready();
-            if self.outbox.is_empty() || self.phase != Phase::Open {
-                return;
-            }
-            let taken = self.carrier.try_send(self.outbox.batch()).taken;
-            self.outbox.advance(taken, budget);
-            if taken == 0 || !flushed {
-                return;
-            }
-        }
-    }
-
-    fn keep_waker(&mut self, cx: &Context<'_>) {
-        match &mut self.driver {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(driver) = &self.driver {
-            driver.wake_by_ref();
-        }
-    }
+/// What came of an attempt to end a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was ending.
+    Already,
+    /// It ends when its peer agrees, or its time is over.
+    Begun,
+    /// It had no connection, and is over.
+    Gone,
 }
 
 /// Whole seconds of one of the protocol's times.

@@ -1,4 +1,4 @@
-//! What a connection had no room for.
+//! What a client may yet need: what waits for it, and what it has not acknowledged.
 
 use std::{
     collections::VecDeque,
@@ -11,11 +11,14 @@ use std::{
 use chatcamp_protocol::limits;
 use chatcamp_transport::Message;
 
-/// Messages that wait for one client; empty, and without memory, while the client reads.
+/// What was said to one client and is not known to have arrived: first what a carrier has taken and the client has not
+/// acknowledged, then what waits for a carrier. Empty, and without memory, while there is neither.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// How many a carrier has taken.
+    taken: usize,
 }
 
 /// The bytes that all outboxes together may hold.
@@ -31,9 +34,14 @@ pub(crate) struct Reserved {
     bytes: usize,
 }
 
-/// There is no room: for this client, or for all that do not read.
-#[derive(Debug)]
-pub(crate) struct Overflow;
+/// There is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    /// For more that waits for this client.
+    Session,
+    /// For more that waits for all the clients together.
+    Process,
+}
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
@@ -42,7 +50,10 @@ impl Budget {
 
     fn take(&self, bytes: usize) -> Result<(), Overflow> {
         let taken = |left: usize| left.checked_sub(bytes);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).map(|_| ()).map_err(|_| Overflow)
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
+            .map(|_| ())
+            .map_err(|_| Overflow::Process)
     }
 
     fn give_back(&self, bytes: usize) {
@@ -64,38 +75,80 @@ impl Drop for Reserved {
 }
 
 impl Outbox {
-    pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+    /// Whether nothing waits for a carrier.
+    pub(super) fn is_idle(&self) -> bool {
+        self.taken == self.messages.len()
     }
 
+    /// How many messages there are, taken and waiting.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// How many of them a carrier has taken.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Adds one that waits; what was taken makes room for it, and can then not be sent again.
     pub(super) fn push(&mut self, message: Message, budget: &Budget) -> Result<(), Overflow> {
         let bytes = message.len();
-        if self.messages.len() >= limits::OUTBOX_MESSAGES || self.bytes + bytes > limits::OUTBOX_BYTES {
-            return Err(Overflow);
+        while self.messages.len() >= limits::OUTBOX_MESSAGES || self.bytes + bytes > limits::OUTBOX_BYTES {
+            if self.taken == 0 {
+                return Err(Overflow::Session);
+            }
+            self.forget(1, budget);
         }
-        budget.take(bytes)?;
+        while let Err(overflow) = budget.take(bytes) {
+            if self.taken == 0 {
+                return Err(overflow);
+            }
+            self.forget(1, budget);
+        }
         self.bytes += bytes;
         self.messages.push_back(message);
         Ok(())
     }
 
-    /// All of it, in order.
-    pub(super) fn batch(&mut self) -> &[Message] {
-        self.messages.make_contiguous()
+    /// Keeps one that a carrier has just taken; where there is no room for it, nothing is kept.
+    pub(super) fn keep(&mut self, message: Message, budget: &Budget) {
+        debug_assert!(self.is_idle());
+        match self.push(message, budget) {
+            Ok(()) => self.taken += 1,
+            Err(_) => self.clear(budget),
+        }
     }
 
-    /// Forgets the first `count` messages.
-    pub(super) fn advance(&mut self, count: usize, budget: &Budget) {
+    /// What waits, in order.
+    pub(super) fn waiting(&mut self) -> &[Message] {
+        &self.messages.make_contiguous()[self.taken..]
+    }
+
+    /// A carrier has taken the first `count` that waited.
+    pub(super) fn take(&mut self, count: usize) {
+        self.taken += count;
+    }
+
+    /// Forgets the first `count` messages, which are taken.
+    pub(super) fn forget(&mut self, count: usize, budget: &Budget) {
+        debug_assert!(count <= self.taken);
         let bytes = self.messages.drain(..count).map(|message| message.len()).sum();
         self.bytes -= bytes;
+        self.taken -= count;
         budget.give_back(bytes);
         if self.messages.is_empty() {
             self.messages = VecDeque::new();
         }
     }
 
+    /// Lets everything wait again, for another carrier.
+    pub(super) fn rewind(&mut self) {
+        self.taken = 0;
+    }
+
     pub(super) fn clear(&mut self, budget: &Budget) {
-        self.advance(self.messages.len(), budget);
+        self.taken = self.messages.len();
+        self.forget(self.taken, budget);
     }
 }
 
@@ -103,29 +156,54 @@ impl Outbox {
 mod tests {
     use super::*;
 
+    fn left(budget: &Budget) -> usize {
+        budget.left.load(Ordering::Relaxed)
+    }
+
     #[test]
     fn an_outbox_is_bounded_by_itself_and_by_all() {
         let budget = Budget::new(10);
         let (mut one, mut two) = (Outbox::default(), Outbox::default());
         one.push("123456".into(), &budget).unwrap();
         two.push("1234".into(), &budget).unwrap();
-        assert!(two.push("1".into(), &budget).is_err(), "nothing is left for anybody");
-        one.advance(1, &budget);
+        assert_eq!(two.push("1".into(), &budget), Err(Overflow::Process), "nothing is left for anybody");
+        one.clear(&budget);
         two.push("1".into(), &budget).unwrap();
         two.clear(&budget);
-        assert_eq!(budget.left.load(Ordering::Relaxed), 10);
-
-        let shared = Arc::new(Budget::new(10));
-        let held = Reserved::new(&shared, 7).unwrap();
-        assert!(Reserved::new(&shared, 4).is_err());
-        drop(held);
-        assert!(Reserved::new(&shared, 10).is_ok());
+        assert_eq!(left(&budget), 10);
 
         let plenty = Budget::new(usize::MAX);
         for _ in 0..limits::OUTBOX_MESSAGES {
             one.push("1".into(), &plenty).unwrap();
         }
-        assert!(one.push("1".into(), &plenty).is_err());
+        assert_eq!(one.push("1".into(), &plenty), Err(Overflow::Session));
         assert!(two.push("x".repeat(limits::OUTBOX_BYTES + 1).into(), &plenty).is_err());
+    }
+
+    #[test]
+    fn what_was_taken_makes_room_for_what_waits() {
+        let budget = Budget::new(10);
+        let mut outbox = Outbox::default();
+        for text in ["1234", "5678"] {
+            outbox.keep(text.into(), &budget);
+        }
+        outbox.push("9".into(), &budget).unwrap();
+        assert_eq!((outbox.len(), outbox.taken()), (3, 2));
+        outbox.push("abcd".into(), &budget).unwrap();
+        assert_eq!((outbox.len(), outbox.taken(), left(&budget)), (3, 1, 1));
+        outbox.rewind();
+        assert_eq!(outbox.waiting(), ["5678".into(), "9".into(), "abcd".into()]);
+        outbox.clear(&budget);
+        outbox.keep("a message for which there is no room".into(), &budget);
+        assert_eq!((outbox.len(), left(&budget)), (0, 10));
+    }
+
+    #[test]
+    fn reserved_bytes_come_back() {
+        let shared = Arc::new(Budget::new(10));
+        let held = Reserved::new(&shared, 7).unwrap();
+        assert!(Reserved::new(&shared, 4).is_err());
+        drop(held);
+        assert!(Reserved::new(&shared, 10).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Finds sessions by number and by user.
+//! Finds sessions by number and by user, those without a connection too.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use super::{Session, SessionId};
 
 const SHARDS: usize = 16;
 
-/// All live sessions.
+/// All sessions.
 #[derive(Debug)]
 pub(crate) struct Registry {
     slots: Mutex<Slots>,
@@ -39,7 +39,7 @@ impl Registry {
         Self { slots: Mutex::default(), hasher: RandomState::new(), users: Default::default() }
     }
 
-    /// Adds the session that `make` builds for the user, who may have `most`.
+    /// Adds the session that `make` builds for the user, who may have `most` with a connection.
     pub(crate) fn insert(
         &self,
         app: &AppId,
@@ -50,10 +50,11 @@ impl Registry {
         let key = (app.clone(), user.clone());
         let mut users = self.shard(&key).lock();
         let of_user = users.entry(key).or_insert_with(|| Vec::with_capacity(1));
-        if of_user.len() >= most {
+        let mut slots = self.slots.lock();
+        let is_attached = |id: &&SessionId| slots.get(**id).is_some_and(|session| session.is_attached());
+        if of_user.len() >= most && of_user.iter().filter(is_attached).count() >= most {
             return Err(Full);
         }
-        let mut slots = self.slots.lock();
         slots.generation = slots.generation.wrapping_add(1);
         let generation = slots.generation;
         let entry = slots.sessions.vacant_entry();
@@ -93,9 +94,9 @@ impl Registry {
         of_user.iter().filter_map(|id| slots.get(*id).cloned()).collect()
     }
 
+    /// Whether the user has a connection.
     pub(crate) fn is_online(&self, app: &AppId, user: &UserId) -> bool {
-        let key = (app.clone(), user.clone());
-        self.shard(&key).lock().contains_key(&key)
+        self.of_user(app, user).iter().any(|session| session.is_attached())
     }
 
     /// All sessions at this moment.

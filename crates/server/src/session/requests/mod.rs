@@ -1,16 +1,17 @@
 //! What a client may ask for on its session: every request is acknowledged, once.
 //!
-//! One file per family: `profile`, `directory`, `blocks`; lists of users go by `page`.
+//! One file per family: `profile`, `directory`, `blocks`, `refresh`; lists of users go by `page`.
 
 mod blocks;
 mod directory;
 mod page;
 mod profile;
+mod refresh;
 
 use std::sync::Arc;
 
 use chatcamp_auth::server::Dialect;
-use chatcamp_protocol::{Code, Envelope, ErrorCode, envelope, error, user::PublicView};
+use chatcamp_protocol::{Code, Envelope, ErrorCode, envelope, error, sequence::Arrival, user::PublicView};
 use chatcamp_store::{StoreError, User};
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +27,14 @@ pub(super) fn handle(shared: &Arc<Shared>, session: &Arc<Session>, text: &str) -
         shared.end(session, Code::Malformed, None);
         return None;
     };
-    if session.dialect == Dialect::Native && !request.r.is_some_and(|r| session.is_in_sequence(r)) {
-        shared.end(session, Code::OutOfSequence, None);
-        return None;
+    match session.arrive(request.r) {
+        Arrival::Next => {}
+        // It came by an earlier connection too, and its answer is on its way.
+        Arrival::Repeated => return None,
+        Arrival::Gap => {
+            shared.end(session, Code::OutOfSequence, None);
+            return None;
+        }
     }
     let call =
         Call { shared: shared.clone(), session: session.clone(), t: request.t.as_ref().into(), r: request.r };
@@ -36,10 +42,11 @@ pub(super) fn handle(shared: &Arc<Shared>, session: &Arc<Session>, text: &str) -
         "ping" => {
             // The published SDK's heartbeat wants no answer (wire document, section 2.4).
             if session.dialect == Dialect::Native {
-                call.succeed(&serde_json::json!({ "ok": true }));
+                call.ping(&request);
             }
             None
         }
+        "users.refresh" if session.dialect == Dialect::Native => call.with_body(&request, refresh::refresh),
         "users.get" => call.with_body(&request, profile::get),
         "users.update" => call.with_body(&request, profile::update),
         "users.list" => call.with_body(&request, directory::list),
@@ -84,10 +91,30 @@ impl Call {
         match request.body() {
             Ok(body) => Some(Work(Box::pin(work(self, body)))),
             Err(_) => {
-                self.fail(ErrorCode::InvalidBody, "the body lacks a field or has one of the wrong type");
+                self.fail_body();
                 None
             }
         }
+    }
+
+    /// Answers the heartbeat; what its client has seen need not be kept.
+    fn ping(&self, request: &Envelope<'_>) {
+        #[derive(Deserialize)]
+        struct Ping {
+            #[serde(default)]
+            seen: u64,
+        }
+        match request.body() {
+            Ok(Ping { seen }) if self.session.acknowledge(seen, &self.shared.waiting) => {
+                self.succeed(&serde_json::json!({ "ok": true }));
+            }
+            Ok(_) => _ = self.shared.end(&self.session, Code::Malformed, None),
+            Err(_) => self.fail_body(),
+        }
+    }
+
+    fn fail_body(&self) {
+        self.fail(ErrorCode::InvalidBody, "the body lacks a field or has one of the wrong type");
     }
 
     fn succeed(&self, body: &impl Serialize) {

@@ -1,0 +1,139 @@
+//! How sessions are spoken to, lose their connections, end and are forgotten.
+
+use std::time::Duration;
+
+use chatcamp_auth::server::{self, Ended};
+use chatcamp_protocol::Code;
+use chatcamp_transport::Connection;
+
+use crate::{
+    handshake,
+    server::Shared,
+    session::{Due, End, Overflow, Parted, Session, SessionId},
+};
+
+impl Shared {
+    /// Says something on a session, and whether it is still there to hear; ends it when there is no room for more.
+    pub(crate) fn push(&self, session: &Session, text: &str) -> bool {
+        let mut said = session.push(text, &self.waiting);
+        // Who is away gives way to who is here.
+        while said == Err(Overflow::Process) && self.evict(self.detached.oldest()) {
+            said = session.push(text, &self.waiting);
+        }
+        said.unwrap_or_else(|_| {
+            self.end(session, Code::SlowConsumer, None);
+            false
+        })
+    }
+
+    /// Ends a session, and looks again whether its client agreed; false when it was ending already.
+    pub(crate) fn end(&self, session: &Session, code: Code, retry_after: Option<Duration>) -> bool {
+        let now = self.wheel.now();
+        match session.end(code, retry_after, now, &self.detached, &self.waiting) {
+            End::Already => return false,
+            End::Begun => self.watch(session, now + Session::CLOSING),
+            End::Gone => self.forget(session),
+        }
+        true
+    }
+
+    /// Ends a session's connection, telling its client to come back and go on; false when it has none.
+    pub(crate) fn dismiss(&self, session: &Session, code: Code, retry_after: Option<Duration>) -> bool {
+        let Some(connection) = self.part(session, None) else { return false };
+        self.see_off(connection, server::farewell(session.dialect, code, retry_after));
+        true
+    }
+
+    /// Takes leave of a connection that no session has any more.
+    pub(crate) fn see_off(&self, connection: Connection, ended: Ended) {
+        let task = self.enter();
+        tokio::spawn(async move {
+            handshake::take_leave(connection, ended).await;
+            drop(task);
+        });
+    }
+
+    /// A connection of a session is lost: the session waits for its client, if it is to.
+    pub(crate) fn lost(&self, session: &Session, epoch: u32) {
+        self.part(session, Some(epoch));
+    }
+
+    fn part(&self, session: &Session, epoch: Option<u32>) -> Option<Connection> {
+        let (parted, connection) = session.part(epoch, self.wheel.now(), &self.detached, &self.waiting);
+        match parted {
+            Parted::Before => {}
+            Parted::Over => {
+                self.presence.left(session, self.clock.now());
+                self.forget(session);
+            }
+            Parted::Detached => {
+                self.presence.left(session, self.clock.now());
+                self.watch(session, u32::MAX);
+                self.bound_detached(session);
+            }
+        }
+        connection
+    }
+
+    /// Keeps the sessions without a connection within their bounds.
+    fn bound_detached(&self, session: &Session) {
+        let of_user = self.registry.of_user(&session.app, &session.user);
+        let mut tickets: Vec<_> = of_user.iter().filter_map(|s| Some((s.ticket()?, s.id))).collect();
+        tickets.sort_unstable_by_key(|(ticket, _)| *ticket);
+        let too_many = tickets.len().saturating_sub(self.limits.detached_per_user);
+        for (_, id) in tickets.into_iter().take(too_many) {
+            self.evict(Some(id));
+        }
+        while self.detached.len() > self.limits.detached && self.evict(self.detached.oldest()) {}
+    }
+
+    /// Gives up a session without a connection, to make room; false when there is none.
+    fn evict(&self, id: Option<SessionId>) -> bool {
+        let Some(session) = id.and_then(|id| self.registry.get(id)) else { return false };
+        self.detached.note_evicted(session.id);
+        self.give_up(&session)
+    }
+
+    /// Gives up a session, unless it has a connection.
+    pub(crate) fn give_up(&self, session: &Session) -> bool {
+        let gone = session.give_up(&self.detached, &self.waiting);
+        if gone {
+            self.forget(session);
+        }
+        gone
+    }
+
+    /// Lets a session go on until then, in Unix seconds, and no longer.
+    pub(crate) fn limit(&self, session: &Session, valid_until: u64) {
+        if session.limit(valid_until) {
+            self.watch(session, self.wheel.now());
+        }
+    }
+
+    /// Has a session's deadlines looked at in second `at`, or as soon as the wheel can.
+    pub(crate) fn watch(&self, session: &Session, at: u32) {
+        if let Some(at) = session.look_by(at, self.wheel.now()) {
+            self.wheel.schedule(session.id, at);
+        }
+    }
+
+    /// Forgets a session that is over.
+    fn forget(&self, session: &Session) {
+        self.registry.remove(session);
+        session.drop_work();
+    }
+
+    /// What is due on a session; answers when to ask again.
+    pub(crate) fn look(&self, id: SessionId, now: u32, unix_now: u64) -> Option<u32> {
+        let session = self.registry.get(id)?;
+        match session.on_deadline(now, unix_now) {
+            Due::Nothing => return None,
+            Due::Later(at) => return Some(at),
+            Due::End(code) => _ = self.end(&session, code, None),
+            Due::Dismiss(code) => _ = self.dismiss(&session, code, None),
+            Due::GiveUp => _ = self.give_up(&session),
+            Due::Abandon => session.abandon(&self.waiting),
+        }
+        None
+    }
+}

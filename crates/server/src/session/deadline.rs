@@ -1,0 +1,90 @@
+//! What is due on a session, and when to ask again.
+
+use chatcamp_auth::{server::Dialect, token::LEEWAY};
+use chatcamp_protocol::{Code, limits};
+
+use super::{Phase, Session, State, seconds};
+use crate::wheel::Wheel;
+
+/// What a look at the deadlines finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing more to ask: the session is over, or another look is on its way.
+    Nothing,
+    /// Ask again at this second.
+    Later(u32),
+    /// Its credential has ended.
+    End(Code),
+    /// Its connection is of no use any more.
+    Dismiss(Code),
+    /// Its client did not come back in time.
+    GiveUp,
+    /// Its peer has not agreed to the close in time.
+    Abandon,
+}
+
+impl Session {
+    /// Wants a look at second `at`, at the latest; answers when the wheel is to come for it, if not already earlier.
+    pub(crate) fn look_by(&self, at: u32, now: u32) -> Option<u32> {
+        let mut state = self.state.lock();
+        let at = Wheel::reachable(at, now);
+        (at < state.look_at).then(|| {
+            state.look_at = at;
+            at
+        })
+    }
+
+    /// Looks at the deadlines at second `now`.
+    pub(crate) fn on_deadline(&self, now: u32, unix_now: u64) -> Due {
+        let mut state = self.state.lock();
+        if now < state.look_at {
+            return Due::Nothing;
+        }
+        state.look_at = u32::MAX;
+        let due = match state.phase {
+            Phase::Over => Due::Nothing,
+            Phase::Closing { until } if now >= until => Due::Abandon,
+            Phase::Closing { until } => Due::Later(until),
+            Phase::Detached { until, .. } if now >= until => Due::GiveUp,
+            Phase::Detached { until, .. } => Due::Later(until),
+            Phase::Greeting | Phase::Open => state.watch(self.dialect, now, unix_now),
+        };
+        match due {
+            Due::Later(at) => {
+                state.look_at = Wheel::reachable(at, now);
+                Due::Later(state.look_at)
+            }
+            due => due,
+        }
+    }
+}
+
+impl State {
+    /// Silence, and the end of the credential.
+    fn watch(&mut self, dialect: Dialect, now: u32, unix_now: u64) -> Due {
+        let until_expiry = self
+            .vouched
+            .valid_until
+            .map(|end| end.saturating_add(LEEWAY.as_secs() + 1).saturating_sub(unix_now));
+        if until_expiry == Some(0) {
+            return Due::End(Code::AccessTokenExpired);
+        }
+        if now.saturating_sub(self.heard) >= seconds(limits::SILENCE) {
+            return Due::Dismiss(Code::IdleTimeout);
+        }
+        let mut next = self.heard + seconds(limits::SILENCE);
+        if dialect == Dialect::Published {
+            // A published SDK does not notice a dead connection: its browser answers our pings.
+            let ping_at = self.heard + seconds(limits::HEARTBEAT);
+            if now < ping_at {
+                next = ping_at;
+            } else if let Some(link) = &mut self.link {
+                link.carrier.keep_alive();
+                link.wake();
+            }
+        }
+        let expiry =
+            until_expiry.and_then(|s| u32::try_from(s).ok()).map_or(u32::MAX, |s| now.saturating_add(s));
+        Due::Later(next.min(expiry))
+    }
+}

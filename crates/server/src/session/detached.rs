@@ -1,0 +1,88 @@
+//! Sessions without a connection: bounded, the oldest first to go.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use parking_lot::Mutex;
+
+use super::SessionId;
+
+/// Evictions that are remembered, so that a client that comes back is told of its own.
+const REMEMBERED: usize = 1024;
+
+/// The sessions that wait for their clients to come back, in the order they lost their connections.
+#[derive(Debug, Default)]
+pub(crate) struct Detached(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    tickets: u64,
+    sessions: BTreeMap<u64, SessionId>,
+    evicted: VecDeque<SessionId>,
+}
+
+impl Detached {
+    /// Adds a session; the ticket takes it out again.
+    pub(super) fn add(&self, session: SessionId) -> u64 {
+        let mut waiting = self.0.lock();
+        waiting.tickets += 1;
+        let ticket = waiting.tickets;
+        waiting.sessions.insert(ticket, session);
+        ticket
+    }
+
+    pub(super) fn remove(&self, ticket: u64) {
+        self.0.lock().sessions.remove(&ticket);
+    }
+
+    /// The session that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<SessionId> {
+        self.0.lock().sessions.first_key_value().map(|(_, &session)| session)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().sessions.len()
+    }
+
+    /// Remembers, for a while, that a session had to go.
+    pub(crate) fn note_evicted(&self, session: SessionId) {
+        let mut waiting = self.0.lock();
+        if waiting.evicted.len() >= REMEMBERED {
+            waiting.evicted.pop_front();
+        }
+        waiting.evicted.push_back(session);
+    }
+
+    /// Whether a session is known to have had to go.
+    pub(crate) fn was_evicted(&self, session: SessionId) -> bool {
+        self.0.lock().evicted.contains(&session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: u32) -> SessionId {
+        SessionId { slot, generation: 0 }
+    }
+
+    #[test]
+    fn the_one_that_has_waited_longest_is_the_oldest() {
+        let detached = Detached::default();
+        let tickets: Vec<_> = (1..=3).map(|slot| detached.add(id(slot))).collect();
+        assert_eq!(detached.oldest(), Some(id(1)));
+        detached.remove(tickets[0]);
+        detached.remove(tickets[0]);
+        assert_eq!((detached.oldest(), detached.len()), (Some(id(2)), 2));
+    }
+
+    #[test]
+    fn evictions_are_remembered_in_bounds() {
+        let detached = Detached::default();
+        let most = u32::try_from(REMEMBERED).unwrap();
+        (0..=most).for_each(|slot| detached.note_evicted(id(slot)));
+        assert!(
+            !detached.was_evicted(id(0)) && detached.was_evicted(id(1)) && detached.was_evicted(id(most))
+        );
+    }
+}
