@@ -19,7 +19,9 @@ fn a_server_is_embedded_and_leaves_nothing_behind() {
     assert!(said.contains(
         "alice is connected; the server holds Load { connections: 1, unverified: 0, sessions: 1, detached: 0 }"
     ));
-    assert!(said.contains("afterwards it holds Load { connections: 0, unverified: 0, sessions: 0, detached: 0 }"));
+    assert!(
+        said.contains("afterwards it holds Load { connections: 0, unverified: 0, sessions: 0, detached: 0 }")
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chatcamp_protocol::{AppId, id::InvalidAppId};
+use chatcamp_runtime::Runtime;
 use chatcamp_transport::Transport;
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
 use chatcamp_transport::{self as transport, fallback};
@@ -46,6 +47,7 @@ pub struct Builder {
     request_timeout: Duration,
     expose_tokens: bool,
     trace: Trace,
+    runtime: Option<Arc<dyn Runtime>>,
 }
 
 /// Where to.
@@ -67,6 +69,7 @@ impl Builder {
             request_timeout: REQUEST_TIMEOUT,
             expose_tokens: false,
             trace: Trace::default(),
+            runtime: None,
         }
     }
 
@@ -128,24 +131,38 @@ impl Builder {
         self
     }
 
+    /// Runs the client on this instead of the tokio runtime that [`build`](Self::build) is called on.
+    #[must_use]
+    pub fn runtime(mut self, runtime: impl Runtime + 'static) -> Self {
+        self.runtime = Some(Arc::new(runtime));
+        self
+    }
+
     /// Builds the client and starts its task; nothing is dialled yet.
     ///
     /// # Errors
     /// [`BuildError`] names the option that makes no sense.
     pub fn build(self) -> Result<ChatCamp, BuildError> {
+        let app_id = self.app_id?;
+        let transport = self.dial.ok_or(BuildError::NoTransport)?.transport(self.connect_timeout)?;
+        let runtime = match self.runtime {
+            Some(runtime) => runtime,
+            None if tokio::runtime::Handle::try_current().is_ok() => Arc::new(chatcamp_runtime::Tokio),
+            None => return Err(BuildError::NoRuntime),
+        };
         let config = Config {
-            app_id: self.app_id?,
-            transport: self.dial.ok_or(BuildError::NoTransport)?.transport(self.connect_timeout)?,
+            app_id,
+            transport,
             reconnect: self.reconnect,
             connect_timeout: self.connect_timeout,
             expose_tokens: self.expose_tokens,
             trace: self.trace,
+            runtime: Arc::clone(&runtime),
         };
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let shared = Arc::new(Shared::default());
-        runtime.spawn(Driver::new(config, receiver, Arc::clone(&shared)).run());
-        Ok(ChatCamp::new(commands, shared, self.request_timeout))
+        runtime.spawn(Box::pin(Driver::new(config, receiver, Arc::clone(&shared)).run()));
+        Ok(ChatCamp::new(commands, shared, self.request_timeout, runtime))
     }
 }
 

@@ -3,18 +3,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use chatcamp_protocol::{User, limits, user::ProfileUpdate};
+use chatcamp_runtime::{Runtime, after};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Body, Builder, ConnectError, Events, Login, RequestError, State,
     driver::Command,
     session::{self, Request},
-    shared::{Shared, after},
+    shared::Shared,
 };
 
 /// A client for one user at a time. Cheap to clone: all clones are the same client.
@@ -25,6 +23,7 @@ pub struct ChatCamp {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     request_timeout: Duration,
+    runtime: Arc<dyn Runtime>,
 }
 
 impl ChatCamp {
@@ -37,8 +36,9 @@ impl ChatCamp {
         commands: mpsc::Sender<Command>,
         shared: Arc<Shared>,
         request_timeout: Duration,
+        runtime: Arc<dyn Runtime>,
     ) -> Self {
-        Self { commands, shared, request_timeout }
+        Self { commands, shared, request_timeout, runtime }
     }
 
     /// Connects a user: `"alice"`, `("alice", "access-token")`, or a [`Login`] with a provider.
@@ -143,7 +143,7 @@ impl ChatCamp {
         if request.size() > limits::MESSAGE {
             return Err(RequestError::TooLarge);
         }
-        let deadline = after(Instant::now(), self.request_timeout);
+        let deadline = after(self.runtime.now(), self.request_timeout);
         let (reply, answer) = oneshot::channel();
         let command = Command::Request(session::Waiting { request, deadline, reply });
         self.commands.send(command).await.map_err(|_| RequestError::NotConnected)?;

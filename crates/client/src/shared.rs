@@ -1,18 +1,11 @@
 //! What the task tells the handles: state, user and events.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use chatcamp_protocol::User;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::{EndReason, Event, State, event::Queue};
-
-/// What `far` is where a deadline lies beyond all clocks.
-const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// Written by the task, read by the handles.
 #[derive(Debug)]
@@ -75,9 +68,4 @@ impl Shared {
         };
         readers.iter().filter_map(Weak::upgrade).for_each(|reader| reader.end());
     }
-}
-
-/// The moment `wait` after `now`, far away where that lies beyond all clocks.
-pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
-    now.checked_add(wait).unwrap_or_else(|| now + FAR)
 }

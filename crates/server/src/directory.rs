@@ -10,6 +10,7 @@ use chatcamp_auth::{
     token::{self, Form, Stamp},
 };
 use chatcamp_protocol::{AccessToken, AppId, Code, UserId};
+use chatcamp_runtime::{Runtime, spread};
 use chatcamp_store::{App, AuthPolicy, Created, Store, StoreError, TokenRecord, User};
 
 use crate::{random, server::own_user};
@@ -24,6 +25,7 @@ const ROOM_RETRY: Duration = Duration::from_secs(30);
 pub(crate) struct StoreDirectory {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
+    runtime: Arc<dyn Runtime>,
     /// Checked in place of a user who does not exist, so that the answer takes the same work.
     decoy: User,
 }
@@ -37,12 +39,12 @@ struct Vouched {
 }
 
 impl StoreDirectory {
-    pub(crate) fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>, runtime: Arc<dyn Runtime>) -> Self {
         let app = AppId::new("decoy").expect("`decoy` is a valid id");
         let id = UserId::new("decoy").expect("`decoy` is a valid id");
         let mut decoy = User::new(app, id, random::bytes(), 0);
         decoy.token = TokenRecord::Custom { digest: random::bytes() };
-        Self { store, keyring, decoy }
+        Self { store, keyring, runtime, decoy }
     }
 
     async fn answer(&self, question: Question<'_>, now: u64) -> Result<Verdict, StoreError> {
@@ -167,10 +169,12 @@ impl Directory for StoreDirectory {
     async fn admit<'a>(&self, question: Question<'a>, now: u64) -> Verdict {
         match self.answer(question, now).await {
             Ok(verdict) => verdict,
-            Err(StoreError::UserLimit) => Verdict::Defer(Code::UserLimitReached, random::spread(ROOM_RETRY)),
+            Err(StoreError::UserLimit) => {
+                Verdict::Defer(Code::UserLimitReached, spread(&*self.runtime, ROOM_RETRY))
+            }
             Err(error) => {
                 tracing::warn!(%error, "the store failed a handshake");
-                Verdict::Defer(Code::StoreUnavailable, random::spread(STORE_RETRY))
+                Verdict::Defer(Code::StoreUnavailable, spread(&*self.runtime, STORE_RETRY))
             }
         }
     }

@@ -13,11 +13,12 @@ use chatcamp_protocol::{
     handshake::{Continuity, FreshReason, Offer},
     limits,
 };
+use chatcamp_runtime::{Runtime, timeout};
 use chatcamp_transport::{Close, Connection, Message};
 
 use crate::{
     lobby::Guest,
-    random, review,
+    review,
     server::Shared,
     session::{Driver, Hint, NotResumed, Session, SessionId, TakeUp, Vouched},
     tasks::Task,
@@ -58,7 +59,7 @@ pub(crate) async fn run(
     // It is polled once at least, which is as much as a peer gets whose place is needed.
     tokio::select! {
         biased;
-        () = take_leave(connection, ended) => {}
+        () = take_leave(&*shared.runtime, connection, ended) => {}
         () = guest.must_leave() => {}
     }
     None
@@ -83,7 +84,7 @@ async fn judge(
         }
     };
     if shared.is_draining() {
-        return Err(Some(half.defer(Code::ShuttingDown, random::spread(RETRY))));
+        return Err(Some(half.defer(Code::ShuttingDown, shared.spread(RETRY))));
     }
     let dialect = half.dialect();
     let verdict = tokio::select! {
@@ -229,15 +230,15 @@ fn known(shared: &Shared, half: &AwaitVerdict, admission: &Admission) -> Known {
 async fn settle(shared: &Shared, session: &Session) {
     if let Err(error) = review::review(shared, session).await {
         tracing::warn!(%error, "the store failed while a session was opened");
-        shared.end(session, Code::StoreUnavailable, Some(random::spread(RETRY)));
+        shared.end(session, Code::StoreUnavailable, Some(shared.spread(RETRY)));
     }
     if shared.is_draining() {
-        shared.end(session, Code::ShuttingDown, Some(random::spread(RETRY)));
+        shared.end(session, Code::ShuttingDown, Some(shared.spread(RETRY)));
     }
 }
 
 /// Says the last words and closes; a peer that does not agree in time is cut off.
-pub(crate) async fn take_leave(mut connection: Connection, ended: Ended) {
+pub(crate) async fn take_leave(runtime: &dyn Runtime, mut connection: Connection, ended: Ended) {
     let close = Close::new(ended.code.number(), ended.code.reason());
     let goodbye = async {
         if let Some(words) = ended.last_words {
@@ -245,11 +246,11 @@ pub(crate) async fn take_leave(mut connection: Connection, ended: Ended) {
         }
         Some(connection.close(close).await)
     };
-    _ = tokio::time::timeout(limits::CLOSING, goodbye).await;
+    _ = timeout(runtime, limits::CLOSING, goodbye).await;
 }
 
 /// Why a guest must leave.
 fn late(shared: &Shared, dialect: Dialect) -> Ended {
     let code = if shared.is_draining() { Code::ShuttingDown } else { Code::HandshakeTimeout };
-    server::farewell(dialect, code, Some(random::spread(RETRY)))
+    server::farewell(dialect, code, Some(shared.spread(RETRY)))
 }

@@ -1,8 +1,8 @@
 //! Whether the server can let users in, asked of the store no more than once a second.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::sync::Mutex;
 
 use crate::{endpoint::Answer, server::Shared};
 
@@ -19,13 +19,14 @@ impl Shared {
         if self.is_draining() {
             return Answer::failure(503, "SHUTTING_DOWN", "the server is shutting down");
         }
+        let now = self.runtime.now();
         // Whoever asks meanwhile waits for the same answer.
         let mut last = self.health.0.lock().await;
         let wrong = match &*last {
-            Some((at, wrong)) if at.elapsed() < FRESH => wrong.clone(),
+            Some((at, wrong)) if now.saturating_duration_since(*at) < FRESH => wrong.clone(),
             _ => {
                 let wrong = self.store.probe().await.err().map(|error| error.to_string());
-                *last = Some((Instant::now(), wrong.clone()));
+                *last = Some((now, wrong.clone()));
                 wrong
             }
         };

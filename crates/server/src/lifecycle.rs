@@ -46,11 +46,11 @@ impl Shared {
 
     /// Takes leave of a connection that no session has any more.
     pub(crate) fn see_off(&self, connection: Connection, ended: Ended) {
-        let task = self.enter();
-        tokio::spawn(async move {
-            handshake::take_leave(connection, ended).await;
+        let (task, runtime) = (self.enter(), self.runtime.clone());
+        self.runtime.spawn(Box::pin(async move {
+            handshake::take_leave(&*runtime, connection, ended).await;
             drop(task);
-        });
+        }));
     }
 
     /// A connection of a session is lost: the session waits for its client, if it is to.

@@ -4,11 +4,12 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use chatcamp_runtime::Runtime;
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use crate::Limits;
 
@@ -19,6 +20,7 @@ const VISIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Lobby {
     limits: Limits,
+    runtime: Arc<dyn Runtime>,
     guests: Mutex<Guests>,
 }
 
@@ -59,8 +61,8 @@ pub(crate) struct Guest {
 }
 
 impl Lobby {
-    pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, guests: Mutex::default() })
+    pub(crate) fn new(limits: Limits, runtime: Arc<dyn Runtime>) -> Arc<Self> {
+        Arc::new(Self { limits, runtime, guests: Mutex::default() })
     }
 
     /// Lets a connection in; when there is no room the oldest, of its address or of all, must leave for it.
@@ -82,7 +84,7 @@ impl Lobby {
             Stay::Handshake | Stay::Idle => self.limits.handshake,
             Stay::Http => VISIT,
         };
-        let deadline = Instant::now() + time;
+        let deadline = self.runtime.now() + time;
         guests.of(stay).insert(number, Waiting { deadline, address, leave: leave.clone() });
         if let Some(address) = address {
             *guests.per_address.entry(address).or_default() += 1;
@@ -180,10 +182,13 @@ impl Drop for Guest {
 
 #[cfg(test)]
 mod tests {
+    use chatcamp_runtime::Tokio;
+
     use super::*;
 
     fn lobby(unverified: usize, unverified_per_address: usize) -> Arc<Lobby> {
-        Lobby::new(Limits { unverified, unverified_per_address, ..Limits::default() })
+        let limits = Limits { unverified, unverified_per_address, ..Limits::default() };
+        Lobby::new(limits, Arc::new(Tokio))
     }
 
     fn told(guest: &Guest) -> bool {
@@ -243,10 +248,10 @@ mod tests {
         let visit = lobby.enter(None, Stay::Http);
         tokio::time::advance(Duration::from_secs(30)).await;
         let guest = lobby.enter(None, Stay::Handshake);
-        lobby.expire(Instant::now());
+        lobby.expire(Tokio.now());
         assert!(!told(&visit) && lobby.len() == 2);
         tokio::time::advance(Duration::from_secs(30)).await;
-        lobby.expire(Instant::now());
+        lobby.expire(Tokio.now());
         assert!(told(&visit) && told(&guest));
     }
 
@@ -256,10 +261,10 @@ mod tests {
         let early = lobby.enter(None, Stay::Handshake);
         tokio::time::advance(Duration::from_secs(9)).await;
         let late = lobby.enter(None, Stay::Handshake);
-        lobby.expire(Instant::now());
+        lobby.expire(Tokio.now());
         assert!(!told(&early));
         tokio::time::advance(Duration::from_secs(1)).await;
-        lobby.expire(Instant::now());
+        lobby.expire(Tokio.now());
         assert!(told(&early) && !told(&late));
     }
 }

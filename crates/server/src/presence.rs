@@ -1,8 +1,13 @@
 //! When users were last connected: kept in memory, written behind in batches.
 
-use std::{collections::HashMap, sync::Weak, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use chatcamp_protocol::{AppId, UserId};
+use chatcamp_runtime::Runtime;
 use chatcamp_store::{Store, StoreError};
 use parking_lot::Mutex;
 
@@ -21,9 +26,9 @@ pub(crate) struct Presence {
 }
 
 /// Writes what waits, again and again, for as long as there is a server.
-pub(crate) async fn run(server: Weak<Shared>) {
+pub(crate) async fn run(runtime: Arc<dyn Runtime>, server: Weak<Shared>) {
     loop {
-        tokio::time::sleep(INTERVAL).await;
+        runtime.sleep_until(runtime.now() + INTERVAL).await;
         let Some(shared) = server.upgrade() else { return };
         if let Err(error) = shared.presence.write(&*shared.store).await {
             tracing::warn!(%error, "cannot write last-seen times; they are kept for the next try");

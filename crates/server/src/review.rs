@@ -1,12 +1,13 @@
 //! After a change of a user or an app: which of its live sessions may go on?
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use chatcamp_protocol::{AppId, Code, UserId};
+use chatcamp_runtime::Runtime;
 use chatcamp_store::{Change, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -27,8 +28,8 @@ pub(crate) struct Reviews {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    users: HashSet<(AppId, UserId)>,
-    apps: HashSet<AppId>,
+    users: BTreeSet<(AppId, UserId)>,
+    apps: BTreeSet<AppId>,
     everybody: bool,
 }
 
@@ -46,7 +47,7 @@ impl Reviews {
 }
 
 /// Does the reviews, for as long as there is a server.
-pub(crate) async fn run(server: Weak<Shared>) {
+pub(crate) async fn run(runtime: Arc<dyn Runtime>, server: Weak<Shared>) {
     loop {
         let Some(asked) = server.upgrade().map(|shared| shared.reviews_asked()) else { return };
         // Nothing of the server is held while this waits; it notifies once more when it goes.
@@ -65,7 +66,7 @@ pub(crate) async fn run(server: Weak<Shared>) {
         }
         if !failed.is_empty() {
             tracing::warn!(sessions = failed.len(), "the store failed reviews; trying again");
-            tokio::time::sleep(RETRY).await;
+            runtime.sleep_until(runtime.now() + RETRY).await;
             for session in failed {
                 let (app, user) = (session.app.clone(), Some(session.user.clone()));
                 shared.reviews.request(Change { app, user });

@@ -11,12 +11,13 @@ use std::{
 
 use chatcamp_auth::{Directory, Keyring};
 use chatcamp_protocol::{AccessToken, Code, User};
+use chatcamp_runtime::{Runtime, Tokio, timeout};
 use chatcamp_store::Store;
 use chatcamp_transport::{
     Connection, Listener,
     long_poll::{self, Hub},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use crate::{
     Accounts, Clock, Limits, api,
@@ -77,6 +78,7 @@ pub(crate) struct Shared {
     /// The connections over long-poll.
     pub(crate) hub: Hub,
     pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) clock: Clock,
     /// Tells this process from those before it, in session keys.
     pub(crate) incarnation: u64,
@@ -103,7 +105,7 @@ impl Server {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn start(store: Arc<dyn Store>, keyring: Keyring, limits: Limits) -> Self {
-        Self::start_at(Clock::system(), store, keyring, limits)
+        Self::start_on(Arc::new(Tokio), Clock::system(), store, keyring, limits)
     }
 
     /// The same with a clock of one's own, for tests of what expires.
@@ -112,19 +114,32 @@ impl Server {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn start_at(clock: Clock, store: Arc<dyn Store>, keyring: Keyring, limits: Limits) -> Self {
+        Self::start_on(Arc::new(Tokio), clock, store, keyring, limits)
+    }
+
+    /// The same on a runtime of one's own.
+    #[must_use]
+    pub fn start_on(
+        runtime: Arc<dyn Runtime>,
+        clock: Clock,
+        store: Arc<dyn Store>,
+        keyring: Keyring,
+        limits: Limits,
+    ) -> Self {
         let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
         let keyring = Arc::new(keyring);
         let shared = Arc::new(Shared {
-            directory: Box::new(StoreDirectory::new(store.clone(), keyring.clone())),
+            directory: Box::new(StoreDirectory::new(store.clone(), keyring.clone(), runtime.clone())),
             store,
             keyring,
             accounts,
             registry: Registry::new(),
             detached: Detached::default(),
-            wheel: Wheel::new(Instant::now()),
-            lobby: Lobby::new(limits.clone()),
+            wheel: Wheel::new(runtime.now()),
+            lobby: Lobby::new(limits.clone(), runtime.clone()),
             hub: Hub::new(long_poll::Limits { hold: POLL_HOLD, ..long_poll::Limits::default() }),
             limits,
+            runtime,
             clock,
             incarnation: u64::from_le_bytes(random::bytes()),
             tasks: Arc::default(),
@@ -144,9 +159,10 @@ impl Server {
                 shared.reviews.request(change.clone());
             }
         }));
-        tokio::spawn(keep_time(Arc::downgrade(&shared)));
-        tokio::spawn(presence::run(Arc::downgrade(&shared)));
-        tokio::spawn(review::run(Arc::downgrade(&shared)));
+        let runtime = &shared.runtime;
+        runtime.spawn(Box::pin(keep_time(runtime.clone(), Arc::downgrade(&shared))));
+        runtime.spawn(Box::pin(presence::run(runtime.clone(), Arc::downgrade(&shared))));
+        runtime.spawn(Box::pin(review::run(runtime.clone(), Arc::downgrade(&shared))));
         Self { shared }
     }
 
@@ -156,7 +172,7 @@ impl Server {
     /// Dropping the future stops accepting; connections already accepted are served on.
     pub async fn listen(&self, mut listener: impl Listener) {
         while let Some(connection) = self.shared.unless_draining(listener.accept()).await.flatten() {
-            tokio::spawn(self.serve(connection));
+            self.shared.runtime.spawn(Box::pin(self.serve(connection)));
         }
     }
 
@@ -198,9 +214,9 @@ impl Server {
         shared.draining.store(true, Ordering::Release);
         shared.drain.notify_waiters();
         for session in shared.registry.all() {
-            shared.end(&session, Code::ShuttingDown, Some(random::spread(SHUTDOWN_RETRY)));
+            shared.end(&session, Code::ShuttingDown, Some(shared.spread(SHUTDOWN_RETRY)));
         }
-        if tokio::time::timeout(shared.limits.drain, shared.tasks.finished()).await.is_err() {
+        if timeout(&*shared.runtime, shared.limits.drain, shared.tasks.finished()).await.is_none() {
             shared.lobby.clear();
             shared.registry.all().iter().for_each(|session| session.abandon(&shared.waiting));
             shared.tasks.finished().await;
@@ -216,6 +232,11 @@ impl Server {
 }
 
 impl Shared {
+    /// A time between `base` and twice that, for those who are to come back.
+    pub(crate) fn spread(&self, base: Duration) -> Duration {
+        chatcamp_runtime::spread(&*self.runtime, base)
+    }
+
     /// Counts one more connection.
     pub(crate) fn enter(&self) -> Task {
         self.tasks.enter()
@@ -268,15 +289,17 @@ pub(crate) fn own_user(user: &chatcamp_store::User, token: Option<&AccessToken>,
 }
 
 /// Turns the wheel and empties the lobby, once a second, for as long as there is a server.
-async fn keep_time(server: Weak<Shared>) {
-    let mut tick = tokio::time::interval(TICK);
+async fn keep_time(runtime: Arc<dyn Runtime>, server: Weak<Shared>) {
+    let mut instant = runtime.now();
     loop {
-        let instant = tick.tick().await;
         let Some(shared) = server.upgrade() else { return };
         shared.lobby.expire(instant);
-        shared.hub.expire(instant.into_std());
+        shared.hub.expire(instant);
         let unix_now = shared.clock.now();
         shared.wheel.turn(instant, |id, now| shared.look(id, now, unix_now));
+        drop(shared);
+        instant = runtime.now().max(instant + TICK);
+        runtime.sleep_until(instant).await;
     }
 }
 

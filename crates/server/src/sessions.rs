@@ -6,7 +6,7 @@ use chatcamp_protocol::{AppId, Code, UserId, envelope, limits};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Server, random, server::Shared, session::Session};
+use crate::{Server, server::Shared, session::Session};
 
 /// Sessions that are told before other tasks get their turn.
 const BATCH: usize = 256;
@@ -113,7 +113,7 @@ impl Shared {
 
     fn send_away(&self, session: &Session, come_back: bool) -> bool {
         match come_back {
-            true => self.dismiss(session, Code::Reconnect, Some(random::spread(COME_BACK))),
+            true => self.dismiss(session, Code::Reconnect, Some(self.spread(COME_BACK))),
             false => self.end(session, Code::Disconnected, None),
         }
     }

@@ -1,9 +1,11 @@
 //! One wheel of seconds for the deadlines of all sessions.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Instant,
+};
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::session::SessionId;
 
@@ -72,8 +74,8 @@ mod tests {
         SessionId { slot, generation: 0 }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn entries_come_due_at_their_second_and_may_come_again() {
+    #[test]
+    fn entries_come_due_at_their_second_and_may_come_again() {
         let start = Instant::now();
         let wheel = Wheel::new(start);
         wheel.schedule(id(1), 2);
@@ -88,8 +90,8 @@ mod tests {
         assert_eq!(heard, [(1, 2), (1, 7), (1, 12), (2, 63)]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_late_turn_skips_nothing() {
+    #[test]
+    fn a_late_turn_skips_nothing() {
         let start = Instant::now();
         let wheel = Wheel::new(start);
         for second in 1..60 {

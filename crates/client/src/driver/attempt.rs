@@ -1,6 +1,10 @@
 //! One attempt: ask for a credential where one is needed, dial, shake hands; all within one time limit.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chatcamp_auth::{
     Credential,
@@ -8,11 +12,11 @@ use chatcamp_auth::{
     credential::Why,
 };
 use chatcamp_protocol::{Code, UserId, handshake::Resume};
+use chatcamp_runtime::{after, timeout_at};
 use chatcamp_transport::Connection;
-use tokio::time::{Instant, timeout_at};
 
 use super::Config;
-use crate::{ConnectError, handshake, login::Source, shared::after};
+use crate::{ConnectError, handshake, login::Source};
 
 /// What an attempt knows.
 pub(super) struct Attempt {
@@ -54,7 +58,7 @@ pub(super) struct Opened {
 
 impl Attempt {
     pub(super) async fn run(self) -> Outcome {
-        let deadline = after(Instant::now(), self.config.connect_timeout);
+        let deadline = after(self.config.now(), self.config.connect_timeout);
         match self.within(deadline, self.credential()).await {
             Ok(offered) => {
                 let result = self.within(deadline, self.open(&offered.credential)).await;
@@ -69,18 +73,18 @@ impl Attempt {
         deadline: Instant,
         step: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
-        let late = |_| Err(ConnectError::TimedOut(self.config.connect_timeout));
-        timeout_at(deadline, step).await.unwrap_or_else(late)
+        let late = || Err(ConnectError::TimedOut(self.config.connect_timeout));
+        timeout_at(&*self.config.runtime, deadline, step).await.unwrap_or_else(late)
     }
 
     async fn credential(&self) -> Result<Offered, ConnectError> {
         let provider = match &self.source {
-            Source::Constant(credential) => return Ok(Offered::new(credential.clone(), Instant::now())),
+            Source::Constant(credential) => return Ok(Offered::new(credential.clone(), self.config.now())),
             Source::Provider(provider) => provider,
         };
         let why = match (&self.rejected, &self.offered) {
             (Some(rejected), _) => Why::Rejected(rejected.code),
-            (None, Some(offered)) if offered.is_good(Instant::now()) => return Ok(offered.clone()),
+            (None, Some(offered)) if offered.is_good(self.config.now()) => return Ok(offered.clone()),
             (None, Some(_)) => Why::Reconnect,
             (None, None) => Why::Initial,
         };
@@ -92,7 +96,7 @@ impl Attempt {
             {
                 Err(ConnectError::Refused(refusal.clone()))
             }
-            _ => Ok(Offered::new(credential, Instant::now())),
+            _ => Ok(Offered::new(credential, self.config.now())),
         }
     }
 

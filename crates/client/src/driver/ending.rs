@@ -1,15 +1,15 @@
 //! What follows when a connection, or a goal, comes to its end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chatcamp_auth::client::Refusal;
 use chatcamp_protocol::{Advice, Code, limits};
+use chatcamp_runtime::{after, timeout};
 use chatcamp_transport::{Close, Closed};
-use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::{Closing, Driver, goal::Phase, link::Link};
-use crate::{ConnectError, EndReason, Event, Interruption, State, shared::after};
+use crate::{ConnectError, EndReason, Event, Interruption, State};
 
 /// Longest time a server can ask for before the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
@@ -52,13 +52,16 @@ impl Driver {
         debug!(%why, "connection lost");
         match code {
             Some(code) => self.leave(Close::new(code.number(), code.reason())),
-            None => drop(self.goal.as_mut().and_then(|goal| goal.pause(Instant::now()))),
+            None => {
+                let now = self.config.now();
+                drop(self.goal.as_mut().and_then(|goal| goal.pause(now)));
+            }
         }
         self.pause(why, None);
     }
 
     fn leave(&mut self, why: Close) {
-        if let Some(link) = self.goal.as_mut().and_then(|goal| goal.pause(Instant::now())) {
+        if let Some(link) = self.goal.as_mut().and_then(|goal| goal.pause(self.config.now())) {
             self.close(link, why);
         }
     }
@@ -66,10 +69,9 @@ impl Driver {
     /// Waits before the next attempt, and on top for what the server asked.
     pub(super) fn pause(&mut self, why: Interruption, asked: Option<Duration>) {
         let Some(goal) = &mut self.goal else { return };
-        // Without randomness the middle is as good as any: it spreads nothing, but keeps away.
-        let random = getrandom::u64().unwrap_or(u64::MAX / 2);
-        let wait = asked.unwrap_or_default().min(LONGEST_WAIT) + goal.backoff.next(random);
-        goal.phase = Phase::Paused(after(Instant::now(), wait));
+        let wait =
+            asked.unwrap_or_default().min(LONGEST_WAIT) + goal.backoff.next(self.config.runtime.random());
+        goal.phase = Phase::Paused(after(self.config.now(), wait));
         self.shared.set_state(goal.away());
         self.shared.emit(&Event::Reconnecting { why, after: wait });
     }
@@ -78,7 +80,7 @@ impl Driver {
     pub(super) fn end(&mut self, reason: EndReason, error: &ConnectError) {
         let Some(mut goal) = self.goal.take() else { return };
         debug!(user_id = %goal.user_id, ?reason, "disconnected");
-        if let Some(link) = goal.pause(Instant::now()) {
+        if let Some(link) = goal.pause(self.config.now()) {
             self.close(link, Close::NORMAL);
         }
         self.shared.set_user(None);
@@ -91,9 +93,10 @@ impl Driver {
     /// Closes a connection beside whatever comes next; an older one is left to itself.
     pub(super) fn close(&mut self, link: Link, why: Close) {
         let mut connection = link.into_connection();
+        let runtime = Arc::clone(&self.config.runtime);
         let done = Box::pin(async move {
             // An error means that the peer did not agree in time; dropping the connection ends it all the same.
-            let _ = timeout(limits::CLOSING, connection.close(why)).await;
+            let _ = timeout(&*runtime, limits::CLOSING, connection.close(why)).await;
         });
         self.closing = Some(Closing { done, replies: Vec::new() });
     }

@@ -6,12 +6,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chatcamp_auth::client::Refusal;
 use chatcamp_protocol::{Advice, Code, User, UserId};
-use tokio::time::Instant;
 
 use super::{
     Config, Step, Waiter,
@@ -51,13 +50,13 @@ pub(super) enum Phase {
 }
 
 impl Goal {
-    pub(super) fn new(user_id: UserId, source: Source, policy: Reconnect) -> Self {
+    pub(super) fn new(user_id: UserId, source: Source, policy: Reconnect, now: Instant) -> Self {
         Self {
             user_id,
             source,
             session: Session::default(),
             backoff: Backoff::new(policy),
-            phase: Phase::Paused(Instant::now()),
+            phase: Phase::Paused(now),
             established: false,
             waiters: Vec::new(),
             offered: None,
@@ -66,7 +65,7 @@ impl Goal {
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, trace: &Trace) -> Poll<Step> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, trace: &Trace, now: Instant) -> Poll<Step> {
         if !self.established {
             self.waiters.retain_mut(|waiter| waiter.poll_closed(cx).is_pending());
             if self.waiters.is_empty() {
@@ -75,7 +74,7 @@ impl Goal {
         }
         match &mut self.phase {
             Phase::Attempting(outcome) => outcome.as_mut().poll(cx).map(Step::Attempted),
-            Phase::Live(link) => link.poll(cx, &mut self.session, trace).map(Step::Arrived),
+            Phase::Live(link) => link.poll(cx, &mut self.session, trace, now).map(Step::Arrived),
             Phase::Paused(_) => Poll::Pending,
         }
     }

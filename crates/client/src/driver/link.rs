@@ -3,14 +3,15 @@
 use std::{
     slice,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chatcamp_protocol::{handshake::Offer, limits};
 use chatcamp_transport::{Carrier, Closed, Connection, Facts, Message};
-use tokio::time::Instant;
 
-use crate::{session::Session, shared::after, trace::Trace};
+use chatcamp_runtime::after;
+
+use crate::{session::Session, trace::Trace};
 
 /// A live connection of a session.
 pub(super) struct Link {
@@ -46,20 +47,21 @@ impl Link {
         cx: &mut Context<'_>,
         session: &mut Session,
         trace: &Trace,
+        now: Instant,
     ) -> Poll<Result<Message, Closed>> {
         // Flush before waiting, and go on while that makes room. The end is reported by the receiving side.
-        while self.send(session, trace) && self.carrier.poll_flush(cx).is_ready() {}
+        while self.send(session, trace, now) && self.carrier.poll_flush(cx).is_ready() {}
         let _ = self.carrier.poll_flush(cx);
         let received = self.carrier.poll_recv(cx);
         let arrivals = self.carrier.arrivals();
         if arrivals != self.arrivals {
-            (self.arrivals, self.heard_at) = (arrivals, Instant::now());
+            (self.arrivals, self.heard_at) = (arrivals, now);
         }
         received
     }
 
     /// Sends what fits; whether anything did.
-    fn send(&mut self, session: &mut Session, trace: &Trace) -> bool {
+    fn send(&mut self, session: &mut Session, trace: &Trace, now: Instant) -> bool {
         let mut any = false;
         while let Some(outgoing) = session.outgoing() {
             if self.carrier.try_send(slice::from_ref(&outgoing.message)).taken == 0 {
@@ -67,7 +69,7 @@ impl Link {
             }
             trace.sent(outgoing.message.as_str());
             session.taken(outgoing);
-            (self.sent_at, any) = (Instant::now(), true);
+            (self.sent_at, any) = (now, true);
         }
         any
     }

@@ -18,14 +18,19 @@ mod inbound;
 mod link;
 mod opening;
 
-use std::{future::Future, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chatcamp_protocol::{AppId, User, UserId};
+use chatcamp_runtime::Runtime;
 use chatcamp_transport::{Close, Closed, Message, Transport};
 use tokio::{
     select,
     sync::{mpsc, oneshot},
-    time::{Instant, sleep_until},
 };
 use tracing::debug;
 
@@ -49,6 +54,13 @@ pub(crate) struct Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) expose_tokens: bool,
     pub(crate) trace: Trace,
+    pub(crate) runtime: Arc<dyn Runtime>,
+}
+
+impl Config {
+    fn now(&self) -> Instant {
+        self.runtime.now()
+    }
 }
 
 /// What a handle asks for.
@@ -111,7 +123,7 @@ impl Driver {
                 Input::Goal(Step::Abandoned) => self.end(EndReason::ByUs, &ConnectError::Disconnected),
                 // Dropping the replies answers them.
                 Input::Closed => self.closing = None,
-                Input::Alarm => self.on_alarm(Instant::now()),
+                Input::Alarm => self.on_alarm(self.config.now()),
             }
         }
         self.end(EndReason::ByUs, &ConnectError::Disconnected);
@@ -126,8 +138,9 @@ impl Driver {
         let alarm = goal.as_ref().and_then(Goal::alarm);
         let happens = async {
             select! {
+                biased;
                 command = commands.recv() => Input::Command(command),
-                step = poll_fn(|cx| goal.as_mut().expect("the branch runs only while there is one").poll(cx, &config.trace)), if goal.is_some() => Input::Goal(step),
+                step = poll_fn(|cx| goal.as_mut().expect("the branch runs only while there is one").poll(cx, &config.trace, config.now())), if goal.is_some() => Input::Goal(step),
                 () = async { (&mut closing.as_mut().expect("the branch runs only while there is one").done).await }, if closing.is_some() => Input::Closed,
             }
         };
@@ -135,7 +148,7 @@ impl Driver {
             // What has arrived counts before the deadline that waited for it.
             biased;
             input = happens => input,
-            () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => Input::Alarm,
+            () = async { config.runtime.sleep_until(alarm.expect("the branch runs only with one")).await }, if alarm.is_some() => Input::Alarm,
         }
     }
 
@@ -176,7 +189,12 @@ impl Driver {
             }
             _ => {
                 self.end(EndReason::Superseded, &ConnectError::Superseded);
-                let goal = self.goal.insert(Goal::new(user_id, source, self.config.reconnect.clone()));
+                let goal = self.goal.insert(Goal::new(
+                    user_id,
+                    source,
+                    self.config.reconnect.clone(),
+                    self.config.now(),
+                ));
                 goal.join(reply);
                 self.attempt();
             }
@@ -186,7 +204,7 @@ impl Driver {
     fn replace_credential(&mut self, source: Source) {
         let Some(goal) = &mut self.goal else { return };
         goal.replace(source);
-        if let Some(link) = goal.pause(Instant::now()) {
+        if let Some(link) = goal.pause(self.config.now()) {
             self.shared
                 .emit(&Event::Reconnecting { why: Interruption::CredentialReplaced, after: Duration::ZERO });
             self.close(link, Close::NORMAL);

@@ -1,6 +1,5 @@
 //! What follows from an attempt.
 
-use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
@@ -50,7 +49,7 @@ impl Driver {
         let Opened { connection, established } = opened;
         let transport = connection.facts().transport;
         debug!(user_id = %goal.user_id, transport, continuity = ?established.session.continuity, "connected");
-        let (user, now) = (established.user, Instant::now());
+        let (user, now) = (established.user, self.config.now());
         if let Some(expires_in) = established.token_expires_in {
             goal.expires(now, expires_in);
         }

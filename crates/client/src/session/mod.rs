@@ -4,7 +4,10 @@
 //! handshake. The requests of the *session*, `ping` among them, are 1, 2, 3 … over however many connections it has, and
 //! so are the server's envelopes after the acknowledgement.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
 
 use chatcamp_protocol::{
     Envelope, SessionKey, envelope,
@@ -14,7 +17,7 @@ use chatcamp_protocol::{
 use chatcamp_transport::Message;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 use crate::{Body, RequestError};
 

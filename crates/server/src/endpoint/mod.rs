@@ -228,7 +228,8 @@ impl Shared {
             Reply::Now(answer) => Becomes::Answer(cors.answer(answer)),
             Reply::Held(held) => Becomes::Held(held, cors),
             Reply::Opened(connection, held) => {
-                tokio::spawn(Server { shared: self.clone() }.serve(connection));
+                let served = Server { shared: self.clone() }.serve(connection);
+                self.runtime.spawn(Box::pin(served));
                 Becomes::Held(held, cors)
             }
         }
