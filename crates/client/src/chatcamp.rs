@@ -138,6 +138,18 @@ impl ChatCamp {
         }
     }
 
+    /// Says that the network may have changed, such as when a device wakes up or joins another one.
+    ///
+    /// A client that waits before its next attempt makes it now; one that is connected makes sure within 5 s that it still is.
+    /// Does nothing where there is nothing to do.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave the hint unsaid.
+    pub async fn network_changed(&self) {
+        // An error means that the task has ended.
+        let _ = self.commands.send(Command::NetworkChanged).await;
+    }
+
     async fn send(&self, t: &str, body: Box<RawValue>) -> Result<Body, RequestError> {
         let request = Request::new(t, body);
         if request.size() > limits::MESSAGE {

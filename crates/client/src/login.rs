@@ -40,8 +40,8 @@ impl Login {
 
     /// With what this provider offers; [`from_fn`](chatcamp_auth::credential::from_fn) makes one of a closure.
     ///
-    /// It is asked before the first connect, when the server refused what it offered, and on a reconnect
-    /// when four fifths of the credential's lifetime are over; never while an answer is outstanding.
+    /// It is asked before the first connect, when the server refused what it offered, and, on a live connection or on a reconnect,
+    /// when some four fifths (75 to 85 %) of the lifetime are over; never while an answer is outstanding.
     #[must_use]
     pub fn provider(mut self, provider: impl CredentialProvider + 'static) -> Self {
         self.source = Source::Provider(Arc::new(provider));

@@ -385,8 +385,7 @@ async fn a_provider_is_asked_again_only_when_its_credential_nears_its_end() {
     let peer = server.asked().await.admit_with(&offer(), None).await;
     assert_eq!(take(&mut events, 2).await, ["reconnecting Closed", "connected alice New"]);
     assert_eq!(asked.lock().unwrap().len(), 1, "the token in hand is good");
-    advance(Duration::from_secs(80)).await;
-    peer.cut();
+    peer.farewell(Code::ShuttingDown, Some(Duration::from_secs(90))).await;
     server.asked().await;
     assert_eq!(*asked.lock().unwrap(), [Why::Initial, Why::Reconnect]);
 }

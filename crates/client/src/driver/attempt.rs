@@ -32,6 +32,7 @@ pub(super) struct Attempt {
 #[derive(Debug, Clone)]
 pub(super) struct Offered {
     pub(super) credential: Credential,
+    ends_at: Option<Instant>,
     renew_at: Option<Instant>,
 }
 
@@ -79,7 +80,7 @@ impl Attempt {
 
     async fn credential(&self) -> Result<Offered, ConnectError> {
         let provider = match &self.source {
-            Source::Constant(credential) => return Ok(Offered::new(credential.clone(), self.config.now())),
+            Source::Constant(credential) => return Ok(self.offer(credential.clone())),
             Source::Provider(provider) => provider,
         };
         let why = match (&self.rejected, &self.offered) {
@@ -96,8 +97,12 @@ impl Attempt {
             {
                 Err(ConnectError::Refused(refusal.clone()))
             }
-            _ => Ok(Offered::new(credential, self.config.now())),
+            _ => Ok(self.offer(credential)),
         }
+    }
+
+    fn offer(&self, credential: Credential) -> Offered {
+        Offered::new(credential, self.config.now(), self.config.runtime.random())
     }
 
     async fn open(&self, credential: &Credential) -> Result<Opened, ConnectError> {
@@ -118,19 +123,39 @@ impl Attempt {
 }
 
 impl Offered {
-    fn new(credential: Credential, now: Instant) -> Self {
+    pub(super) fn new(credential: Credential, now: Instant, random: u64) -> Self {
         let lifetime = credential.lifetime;
-        let mut offered = Self { credential, renew_at: None };
+        let mut offered = Self { credential, ends_at: None, renew_at: None };
         if let Some(lifetime) = lifetime {
-            offered.expires(now, lifetime);
+            offered.expires(now, lifetime, random);
         }
         offered
     }
 
-    /// It ends after this time; another is asked for after four fifths of it.
-    pub(super) fn expires(&mut self, now: Instant, lifetime: Duration) {
-        let renew_at = after(now, lifetime / 5 * 4);
-        self.renew_at = Some(self.renew_at.map_or(renew_at, |earlier| earlier.min(renew_at)));
+    /// It ends after this time; another is asked for after some four fifths of it, spread so that many clients do not ask at
+    /// once.
+    pub(super) fn expires(&mut self, now: Instant, lifetime: Duration, random: u64) {
+        // 75 to 85 percent.
+        let percent = 75 + u32::try_from(random % 11).unwrap_or(5);
+        let earlier = |had: Option<Instant>, new: Instant| Some(had.map_or(new, |had| had.min(new)));
+        self.renew_at = earlier(self.renew_at, after(now, lifetime / 100 * percent));
+        self.ends_at = earlier(self.ends_at, after(now, lifetime));
+    }
+
+    /// When another is to be asked for.
+    pub(super) fn renewal(&self) -> Option<Instant> {
+        self.renew_at
+    }
+
+    /// None was to be had: asks again in half of the time that is left, and no sooner than `shortest`.
+    pub(super) fn renew_later(&mut self, now: Instant, shortest: Duration) {
+        let left = self.ends_at.map(|end| end.saturating_duration_since(now));
+        self.renew_at = left.filter(|left| !left.is_zero()).map(|left| after(now, (left / 2).max(shortest)));
+    }
+
+    /// Asks for no other while this one lasts.
+    pub(super) fn keep(&mut self) {
+        self.renew_at = self.ends_at;
     }
 
     fn is_good(&self, now: Instant) -> bool {

@@ -16,6 +16,7 @@ use super::{
     Config, Step, Waiter,
     attempt::{Attempt, Offered, Outcome, Rejected},
     link::Link,
+    refresh::Refresh,
 };
 use crate::{
     ConnectError, Reconnect, State, login::Source, reconnect::Backoff, session::Session, trace::Trace,
@@ -35,11 +36,12 @@ pub(super) struct Goal {
     pub(super) established: bool,
     waiters: Vec<Waiter>,
     /// What the provider offered last.
-    offered: Option<Offered>,
+    pub(super) offered: Option<Offered>,
     /// What the server refused, until the provider offers something else.
     rejected: Option<Rejected>,
     /// Whether what is offered replaces something refused: a second refusal in a row is final.
     second_chance: bool,
+    pub(super) refresh: Refresh,
 }
 
 /// How far it is.
@@ -62,6 +64,7 @@ impl Goal {
             offered: None,
             rejected: None,
             second_chance: false,
+            refresh: Refresh::Idle,
         }
     }
 
@@ -74,7 +77,10 @@ impl Goal {
         }
         match &mut self.phase {
             Phase::Attempting(outcome) => outcome.as_mut().poll(cx).map(Step::Attempted),
-            Phase::Live(link) => link.poll(cx, &mut self.session, trace, now).map(Step::Arrived),
+            Phase::Live(link) => match self.refresh.poll(cx) {
+                Poll::Ready(refreshed) => Poll::Ready(Step::Refreshed(refreshed)),
+                Poll::Pending => link.poll(cx, &mut self.session, trace, now).map(Step::Arrived),
+            },
             Phase::Paused(_) => Poll::Pending,
         }
     }
@@ -84,7 +90,10 @@ impl Goal {
         let phase = match &self.phase {
             Phase::Attempting(_) => None,
             Phase::Paused(until) => Some(*until),
-            Phase::Live(link) => Some(link.alarm(self.session.has_ping())),
+            Phase::Live(link) => {
+                let renewal = self.renewal();
+                Some(link.alarm(self.session.has_ping())).into_iter().chain(renewal).min()
+            }
         };
         [phase, self.session.alarm()].into_iter().flatten().min()
     }
@@ -156,9 +165,16 @@ impl Goal {
     }
 
     /// The server says how long the token is good from now.
-    pub(super) fn expires(&mut self, now: Instant, lifetime: Duration) {
+    pub(super) fn expires(&mut self, now: Instant, lifetime: Duration, random: u64) {
         if let Some(offered) = &mut self.offered {
-            offered.expires(now, lifetime);
+            offered.expires(now, lifetime, random);
+        }
+    }
+
+    /// Asks for no other credential while this one lasts.
+    pub(super) fn give_up_renewal(&mut self) {
+        if let Some(offered) = &mut self.offered {
+            offered.keep();
         }
     }
 
@@ -171,6 +187,7 @@ impl Goal {
 
     /// Leaves the phase; gives back the connection, if there was one.
     pub(super) fn pause(&mut self, now: Instant) -> Option<Link> {
+        self.refresh = Refresh::Idle;
         match mem::replace(&mut self.phase, Phase::Paused(now)) {
             Phase::Live(link) => {
                 self.backoff.lived(link.life(now));

@@ -33,7 +33,7 @@ impl Driver {
         let Ok(envelope) = Envelope::parse(message.as_str()) else {
             return self.interrupt(Interruption::Violation, Some(Code::Malformed));
         };
-        match goal.session.arrive(envelope.s) {
+        match goal.session.arrive(envelope.s, message.len()) {
             Arrival::Next => {}
             Arrival::Repeated => return,
             Arrival::Gap => return self.interrupt(Interruption::Violation, Some(Code::OutOfSequence)),

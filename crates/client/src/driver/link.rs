@@ -13,6 +13,9 @@ use chatcamp_runtime::after;
 
 use crate::{session::Session, trace::Trace};
 
+/// How long a peer may be silent after the network has changed.
+const DOUBT: Duration = Duration::from_secs(5);
+
 /// A live connection of a session.
 pub(super) struct Link {
     carrier: Box<dyn Carrier>,
@@ -23,6 +26,8 @@ pub(super) struct Link {
     arrivals: u32,
     heartbeat: Duration,
     silence: Duration,
+    /// When the peer must have been heard, since it is doubted.
+    doubted: Option<Instant>,
 }
 
 impl Link {
@@ -35,7 +40,17 @@ impl Link {
         // The server's rhythm and the protocol's patience.
         let silence = heartbeat.saturating_add(limits::SILENCE - limits::HEARTBEAT);
         let arrivals = carrier.arrivals();
-        Self { carrier, facts, opened_at: now, sent_at: now, heard_at: now, arrivals, heartbeat, silence }
+        Self {
+            carrier,
+            facts,
+            opened_at: now,
+            sent_at: now,
+            heard_at: now,
+            arrivals,
+            heartbeat,
+            silence,
+            doubted: None,
+        }
     }
 
     pub(super) fn into_connection(self) -> Connection {
@@ -55,7 +70,7 @@ impl Link {
         let received = self.carrier.poll_recv(cx);
         let arrivals = self.carrier.arrivals();
         if arrivals != self.arrivals {
-            (self.arrivals, self.heard_at) = (arrivals, now);
+            (self.arrivals, self.heard_at, self.doubted) = (arrivals, now, None);
         }
         received
     }
@@ -76,7 +91,7 @@ impl Link {
 
     /// When the next `ping` is due, or the peer has been silent for too long.
     pub(super) fn alarm(&self, pinging: bool) -> Instant {
-        let silent = after(self.heard_at, self.silence);
+        let silent = self.silent_at();
         match pinging {
             true => silent,
             false => silent.min(after(self.sent_at, self.heartbeat)),
@@ -90,7 +105,17 @@ impl Link {
 
     /// Whether the peer must be taken for dead.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
-        after(self.heard_at, self.silence) <= now
+        self.silent_at() <= now
+    }
+
+    /// Gives the peer little time to be heard.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        self.doubted = Some(after(now, DOUBT));
+    }
+
+    fn silent_at(&self) -> Instant {
+        let silent = after(self.heard_at, self.silence);
+        self.doubted.map_or(silent, |doubted| doubted.min(silent))
     }
 
     pub(super) fn life(&self, now: Instant) -> Duration {

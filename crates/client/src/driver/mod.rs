@@ -17,6 +17,7 @@ mod goal;
 mod inbound;
 mod link;
 mod opening;
+mod refresh;
 
 use std::{
     future::{Future, poll_fn},
@@ -25,7 +26,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chatcamp_protocol::{AppId, User, UserId};
+use chatcamp_auth::credential::Why;
+use chatcamp_protocol::{AppId, Code, User, UserId};
 use chatcamp_runtime::Runtime;
 use chatcamp_transport::{Close, Closed, Message, Transport};
 use tokio::{
@@ -37,6 +39,7 @@ use tracing::debug;
 use self::{
     attempt::Outcome,
     goal::{Goal, Phase},
+    refresh::Refreshed,
 };
 use crate::{
     ConnectError, EndReason, Event, Interruption, Reconnect, RequestError, login::Source, session,
@@ -67,6 +70,7 @@ impl Config {
 pub(crate) enum Command {
     Connect { user_id: UserId, source: Source, reply: Waiter },
     Request(session::Waiting),
+    NetworkChanged,
     Disconnect { reply: oneshot::Sender<()> },
 }
 
@@ -87,6 +91,7 @@ enum Input {
 enum Step {
     Attempted(Outcome),
     Arrived(Result<Message, Closed>),
+    Refreshed(Refreshed),
     /// Nobody waits for the first connect any more.
     Abandoned,
 }
@@ -120,6 +125,7 @@ impl Driver {
                 Input::Goal(Step::Attempted(outcome)) => self.on_attempted(outcome),
                 Input::Goal(Step::Arrived(Ok(message))) => self.on_message(&message),
                 Input::Goal(Step::Arrived(Err(closed))) => self.on_closed(closed),
+                Input::Goal(Step::Refreshed(refreshed)) => self.on_refreshed(refreshed),
                 Input::Goal(Step::Abandoned) => self.end(EndReason::ByUs, &ConnectError::Disconnected),
                 // Dropping the replies answers them.
                 Input::Closed => self.closing = None,
@@ -159,6 +165,7 @@ impl Driver {
                 Some(goal) => goal.session.accept(waiting),
                 None => drop(waiting.reply.send(Err(RequestError::NotConnected))),
             },
+            Command::NetworkChanged => self.on_network_changed(),
             Command::Disconnect { reply } => {
                 self.end(EndReason::ByUs, &ConnectError::Disconnected);
                 match &mut self.closing {
@@ -201,13 +208,28 @@ impl Driver {
         }
     }
 
+    /// Makes sure of a connection, or of the next attempt, at once.
+    fn on_network_changed(&mut self) {
+        let now = self.config.now();
+        let Some(goal) = &mut self.goal else { return };
+        match &mut goal.phase {
+            Phase::Paused(_) => self.attempt(),
+            Phase::Live(link) => {
+                link.doubt(now);
+                goal.session.ping();
+            }
+            Phase::Attempting(_) => {}
+        }
+    }
+
     fn replace_credential(&mut self, source: Source) {
         let Some(goal) = &mut self.goal else { return };
         goal.replace(source);
         if let Some(link) = goal.pause(self.config.now()) {
             self.shared
                 .emit(&Event::Reconnecting { why: Interruption::CredentialReplaced, after: Duration::ZERO });
-            self.close(link, Close::NORMAL);
+            // Any code but 1000, with which the session would be over.
+            self.close(link, Close::new(Code::Reconnect.number(), ""));
         }
         self.attempt();
     }
@@ -223,10 +245,12 @@ impl Driver {
     fn on_alarm(&mut self, now: Instant) {
         let Some(goal) = &mut self.goal else { return };
         goal.session.expire(now);
+        let renews = goal.renewal().is_some_and(|at| at <= now);
         match &mut goal.phase {
             Phase::Paused(until) if *until <= now => self.attempt(),
             Phase::Live(link) if link.is_silent(now) => self.interrupt(Interruption::Silent, None),
             Phase::Live(link) if link.is_idle(now) => goal.session.ping(),
+            Phase::Live(_) if renews => goal.ask(Why::Expiring),
             _ => {}
         }
     }

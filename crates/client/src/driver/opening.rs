@@ -51,7 +51,7 @@ impl Driver {
         debug!(user_id = %goal.user_id, transport, continuity = ?established.session.continuity, "connected");
         let (user, now) = (established.user, self.config.now());
         if let Some(expires_in) = established.token_expires_in {
-            goal.expires(now, expires_in);
+            goal.expires(now, expires_in, self.config.runtime.random());
         }
         goal.session.begin(&established.session);
         goal.establish(Link::new(connection, &established.session, now));

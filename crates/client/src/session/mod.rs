@@ -6,12 +6,14 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     time::Instant,
 };
 
 use chatcamp_protocol::{
     Envelope, SessionKey, envelope,
     handshake::{Continuity, Offer, Resume},
+    limits,
     sequence::{Arrival, Counter, Tracker},
 };
 use chatcamp_transport::Message;
@@ -32,7 +34,6 @@ const UNANSWERED_BYTES: usize = 1024 * 1024;
 pub(crate) type Answer = Result<Body, RequestError>;
 
 /// A request without its number.
-#[derive(Debug)]
 pub(crate) struct Request {
     t: String,
     body: Box<RawValue>,
@@ -79,8 +80,17 @@ pub(crate) struct Session {
     /// Numbers the server has not seen, to be sent again.
     again: VecDeque<u64>,
     ping: bool,
+    /// What arrived since the server was last told: envelopes, and their bytes.
+    untold: (u64, usize),
     /// No deadline lies before this.
     alarm: Option<Instant>,
+}
+
+/// Shows its type only: the body may hold a secret.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("t", &self.t).finish_non_exhaustive()
+    }
 }
 
 impl Request {
@@ -108,7 +118,7 @@ impl Session {
     /// The server has accepted the user: the session goes on, or begins anew.
     pub(crate) fn begin(&mut self, offer: &Offer) {
         self.key = Some(offer.key.clone());
-        self.ping = false;
+        (self.ping, self.untold) = (false, (0, 0));
         match offer.continuity {
             Continuity::Resumed { received, .. } => {
                 self.again = self.sent.range(received.saturating_add(1)..).map(|(&r, _)| r).collect();
@@ -188,7 +198,7 @@ impl Session {
                 return;
             }
             Kind::Ping => {
-                self.ping = false;
+                (self.ping, self.untold) = (false, (0, 0));
                 None
             }
             Kind::Request => self.waiting.pop_front().map(|waiting| (waiting.deadline, waiting.reply)),
@@ -198,8 +208,17 @@ impl Session {
     }
 
     /// Judges the number of an arriving envelope. One without a number stands outside the sequence.
-    pub(crate) fn arrive(&mut self, s: Option<u64>) -> Arrival {
-        s.map_or(Arrival::Next, |s| self.arrived.arrive(s))
+    ///
+    /// The server is told from time to time what has arrived, so that it need not keep it.
+    pub(crate) fn arrive(&mut self, s: Option<u64>, bytes: usize) -> Arrival {
+        let Some(s) = s else { return Arrival::Next };
+        let arrival = self.arrived.arrive(s);
+        if arrival == Arrival::Next {
+            let (count, size) = &mut self.untold;
+            (*count, *size) = (*count + 1, *size + bytes);
+            self.ping |= *count >= limits::ACKNOWLEDGE_MESSAGES || *size >= limits::ACKNOWLEDGE_BYTES;
+        }
+        arrival
     }
 
     /// The answer to request `to` has come. Answers nobody waits for are dropped.

@@ -60,7 +60,7 @@ fn requests_are_numbered_from_one_when_a_carrier_takes_them() {
     assert_eq!(untaken.as_str(), r#"{"t":"a","d":{},"r":1}"#);
     assert_eq!(send(&mut session, 9), [untaken.as_str(), r#"{"t":"b","d":{},"r":2}"#]);
     session.ping();
-    session.arrive(Some(1));
+    session.arrive(Some(1), 1);
     assert_eq!(send(&mut session, 9), [r#"{"t":"ping","d":{"seen":1},"r":3}"#]);
     assert_eq!(session.resume().map(|resume| (resume.seen, resume.sent)), Some((1, 3)));
 }
