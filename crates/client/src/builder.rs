@@ -75,8 +75,8 @@ impl Builder {
 
     /// Connects to the server at `url`, such as `http://127.0.0.1:9080`; `ws:` means the same.
     ///
-    /// Over WebSocket; if that does not open, within 5 s or half the time for one attempt, over long-poll. Each reconnect
-    /// starts with WebSocket again. Where only one of the two features is on, over that one.
+    /// Over WebSocket; if that does not open, within 5 s or half the time for one attempt, over long-poll, with which
+    /// reconnects begin too for 5 minutes, where it worked. Where only one of the two features is on, over that one.
     ///
     /// The path `/chat/2.0` is appended where it is missing. Replaces a transport given before.
     #[cfg(any(feature = "websocket", feature = "long-poll"))]

@@ -11,6 +11,7 @@
 //! | `handshake` | the one place where a connection becomes a session |
 //! | `lobby`, `wheel` | connections without a verdict; deadlines of those with one |
 //! | `session` | sessions, their registry, their one task, their requests |
+//! | `drain` | how all sessions end when the server does |
 //! | `lifecycle` | how sessions are spoken to, lose their connections, end and are forgotten |
 //! | `sessions` | what operators and backends see of them, and do to them |
 //! | `directory`, `review` | who may in, and who may stay after a change |
@@ -44,6 +45,7 @@ mod api;
 mod clock;
 mod data_dir;
 mod directory;
+mod drain;
 mod endpoint;
 mod front_door;
 mod handshake;

@@ -26,7 +26,8 @@ pub struct Limits {
     pub detached: usize,
     /// The same per user. Default 8.
     pub detached_per_user: usize,
-    /// For how long [`Server::shutdown`](crate::Server::shutdown) waits for clients to take their leave. Default 5 s.
+    /// For how long [`Server::shutdown`](crate::Server::shutdown) lets clients take their leave, from the first that is told to
+    /// the last that is waited for. Default 25 s.
     pub drain: Duration,
 }
 
@@ -39,7 +40,7 @@ impl Default for Limits {
             sessions_per_user: 100,
             detached: 100_000,
             detached_per_user: 8,
-            drain: chatcamp_protocol::limits::CLOSING,
+            drain: Duration::from_secs(25),
         }
     }
 }

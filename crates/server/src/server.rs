@@ -10,7 +10,7 @@ use std::{
 };
 
 use chatcamp_auth::{Directory, Keyring};
-use chatcamp_protocol::{AccessToken, Code, User};
+use chatcamp_protocol::{AccessToken, User};
 use chatcamp_runtime::{Runtime, Tokio, timeout};
 use chatcamp_store::Store;
 use chatcamp_transport::{
@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use crate::{
     Accounts, Clock, Limits, api,
     directory::StoreDirectory,
-    handshake,
+    drain, handshake,
     health::Health,
     limits,
     lobby::{Guest, Lobby, Stay},
@@ -35,8 +35,6 @@ use crate::{
     wheel::Wheel,
 };
 
-/// How long a client is asked to wait before it comes back after a shutdown; spread up to twice this.
-const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
 /// How long a poll without news is held. A browser asks for one URL once at a time, so the second page of a published
 /// user, or its next connect, may wait for the first page's poll (docs/decisions, page 4).
 const POLL_HOLD: Duration = Duration::from_secs(10);
@@ -204,8 +202,9 @@ impl Server {
 
     /// Stops accepting, tells every client to come back later, and waits until the last connection is gone.
     ///
-    /// Clients that do not take their leave within [`Limits::drain`] are cut off. When it returns no connection and no
-    /// session is left; the server's clock goes on until its last handle is dropped.
+    /// Where there are many they are told one after another, so that they do not come back all at once. Those that have not
+    /// taken their leave within [`Limits::drain`] are cut off. When it returns no connection and no session is left; the
+    /// server's clock goes on until its last handle is dropped.
     ///
     /// # Cancel safety
     /// Dropping the future leaves a server that accepts nothing; call it again to wait.
@@ -213,10 +212,11 @@ impl Server {
         let shared = &self.shared;
         shared.draining.store(true, Ordering::Release);
         shared.drain.notify_waiters();
-        for session in shared.registry.all() {
-            shared.end(&session, Code::ShuttingDown, Some(shared.spread(SHUTDOWN_RETRY)));
-        }
-        if timeout(&*shared.runtime, shared.limits.drain, shared.tasks.finished()).await.is_none() {
+        let emptied = async {
+            drain::run(shared).await;
+            shared.tasks.finished().await;
+        };
+        if timeout(&*shared.runtime, shared.limits.drain, emptied).await.is_none() {
             shared.lobby.clear();
             shared.registry.all().iter().for_each(|session| session.abandon(&shared.waiting));
             shared.tasks.finished().await;

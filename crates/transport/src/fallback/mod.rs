@@ -1,33 +1,51 @@
 //! A transport made of others: the first that opens carries the connection.
 
-use std::{fmt, time::Duration};
+mod memory;
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+use self::memory::{Memory, Watched};
 
 use crate::{ConnectError, Connection};
 
 /// Time for each attempt but the last, unless told otherwise.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long it is remembered that a later transport carried a connection, unless told otherwise.
+pub const REMEMBERED: Duration = Duration::from_secs(5 * 60);
+
 /// Dials several transports in order, until one opens a connection.
 ///
 /// It goes on to the next only when no connection was opened and that was the transport's fault: nobody answered, or not
 /// in time, or not in its language. A connection that opened and was then ended, by a refused credential say, is the
-/// caller's to judge. Nothing is remembered: every [`connect`](crate::Transport::connect) starts with the first. A transport
-/// that opens without asking the server, as [`long_poll`](crate::long_poll) does, belongs at the end.
+/// caller's to judge. A transport that opens without asking the server, as [`long_poll`](crate::long_poll) does, belongs at the
+/// end.
+///
+/// When something has arrived over a later transport, the next connects begin with that one for [`REMEMBERED`]; the first
+/// [`connect`](crate::Transport::connect) after that begins with the first again, as does one after it has failed. A
+/// connection that lives is left alone.
 ///
 /// Needs a tokio runtime with its timer.
 #[derive(Debug)]
 pub struct Transport {
     transports: Vec<Box<dyn crate::Transport>>,
     attempt_timeout: Duration,
+    remembered: Duration,
+    memory: Arc<Memory>,
 }
 
 impl Transport {
     /// Dials `transports`, the preferred one first.
     pub fn new(transports: impl IntoIterator<Item = Box<dyn crate::Transport>>) -> Self {
-        Self { transports: transports.into_iter().collect(), attempt_timeout: ATTEMPT_TIMEOUT }
+        Self {
+            transports: transports.into_iter().collect(),
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            remembered: REMEMBERED,
+            memory: Arc::default(),
+        }
     }
 
     /// Sets the time for each attempt but the last, which takes as long as the caller lets it; 5 s by default.
@@ -37,6 +55,23 @@ impl Transport {
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.attempt_timeout = limit;
         self
+    }
+
+    /// Sets for how long a later transport that worked is tried first; 5 minutes by default.
+    #[must_use]
+    pub fn remember_for(mut self, time: Duration) -> Self {
+        self.remembered = time;
+        self
+    }
+
+    /// A connection over a later transport is remembered once something has arrived.
+    fn watch(&self, connection: Connection, index: usize) -> Connection {
+        if index == 0 {
+            return connection;
+        }
+        let (carrier, facts) = connection.into_parts();
+        let watched = Watched::new(carrier, self.memory.clone(), index, self.remembered);
+        Connection::new(watched, facts)
     }
 
     async fn attempt(&self, transport: &dyn crate::Transport) -> Result<Connection, ConnectError> {
@@ -58,14 +93,16 @@ impl crate::Transport for Transport {
         let Some((last, others)) = self.transports.split_last() else {
             return Err(ConnectError::Invalid("there is no transport to try".to_owned()));
         };
+        let first = self.memory.take(Instant::now()).min(others.len());
         let mut failed = Vec::new();
-        for transport in others {
+        for (index, transport) in others.iter().enumerate().skip(first) {
             match self.attempt(&**transport).await {
                 Err(error) if error.is_retryable() => failed.push(error),
-                outcome => return outcome,
+                outcome => return outcome.map(|connection| self.watch(connection, index)),
             }
         }
-        last.connect().await.map_err(|error| all(failed, error))
+        let connection = last.connect().await.map_err(|error| all(failed, error))?;
+        Ok(self.watch(connection, others.len()))
     }
 
     fn is_exposed(&self) -> bool {
@@ -121,10 +158,10 @@ mod tests {
         },
     };
 
-    use tokio::time::Instant;
+    use tokio::time::advance;
 
     use super::*;
-    use crate::{Transport as _, memory};
+    use crate::{Listener as _, Transport as _, memory};
 
     /// What a transport of these tests does instead of opening a connection.
     #[derive(Debug, Clone, Copy)]
@@ -182,10 +219,40 @@ mod tests {
                 assert_eq!(
                     asked.load(Ordering::Relaxed),
                     attempt,
-                    "{how:?}: every connect starts with the first"
+                    "{how:?}: nothing has arrived over the second"
                 );
             }
         }
+    }
+
+    /// The questions put to the first of two transports in four connects, of which so many carry something over the second.
+    #[allow(clippy::unwrap_used, reason = "a helper of tests may fail like a test")]
+    async fn questions(carry: usize, pause: Duration) -> [usize; 4] {
+        let (first, asked) = failing(Fails::Refused);
+        let (second, mut listener) = memory::network();
+        let transport = Transport::new([first, Box::new(second)]);
+        let mut questions = [0; 4];
+        for (round, questions) in questions.iter_mut().enumerate() {
+            let mut connection = transport.connect().await.unwrap();
+            let mut peer = listener.accept().await.unwrap();
+            if round < carry {
+                peer.send("hello".into()).await.unwrap();
+                connection.recv().await.unwrap();
+            }
+            drop(peer);
+            assert!(connection.recv().await.is_err());
+            *questions = asked.load(Ordering::Relaxed);
+            advance(pause).await;
+        }
+        questions
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_worked_is_tried_first_for_a_while_and_no_longer_once_it_fails() {
+        let short = Duration::from_secs(1);
+        assert_eq!(questions(1, short).await, [1, 1, 2, 3], "the second connection carried nothing");
+        assert_eq!(questions(4, short).await, [1, 1, 1, 1]);
+        assert_eq!(questions(4, REMEMBERED / 2).await, [1, 1, 2, 2], "the time is not extended");
     }
 
     #[tokio::test(start_paused = true)]
