@@ -67,13 +67,21 @@ fn every_limit_is_documented() {
         ("request head", format!("{} bytes", limits::REQUEST_HEAD)),
         ("name and version of a native client", format!("{} bytes", limits::CLIENT_NAME)),
         (
-            "waiting for a client that does not read",
+            "kept for a session: what waits, and what is not acknowledged",
             format!("{} messages, {} bytes", limits::OUTBOX_MESSAGES, limits::OUTBOX_BYTES),
         ),
         ("from the first byte to the verdict", format!("{} s", limits::HANDSHAKE.as_secs())),
         ("silence before a ping", format!("{} s", limits::HEARTBEAT.as_secs())),
         ("silence that ends a connection", format!("{} s", limits::SILENCE.as_secs())),
         ("for the peer to agree to a close", format!("{} s", limits::CLOSING.as_secs())),
+        (
+            "a session without a connection is kept, native and published",
+            format!("{} s, {} s", limits::KEPT_NATIVE.as_secs(), limits::KEPT_PUBLISHED.as_secs()),
+        ),
+        (
+            "received before a ping",
+            format!("{} messages, {} bytes", limits::ACKNOWLEDGE_MESSAGES, limits::ACKNOWLEDGE_BYTES),
+        ),
         ("life of a session key", format!("{} h", limits::SESSION_KEY_LIFETIME.as_secs() / 3600)),
     ] {
         writeln!(table, "| {what} | {limit} |").unwrap();

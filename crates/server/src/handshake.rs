@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use chatcamp_auth::{
     Verdict,
-    directory::{Admission, Proof},
+    directory::{Admission, Proof, Question},
     server::{self, AwaitVerdict, Dialect, Ended, Opening},
-    session_key::{self, Claims},
+    session_key::{self, Claims, ProvenBy},
 };
 use chatcamp_protocol::{
-    Code,
+    AccessToken, Code,
     handshake::{Continuity, FreshReason, Offer},
     limits,
 };
@@ -89,7 +89,7 @@ async fn judge(
     let dialect = half.dialect();
     let verdict = tokio::select! {
         biased;
-        verdict = shared.directory.admit(half.question(), now) => verdict,
+        verdict = ask(shared, &half, now) => verdict,
         _ = shared.unless_draining(guest.must_leave()) => return Err(Some(late(shared, dialect))),
     };
     match verdict {
@@ -100,6 +100,29 @@ async fn judge(
         }
         Verdict::Defer(code, after) => Err(Some(half.defer(code, after))),
     }
+}
+
+/// Asks the directory; where a session key stands for a session that presented a token, about that token.
+///
+/// Not every token can be computed again from the key alone, so a key is good for longer where its session is still there.
+async fn ask(shared: &Shared, half: &AwaitVerdict, now: u64) -> Verdict {
+    let question = half.question();
+    let Some(token) = held_token(shared, question.proof) else {
+        return shared.directory.admit(question, now).await;
+    };
+    match shared.directory.admit(Question { proof: Proof::Token(&token), ..question }, now).await {
+        Verdict::Refuse(code) if code != Code::UserSuspended => Verdict::Refuse(Code::SessionKeyInvalid),
+        verdict => verdict,
+    }
+}
+
+fn held_token(shared: &Shared, proof: Proof<'_>) -> Option<AccessToken> {
+    let Proof::SessionKey(claims) = proof else { return None };
+    let is_held = claims.proven_by != ProvenBy::UserId && claims.incarnation == shared.incarnation;
+    let session = is_held.then(|| shared.registry.get(SessionId::from_number(claims.session)))??;
+    let vouched = session.vouched();
+    // An older key was for an older credential.
+    (vouched.stamp == claims.stamp).then_some(vouched.token)?
 }
 
 /// A connection that has no session, and what to say on it.

@@ -10,7 +10,7 @@ use chatcamp_auth::token;
 use chatcamp_protocol::{AccessToken, AppId, Code};
 use chatcamp_server::{AuthPolicy, Clock, Keyring, Limits, NewUser};
 use chatcamp_store::{AppEdit, Edited, MockStore, StoreError};
-use chatcamp_transport::{Message, Transport};
+use chatcamp_transport::{Close, Message, Transport};
 use common::{Peer, World, eventually, user};
 use serde_json::{Value, json};
 
@@ -140,8 +140,11 @@ async fn a_session_shows_exactly_the_token_it_presented() {
 async fn a_published_session_comes_back_by_its_key_with_its_own_token() {
     let world = World::open().await;
     let token = world.user("alice").await;
+    let custom = NewUser { token: Some(TOKEN.into()), ..NewUser::default() };
+    world.accounts.create_user(&world.app, &user("carol"), custom).await.unwrap();
     for (login, expected) in [
         ("user_id=bob".to_owned(), Value::Null),
+        (format!("user_id=carol&access_token={}", TOKEN.replace(' ', "%20")), json!(TOKEN)),
         (format!("user_id=alice&access_token={}", token.expose()), json!(token.expose())),
     ] {
         let mut first = world.published(&format!("app_id={}&{login}", world.app)).await;
@@ -164,7 +167,9 @@ async fn a_session_key_that_no_longer_counts_sends_the_sdk_back_to_its_credentia
     world.accounts.create_user(&world.app, &user("carol"), custom).await.unwrap();
     let key_of = async |login: &str| {
         let mut peer = world.published(&format!("app_id={}&{login}", world.app)).await;
-        peer.recv().await["d"]["session_key"].as_str().unwrap().to_owned()
+        let key = peer.recv().await["d"]["session_key"].as_str().unwrap().to_owned();
+        peer.connection.close(Close::NORMAL).await;
+        key
     };
     let revoked = key_of(&format!("user_id=alice&access_token={}", token.expose())).await;
     let locked = key_of("user_id=bob").await;
@@ -200,6 +205,7 @@ async fn while_master_keys_rotate_the_sdk_comes_back_by_its_token() {
         world.published(&format!("app_id={}&user_id=alice&access_token={}", world.app, token.expose())).await;
     let ack = first.recv().await;
     assert_eq!(ack["d"]["user"]["access_token"], token.expose());
+    first.connection.close(Close::NORMAL).await;
     let mut again =
         world.published(&format!("session_key={}", ack["d"]["session_key"].as_str().unwrap())).await;
     assert_eq!(again.recv().await["d"]["error"]["message"], "Session Key Invalid");
