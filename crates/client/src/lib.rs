@@ -19,6 +19,7 @@
 //! | [`builder`] | how a client is put together |
 //! | [`chatcamp`] | the handle |
 //! | [`login`] | who connects, and with what |
+//! | `http_provider` | credentials from the app's backend (feature `http-provider`) |
 //! | [`event`], [`state`] | what happens, and how things stand |
 //! | [`error`] | why an operation failed, one type each |
 //! | [`reconnect`] | when to try again |
@@ -61,6 +62,8 @@ mod driver;
 pub mod error;
 pub mod event;
 mod handshake;
+#[cfg(feature = "http-provider")]
+pub mod http_provider;
 pub mod login;
 pub mod reconnect;
 mod session;
@@ -81,6 +84,8 @@ pub use builder::Builder;
 pub use chatcamp::ChatCamp;
 pub use error::{BuildError, ConnectError, RequestError};
 pub use event::{Event, Events, Interruption};
+#[cfg(feature = "http-provider")]
+pub use http_provider::HttpProvider;
 pub use login::Login;
 pub use reconnect::Reconnect;
 pub use state::{EndReason, State};

@@ -38,7 +38,8 @@ impl Login {
         self
     }
 
-    /// With what this provider offers; [`from_fn`](chatcamp_auth::credential::from_fn) makes one of a closure.
+    /// With what this provider offers; [`from_fn`](chatcamp_auth::credential::from_fn) makes one of a closure, and
+    /// `HttpProvider` asks a backend.
     ///
     /// It is asked before the first connect, when the server refused what it offered, and, on a live connection or on a reconnect,
     /// when some four fifths (75 to 85 %) of the lifetime are over; never while an answer is outstanding.
