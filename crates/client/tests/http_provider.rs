@@ -42,8 +42,8 @@ async fn ask(why: Why, answer: &'static str) -> (Result<Credential, String>, Str
 #[tokio::test]
 async fn the_backend_is_told_why_and_its_token_is_taken() {
     let with_lifetime =
-        "HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n{\"access_token\":\"token-1\",\"expires_in\":90 }";
-    let without = "HTTP/1.1 200 OK\r\nContent-Length: 37\r\n\r\n{\"access_token\":\"token-1\",\"more\":[1]} ";
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"access_token\":\"token-1\",\"expires_in\":90}";
+    let without = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"access_token\":\"token-1\",\"more\":[1]}";
     for (why, said, answer, lifetime) in [
         (Why::Initial, r#"{"why":"initial"}"#, with_lifetime, Some(90)),
         (Why::Expiring, r#"{"why":"expiring"}"#, without, None),
