@@ -26,7 +26,10 @@ fn a_server_is_embedded_and_leaves_nothing_behind() {
 
 #[test]
 fn the_endpoint_is_mounted_in_axum() {
-    assert_eq!(run(env!("CARGO_BIN_EXE_mount_in_axum"), &[]), "alice is connected through axum\n");
+    assert_eq!(
+        run(env!("CARGO_BIN_EXE_mount_in_axum"), &[]),
+        "alice was created and is connected through axum\n"
+    );
 }
 
 #[test]

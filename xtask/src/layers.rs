@@ -67,9 +67,30 @@ const RULES: &[Rule] = &[
         why: "client and server never depend on each other",
     },
     Rule {
+        package: "chatcamp-backend",
+        never: &[
+            "chatcamp-auth",
+            "chatcamp-transport",
+            "chatcamp-client",
+            "chatcamp-server",
+            "chatcamp-store",
+        ],
+        why: "a backend speaks HTTP and needs the protocol's words, nothing else of ours",
+    },
+    Rule {
         package: "chatcamp-server",
         never: &["chatcamp-client"],
         why: "client and server never depend on each other",
+    },
+    Rule {
+        package: "chatcamp-server",
+        never: &["chatcamp-dashboard"],
+        why: "pages are mounted into a server, which knows none of them",
+    },
+    Rule {
+        package: "chatcamp-dashboard",
+        never: &["chatcamp-client", "chatcamp-backend"],
+        why: "the dashboard shows what the server says of itself",
     },
 ];
 

@@ -7,6 +7,7 @@ mod features;
 mod graph;
 mod hygiene;
 mod layers;
+mod restart;
 mod test;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ const VERBS: &[Verb] = &[
     ("ci", "run every stage, in order, and stop at the first that fails", ci::run),
     ("layers", "check that no crate depends on what its layer must not know", layers::run),
     ("features", "check that transport and client compile with each feature alone, and none", features::run),
+    ("restart", "start a server anew under 5,000 clients, and draw when they come back", restart::run),
     ("hygiene", "check that committed files name no registry host and no path of one machine", hygiene::run),
 ];
 

@@ -56,6 +56,24 @@ pub struct Admission {
     pub proven_by: ProvenBy,
     /// When the credential ends, in Unix seconds, where it does.
     pub valid_until: Option<u64>,
+    /// How many sessions the user may have.
+    pub sessions: SessionLimit,
+}
+
+/// How many sessions a user may have at once, and which one gives way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimit {
+    /// So many.
+    pub most: usize,
+    /// Whether the oldest ends for one more; otherwise that one is refused.
+    pub oldest_gives_way: bool,
+}
+
+impl Default for SessionLimit {
+    /// As many as there may be.
+    fn default() -> Self {
+        Self { most: usize::MAX, oldest_gives_way: false }
+    }
 }
 
 /// Knows apps and users.

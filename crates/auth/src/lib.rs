@@ -35,7 +35,7 @@
 //!     app_id: &app, user_id: &user, token: None, client: "example/1", resume: None,
 //! });
 //! let server::Opening::Native(half) = server::open(None, &keyring, 0)? else { panic!("no query, so native") };
-//! let half = half.on_message(&request, &keyring, 0)?;
+//! let half = half.on_message(&request, &keyring)?;
 //! assert_eq!(half.question().user_id, &user);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chatcamp_protocol::AppId;
-use chatcamp_server::AuthPolicy;
+use chatcamp_server::{AuthPolicy, SessionPolicy};
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
@@ -39,6 +39,20 @@ pub(crate) enum AppCommand {
         app: AppId,
         /// With `off`, clients that ask for a list are refused.
         switch: Switch,
+    },
+    /// Sets how many users the app may have.
+    Limit {
+        /// The app id.
+        app: AppId,
+        /// So many; a lower limit removes nobody.
+        max_users: u64,
+    },
+    /// Sets how many sessions a user of the app may have.
+    Sessions {
+        /// The app id.
+        app: AppId,
+        /// `unlimited` (a hundred), `reject_new:N` or `evict_oldest:N`.
+        policy: SessionPolicy,
     },
     /// Makes, lists and revokes API keys, with which backends speak for an app.
     #[command(subcommand)]
@@ -110,6 +124,7 @@ impl AppCommand {
                         directory: if app.directory { Switch::On } else { Switch::Off },
                         users: data.store().user_count(&app.id).await?,
                         max_users: app.max_users,
+                        sessions: app.sessions.to_string(),
                         created_at: Moment(app.created_at),
                     })?;
                 }
@@ -123,6 +138,14 @@ impl AppCommand {
                 let accounts = context.open_existing().await?.accounts();
                 accounts.set_directory(&app, switch == Switch::On).await?;
                 out.print(&Directory { app_id: app, directory: switch })
+            }
+            Self::Limit { app, max_users } => {
+                context.open_existing().await?.accounts().set_max_users(&app, max_users).await?;
+                out.print(&Limit { app_id: app, max_users })
+            }
+            Self::Sessions { app, policy } => {
+                context.open_existing().await?.accounts().set_sessions(&app, policy).await?;
+                out.print(&Sessions { app_id: app, sessions: policy.to_string() })
             }
             Self::Key(command) => command.run(context).await,
         }
@@ -206,6 +229,7 @@ struct ListedApp<'a> {
     directory: Switch,
     users: u64,
     max_users: u64,
+    sessions: String,
     created_at: Moment,
 }
 
@@ -238,6 +262,30 @@ impl fmt::Display for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let can = if self.directory == Switch::On { "can" } else { "cannot" };
         write!(f, "clients {can} list the users of {}", self.app_id)
+    }
+}
+
+#[derive(Serialize)]
+struct Limit {
+    app_id: AppId,
+    max_users: u64,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} may now have {} users", self.app_id, self.max_users)
+    }
+}
+
+#[derive(Serialize)]
+struct Sessions {
+    app_id: AppId,
+    sessions: String,
+}
+
+impl fmt::Display for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sessions of a user of {}: {}", self.app_id, self.sessions)
     }
 }
 

@@ -6,14 +6,16 @@ use clap::{Parser, Subcommand};
 use tokio::runtime;
 
 use crate::{
+    admin::AdminCommand,
     app::AppCommand,
+    backup::{Backup, Restore},
     connect::Connect,
     context::Context,
     dev,
     failure::Failure,
     logs, open_files,
     output::Output,
-    serve::{self, Serve},
+    serve::{self, Listen, Serve},
     user::UserCommand,
 };
 
@@ -42,7 +44,7 @@ pub(crate) struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Runs a server for development, with an open app ready to use.
-    Dev(Serve),
+    Dev(Listen),
     /// Runs a server.
     Serve(Serve),
     /// Makes and changes apps and their API keys.
@@ -51,6 +53,13 @@ enum Command {
     /// Makes and changes users.
     #[command(subcommand)]
     User(UserCommand),
+    /// Sets the admin password of the dashboard.
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Copies the database to a file, beside a running server.
+    Backup(Backup),
+    /// Puts a backup into a data folder that nobody serves.
+    Restore(Restore),
     /// Connects a user and prints what happens.
     Connect(Connect),
 }
@@ -74,6 +83,9 @@ impl CommandLine {
                 Command::Serve(options) => serve::run(options, context).await,
                 Command::App(command) => command.run(context).await,
                 Command::User(command) => command.run(context).await,
+                Command::Admin(command) => command.run(context).await,
+                Command::Backup(command) => command.run(&context),
+                Command::Restore(command) => command.run(&context),
                 Command::Connect(command) => command.run(context).await,
             }
         })

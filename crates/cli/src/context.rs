@@ -30,13 +30,19 @@ impl Context {
 
     /// Opens a data folder that is there: looking into a mistyped one does not make it.
     pub(crate) async fn open_existing(&self) -> Result<DataDir, Failure> {
-        if !DataDir::exists(&self.folder) {
-            return Err(Failure::failed(format!(
+        self.must_exist()?;
+        self.open().await
+    }
+
+    /// Fails where there is no data folder.
+    pub(crate) fn must_exist(&self) -> Result<(), Failure> {
+        match DataDir::exists(&self.folder) {
+            true => Ok(()),
+            false => Err(Failure::failed(format!(
                 "there is no data folder {}; `chatcamp dev` makes one, --data names another",
                 self.folder.display()
-            )));
+            ))),
         }
-        self.open().await
     }
 
     /// The given app, or else the development app of the data folder.
@@ -61,6 +67,7 @@ impl Context {
     }
 }
 
-fn keys_file() -> Option<PathBuf> {
+/// The keyring file that the environment names.
+pub(crate) fn keys_file() -> Option<PathBuf> {
     env::var_os(KEYS_FILE).filter(|file| !file.is_empty()).map(PathBuf::from)
 }

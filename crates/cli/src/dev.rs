@@ -4,19 +4,22 @@ use std::{
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use chatcamp_dashboard::TryPage;
 use chatcamp_protocol::AppId;
 use chatcamp_server::{AuthPolicy, DataDir};
 use chatcamp_store::Edited;
 use serde::Serialize;
 
 use crate::{
+    admin,
     context::Context,
     dev_file::DevFile,
     failure::{Failure, chain},
     self_check,
-    serve::{Serve, Serving, read_or_not},
+    serve::{Listen, Serving, read_or_not},
     signals::Signals,
 };
 
@@ -24,11 +27,18 @@ use crate::{
 const MAX_USERS: u64 = 100_000;
 
 /// Serves for development.
-pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure> {
+pub(crate) async fn run(options: Listen, context: Context) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let data = context.open_to_serve().await?;
     let mut dev = find_or_make_app(&data, context.dev()?).await?;
-    let serving = Serving::start(data, options.listen)?;
+    admin::make_dev_password(&data, &mut dev)?;
+    let app = dev.app_id.clone();
+    let mut sign_in = String::new();
+    let serving = Serving::start_with(data, options.listen, |server, data, address| {
+        let dashboard = admin::dashboard(server, data, address, options.dashboard_host, None);
+        sign_in = dashboard.one_time_path();
+        vec![dashboard, Arc::new(TryPage::new(server.clone(), app, address))]
+    })?;
     dev.url = Some(serving.url());
     dev.write(&context.folder)?;
     if !serving.address.ip().is_loopback() {
@@ -38,6 +48,7 @@ pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure>
         listening: serving.address,
         app_id: dev.app_id,
         api_key: dev.api_key,
+        dashboard: format!("{}{sign_in}", serving.url()),
         url: serving.url(),
         folder: context.folder.clone(),
     }))?;
@@ -83,7 +94,7 @@ async fn make_app(data: &DataDir) -> Result<DevFile, Failure> {
         Edited::Save
     };
     data.store().edit_app(&app.id, Box::new(limited)).await?;
-    let dev = DevFile { app_id: app.id, api_key: app.api_key.key, url: None };
+    let dev = DevFile { app_id: app.id, api_key: app.api_key.key, dashboard_password: None, url: None };
     // At once: whatever happens next, it is found again.
     dev.write(data.path())?;
     Ok(dev)
@@ -96,6 +107,8 @@ struct Ready {
     app_id: AppId,
     api_key: String,
     url: String,
+    /// Signs in once.
+    dashboard: String,
     #[serde(skip)]
     folder: PathBuf,
 }
@@ -110,7 +123,9 @@ impl fmt::Display for Ready {
         writeln!(f, "  chat URL  {}", self.url)?;
         writeln!(f, "  app id    {}", self.app_id)?;
         writeln!(f, "  API key   {}", self.api_key)?;
-        writeln!(f, "  data      {}\n", self.folder.display())?;
+        writeln!(f, "  data      {}", self.folder.display())?;
+        writeln!(f, "  try it    {}/try", self.url)?;
+        writeln!(f, "  dashboard {}\n", self.dashboard)?;
         writeln!(f, "Next, in another terminal, connect a user:\n")?;
         writeln!(f, "  chatcamp {connect}")?;
         writeln!(f, "  cargo run -- {connect}    (from the source tree)")

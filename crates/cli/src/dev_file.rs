@@ -1,7 +1,7 @@
-//! `DATA/dev.json`: the development app, its API key and its server's address, so that they can be shown again.
+//! `DATA/dev.json`: the development app, its API key, the dashboard's password and the server's address, so that they can be shown again.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write as _},
     path::Path,
 };
@@ -9,7 +9,7 @@ use std::{
 use chatcamp_protocol::AppId;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, private_file};
 
 const NAME: &str = "dev.json";
 
@@ -19,6 +19,9 @@ pub(crate) struct DevFile {
     pub(crate) app_id: AppId,
     /// A secret: the file is its owner's only.
     pub(crate) api_key: String,
+    /// The dashboard's, as secret; none when somebody has set another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dashboard_password: Option<String>,
     /// Where the latest server of the folder listens or listened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
@@ -43,16 +46,12 @@ impl DevFile {
     /// Writes the file, whole or not at all. Only whoever serves the folder may.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
         let (path, draft) = (folder.join(NAME), folder.join("dev.json.new"));
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let written = || -> io::Result<()> {
             match fs::remove_file(&draft) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut file = options.open(&draft)?;
+            let mut file = private_file::create_new(&draft)?;
             file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
             file.sync_all()?;
             fs::rename(&draft, &path)

@@ -8,15 +8,17 @@
 //! | module | holds |
 //! |---|---|
 //! | `command` | the command line, and on which runtime a command runs |
-//! | `app`, `user` | what operators do |
+//! | `app`, `user`, `backup` | what operators do |
 //! | `serve`, `dev` | a server on a data folder |
 //! | `connect`, `event` | a user at the terminal |
 //! | [`self_check`] | the same scenarios over every transport |
-//! | `context`, `dev_file`, `secret_input` | the data folder, the development app, tokens as they are given |
+//! | `context`, `dev_file`, `private_file`, `secret_input` | the data folder and its development app; secrets as given |
 //! | `output`, `failure`, `logs`, `moment` | how it all is said |
 //! | `open_files`, `signals` | what the operating system is asked |
 
+mod admin;
 mod app;
+mod backup;
 mod command;
 mod connect;
 mod context;
@@ -28,6 +30,7 @@ mod logs;
 mod moment;
 mod open_files;
 mod output;
+mod private_file;
 mod secret_input;
 pub mod self_check;
 mod serve;

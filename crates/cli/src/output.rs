@@ -30,16 +30,22 @@ impl Output {
     /// # Errors
     /// [`Failure::Unread`] when whoever read has gone.
     pub(crate) fn print(&self, result: &(impl Display + Serialize)) -> Result<(), Failure> {
-        let mut line = match self.json {
-            true => serde_json::to_string(result).map_err(|e| Failure::because("cannot write JSON", e))?,
-            false => plain(&result.to_string()),
-        };
-        line.push('\n');
+        let line = self.line(result)?;
         // In one piece, so that lines of several threads do not mix.
         io::stdout().lock().write_all(line.as_bytes()).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::Unread,
             _ => Failure::because("cannot write to stdout", error),
         })
+    }
+
+    /// A result as [`print`](Self::print) writes it.
+    pub(crate) fn line(&self, result: &(impl Display + Serialize)) -> Result<String, Failure> {
+        let mut line = match self.json {
+            true => serde_json::to_string(result).map_err(|e| Failure::because("cannot write JSON", e))?,
+            false => plain(&result.to_string()),
+        };
+        line.push('\n');
+        Ok(line)
     }
 
     /// Prints what stands beside the results: to stderr for people, among the results as JSON.

@@ -1,4 +1,4 @@
-//! Access tokens as they are given: on the command line, in a file, on stdin.
+//! Access tokens and passwords as they are given: on the command line, in a file, on stdin.
 
 use std::{
     fs::File,
@@ -30,7 +30,7 @@ impl TokenInput {
     pub(crate) fn read(self) -> Result<Option<AccessToken>, Failure> {
         let (token, from) = match (self.token, self.token_file) {
             (Some(token), _) => (token, "--token".to_owned()),
-            (None, Some(path)) => (read_file(&path)?, path.display().to_string()),
+            (None, Some(path)) => (read_file(&path, "an access token")?, path.display().to_string()),
             (None, None) => return Ok(None),
         };
         if token.is_empty() {
@@ -40,7 +40,8 @@ impl TokenInput {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, Failure> {
+/// Reads the one line of a file, or of stdin, which holds `what`.
+pub(crate) fn read_file(path: &Path, what: &str) -> Result<String, Failure> {
     let opened: io::Result<Box<dyn Read>> = match path.as_os_str() == "-" {
         true => Ok(Box::new(io::stdin().lock())),
         false => File::open(path).map(|file| Box::new(file) as _),
@@ -48,7 +49,7 @@ fn read_file(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     opened
         .and_then(|source| source.take(LIMIT).read_to_string(&mut text))
-        .map_err(|e| Failure::because(format!("cannot read an access token from {}", path.display()), e))?;
+        .map_err(|e| Failure::because(format!("cannot read {what} from {}", path.display()), e))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }

@@ -3,36 +3,80 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     process,
+    sync::Arc,
 };
 
-use chatcamp_server::{DataDir, FrontDoor, Limits, Server};
+use chatcamp_dashboard::{AdminPassword, HostName};
+use chatcamp_server::{DataDir, FrontDoor, Limits, Pages, Server};
 use clap::Args;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use crate::{context::Context, dev_file::DevFile, failure::Failure, signals::Signals};
+use crate::{admin, context::Context, dev_file::DevFile, failure::Failure, signals::Signals};
+
+/// Where to listen.
+#[derive(Args)]
+pub(crate) struct Listen {
+    /// The address to listen on; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR", env = "CHATCAMP_LISTEN", default_value = "127.0.0.1:9080")]
+    pub(crate) listen: SocketAddr,
+    /// A name under which the dashboard is reached beside loopback and the address itself, such as chat.example.com, or
+    /// https://chat.example.com behind a proxy that speaks TLS; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) dashboard_host: Vec<HostName>,
+}
 
 /// How to serve.
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// The address to listen on; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR", env = "CHATCAMP_LISTEN", default_value = "127.0.0.1:9080")]
-    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    listen: Listen,
+    /// Serves the dashboard, at /dashboard.
+    #[arg(long)]
+    dashboard: bool,
+    /// Serves the dashboard on an address of its own, and not on the other; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<SocketAddr>,
 }
 
 /// Serves.
 pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure> {
     let signals = Signals::install()?;
     let data = context.open_to_serve().await?;
-    let serving = Serving::start(data, options.listen)?;
+    let wants_dashboard = options.dashboard || options.admin_listen.is_some();
+    let password_file = match wants_dashboard {
+        true => AdminPassword::at(data.path()).generate_unless_set()?,
+        false => None,
+    };
+    let Listen { listen, dashboard_host: names } = options.listen;
+    let mut dashboard = None;
+    let serving = match options.admin_listen {
+        None => Serving::start_with(data, listen, |server, data, address| match wants_dashboard {
+            true => {
+                dashboard = Some(address);
+                vec![admin::dashboard(server, data, address, names, None)]
+            }
+            false => Vec::new(),
+        })?,
+        Some(apart) => {
+            let serving = Serving::start_with(data, listen, |_, _, _| Vec::new())?;
+            dashboard = Some(serving.listen_apart(apart, names)?);
+            serving
+        }
+    };
     if let Some(dev) = context.dev()? {
         DevFile { url: Some(serving.url()), ..dev }.write(&context.folder)?;
     }
     if serving.data.accounts().apps().await?.is_empty() {
         tracing::warn!("there is no app yet; `chatcamp app create NAME --auth token` makes one");
     }
-    read_or_not(context.out.print(&Listening { listening: serving.address }))?;
+    read_or_not(context.out.print(&Listening {
+        listening: serving.address,
+        dashboard: dashboard.map(|address| format!("{}/dashboard/", url(address))),
+        admin_password_file: password_file,
+    }))?;
     serving.until_told(signals).await
 }
 
@@ -46,26 +90,31 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Starts on a data folder that this process has locked; once this returns, connections are accepted.
-    pub(crate) fn start(mut data: DataDir, listen: SocketAddr) -> Result<Self, Failure> {
-        let cannot = |e| {
-            Failure::because(format!("cannot listen on {listen}; choose another address with --listen"), e)
-        };
+    /// Starts on a data folder that this process has locked, with pages beside the chat, made for the server and the address
+    /// it listens on; once this returns, connections are accepted.
+    pub(crate) fn start_with(
+        mut data: DataDir,
+        listen: SocketAddr,
+        pages: impl FnOnce(&Server, &DataDir, SocketAddr) -> Vec<Arc<dyn Pages>>,
+    ) -> Result<Self, Failure> {
         let server = Server::start(data.store(), data.keyring(), Limits::default());
-        let door = FrontDoor::bind(server.clone(), listen).map_err(cannot)?;
-        let address = door.local_addr().map_err(cannot)?;
+        let (door, address) = bind(&server, listen, "--listen")?;
+        let door = pages(&server, &data, address).into_iter().fold(door, FrontDoor::mount);
         data.announce(&format!("process {} on {address}", process::id()))?;
         Ok(Self { data, address, server, door: tokio::spawn(door.run()) })
     }
 
+    /// Listens on another address too, where the dashboard is; it ends with the server.
+    fn listen_apart(&self, listen: SocketAddr, names: Vec<HostName>) -> Result<SocketAddr, Failure> {
+        let (door, address) = bind(&self.server, listen, "--admin-listen")?;
+        let dashboard = admin::dashboard(&self.server, &self.data, address, names, Some(self.url()));
+        tokio::spawn(door.mount(dashboard).run());
+        Ok(address)
+    }
+
     /// The address as somebody on this machine would dial it.
     pub(crate) fn url(&self) -> String {
-        let ip = match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        format!("http://{}", SocketAddr::new(ip, self.address.port()))
+        url(self.address)
     }
 
     /// Serves until a signal comes, then shuts down.
@@ -91,6 +140,24 @@ impl Serving {
     }
 }
 
+fn bind(server: &Server, listen: SocketAddr, option: &str) -> Result<(FrontDoor, SocketAddr), Failure> {
+    let cannot =
+        |e| Failure::because(format!("cannot listen on {listen}; choose another address with {option}"), e);
+    let door = FrontDoor::bind(server.clone(), listen).map_err(cannot)?;
+    let address = door.local_addr().map_err(cannot)?;
+    Ok((door, address))
+}
+
+/// An address as somebody on this machine would dial it.
+fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
 /// A server goes on when nobody reads what it prints.
 pub(crate) fn read_or_not(printed: Result<(), Failure>) -> Result<(), Failure> {
     match printed {
@@ -102,10 +169,22 @@ pub(crate) fn read_or_not(printed: Result<(), Failure>) -> Result<(), Failure> {
 #[derive(Serialize)]
 struct Listening {
     listening: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dashboard: Option<String>,
+    /// Where a generated password lies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_password_file: Option<PathBuf>,
 }
 
 impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChatCamp listens on {}", self.listening)
+        write!(f, "ChatCamp listens on {}", self.listening)?;
+        if let Some(dashboard) = &self.dashboard {
+            write!(f, "\nThe dashboard is at {dashboard}")?;
+        }
+        if let Some(path) = &self.admin_password_file {
+            write!(f, "\nIts password is in {}; keep it elsewhere and delete the file", path.display())?;
+        }
+        Ok(())
     }
 }

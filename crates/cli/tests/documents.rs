@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     path::Path,
@@ -10,6 +11,7 @@ use std::{
 };
 
 const README: &str = include_str!("../../../README.md");
+const BACKENDS: &str = include_str!("../../../docs/BACKENDS.md");
 const CONTRIBUTING: &str = include_str!("../../../docs/CONTRIBUTING.md");
 const PROTOCOL: &str = include_str!("../../../docs/PROTOCOL.md");
 const TRANSPORTS: &str = include_str!("../../../docs/TRANSPORTS.md");
@@ -38,13 +40,17 @@ struct Server(Child);
 
 impl Server {
     /// Starts it and waits until it has said where it listens.
-    fn start(mut command: Command) -> Self {
+    fn start(command: Command) -> Self {
+        Self::saying(command, "127.0.0.1:").0
+    }
+
+    /// Starts it and waits for a line with this text.
+    fn saying(mut command: Command, text: &str) -> (Self, String) {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let server = Self(child);
-        let said = stdout.lines().map_while(Result::ok).find(|line| line.contains("127.0.0.1:"));
-        assert!(said.is_some(), "it never said where it listens");
-        server
+        let said = stdout.lines().map_while(Result::ok).find(|line| line.contains(text));
+        (server, said.expect("it says where it listens"))
     }
 }
 
@@ -70,7 +76,7 @@ fn every_command_of_the_readme_runs() {
             continue;
         }
         let place = folder.path().join(if command.contains(" serve ") { "elsewhere" } else { "here" });
-        std::fs::create_dir_all(&place).unwrap();
+        fs::create_dir_all(&place).unwrap();
         let mut binary = binary(command, &place).unwrap_or_else(|| panic!("who runs `{command}`?"));
         if command == "cargo run -- dev" {
             dev = Some(Server::start(binary));
@@ -88,21 +94,132 @@ fn every_command_of_the_readme_runs() {
 /// The README's request, sent as printed to a development server.
 #[test]
 fn the_readmes_request_is_answered_with_a_token() {
-    let folder = tempfile::tempdir().unwrap();
-    let _dev = Server::start(binary("cargo run -- dev", folder.path()).unwrap());
-    let dev = std::fs::read_to_string(folder.path().join("chatcamp-data/dev.json")).unwrap();
-    let dev: serde_json::Value = serde_json::from_str(&dev).unwrap();
-    let text = |name: &str| dev[name].as_str().unwrap();
-
+    let backend = Backend::start();
     let request = README.split("```http\n").nth(1).unwrap().split("```").next().unwrap();
     let (head, body) = request.trim_end().split_once("\n\n").unwrap();
-    let head = head.replace("API_KEY", text("api_key")).replace('\n', "\r\n");
+    let head = head.replace("API_KEY", &backend.api_key).replace('\n', "\r\n");
     let length = body.len();
-    let mut tcp = TcpStream::connect(text("url").trim_start_matches("http://")).unwrap();
+    let mut tcp = TcpStream::connect(backend.url.trim_start_matches("http://")).unwrap();
     write!(tcp, "{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"access_token\":\"ct1_"), "{answer}");
+}
+
+/// A development server, and a folder for a backend beside it.
+struct Backend {
+    folder: tempfile::TempDir,
+    _dev: Server,
+    url: String,
+    api_key: String,
+}
+
+impl Backend {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let dev = Server::start(binary("cargo run -- dev", folder.path()).unwrap());
+        let written = fs::read_to_string(folder.path().join("chatcamp-data/dev.json")).unwrap();
+        let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+        let text = |name: &str| written[name].as_str().unwrap().to_owned();
+        Self { folder, _dev: dev, url: text("url"), api_key: text("api_key") }
+    }
+
+    /// Writes the page's piece in this language, and what it takes from the app, into the backend's folder.
+    fn program(&self, language: &str, name: &str, sign_in: (&str, &str)) {
+        let piece =
+            BACKENDS.split(&format!("```{language}\n")).nth(1).unwrap().split("```\n").next().unwrap();
+        for (name, text) in [(name, piece), sign_in] {
+            let path = self.folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut words = line.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("CHATCAMP_URL", &self.url).env("CHATCAMP_API_KEY", &self.api_key).env("PORT", "0");
+        command
+    }
+
+    /// What a program prints.
+    fn run(&self, line: &str) -> String {
+        let output = self.command(line).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Reads a file, which nobody else may read.
+    fn private_file(&self, name: &str) -> serde_json::Value {
+        let path = self.folder.path().join(name);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    }
+
+    /// Connects Alice with the token in an answer.
+    fn connects(&self, answer: &serde_json::Value) {
+        let token = answer["access_token"].as_str().unwrap();
+        let mut connect = binary("chatcamp connect alice", self.folder.path()).unwrap();
+        let output = connect.env("CHATCAMP_TOKEN", token).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+#[ignore = "needs curl: apt-get install curl"]
+fn the_three_steps_in_curl_run_as_printed() {
+    let backend = Backend::start();
+    backend.program("sh", "backend.sh", ("unused", ""));
+    backend.run("sh -eu backend.sh");
+    let [first, again] = ["alice.json", "again.json"].map(|name| backend.private_file(name));
+    assert_eq!(first["access_token"], again["access_token"]);
+    backend.connects(&first);
+}
+
+#[test]
+#[ignore = "needs node: apt-get install nodejs"]
+fn the_three_steps_in_node_run_as_printed() {
+    let backend = Backend::start();
+    let sign_in = "export const signedIn = (request) => request.headers.cookie?.replace('user=', '');";
+    backend.program("js", "backend.mjs", ("sign-in.mjs", sign_in));
+    let get = |port: &str, headers: &str| {
+        let mut tcp = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        write!(tcp, "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}\r\n").unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let mut answers = Vec::new();
+    // The second one finds what the first one stored.
+    for _ in 0..2 {
+        let (_node, said) = Server::saying(backend.command("node backend.mjs"), "listening on ");
+        let port = said.strip_prefix("listening on ").unwrap();
+        assert!(get(port, "").starts_with("HTTP/1.1 401 "));
+        let answer = get(port, "cookie: user=alice\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("no-store"), "{answer}");
+        let body = answer.lines().find(|line| line.starts_with('{')).unwrap();
+        answers.push(serde_json::from_str::<serde_json::Value>(body).unwrap());
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(backend.private_file("tokens.json")[0][1], answers[0]["access_token"]);
+    backend.connects(&answers[0]);
+}
+
+#[test]
+#[ignore = "needs php: apt-get install php-cli"]
+fn the_three_steps_in_php_run_as_printed() {
+    let backend = Backend::start();
+    let sign_in = "<?php function signed_in(): ?string { return getenv('SIGNED_IN') ?: null; }";
+    backend.program("php", "public/backend.php", ("public/sign-in.php", sign_in));
+    assert_eq!(backend.run("php public/backend.php"), "", "nobody is signed in");
+    let [first, again] =
+        [(); 2].map(|()| backend.run("env SIGNED_IN=alice php -d error_reporting=-1 public/backend.php"));
+    assert_eq!(first, again);
+    let answer = serde_json::from_str::<serde_json::Value>(&first).unwrap();
+    assert_eq!(backend.private_file("tokens.json")["alice"], answer["access_token"]);
+    backend.connects(&answer);
 }
 
 #[test]

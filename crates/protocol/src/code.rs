@@ -123,6 +123,7 @@ codes! {
     Malformed           4514 "MALFORMED"             Terminal   NotAuthorized     "a message was not what the protocol asks for"
     UnsupportedVersion  4515 "UNSUPPORTED_VERSION"   Terminal   NotAuthorized     "the server speaks version 1 of this protocol"
     Disconnected        4516 "DISCONNECTED"          Terminal   NotAuthorized     "the app's backend ended the session"
+    SessionEvicted      4517 "SESSION_EVICTED"       Terminal   NotAuthorized     "a newer session of the user took the place of this one"
     ProtocolError       1002 "PROTOCOL_ERROR"        Terminal   Silent            "the WebSocket framing was violated"
     BinaryMessage       1003 "BINARY_MESSAGE"        Terminal   Silent            "messages are text, not binary"
     InvalidText         1007 "INVALID_TEXT"          Terminal   Silent            "a message was not UTF-8"

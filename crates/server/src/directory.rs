@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chatcamp_auth::{
     Directory, Keyring, Question, Verdict,
-    directory::{Admission, Proof},
+    directory::{Admission, Proof, SessionLimit},
     session_key::{Claims, ProvenBy},
     token::{self, Form, Stamp},
 };
 use chatcamp_protocol::{AccessToken, AppId, Code, UserId};
 use chatcamp_runtime::{Runtime, spread};
-use chatcamp_store::{App, AuthPolicy, Created, Store, StoreError, TokenRecord, User};
+use chatcamp_store::{App, AuthPolicy, Created, SessionPolicy, Store, StoreError, TokenRecord, User};
 
 use crate::{random, server::own_user};
 
@@ -80,6 +80,7 @@ impl StoreDirectory {
                 stamp: vouched.stamp,
                 proven_by: vouched.proven_by,
                 valid_until: vouched.valid_until,
+                sessions: session_limit(app.sessions),
             })),
         })
     }
@@ -207,6 +208,14 @@ pub(crate) fn standing(
         },
         _ if by_id => Err(Code::CredentialChanged),
         _ => Err(Code::CredentialRevoked),
+    }
+}
+
+fn session_limit(policy: SessionPolicy) -> SessionLimit {
+    match policy {
+        SessionPolicy::Unlimited => SessionLimit::default(),
+        SessionPolicy::RejectNew(most) => SessionLimit { most: most.into(), oldest_gives_way: false },
+        SessionPolicy::EvictOldest(most) => SessionLimit { most: most.into(), oldest_gives_way: true },
     }
 }
 

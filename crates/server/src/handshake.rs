@@ -20,7 +20,7 @@ use crate::{
     lobby::Guest,
     review,
     server::Shared,
-    session::{Driver, Hint, NotResumed, Session, SessionId, TakeUp, Vouched},
+    session::{Driver, Full, Hint, NotResumed, Session, SessionId, TakeUp, Vouched},
     tasks::Task,
 };
 
@@ -80,7 +80,7 @@ async fn judge(
                 request = connection.recv() => request.map_err(|_| None)?,
                 _ = shared.unless_draining(guest.must_leave()) => return Err(Some(late(shared, Dialect::Native))),
             };
-            half.on_message(request.as_str(), &shared.keyring, now)?
+            half.on_message(request.as_str(), &shared.keyring)?
         }
     };
     if shared.is_draining() {
@@ -141,6 +141,9 @@ fn attach(
         Known::Session(session, hint) => (session, hint),
         Known::Nothing(why) => return begin(shared, connection, half, admission, why),
     };
+    if !session.is_live() && make_place(shared, &admission).is_err() {
+        return Err(Box::new((connection, half.refuse(Code::SessionLimit))));
+    }
     let why = match session.take_up(hint) {
         Ok(taken) => {
             let epoch = go_on(shared, taken, connection, half, admission);
@@ -157,7 +160,7 @@ fn attach(
         Err(NotResumed::TooLate) => FreshReason::TooLate,
     };
     if why == FreshReason::TooLate {
-        shared.end(&session, Code::Replaced, None);
+        shared.supersede(&session);
     }
     begin(shared, connection, half, admission, why)
 }
@@ -195,9 +198,15 @@ fn begin(
     let now = shared.clock.now();
     let mut connection = Some(connection);
     let (app, user) = (&admission.app, &admission.user.id);
-    let inserted = shared.registry.insert(app, user, shared.limits.sessions_per_user, |id| {
-        let connection = connection.take().expect("sessions are made once");
-        Session::new(id, half.dialect(), &admission, connection, shared.wheel.now(), now)
+    let made_place = match admission.sessions.oldest_gives_way {
+        true => make_place(shared, &admission),
+        false => Ok(()),
+    };
+    let inserted = made_place.and_then(|()| {
+        shared.registry.insert(app, user, most_live(shared, &admission), |id| {
+            let connection = connection.take().expect("sessions are made once");
+            Session::new(id, half.dialect(), &admission, connection, shared.wheel.now(), now)
+        })
     });
     let Ok(session) = inserted else {
         let connection = connection.take().expect("no session was made");
@@ -205,10 +214,30 @@ fn begin(
     };
     shared.watch(&session, shared.wheel.now() + FIRST_LOOK);
     let offer = offer(shared, &session.claims(shared.incarnation, now), Continuity::Fresh(fresh), now);
+    shared.presence.arrived(&session, admission.user.last_seen, now);
     let (_, ack) = half.admit(admission, &offer, now);
     session.greet(ack);
     let epoch = session.epoch();
     Ok((session, epoch))
+}
+
+/// Sees to it that the user may have one more live session.
+fn make_place(shared: &Shared, admission: &Admission) -> Result<(), Full> {
+    // In the order they joined.
+    let mut live = shared.registry.of_user(&admission.app, &admission.user.id);
+    live.retain(|session| session.is_live());
+    let too_many = (live.len() + 1).saturating_sub(most_live(shared, admission));
+    if too_many > 0 && !admission.sessions.oldest_gives_way {
+        return Err(Full);
+    }
+    for session in live.iter().take(too_many) {
+        shared.end(session, Code::SessionEvicted, None);
+    }
+    Ok(())
+}
+
+fn most_live(shared: &Shared, admission: &Admission) -> usize {
+    admission.sessions.most.min(shared.limits.sessions_per_user)
 }
 
 fn offer(shared: &Shared, claims: &Claims, continuity: Continuity, now: u64) -> Offer {
@@ -235,7 +264,9 @@ fn known(shared: &Shared, half: &AwaitVerdict, admission: &Admission) -> Known {
         },
         (_, None) => return Known::Nothing(FreshReason::New),
     };
-    if claims.app != admission.app || claims.user != admission.user.id {
+    let is_theirs = claims.app == admission.app && claims.user == admission.user.id;
+    // A session keeps to its dialect.
+    if !is_theirs || claims.is_native != (half.dialect() == Dialect::Native) {
         return Known::Nothing(FreshReason::UnknownKey);
     }
     if claims.incarnation != shared.incarnation {

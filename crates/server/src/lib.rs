@@ -17,6 +17,7 @@
 //! | `directory`, `review` | who may in, and who may stay after a change |
 //! | `endpoint`, `front_door`, `service` | `/chat/2.0` without HTTP framework, on a TCP port, in another HTTP server |
 //! | `api` | the Platform API, which backends call |
+//! | `web` | files for web pages: the client `/chatcamp.js`, `/compat.js` |
 //! | `accounts`, `data_dir` | what operators and backends do; what is on disk |
 //!
 //! ```
@@ -62,15 +63,18 @@ mod session;
 mod sessions;
 mod tasks;
 mod turns;
+mod web;
 mod wheel;
 
 pub use accounts::{
-    AccountError, Accounts, AppFields, NewApiKey, NewApp, NewUser, UserFields, Written, WrittenUser,
+    AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, UserFields, Written,
+    WrittenUser,
 };
+pub use api::ApiService;
 pub use chatcamp_auth::Keyring;
-pub use chatcamp_store::AuthPolicy;
+pub use chatcamp_store::{AuthPolicy, SessionPolicy};
 pub use clock::Clock;
-pub use data_dir::{DataDir, DataDirError};
+pub use data_dir::{BackedUp, DataDir, DataDirError, Restored};
 pub use front_door::{FrontDoor, Pages};
 pub use limits::Limits;
 pub use server::{Load, Server};

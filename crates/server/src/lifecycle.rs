@@ -53,6 +53,20 @@ impl Shared {
         }));
     }
 
+    /// Forgets a session whose client begins another; a connection it still has is told.
+    pub(crate) fn supersede(&self, session: &Session) {
+        let (parted, connection) = session.part(None, self.wheel.now(), &self.detached, &self.waiting);
+        if parted != Parted::Before {
+            self.presence.left(session, self.clock.now());
+        }
+        if parted == Parted::Over || session.give_up(&self.detached, &self.waiting) {
+            self.forget(session);
+        }
+        if let Some(connection) = connection {
+            self.see_off(connection, server::farewell(session.dialect, Code::Replaced, None));
+        }
+    }
+
     /// A connection of a session is lost: the session waits for its client, if it is to.
     pub(crate) fn lost(&self, session: &Session, epoch: u32) {
         self.part(session, Some(epoch));

@@ -16,6 +16,9 @@ use crate::{server::Shared, session::Session};
 /// How often last-seen times are written.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// How old, in seconds, the time of somebody who connects may be: after a crash it is all there is to tell.
+const STALE: u64 = 60 * 60;
+
 /// Users whose time waits to be written, at most; of more in one interval some keep an older time.
 const WAITING: usize = 100_000;
 
@@ -37,7 +40,14 @@ pub(crate) async fn run(runtime: Arc<dyn Runtime>, server: Weak<Shared>) {
 }
 
 impl Presence {
-    /// Notes that a session ended at `now`, in Unix seconds.
+    /// Notes that a session begins, where its user was last noted so long ago that a crash would make it look abandoned.
+    pub(crate) fn arrived(&self, session: &Session, last_seen: u64, now: u64) {
+        if last_seen.saturating_add(STALE) < now {
+            self.left(session, now);
+        }
+    }
+
+    /// Notes that a session had its connection until `now`, in Unix seconds.
     pub(crate) fn left(&self, session: &Session, now: u64) {
         let mut left = self.left.lock();
         if left.len() < WAITING {

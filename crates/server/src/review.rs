@@ -77,15 +77,22 @@ pub(crate) async fn run(runtime: Arc<dyn Runtime>, server: Weak<Shared>) {
 
 /// Ends the session unless what vouches for it still does; where that has an end, the session has it too.
 pub(crate) async fn review(shared: &Shared, session: &Session) -> Result<(), StoreError> {
-    let Some(app) = shared.store.app(&session.app).await? else { return Ok(()) };
-    let user = shared.store.user(&session.app, &session.user).await?;
-    let vouched = session.vouched();
-    match standing(&app, user.as_deref(), vouched.stamp, vouched.proven_by, shared.clock.now()) {
-        Ok(None) => {}
-        Ok(Some(valid_until)) => shared.limit(session, valid_until),
-        Err(code) => _ = shared.end(session, code, None),
+    loop {
+        let vouched = session.vouched();
+        let Some(app) = shared.store.app(&session.app).await? else { return Ok(()) };
+        let user = shared.store.user(&session.app, &session.user).await?;
+        // A record read before a refresh says nothing of the credential that came with it.
+        let since = session.vouched();
+        if (since.stamp, since.proven_by) != (vouched.stamp, vouched.proven_by) {
+            continue;
+        }
+        match standing(&app, user.as_deref(), vouched.stamp, vouched.proven_by, shared.clock.now()) {
+            Ok(None) => {}
+            Ok(Some(valid_until)) => shared.limit(session, valid_until),
+            Err(code) => _ = shared.end(session, code, None),
+        }
+        return Ok(());
     }
-    Ok(())
 }
 
 impl Drop for Reviews {

@@ -24,10 +24,12 @@ use crate::{
     Server,
     endpoint::{self, Answer, Ask, Becomes, Method, Wanted},
     server::Shared,
+    web::File,
 };
 
-/// Serves `/chat/2.0` (WebSocket upgrades of HTTP/1.1, long-poll of HTTP/1.1 and HTTP/2), and `/compat.js`, the script that
-/// lets pages of the hosted service use this server. Every other path is answered 404.
+/// Serves `/chat/2.0` (WebSocket upgrades of HTTP/1.1, long-poll of HTTP/1.1 and HTTP/2), `/chatcamp.js`, the client for web
+/// pages, with its types `/chatcamp.d.ts`, and `/compat.js`, the script that lets pages of the hosted service use this
+/// server. Every other path is answered 404.
 ///
 /// Mount it at these paths without stripping them, for example with axum's `route_service("/chat/2.0", …)`.
 #[derive(Debug, Clone)]
@@ -72,13 +74,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> AnswerFuture {
-        match request.uri().path() {
-            endpoint::PATH => {}
-            endpoint::COMPAT => return AnswerFuture::now(render(&Answer::compat())),
-            _ => {
-                let message = "nothing is served here; chat is at /chat/2.0";
-                return AnswerFuture::now(render(&Answer::failure(404, "NOT_FOUND", message)));
-            }
+        let path = request.uri().path();
+        if path != endpoint::PATH {
+            let has = request.headers().get(http::header::IF_NONE_MATCH).map(HeaderValue::as_bytes);
+            let message = "nothing is served here; chat is at /chat/2.0";
+            let answer = File::at(path)
+                .map_or_else(|| Answer::failure(404, "NOT_FOUND", message), |file| Answer::file(file, has));
+            return AnswerFuture::now(render(&answer));
         }
         let ask = ask(request.method(), request.uri(), request.headers(), self.peer);
         let upgrade = match request.version() {

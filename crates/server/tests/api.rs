@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api_backend;
 mod common;
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,120 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api_backend::{Backend, receive};
 use chatcamp_protocol::{AccessToken, Code};
 use chatcamp_server::{AuthPolicy, Clock, Limits};
 use chatcamp_store::{MockStore, StoreError};
 use chatcamp_transport::{Transport, websocket};
-use common::{Adapter, PATIENCE, Peer, World, listen};
+use common::{Peer, World};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
-
-/// A server with a port, and a key for its app.
-struct Backend {
-    world: World,
-    address: SocketAddr,
-    key: String,
-}
-
-/// One answer, taken apart.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: Value,
-}
-
-impl Backend {
-    async fn new() -> Self {
-        Self::of(World::open().await).await
-    }
-
-    async fn of(world: World) -> Self {
-        let address = listen(&world, Adapter::FrontDoor).await;
-        let key = world.accounts.create_api_key(&world.app, "test").await.unwrap().key;
-        Self { world, address, key }
-    }
-
-    /// Calls a method with JSON.
-    async fn call(&self, method: &str, body: Value) -> Answer {
-        let (key, body) = (&self.key, body.to_string());
-        let headers = format!("x-api-key: {key}\r\ncontent-type: application/json\r\n");
-        self.post(&format!("/api/2.0/{method}"), &headers, &body).await
-    }
-
-    async fn post(&self, path: &str, headers: &str, body: &str) -> Answer {
-        let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {length}\r\n\r\n");
-        self.send(&(head + body)).await
-    }
-
-    /// Sends a request as it stands, with KEY and APP in it replaced.
-    async fn send(&self, request: &str) -> Answer {
-        let request = request.replace("{KEY}", &self.key).replace("{APP}", self.world.app.as_str());
-        let mut tcp = TcpStream::connect(self.address).await.unwrap();
-        // The server may refuse before it has read everything.
-        _ = tcp.write_all(request.as_bytes()).await;
-        receive(&mut tcp).await
-    }
-}
-
-/// Reads one answer.
-async fn receive(tcp: &mut TcpStream) -> Answer {
-    let mut read = Vec::new();
-    let reading = async {
-        loop {
-            let text = String::from_utf8_lossy(&read);
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length = header(head, "content-length").unwrap().parse::<usize>().unwrap();
-                if body.len() >= length {
-                    assert_eq!(body.len(), length, "{text}");
-                    return text.into_owned();
-                }
-            }
-            assert_ne!(tcp.read_buf(&mut read).await.unwrap(), 0, "{}", String::from_utf8_lossy(&read));
-        }
-    };
-    let text = timeout(PATIENCE, reading).await.expect("an answer comes");
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let answer = Answer { status, head: head.to_owned(), body: serde_json::from_str(body).unwrap() };
-    answer.is_well_formed();
-    answer
-}
-
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let mut lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-    lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
-impl Answer {
-    /// Asserts what holds of every answer.
-    fn is_well_formed(&self) {
-        let Self { head, body, .. } = self;
-        assert_eq!(header(head, "x-request-id"), body["request_id"].as_str(), "{head} {body}");
-        assert_eq!(body["request_id"].as_str().unwrap().len(), 24);
-        assert_eq!(body["ok"], self.status == 200, "{head} {body}");
-        assert_eq!(body.get("error").is_some(), self.status != 200, "{body}");
-        assert_eq!(header(head, "content-type"), Some("application/json"));
-        assert_eq!(header(head, "cache-control"), Some("no-store"));
-        assert!(!head.to_ascii_lowercase().contains("access-control-"), "{head}");
-    }
-
-    /// The body of a success.
-    fn ok(self) -> Value {
-        assert_eq!(self.status, 200, "{}", self.body);
-        self.body
-    }
-
-    /// Status and code of a refusal.
-    fn refused(&self) -> (u16, &str) {
-        (self.status, self.body["error"]["code"].as_str().unwrap_or("none"))
-    }
-}
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 fn token(body: &Value) -> AccessToken {
     AccessToken::from(body["access_token"].as_str().unwrap())
@@ -351,7 +245,7 @@ async fn other_verbs_and_long_bodies_are_refused() {
         );
         let answer = backend.send(&request).await;
         assert_eq!(answer.refused(), (405, "METHOD_NOT_ALLOWED"), "{verb}");
-        assert_eq!(header(&answer.head, "allow"), Some("POST"));
+        assert_eq!(answer.header("allow"), Some("POST"));
     }
     let head = "POST /api/2.0/users.get HTTP/1.1\r\nHost: h\r\nx-api-key: {KEY}\r\n\
         content-type: application/json\r\n";
@@ -644,5 +538,41 @@ async fn sessions_are_ended_to_come_back_or_not() {
     }
     let nobody = backend.call("users.disconnect", json!({"id": "nobody"})).await;
     assert_eq!(nobody.body["ended"], 0);
+    backend.world.close().await;
+}
+
+#[tokio::test]
+async fn live_sessions_are_listed_and_one_of_them_is_ended() {
+    let now = 1_800_000_000;
+    let backend = Backend::of(World::open_at(Clock::new(move || now)).await).await;
+    let url = format!("ws://{}/chat/2.0", backend.address);
+    let over_tcp = websocket::Transport::new(&url).unwrap().connect().await.unwrap();
+    let mut far = Peer::native(over_tcp, &backend.world.app, "alice", None).await.unwrap();
+    let mut near = backend.world.connect("alice").await;
+    let mut bob = backend.world.connect("bob").await;
+    let listed = backend.call("users.sessions", json!({"id": "alice"})).await.ok();
+    let [first, second] = &listed["sessions"].as_array().unwrap()[..] else { panic!("{listed}") };
+    assert_eq!((&first["transport"], &first["address"]), (&json!("websocket"), &json!("127.0.0.1")));
+    assert_eq!((&second["transport"], second.get("address")), (&json!("memory"), None));
+    for session in [first, second] {
+        assert_eq!((&session["since"], &session["last_seen"]), (&json!(now), &json!(now)), "{session}");
+    }
+    let of_bob = backend.call("users.sessions", json!({"id": "bob"})).await.ok();
+    let of_bob = &of_bob["sessions"][0]["id"];
+    for (id, session, ended) in [
+        ("alice", of_bob, 0),
+        ("alice", &json!("gone"), 0),
+        ("bob", &first["id"], 0),
+        ("alice", &first["id"], 1),
+    ] {
+        let end = json!({"id": id, "session": session, "come_back": ended});
+        assert_eq!(backend.call("users.disconnect", end).await.ok()["ended"], ended, "{id} {session}");
+    }
+    far.ended_with(Code::Reconnect).await;
+    for peer in [&mut near, &mut bob] {
+        assert_eq!(peer.request("ping", json!({})).await["ok"], true);
+    }
+    assert_eq!(backend.call("users.sessions", json!({"id": "nobody"})).await.ok()["sessions"], json!([]));
+    drop((near, bob));
     backend.world.close().await;
 }

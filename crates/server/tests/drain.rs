@@ -1,5 +1,7 @@
 //! A server that shuts down under many clients: each is told, and not all come back at once.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
+
 mod common;
 
 use std::time::Duration;

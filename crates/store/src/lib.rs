@@ -48,7 +48,9 @@ mod store;
 pub mod testing;
 
 pub use error::StoreError;
-pub use record::{ApiKey, App, AuthPolicy, Previous, TokenRecord, User};
+pub use record::{
+    ApiKey, App, AuthPolicy, InvalidSessionPolicy, MAX_SESSIONS, Previous, SessionPolicy, TokenRecord, User,
+};
 #[cfg(feature = "test-util")]
 pub use store::MockStore;
-pub use store::{AppEdit, Change, ChangeListener, Created, Edited, Store, UserEdit};
+pub use store::{AppEdit, Change, ChangeListener, Created, Edited, Store, Upsert, Upserted, UserEdit};

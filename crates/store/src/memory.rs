@@ -208,6 +208,30 @@ impl crate::Store for Store {
             .collect())
     }
 
+    async fn users_by_name<'a>(
+        &self,
+        app: &AppId,
+        prefix: &str,
+        after: Option<(&'a str, &'a UserId)>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError> {
+        if prefix.contains('\0') {
+            return Ok(Vec::new());
+        }
+        let (prefix, after) = (fold(prefix), after.map(|(name, id)| (fold(name), id)));
+        let state = self.state.lock();
+        let Some(kept) = state.kept(app) else { return Ok(Vec::new()) };
+        let mut found: Vec<_> = kept
+            .users
+            .iter()
+            .filter(|(_, user)| !user.profile.display_name.is_empty())
+            .map(|(id, user)| ((fold(&user.profile.display_name), id), user))
+            .filter(|(place, _)| place.0.starts_with(&prefix) && after.as_ref().is_none_or(|at| place > at))
+            .collect();
+        found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found.into_iter().take(limit).map(|(_, user)| user.clone()).collect())
+    }
+
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {
         Ok(self.state.lock().kept(app).map_or(0, |kept| kept.users.len() as u64))
     }
@@ -281,4 +305,9 @@ impl crate::Store for Store {
     fn on_change(&self, listener: ChangeListener) {
         self.listeners.add(listener);
     }
+}
+
+/// A name as it is compared with others.
+fn fold(name: &str) -> String {
+    name.to_ascii_lowercase()
 }

@@ -1,11 +1,14 @@
 //! What is kept: plain data, valid ids, times in Unix seconds.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use chatcamp_protocol::{AppId, Profile, UserId};
 
 /// How many users an app may have unless it says otherwise.
 pub const MAX_USERS: u64 = 1_000_000;
+
+/// How many sessions a user may have at most, whatever the app says.
+pub const MAX_SESSIONS: u8 = 100;
 
 /// How many others a user may block.
 pub const MAX_BLOCKS: u64 = 1000;
@@ -17,6 +20,51 @@ pub enum AuthPolicy {
     Open,
     /// Always an access token; unknown users are refused.
     Token,
+}
+
+/// How many sessions a user of an app may have, and which one gives way. As text `unlimited`, `reject_new:3` or
+/// `evict_oldest:1`, the number from 1 to [`MAX_SESSIONS`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SessionPolicy {
+    /// As many as a server lets any user have; one more is refused.
+    #[default]
+    Unlimited,
+    /// So many; one more is refused.
+    RejectNew(u8),
+    /// So many; the oldest ends for one more.
+    EvictOldest(u8),
+}
+
+/// The text is no session policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a session policy is unlimited, reject_new:N or evict_oldest:N, with N from 1 to {MAX_SESSIONS}")]
+pub struct InvalidSessionPolicy;
+
+impl fmt::Display for SessionPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlimited => f.write_str("unlimited"),
+            Self::RejectNew(most) => write!(f, "reject_new:{most}"),
+            Self::EvictOldest(most) => write!(f, "evict_oldest:{most}"),
+        }
+    }
+}
+
+impl FromStr for SessionPolicy {
+    type Err = InvalidSessionPolicy;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "unlimited" {
+            return Ok(Self::Unlimited);
+        }
+        let (policy, most) = text.split_once(':').ok_or(InvalidSessionPolicy)?;
+        let most = most.parse().ok().filter(|most| (1..=MAX_SESSIONS).contains(most));
+        match (policy, most) {
+            ("reject_new", Some(most)) => Ok(Self::RejectNew(most)),
+            ("evict_oldest", Some(most)) => Ok(Self::EvictOldest(most)),
+            _ => Err(InvalidSessionPolicy),
+        }
+    }
 }
 
 /// One app: a set of users of its own.
@@ -32,6 +80,8 @@ pub struct App {
     pub directory: bool,
     /// Most users it may have; default [`MAX_USERS`].
     pub max_users: u64,
+    /// How many sessions a user may have; default [`SessionPolicy::Unlimited`].
+    pub sessions: SessionPolicy,
     /// When it was created, in Unix seconds.
     pub created_at: u64,
 }
@@ -110,7 +160,15 @@ impl App {
     /// An app with the defaults for all that is not given.
     #[must_use]
     pub fn new(id: AppId, name: impl Into<String>, auth: AuthPolicy, created_at: u64) -> Self {
-        Self { id, name: name.into(), auth, directory: true, max_users: MAX_USERS, created_at }
+        Self {
+            id,
+            name: name.into(),
+            auth,
+            directory: true,
+            max_users: MAX_USERS,
+            sessions: SessionPolicy::Unlimited,
+            created_at,
+        }
     }
 }
 
@@ -178,6 +236,19 @@ impl fmt::Debug for Previous {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn session_policies_are_read_as_they_are_written() {
+        for policy in [SessionPolicy::Unlimited, SessionPolicy::RejectNew(1), SessionPolicy::EvictOldest(100)]
+        {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+        }
+        for text in
+            ["", "Unlimited", "reject_new", "reject_new:0", "evict_oldest:101", "evict:1", "reject_new:-1"]
+        {
+            assert_eq!(text.parse::<SessionPolicy>(), Err(InvalidSessionPolicy), "{text}");
+        }
+    }
 
     #[test]
     fn debug_prints_neither_stamps_nor_digests_nor_profiles() {

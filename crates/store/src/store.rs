@@ -1,6 +1,12 @@
 //! The seam: what a store does, and what it owes its callers.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
@@ -32,6 +38,25 @@ pub enum Created {
     New(Arc<User>),
     /// A user of that id was there already, as it is here.
     Existing(Arc<User>),
+}
+
+/// A user to create, and what to do to the one who is there already.
+pub struct Upsert {
+    /// The user, where there is none of that id.
+    pub new: User,
+    /// Edits the one there is.
+    pub edit: UserEdit,
+}
+
+/// What came of an [`Upsert`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upserted {
+    /// The user was created.
+    Created,
+    /// It was there, was edited and saved.
+    Saved,
+    /// It was there, and stays as it was.
+    Kept,
 }
 
 /// Something is no longer as it was.
@@ -118,6 +143,24 @@ pub trait Store: fmt::Debug + Send + Sync {
         edit: UserEdit,
     ) -> Result<Option<Arc<User>>, StoreError>;
 
+    /// Creates or edits many users, in order, and says what came of each, in the same order.
+    ///
+    /// Cheaper than one call each where a store can share the work, such as in one transaction: a caller beside others
+    /// passes some hundreds at a time. After [`StoreError::Unavailable`] for all of them some may have been written.
+    ///
+    /// # Errors
+    /// Of one of them, those of [`create_user`](Self::create_user); the others are written all the same.
+    async fn upsert_users(
+        &self,
+        upserts: Vec<Upsert>,
+    ) -> Result<Vec<Result<Upserted, StoreError>>, StoreError> {
+        let mut outcomes = Vec::with_capacity(upserts.len());
+        for upsert in upserts {
+            outcomes.push(one_by_one(self, upsert).await);
+        }
+        Ok(outcomes)
+    }
+
     /// Deletes a user with every block of theirs and of them; false when there is none.
     async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError>;
 
@@ -126,6 +169,18 @@ pub trait Store: fmt::Debug + Send + Sync {
         &self,
         app: &AppId,
         after: Option<&'a UserId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError>;
+
+    /// Lists up to `limit` users of an app whose name begins with `prefix`, in the byte order of their names and, of one
+    /// name, of their ids, beginning behind `after`; nobody without a name, and nobody if the prefix has a NUL.
+    ///
+    /// Here A to Z are a to z, in what a name begins with and in the order of names; nothing else is folded.
+    async fn users_by_name<'a>(
+        &self,
+        app: &AppId,
+        prefix: &str,
+        after: Option<(&'a str, &'a UserId)>,
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError>;
 
@@ -184,6 +239,32 @@ impl Created {
         match self {
             Self::New(user) | Self::Existing(user) => user,
         }
+    }
+}
+
+/// Creates or edits a user by the methods for one.
+async fn one_by_one<S: Store + ?Sized>(store: &S, upsert: Upsert) -> Result<Upserted, StoreError> {
+    let (app, id) = (upsert.new.app.clone(), upsert.new.id.clone());
+    if let Created::New(_) = store.create_user(upsert.new).await? {
+        return Ok(Upserted::Created);
+    }
+    let saved = Arc::new(AtomicBool::new(false));
+    let say = saved.clone();
+    let edit = Box::new(move |user: &mut User| {
+        let edited = (upsert.edit)(user);
+        say.store(edited == Edited::Save, Ordering::Relaxed);
+        edited
+    });
+    match store.edit_user(&app, &id, edit).await? {
+        Some(_) if saved.load(Ordering::Relaxed) => Ok(Upserted::Saved),
+        Some(_) => Ok(Upserted::Kept),
+        None => Err(StoreError::unavailable("the user was deleted meanwhile")),
+    }
+}
+
+impl fmt::Debug for Upsert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upsert").field("new", &self.new).finish_non_exhaustive()
     }
 }
 

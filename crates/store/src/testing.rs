@@ -15,8 +15,8 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 
 use crate::{
-    ApiKey, App, AuthPolicy, Change, Created, Edited, Previous, Store, StoreError, TokenRecord, User,
-    UserEdit, record::MAX_BLOCKS,
+    ApiKey, App, AuthPolicy, Change, Created, Edited, Previous, SessionPolicy, Store, StoreError,
+    TokenRecord, Upsert, User, UserEdit, record::MAX_BLOCKS,
 };
 
 /// Proves a store, given how to make empty ones; panics with what it does not keep.
@@ -30,8 +30,10 @@ pub async fn suite<S: Store>(make: impl AsyncFn() -> S) {
     api_keys_are_created_found_and_revoked(&make().await).await;
     users_come_back_as_they_were_saved(&make().await).await;
     users_are_edited_in_one_step(&make().await).await;
+    users_are_created_or_edited_many_at_a_time(&make().await).await;
     users_are_deleted(&make().await).await;
     users_are_listed_in_the_order_of_their_ids(&make().await).await;
+    users_are_found_by_the_beginning_of_their_names(&make().await).await;
     active_users_are_counted(&make().await).await;
     a_user_blocks_others(&make().await).await;
     blocks_end_with_either_user(&make().await).await;
@@ -101,6 +103,7 @@ async fn apps_are_found_by_their_ids(store: &dyn Store) {
         auth: AuthPolicy::Token,
         directory: false,
         max_users: u64::MAX,
+        sessions: SessionPolicy::EvictOldest(1),
         created_at: 1_800_000_000,
     };
     let second = App::new(app_id("a-second"), "", AuthPolicy::Open, 2);
@@ -151,6 +154,7 @@ async fn apps_are_edited(store: &dyn Store) {
                 app.auth = AuthPolicy::Token;
                 app.directory = false;
                 app.max_users = 5;
+                app.sessions = SessionPolicy::RejectNew(2);
                 app.id = app_id("other");
                 app.created_at = 99;
                 Edited::Save
@@ -159,8 +163,9 @@ async fn apps_are_edited(store: &dyn Store) {
         .await
         .unwrap()
         .unwrap();
-    let expected =
-        App { directory: false, max_users: 5, ..App::new(id.clone(), "New", AuthPolicy::Token, 1) };
+    let sessions = SessionPolicy::RejectNew(2);
+    let new = App::new(id.clone(), "New", AuthPolicy::Token, 1);
+    let expected = App { directory: false, max_users: 5, sessions, ..new };
     assert_eq!(*edited, expected, "id and time of creation stay");
     assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
 
@@ -312,6 +317,39 @@ async fn users_are_edited_in_one_step(store: &dyn Store) {
     assert_eq!(store.user_count(&app).await.unwrap(), 2);
 }
 
+async fn users_are_created_or_edited_many_at_a_time(store: &dyn Store) {
+    let app = open_app(store, "demo").await;
+    let limited = |app: &mut App| {
+        app.max_users = 3;
+        Edited::Save
+    };
+    store.edit_app(&app, Box::new(limited)).await.unwrap();
+    store.create_user(plain_user(&app, "kept")).await.unwrap();
+    let heard: Arc<Mutex<Vec<Change>>> = Arc::default();
+    let hear = heard.clone();
+    store.on_change(Box::new(move |change| hear.lock().push(change.clone())));
+
+    let keep: fn() -> UserEdit = || Box::new(|_| Edited::Keep);
+    let upserts = [
+        (plain_user(&app, "a"), rename("never")),
+        (plain_user(&app, "kept"), keep()),
+        (plain_user(&app_id("nowhere"), "a"), keep()),
+        (plain_user(&app, "b"), keep()),
+        (plain_user(&app, "c"), keep()),
+        (plain_user(&app, "a"), rename("twice")),
+    ];
+    let upserts = upserts.map(|(new, edit)| Upsert { new, edit });
+    let outcomes = store.upsert_users(upserts.into()).await.unwrap();
+    let expected = "[Ok(Created), Ok(Kept), Err(UnknownApp), Ok(Created), Err(UserLimit), Ok(Saved)]";
+    assert_eq!(format!("{outcomes:?}"), expected);
+    assert_eq!(*heard.lock(), [Change { app: app.clone(), user: Some(user_id("a")) }]);
+    let named = |id| async move { store.user(&app_id("demo"), &user_id(id)).await.unwrap() };
+    assert_eq!(named("a").await.unwrap().profile.display_name, "twice");
+    assert_eq!((named("b").await.is_some(), named("c").await), (true, None));
+    assert_eq!(store.user_count(&app).await.unwrap(), 3);
+    assert!(store.upsert_users(Vec::new()).await.unwrap().is_empty());
+}
+
 async fn users_are_deleted(store: &dyn Store) {
     let app = open_app(store, "demo").await;
     let alice = user_id("alice");
@@ -347,6 +385,63 @@ async fn users_are_listed_in_the_order_of_their_ids(store: &dyn Store) {
         assert_eq!(ids, expected, "after {after:?}");
     }
     assert_eq!(store.users(&app_id("nowhere"), None, 5).await.unwrap(), []);
+}
+
+async fn users_are_found_by_the_beginning_of_their_names(store: &dyn Store) {
+    let (app, other) = (open_app(store, "demo").await, open_app(store, "other").await);
+    for (id, name) in [
+        ("1", "Ann"),
+        ("2", "ann"),
+        ("3", "ANNE"),
+        ("4", ""),
+        ("5", "Änne"),
+        ("6", "an"),
+        ("7", "[ann]"),
+        ("8", "Bo%"),
+        ("9", "a\u{10FFFF}"),
+        ("A", "Ann"),
+    ] {
+        let user = plain_user(&app, id);
+        let profile = Profile { display_name: name.into(), ..Profile::default() };
+        store.create_user(User { profile, ..user }).await.unwrap();
+    }
+    let named = User {
+        profile: Profile { display_name: "Ann".into(), ..Profile::default() },
+        ..plain_user(&other, "1")
+    };
+    store.create_user(named).await.unwrap();
+    let find = async |prefix, after: Option<(&'static str, &str)>, limit| {
+        let after = after.map(|(name, id)| (name, user_id(id)));
+        let after = after.as_ref().map(|(name, id)| (*name, id));
+        let users = store.users_by_name(&app, prefix, after, limit).await.unwrap();
+        users.iter().map(|user| user.id.to_string()).collect::<Vec<_>>()
+    };
+    for (prefix, after, limit, expected) in [
+        ("ann", None, 10, &["1", "2", "A", "3"][..]),
+        ("aNN", None, 2, &["1", "2"]),
+        ("ann", Some(("ANN", "2")), 10, &["A", "3"]),
+        ("ann", Some(("ann", "5")), 1, &["A"]),
+        ("ann", Some(("anne", "3")), 10, &[]),
+        ("a", None, usize::MAX, &["6", "1", "2", "A", "3", "9"]),
+        ("ä", None, 10, &[]),
+        ("Ä", None, 10, &["5"]),
+        ("[", None, 10, &["7"]),
+        ("BO%", None, 10, &["8"]),
+        ("%", None, 10, &[]),
+        ("a\u{10FFFF}", None, 10, &["9"]),
+        ("ann\0", None, 10, &[]),
+        ("ann", None, 0, &[]),
+    ] {
+        assert_eq!(find(prefix, after, limit).await, expected, "{prefix:?} after {after:?}");
+    }
+    let all = find("", None, 100).await;
+    assert_eq!(all, ["7", "6", "1", "2", "A", "3", "9", "8", "5"], "nobody without a name");
+    assert_eq!(store.users_by_name(&app_id("nowhere"), "a", None, 5).await.unwrap(), []);
+
+    store.edit_user(&app, &user_id("2"), rename("Zoe")).await.unwrap();
+    store.edit_user(&app, &user_id("4"), rename("anna")).await.unwrap();
+    store.delete_user(&app, &user_id("A")).await.unwrap();
+    assert_eq!(find("ann", None, 10).await, ["1", "4", "3"], "as they are called now");
 }
 
 async fn active_users_are_counted(store: &dyn Store) {

@@ -59,7 +59,7 @@ enum Presented {
 /// The session a native client would go on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumeHint {
-    /// What its key says; `None` when the key is not ours, too old, or another user's.
+    /// What its key says, expired or not; `None` when the key is not ours, or another user's.
     pub claims: Option<Claims>,
     /// The highest sequence number the client has.
     pub seen: u64,
@@ -127,11 +127,11 @@ pub fn names_credentials(query: Option<&str>) -> bool {
 }
 
 impl AwaitRequest {
-    /// Reads the client's first message; `now` in Unix seconds.
+    /// Reads the client's first message.
     ///
     /// # Errors
     /// [`Ended`] when it is not a `users.auth` that can be asked about.
-    pub fn on_message(self, text: &str, keyring: &Keyring, now: u64) -> Result<AwaitVerdict, Ended> {
+    pub fn on_message(self, text: &str, keyring: &Keyring) -> Result<AwaitVerdict, Ended> {
         let refuse = |code| farewell_unverified(Dialect::Native, code);
         let malformed = || refuse(Code::Malformed);
         let envelope = Envelope::parse(text).map_err(|_| malformed())?;
@@ -151,9 +151,10 @@ impl AwaitRequest {
         if body.client.len() > limits::CLIENT_NAME {
             return Err(malformed());
         }
+        // The credential is checked by itself: a native key says which session is meant, for as long as there is that one.
         let mut verdict = AwaitVerdict::new(Dialect::Native, &body.app_id, &body.user_id, body.access_token)?;
         verdict.resume = body.resume.map(|resume| ResumeHint {
-            claims: session_key::open(keyring, &resume.key, now)
+            claims: session_key::open(keyring, &resume.key, 0)
                 .filter(|claims| claims.user == verdict.user_id),
             seen: resume.seen,
             sent: resume.sent,

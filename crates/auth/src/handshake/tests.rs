@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{client, server};
 use crate::{
     Keyring,
-    directory::{Admission, Proof},
+    directory::{Admission, Proof, SessionLimit},
     session_key::{self, Claims, ProvenBy},
     token::Stamp,
 };
@@ -41,7 +41,14 @@ fn admission(id: &str, token: Option<&str>) -> Admission {
         access_token: token.map(AccessToken::from),
     };
     let proven_by = if token.is_some() { ProvenBy::DerivedToken } else { ProvenBy::UserId };
-    Admission { app: app(), user, stamp: Stamp([1; 16]), proven_by, valid_until: Some(NOW + 60) }
+    Admission {
+        app: app(),
+        user,
+        stamp: Stamp([1; 16]),
+        proven_by,
+        valid_until: Some(NOW + 60),
+        sessions: SessionLimit::default(),
+    }
 }
 
 fn claims(id: &str) -> Claims {
@@ -70,7 +77,7 @@ fn offer() -> Offer {
 
 fn native(request: &str) -> Result<server::AwaitVerdict, server::Ended> {
     match server::open(None, &keyring(), NOW).unwrap() {
-        server::Opening::Native(half) => half.on_message(request, &keyring(), NOW),
+        server::Opening::Native(half) => half.on_message(request, &keyring()),
         server::Opening::Published(_) => panic!("no query is native"),
     }
 }

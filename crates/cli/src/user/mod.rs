@@ -1,5 +1,8 @@
 //! `chatcamp user …`: users and their access tokens.
 
+mod export;
+mod import;
+mod row;
 mod shown;
 
 use chatcamp_protocol::{AppId, Profile, UserId};
@@ -7,7 +10,11 @@ use chatcamp_server::{Accounts, NewUser};
 use chatcamp_store::TokenRecord;
 use clap::{Args, Subcommand};
 
-use self::shown::{Change, Changed, ListedUser, ShownUser, UserToken};
+use self::{
+    export::Export,
+    import::Import,
+    shown::{Change, Changed, ListedUser, ShownUser, UserToken},
+};
 use crate::{context::Context, failure::Failure, secret_input::TokenInput};
 
 /// Users read at once for a list.
@@ -68,6 +75,16 @@ pub(crate) enum UserCommand {
     Revoke(Whom),
     /// Deletes a user and ends all sessions.
     Delete(Whom),
+    /// Creates or changes many users, beside a running server.
+    ///
+    /// Fields: id, display_name, first_name, last_name, email, phone_number, profile_url, avatar_url, data, metadata,
+    /// check_access_token, is_suspended, access_token (yours, of 16 to 512 bytes). Others are passed over, and what a line
+    /// does not name stays as it is. A new user gets a token and must present it, unless its line says otherwise.
+    ///
+    /// A user who is as the line says is skipped, so that an import that ended early is simply run again.
+    Import(Import),
+    /// Writes all users, one JSON object a line, as `import` reads them.
+    Export(Export),
 }
 
 /// One user of an app.
@@ -124,6 +141,8 @@ impl UserCommand {
             Self::Suspend(whom) => change(&context, whom, Change::Suspended(true)).await,
             Self::Restore(whom) => change(&context, whom, Change::Suspended(false)).await,
             Self::Revoke(whom) => change(&context, whom, Change::Revoked(true)).await,
+            Self::Import(command) => command.run(context).await,
+            Self::Export(command) => command.run(context).await,
             Self::Delete(whom) => change(&context, whom, Change::Deleted(true)).await,
         }
     }

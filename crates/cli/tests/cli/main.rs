@@ -6,6 +6,9 @@
 mod accounts;
 mod connecting;
 mod crowd;
+mod dashboard;
+mod folders;
+mod moving;
 mod process;
 mod serving;
 mod usage;

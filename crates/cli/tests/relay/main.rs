@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
+mod restart;
+mod revocation;
 mod wire;
 
 use std::{
@@ -32,7 +34,7 @@ struct World {
     server: Server,
     app: AppId,
     address: SocketAddr,
-    _data: DataDir,
+    data: DataDir,
     _folder: tempfile::TempDir,
 }
 
@@ -44,7 +46,7 @@ async fn world() -> World {
     let door = FrontDoor::bind(server.clone(), SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = door.local_addr().unwrap();
     tokio::spawn(door.run());
-    World { server, app, address, _data: data, _folder: folder }
+    World { server, app, address, data, _folder: folder }
 }
 
 /// Every connect takes the next of its transports.
@@ -144,6 +146,27 @@ async fn a_cut_connection_loses_and_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn many_requests_in_flight_are_answered_once_each() {
+    let world = world().await;
+    for way in WAYS {
+        let (relay, user) = (Relay::to(world.address).await, way.concat());
+        let chat = client(&world, &relay, way, 0);
+        let mut events = chat.events();
+        chat.connect(&*user).await.unwrap();
+        connected(&mut events).await;
+        for _ in 0..3 {
+            let asked = (0..200).map(|_| chat.request("users.get", json!({})));
+            let cut = async { relay.cut() };
+            let (answers, ()) = tokio::join!(futures_util::future::join_all(asked), cut);
+            for answer in answers {
+                assert_eq!(answer.unwrap().parse::<Value>().unwrap()["user"]["id"], user, "{way:?}");
+            }
+        }
+        chat.disconnect().await;
+    }
+}
+
+#[tokio::test]
 async fn a_half_open_connection_is_found_and_its_session_goes_on() {
     let world = Arc::new(world().await);
     let mut all = JoinSet::new();
@@ -177,7 +200,7 @@ async fn half_open(world: &World, wire: Wire, way: &[&str]) {
     chat.disconnect().await;
 }
 
-/// The figures are 10,000 events for 200 users; these are read from the environment by whoever wants them.
+/// How many, from the environment where somebody wants the figures of a large run (docs/CONTRIBUTING.md).
 fn figure(name: &str, ordinary: u64) -> u64 {
     std::env::var(name).map_or(ordinary, |figure| figure.parse().unwrap())
 }

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, fmt, time::Duration};
 use async_trait::async_trait;
 use chatcamp_auth::{
     Keyring,
-    directory::Admission,
+    directory::{Admission, SessionLimit},
     server::{self, AwaitVerdict, Opening},
     session_key::ProvenBy,
     token::Stamp,
@@ -122,6 +122,7 @@ impl Asked {
             stamp: Stamp([0; 16]),
             proven_by: ProvenBy::UserId,
             valid_until: lifetime,
+            sessions: SessionLimit::default(),
         };
         let (_, ack) = verdict.admit(admission, offer, 0);
         peer.say(&ack).await;
@@ -166,7 +167,7 @@ impl Peer {
         let text = self.hear().await;
         let keyring = Keyring::new(vec![[7; 32]]).unwrap();
         let Ok(Opening::Native(half)) = server::open(None, &keyring, 0) else { panic!("no query is native") };
-        Asked { verdict: half.on_message(text.as_str(), &keyring, 0).unwrap(), peer: self }
+        Asked { verdict: half.on_message(text.as_str(), &keyring).unwrap(), peer: self }
     }
 
     /// Waits for a request; gives type, number and body.

@@ -1,5 +1,6 @@
 //! What operators and backends do: apps, API keys, users and their tokens.
 
+mod import;
 mod write;
 
 use std::sync::Arc;
@@ -9,11 +10,16 @@ use chatcamp_auth::{
     token::{self, InvalidCustomToken, Stamp},
 };
 use chatcamp_protocol::{AccessToken, AppId, Profile, UserId, limits, user::OverLimit};
-use chatcamp_store::{ApiKey, App, AuthPolicy, Edited, Previous, Store, StoreError, TokenRecord, User};
+use chatcamp_store::{
+    ApiKey, App, AuthPolicy, Edited, Previous, SessionPolicy, Store, StoreError, TokenRecord, User,
+};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use parking_lot::Mutex;
 
-pub use self::write::{UserFields, Written, WrittenUser};
+pub use self::{
+    import::ImportedUser,
+    write::{UserFields, Written, WrittenUser},
+};
 use crate::{Clock, random};
 
 /// Longest name of an app or API key, in bytes.
@@ -72,6 +78,8 @@ pub struct AppFields {
     pub auth: Option<AuthPolicy>,
     /// Whether clients may list the users.
     pub directory: Option<bool>,
+    /// How many sessions a user may have.
+    pub sessions: Option<SessionPolicy>,
 }
 
 /// Why something was not made or changed.
@@ -96,6 +104,12 @@ pub enum AccountError {
     /// The token cannot be used.
     #[error(transparent)]
     InvalidToken(#[from] InvalidCustomToken),
+    /// The token was derived, and is not the one that the user has.
+    #[error(
+        "the access token was derived by a server and is not the one that the user has here; leave it out, and a new \
+         user gets another"
+    )]
+    ForeignToken,
     /// A profile value is too long, or nested too deep.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
@@ -172,6 +186,7 @@ impl Accounts {
             app.name = fields.name.unwrap_or_else(|| std::mem::take(&mut app.name));
             app.auth = fields.auth.unwrap_or(app.auth);
             app.directory = fields.directory.unwrap_or(app.directory);
+            app.sessions = fields.sessions.unwrap_or(app.sessions);
             if *app == before { Edited::Keep } else { Edited::Save }
         };
         let edited = self.store.edit_app(&app.id, Box::new(edit)).await?;
@@ -194,6 +209,29 @@ impl Accounts {
     pub async fn set_directory(&self, app: &AppId, directory: bool) -> Result<(), AccountError> {
         self.update_app(app, AppFields { directory: Some(directory), ..AppFields::default() }).await?;
         Ok(())
+    }
+
+    /// Sets how many sessions a user of an app may have; sessions that there are live on.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`].
+    pub async fn set_sessions(&self, app: &AppId, sessions: SessionPolicy) -> Result<(), AccountError> {
+        self.update_app(app, AppFields { sessions: Some(sessions), ..AppFields::default() }).await?;
+        Ok(())
+    }
+
+    /// Sets how many users an app may have; a lower limit removes nobody.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`].
+    pub async fn set_max_users(&self, app: &AppId, max_users: u64) -> Result<(), AccountError> {
+        let app = self.app(app).await?;
+        let edit = move |app: &mut App| {
+            app.max_users = max_users;
+            Edited::Save
+        };
+        let edited = self.store.edit_app(&app.id, Box::new(edit)).await?;
+        edited.map(drop).ok_or_else(|| AccountError::NoApp(app.id.clone()))
     }
 
     /// Creates an API key for an app.

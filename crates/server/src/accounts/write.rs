@@ -55,8 +55,8 @@ pub enum Written {
 }
 
 /// Fields within their limits, with what is drawn and computed before the store's thread applies them.
-struct Change {
-    fields: UserFields,
+pub(super) struct Change {
+    pub(super) fields: UserFields,
     stamp: [u8; 16],
     token: Option<TokenRecord>,
     keyring: Keyring,
@@ -160,7 +160,12 @@ impl Accounts {
         Ok(self.written(user, given, written))
     }
 
-    fn change_to(&self, app: &AppId, id: &UserId, fields: UserFields) -> Result<Change, AccountError> {
+    pub(super) fn change_to(
+        &self,
+        app: &AppId,
+        id: &UserId,
+        fields: UserFields,
+    ) -> Result<Change, AccountError> {
         let mut profile = Profile::default();
         fields.describe(&mut profile);
         profile.check()?;
@@ -184,7 +189,7 @@ impl Accounts {
 }
 
 impl Change {
-    fn new_user(&self, app: &AppId, id: &UserId, now: u64) -> User {
+    pub(super) fn new_user(&self, app: &AppId, id: &UserId, now: u64) -> User {
         let mut user = User::new(app.clone(), id.clone(), self.stamp, now);
         self.fields.describe(&mut user.profile);
         user.token = self.token.unwrap_or(TokenRecord::Derived { expires_at: None });
@@ -194,13 +199,13 @@ impl Change {
     }
 
     /// Puts the new user in the place of one who came by; what that one said of itself is gone.
-    fn claim(&self, user: &mut User, new: User) -> Written {
+    pub(super) fn claim(&self, user: &mut User, new: User) -> Written {
         let is_suspended = self.fields.is_suspended.unwrap_or(user.is_suspended);
         *user = User { last_seen: user.last_seen, is_suspended, ..new };
         Written::Claimed
     }
 
-    fn apply(&self, user: &mut User) -> Written {
+    pub(super) fn apply(&self, user: &mut User) -> Written {
         let before = user.clone();
         self.fields.describe(&mut user.profile);
         if let Some(token) = self.token.filter(|_| !self.has_given_token(user)) {
@@ -274,7 +279,7 @@ impl From<NewUser> for UserFields {
 }
 
 impl Written {
-    fn edited(self) -> Edited {
+    pub(super) fn edited(self) -> Edited {
         if self == Self::Unchanged { Edited::Keep } else { Edited::Save }
     }
 }

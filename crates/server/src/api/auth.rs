@@ -17,7 +17,7 @@ const AT_ONCE: usize = 256;
 
 /// The answers held back.
 #[derive(Debug)]
-pub(crate) struct Slowed(Semaphore);
+pub(super) struct Slowed(Semaphore);
 
 /// Finds the app of the key in `x-api-key`, which `x-app-id`, if it is given, must name as well.
 pub(super) async fn app(shared: &Shared, headers: &HeaderMap) -> Result<Arc<App>, Refusal> {
@@ -29,7 +29,7 @@ pub(super) async fn app(shared: &Shared, headers: &HeaderMap) -> Result<Arc<App>
         None => None,
     };
     let Some(app) = app else {
-        shared.slowed.wait().await;
+        super::state(shared).slowed.wait().await;
         return Err(Refusal::new(Code::ApiKeyInvalid, "the API key is unknown or revoked"));
     };
     let named = match single(headers, "x-app-id") {
@@ -48,7 +48,7 @@ pub(super) async fn app(shared: &Shared, headers: &HeaderMap) -> Result<Arc<App>
 }
 
 /// A header's value, if it is there; nothing of it when it is there twice, or no text.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<Option<&'a str>> {
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     Some(first.to_str().ok().filter(|_| values.next().is_none()))

@@ -6,39 +6,71 @@
 //!
 //! The rules are those of [`Accounts`](crate::Accounts): here is HTTP only. No answer names an origin, so that no page of
 //! another site reads one.
+//!
+//! ```text
+//!  path ─> key's app ─> method ─> body ─> fields ─> idempotency key? ─> typed request ─> handler ─> typed answer
+//!                       └ methods: the one table, of which /api/openapi.json is made too
+//! ```
 
 mod answer;
 mod app;
 mod auth;
 mod body;
-mod events;
+mod fields;
+mod keys;
+mod kinds;
+mod list;
+mod methods;
+mod openapi;
+mod repeats;
+mod service;
+mod sessions;
+mod state;
 mod users;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chatcamp_store::App;
-use http::{Method, Request, Response, header::CONTENT_TYPE, request::Parts};
+use http::{HeaderMap, Request, Response, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
-use serde::Serialize;
+use hyper::body::Body;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use self::{
-    answer::{Code, Refusal, RequestId},
-    body::Fields,
+    answer::{Answer, Code, Refusal, RequestId},
+    fields::Fields,
+    methods::Method,
+    repeats::Begun,
 };
-use crate::{endpoint::Answer, server::Shared};
-pub(crate) use auth::Slowed;
+use crate::{
+    server::Shared,
+    session::{Overflow, Reserved},
+};
+pub use service::ApiService;
+pub(crate) use state::State as Slowed;
 
 /// Largest body of a request, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
+/// Longest idempotency key, in characters.
+const KEY_LIMIT: usize = 255;
 
 /// A request whose key is good.
-struct Call<'a> {
-    shared: &'a Shared,
+struct Call {
+    shared: Arc<Shared>,
     /// The app that the key speaks for.
     app: Arc<App>,
+    id: RequestId,
 }
+
+/// The request of a method that takes nothing.
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+/// The body of a success that has nothing to say.
+#[derive(Serialize, JsonSchema)]
+struct Done {}
 
 /// Whether the API is what a path asks for.
 pub(crate) fn is_at(path: &str) -> bool {
@@ -46,9 +78,16 @@ pub(crate) fn is_at(path: &str) -> bool {
 }
 
 /// Answers a request for the API.
-pub(crate) async fn serve(shared: &Shared, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(crate) async fn serve<B>(shared: &Arc<Shared>, request: Request<B>) -> Response<Full<Bytes>>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let id = RequestId::new();
     let (head, body) = request.into_parts();
+    if let Some(document) = openapi::answer(&head, &id) {
+        return document;
+    }
     let answer = match answer(shared, &id, &head, body).await {
         Ok(answer) => answer,
         Err(refusal) => {
@@ -56,64 +95,125 @@ pub(crate) async fn serve(shared: &Shared, request: Request<Incoming>) -> Respon
             refusal.answer(&id)
         }
     };
-    id.stamp(answer)
+    answer.render()
 }
 
-async fn answer(shared: &Shared, id: &RequestId, head: &Parts, body: Incoming) -> Result<Answer, Refusal> {
-    let method = method(head.uri.path())?;
-    if head.method != Method::POST {
+async fn answer<B>(shared: &Arc<Shared>, id: &RequestId, head: &Parts, body: B) -> Result<Answer, Refusal>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let name = method(head.uri.path())?;
+    if head.method != http::Method::POST {
         return Err(Refusal::new(Code::MethodNotAllowed, "every method of this API is a POST"));
     }
-    let call = Call { shared, app: auth::app(shared, &head.headers).await? };
-    let body = read(body).await?;
+    let app = auth::app(shared, &head.headers).await?;
+    let Some(method) = Method::named(name) else {
+        let shown: String = name.chars().take(100).collect();
+        return Err(Refusal::new(
+            Code::UnknownMethod,
+            format!("this server does not know the method {shown}"),
+        ));
+    };
+    let key = if method.takes_key { idempotency_key(&head.headers)? } else { None };
+    let (body, room) = read(shared, body).await?;
     let fields = Fields::parse(head.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()), &body)?;
-    match method {
-        "users.create" => id.success(users::create(&call, fields).await?),
-        "users.upsert" => id.success(users::upsert(&call, fields).await?),
-        "users.update" => id.success(users::update(&call, fields).await?),
-        "users.get" => id.success(users::get(&call, fields).await?),
-        "users.list" => id.success(users::list(&call, fields).await?),
-        "users.delete" => id.success(users::delete(&call, fields).await?),
-        "users.issue_token" => id.success(users::issue_token(&call, fields).await?),
-        "users.revoke_tokens" => id.success(users::revoke_tokens(&call, fields).await?),
-        "users.publish" => id.success(events::publish(&call, fields).await?),
-        "users.disconnect" => id.success(events::disconnect(&call, fields)?),
-        "app.get" => id.success(app::get(&call)),
-        "app.update" => id.success(app::update(&call, fields).await?),
-        other => {
-            let shown: String = other.chars().take(100).collect();
-            Err(Refusal::new(Code::UnknownMethod, format!("this server does not know the method {shown}")))
-        }
+    let call = Call { shared: shared.clone(), app, id: id.clone() };
+    match key {
+        None => method.run(&call, fields).await,
+        Some(key) => once(call, method, key, &body, fields, room).await,
     }
+}
+
+/// Carries a request out, unless it is a repeated one.
+async fn once(
+    call: Call,
+    method: &'static Method,
+    key: &str,
+    body: &[u8],
+    fields: Fields,
+    room: Reserved,
+) -> Result<Answer, Refusal> {
+    let shared = call.shared.clone();
+    let fingerprint = repeats::fingerprint(method.name, body);
+    let first = match state(&shared).repeats.begin(&call.app.id, key, fingerprint, shared.clock.now())? {
+        Begun::Repeated(answer) => return Ok(answer),
+        Begun::First(first) => first,
+    };
+    // A task of its own: whoever asks again because the connection broke is to have this answer.
+    let task = shared.enter();
+    let running = tokio::spawn(async move {
+        let answer = method.run(&call, fields).await.unwrap_or_else(|refusal| refusal.answer(&call.id));
+        first.answered(&answer, call.shared.clock.now());
+        drop((room, task));
+        answer
+    });
+    match running.await {
+        Ok(answer) => Ok(answer),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Refusal::new(Code::Overloaded, "the server is shutting down")),
+        },
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let Some(key) = auth::single(headers, "idempotency-key") else { return Ok(None) };
+    let is_good =
+        |key: &&str| (1..=KEY_LIMIT).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    key.filter(is_good).map(Some).ok_or_else(|| {
+        let message = format!("an idempotency key is 1 to {KEY_LIMIT} visible characters of ASCII");
+        Refusal::new(Code::InvalidIdempotencyKey, message)
+    })
 }
 
 /// The method that a path names. The two versions are one.
 fn method(path: &str) -> Result<&str, Refusal> {
-    let path = path.strip_prefix('/').map_or(path, |rest| if rest.starts_with('/') { rest } else { path });
-    path.strip_prefix("/api/1.0/")
-        .or_else(|| path.strip_prefix("/api/2.0/"))
+    path_of(path)
+        .strip_prefix("/api/1.0/")
+        .or_else(|| path_of(path).strip_prefix("/api/2.0/"))
         .filter(|method| !method.is_empty())
         .ok_or_else(|| Refusal::new(Code::NotFound, "methods are at /api/2.0/METHOD, such as users.get"))
 }
 
-/// Reads the body, as far as it may be long.
-async fn read(body: Incoming) -> Result<Bytes, Refusal> {
+/// The path without a doubled slash at its beginning.
+fn path_of(path: &str) -> &str {
+    path.strip_prefix('/').filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+/// Reads the body, as far as it may be long, if there is room for it, and it comes in time.
+async fn read<B>(shared: &Shared, body: B) -> Result<(Bytes, Reserved), Refusal>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let too_large =
         || Refusal::new(Code::BodyTooLarge, format!("a request's body has at most {BODY_LIMIT} bytes"));
+    let hint = body.size_hint();
     // Of what says its length too long nothing is read.
-    if body.size_hint().lower() > BODY_LIMIT as u64 {
+    if hint.lower() > BODY_LIMIT as u64 {
         return Err(too_large());
     }
-    match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Refusal::new(Code::InvalidBody, "the body broke off")),
+    let most = hint.upper().and_then(|most| usize::try_from(most).ok()).unwrap_or(BODY_LIMIT);
+    let room = Reserved::new(&state(shared).bodies, most.min(BODY_LIMIT))
+        .map_err(|_: Overflow| Refusal::new(Code::Overloaded, "too much is being sent to this server now"))?;
+    match tokio::time::timeout(shared.limits.handshake, Limited::new(body, BODY_LIMIT).collect()).await {
+        Ok(Ok(body)) => Ok((body.to_bytes(), room)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) | Err(_) => Err(Refusal::new(Code::InvalidBody, "the body did not come whole")),
     }
 }
 
-/// The body of a success that has nothing to say.
-#[derive(Serialize)]
-struct Done {}
+/// What the API keeps between requests.
+fn state(shared: &Shared) -> &state::State {
+    &shared.slowed
+}
+
+impl Call {
+    fn state(&self) -> &state::State {
+        state(&self.shared)
+    }
+}
 
 #[cfg(test)]
 mod tests {

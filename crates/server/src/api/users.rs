@@ -1,55 +1,132 @@
 //! `users.*`: the users of the key's app, and their tokens.
 
-use chatcamp_protocol::{AccessToken, User, UserId, user::ProfileUpdate};
-use chatcamp_store::TokenRecord;
-use serde::Serialize;
+use chatcamp_protocol::{AccessToken, UserId, user::ProfileUpdate};
+use chatcamp_store::{TokenRecord, User};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
     Call, Done,
-    answer::{Code, Refusal},
-    body::Fields,
+    answer::Refusal,
+    kinds::{Flag, Id, Text, Token, Whole},
 };
 use crate::{UserFields, Written, WrittenUser, directory::standing, server::own_user};
 
-/// Users in a page, unless the caller says otherwise, and at most.
-const PAGE: usize = 100;
-const LONGEST_PAGE: u64 = 1000;
-/// The longest times a caller may give, in seconds: a hundred years.
-const LONGEST: u64 = 100 * 365 * 24 * 60 * 60;
+/// The longest times a caller may give, in seconds: some three hundred years.
+const LONGEST: u64 = 9_999_999_999;
+
+/// The user that a request is about.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Named {
+    /// The user's id, 1 to 255 bytes.
+    #[schemars(with = "Id")]
+    pub(super) id: UserId,
+}
+
+/// A user as it is to be: what is absent stays as it is, or has its default in a new user.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "UserWrite")]
+pub(super) struct Write {
+    /// The user's id, 1 to 255 bytes.
+    #[schemars(with = "Id")]
+    id: UserId,
+    /// The name others see, at most 255 bytes.
+    #[schemars(with = "Option<Text<255>>")]
+    display_name: Option<String>,
+    #[schemars(with = "Option<Text<255>>")]
+    first_name: Option<String>,
+    #[schemars(with = "Option<Text<255>>")]
+    last_name: Option<String>,
+    #[schemars(with = "Option<Text<255>>")]
+    email: Option<String>,
+    #[schemars(with = "Option<Text<255>>")]
+    phone_number: Option<String>,
+    /// Kept as text, whatever it says; never to be rendered as a link unchecked.
+    #[schemars(with = "Option<Text<2048>>")]
+    profile_url: Option<String>,
+    /// Kept as text, whatever it says.
+    #[schemars(with = "Option<Text<2048>>")]
+    avatar_url: Option<String>,
+    /// Free text of the application.
+    #[schemars(with = "Option<Text<4096>>")]
+    data: Option<String>,
+    /// Free object of the application: at most 4 KiB as JSON, nested no deeper than 32 levels.
+    metadata: Option<Map<String, Value>>,
+    /// Whether the user must present its token to connect; true in a new user unless given.
+    #[schemars(with = "Option<Flag>")]
+    check_access_token: Option<bool>,
+    /// Whether the user is shut out.
+    #[schemars(with = "Option<Flag>")]
+    is_suspended: Option<bool>,
+    /// A token of the backend's choice, 16 to 512 bytes; a new user without one gets one made.
+    #[schemars(with = "Option<Token>")]
+    access_token: Option<AccessToken>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "TokenIssue")]
+pub(super) struct Issue {
+    /// The user's id.
+    #[schemars(with = "Id")]
+    id: UserId,
+    /// Seconds for which the new token is good; for ever if absent.
+    expires_in: Option<Whole<1, LONGEST>>,
+    /// Seconds for which the token before stays good; not at all if absent.
+    grace: Option<Whole<0, LONGEST>>,
+}
 
 /// A user, with its token beside it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct UserBody {
-    user: User,
+    user: Shown,
     /// The token, where it can be known: one of the caller's choice is shown to whoever just gave it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "AccessToken::expose_optional")]
+    #[schemars(with = "Option<String>")]
     access_token: Option<AccessToken>,
     /// Whether there is one that is good.
     access_token_set: bool,
+    /// When it ends, in Unix seconds, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token_expires_at: Option<u64>,
+    /// Whether a user who merely came by was claimed; absent where nobody was created or claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed: Option<bool>,
 }
 
-#[derive(Serialize)]
-pub(super) struct PageBody {
-    users: Vec<User>,
-    /// Where the next page begins, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<UserId>,
+/// A user as its owner sees it, but for its token.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+pub(super) struct Shown {
+    #[schemars(with = "String")]
+    id: UserId,
+    display_name: String,
+    first_name: String,
+    last_name: String,
+    email: String,
+    phone_number: String,
+    profile_url: String,
+    avatar_url: String,
+    data: String,
+    metadata: Map<String, Value>,
+    /// When the user was last connected, in Unix seconds; 0 if never.
+    last_seen: u64,
+    /// Whether the user has a live session.
+    pub(super) is_online: bool,
+    is_suspended: bool,
+    check_access_token: bool,
 }
 
 /// `users.create`: a new user with a token, or one that merely came by, claimed.
-pub(super) async fn create(call: &Call<'_>, mut fields: Fields) -> Result<UserBody, Refusal> {
-    let (id, fields) = (id(&mut fields)?, user_fields(&mut fields)?);
+pub(super) async fn create(call: &Call, user: Write) -> Result<UserBody, Refusal> {
+    let (id, fields) = user.taken_apart();
     let created = call.shared.accounts.create_user_with(&call.app.id, &id, fields).await?;
     Ok(call.written(created))
 }
 
 /// `users.upsert`: as `users.create`, and where that is a conflict as `users.update`.
-pub(super) async fn upsert(call: &Call<'_>, mut fields: Fields) -> Result<UserBody, Refusal> {
-    let (id, fields) = (id(&mut fields)?, user_fields(&mut fields)?);
+pub(super) async fn upsert(call: &Call, user: Write) -> Result<UserBody, Refusal> {
+    let (id, fields) = user.taken_apart();
     let _turn = call.shared.turns.of(&call.app.id, &id).await;
     let written = call.shared.accounts.upsert_user(&call.app.id, &id, fields).await?;
     call.tell(&written);
@@ -57,8 +134,8 @@ pub(super) async fn upsert(call: &Call<'_>, mut fields: Fields) -> Result<UserBo
 }
 
 /// `users.update`: the fields that are given, and no others.
-pub(super) async fn update(call: &Call<'_>, mut fields: Fields) -> Result<UserBody, Refusal> {
-    let (id, fields) = (id(&mut fields)?, user_fields(&mut fields)?);
+pub(super) async fn update(call: &Call, user: Write) -> Result<UserBody, Refusal> {
+    let (id, fields) = user.taken_apart();
     let _turn = call.shared.turns.of(&call.app.id, &id).await;
     let written = call.shared.accounts.update_user(&call.app.id, &id, fields).await?;
     call.tell(&written);
@@ -66,78 +143,77 @@ pub(super) async fn update(call: &Call<'_>, mut fields: Fields) -> Result<UserBo
 }
 
 /// `users.get`: one user, with its token where that can be computed.
-pub(super) async fn get(call: &Call<'_>, mut fields: Fields) -> Result<UserBody, Refusal> {
-    call.user(&id(&mut fields)?).await
-}
-
-/// `users.list`: a page of users in the byte order of their ids.
-pub(super) async fn list(call: &Call<'_>, mut fields: Fields) -> Result<PageBody, Refusal> {
-    let limit = fields.number("limit", 1..=LONGEST_PAGE)?;
-    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE);
-    let reference = match fields.text("reference")? {
-        None => None,
-        Some(text) => Some(UserId::new(text).map_err(|why| Refusal::invalid("reference", why))?),
-    };
-    // One more tells whether there is a next page.
-    let mut users = call.shared.accounts.users(&call.app.id, reference.as_ref(), limit + 1).await?;
-    let is_last = users.len() <= limit;
-    users.truncate(limit);
-    let reference = users.last().filter(|_| !is_last).map(|user| user.id.clone());
-    Ok(PageBody { users: users.iter().map(|user| call.show(user)).collect(), reference })
+pub(super) async fn get(call: &Call, Named { id }: Named) -> Result<UserBody, Refusal> {
+    call.user(&id).await
 }
 
 /// `users.delete`: forgets a user and ends its sessions.
-pub(super) async fn delete(call: &Call<'_>, mut fields: Fields) -> Result<Done, Refusal> {
-    call.shared.accounts.delete_user(&call.app.id, &id(&mut fields)?).await?;
+pub(super) async fn delete(call: &Call, Named { id }: Named) -> Result<Done, Refusal> {
+    call.shared.accounts.delete_user(&call.app.id, &id).await?;
     Ok(Done {})
 }
 
 /// `users.issue_token`: a new token; the one before stays good for as long as `grace` says.
-pub(super) async fn issue_token(call: &Call<'_>, mut fields: Fields) -> Result<UserBody, Refusal> {
-    let id = id(&mut fields)?;
-    let lifetime = fields.number("expires_in", 1..=LONGEST)?;
-    let grace = fields.number("grace", 0..=LONGEST)?.unwrap_or(0);
+pub(super) async fn issue_token(call: &Call, issue: Issue) -> Result<UserBody, Refusal> {
+    let Issue { id, expires_in, grace } = issue;
+    let (lifetime, grace) = (expires_in.map(|seconds| seconds.0), grace.map_or(0, |seconds| seconds.0));
     call.shared.accounts.issue_token(&call.app.id, &id, lifetime, grace).await?;
     call.user(&id).await
 }
 
 /// `users.revoke_tokens`: voids every token and session key of a user, and ends the sessions they opened.
-pub(super) async fn revoke_tokens(call: &Call<'_>, mut fields: Fields) -> Result<UserBody, Refusal> {
-    let id = id(&mut fields)?;
+pub(super) async fn revoke_tokens(call: &Call, Named { id }: Named) -> Result<UserBody, Refusal> {
     call.shared.accounts.revoke_tokens(&call.app.id, &id).await?;
     call.user(&id).await
 }
 
-/// The user a request is about.
-pub(super) fn id(fields: &mut Fields) -> Result<UserId, Refusal> {
-    let text =
-        fields.text("id")?.ok_or_else(|| Refusal::new(Code::MissingField, "id: the user's id is missing"))?;
-    UserId::new(text).map_err(|why| Refusal::invalid("id", why))
+impl Write {
+    fn taken_apart(self) -> (UserId, UserFields) {
+        let fields = UserFields {
+            profile: ProfileUpdate {
+                display_name: self.display_name,
+                profile_url: self.profile_url,
+                avatar_url: self.avatar_url,
+                data: self.data,
+                metadata: self.metadata,
+            },
+            first_name: self.first_name,
+            last_name: self.last_name,
+            email: self.email,
+            phone_number: self.phone_number,
+            check_access_token: self.check_access_token,
+            is_suspended: self.is_suspended,
+            access_token: self.access_token,
+        };
+        (self.id, fields)
+    }
 }
 
-fn user_fields(fields: &mut Fields) -> Result<UserFields, Refusal> {
-    Ok(UserFields {
-        profile: ProfileUpdate {
-            display_name: fields.text("display_name")?,
-            profile_url: fields.text("profile_url")?,
-            avatar_url: fields.text("avatar_url")?,
-            data: fields.text("data")?,
-            metadata: fields.object("metadata")?,
-        },
-        first_name: fields.text("first_name")?,
-        last_name: fields.text("last_name")?,
-        email: fields.text("email")?,
-        phone_number: fields.text("phone_number")?,
-        check_access_token: fields.flag("check_access_token")?,
-        is_suspended: fields.flag("is_suspended")?,
-        access_token: fields.text("access_token")?.map(AccessToken::new),
-    })
+impl From<chatcamp_protocol::User> for Shown {
+    fn from(user: chatcamp_protocol::User) -> Self {
+        let profile = user.profile;
+        Self {
+            id: user.id,
+            display_name: profile.display_name,
+            first_name: profile.first_name,
+            last_name: profile.last_name,
+            email: profile.email,
+            phone_number: profile.phone_number,
+            profile_url: profile.profile_url,
+            avatar_url: profile.avatar_url,
+            data: profile.data,
+            metadata: profile.metadata,
+            last_seen: user.last_seen,
+            is_online: user.is_online,
+            is_suspended: user.is_suspended,
+            check_access_token: user.check_access_token,
+        }
+    }
 }
 
-impl Call<'_> {
-    /// The user as its owner sees it; its token goes beside it.
-    fn show(&self, user: &chatcamp_store::User) -> User {
-        own_user(user, None, self.shared.registry.is_online(&user.app, &user.id))
+impl Call {
+    pub(super) fn show(&self, user: &User) -> Shown {
+        own_user(user, None, self.shared.registry.is_online(&user.app, &user.id)).into()
     }
 
     async fn user(&self, id: &UserId) -> Result<UserBody, Refusal> {
@@ -156,7 +232,7 @@ impl Call<'_> {
     }
 
     /// A token past its end is none: whoever was handed it could not connect.
-    fn body(&self, user: &chatcamp_store::User, access_token: Option<AccessToken>) -> UserBody {
+    fn body(&self, user: &User, access_token: Option<AccessToken>) -> UserBody {
         let (is_set, expires_at) = match user.token {
             TokenRecord::None => (false, None),
             TokenRecord::Custom { .. } => (true, None),
@@ -183,5 +259,33 @@ impl Call<'_> {
             let vouched = session.vouched();
             standing(&self.app, Some(user), vouched.stamp, vouched.proven_by, now).is_ok()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chatcamp_protocol::Profile;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_user_is_shown_as_its_owner_sees_it_without_the_token() {
+        let profile: Profile = serde_json::from_value(json!({
+            "display_name": "a", "first_name": "b", "last_name": "c", "email": "d", "phone_number": "e",
+            "profile_url": "f", "avatar_url": "g", "data": "h", "metadata": {"i": 1},
+        }))
+        .unwrap();
+        let own = chatcamp_protocol::User {
+            id: UserId::new("ann").unwrap(),
+            profile,
+            last_seen: 5,
+            is_online: true,
+            is_suspended: true,
+            check_access_token: false,
+            access_token: None,
+        };
+        let shown = Shown::from(own.clone());
+        assert_eq!(serde_json::to_value(shown).unwrap(), serde_json::to_value(own).unwrap());
     }
 }

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use chatcamp_transport::{long_poll, websocket::UpgradeError};
 use serde::Serialize;
 
+use crate::web::File;
+
 /// An answer, to be written by an adapter.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -21,7 +23,7 @@ pub(crate) struct Cors {
 
 /// The body of an error: `{"ok":false,"error":{"code":…,"message":…}}`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Failure<'a> {
+struct Failure<'a> {
     ok: bool,
     error: Detail<'a>,
 }
@@ -33,15 +35,15 @@ struct Detail<'a> {
 }
 
 impl<'a> Failure<'a> {
-    pub(crate) fn new(code: &'a str, message: &'a str) -> Self {
+    fn new(code: &'a str, message: &'a str) -> Self {
         Self { ok: false, error: Detail { code, message } }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Kind {
     Plain,
-    Script,
+    File(&'static File),
     Preflight,
     UpgradeRequired,
     MethodNotAllowed,
@@ -59,18 +61,27 @@ impl Answer {
         Self::json(status, &Failure::new(code, message))
     }
 
-    /// The script for pages that name no host (wire document, section 11).
-    pub(crate) fn compat() -> Self {
-        let body = Bytes::from_static(include_bytes!("../compat.js"));
-        Self { status: 200, body, cors: None, kind: Kind::Script }
+    /// A file for web pages, unless the page has just this one.
+    pub(crate) fn file(file: &'static File, has: Option<&[u8]>) -> Self {
+        let has = has.and_then(|has| std::str::from_utf8(has).ok()).unwrap_or_default();
+        let is_same = has.split(',').any(|tag| tag.trim().trim_start_matches("W/") == file.etag);
+        let (status, body) = match is_same {
+            true => (304, Bytes::new()),
+            false => (200, Bytes::from_static(file.body)),
+        };
+        Self { status, body, cors: None, kind: Kind::File(file) }
     }
 
     /// Names and values of its headers, `Content-Length` excepted.
     pub(crate) fn headers(&self, mut each: impl FnMut(&'static str, &[u8])) {
-        if self.kind == Kind::Script {
-            each("content-type", b"text/javascript; charset=utf-8");
-            each("cache-control", b"public, max-age=3600");
+        if let Kind::File(file) = self.kind {
+            each("content-type", file.content_type.as_bytes());
+            each("etag", file.etag.as_bytes());
+            each("cache-control", b"no-cache");
             each("x-content-type-options", b"nosniff");
+            // A module that a page of another origin imports needs these.
+            each("access-control-allow-origin", b"*");
+            each("cross-origin-resource-policy", b"cross-origin");
             return;
         }
         if !self.body.is_empty() {
@@ -87,7 +98,7 @@ impl Answer {
             }
         }
         match self.kind {
-            Kind::Plain | Kind::Script => {}
+            Kind::Plain | Kind::File(_) => {}
             Kind::Preflight => {
                 each("access-control-allow-methods", b"GET, POST, OPTIONS");
                 // The published SDK sends these (wire document, section 0).

@@ -14,7 +14,7 @@ use chatcamp_transport::{
     websocket::{Upgrade, UpgradeError},
 };
 
-pub(crate) use self::answer::{Answer, Cors, Failure};
+pub(crate) use self::answer::{Answer, Cors};
 use crate::{
     Server,
     server::Shared,
@@ -25,8 +25,6 @@ pub(crate) use chatcamp_transport::long_poll::BODY_LIMIT;
 
 /// Where chat is served.
 pub(crate) const PATH: &str = "/chat/2.0";
-/// Where the script is that lets pages of the hosted service use this server.
-pub(crate) const COMPAT: &str = "/compat.js";
 
 /// A request at [`PATH`].
 #[derive(Debug)]

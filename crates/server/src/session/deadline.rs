@@ -1,10 +1,15 @@
 //! What is due on a session, and when to ask again.
 
+use std::time::Duration;
+
 use chatcamp_auth::{server::Dialect, token::LEEWAY};
 use chatcamp_protocol::{Code, limits};
 
 use super::{Phase, Session, State, seconds};
 use crate::wheel::Wheel;
+
+/// Silence after which a native client, whose ping is late, is asked for a sign of life.
+const LATE: Duration = Duration::from_secs(30);
 
 /// What a look at the deadlines finds.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,9 +41,14 @@ impl Session {
 
     /// Looks at the deadlines at second `now`.
     pub(crate) fn on_deadline(&self, now: u32, unix_now: u64) -> Due {
+        // While a request is carried out nothing is read, so silence says nothing.
+        let is_busy = self.work.try_lock().is_none_or(|work| work.is_some());
         let mut state = self.state.lock();
         if now < state.look_at {
             return Due::Nothing;
+        }
+        if is_busy {
+            state.heard = now;
         }
         state.look_at = u32::MAX;
         let due = match state.phase {
@@ -72,13 +82,13 @@ impl State {
         if now.saturating_sub(self.heard) >= seconds(limits::SILENCE) {
             return Due::Dismiss(Code::IdleTimeout);
         }
-        let mut next = self.heard + seconds(limits::SILENCE);
-        if dialect == Dialect::Published {
-            // A published SDK does not notice a dead connection: its browser answers our pings.
-            let ping_at = self.heard + seconds(limits::HEARTBEAT);
-            if now < ping_at {
-                next = ping_at;
-            } else if let Some(link) = &mut self.link {
+        // A published SDK does not notice a dead connection, and a native client in a hidden page may be late with its ping:
+        // their browsers answer ours.
+        let patience = if dialect == Dialect::Published { limits::HEARTBEAT } else { LATE };
+        let mut next = self.heard + seconds(patience);
+        if now >= next {
+            next = self.heard + seconds(limits::SILENCE);
+            if let Some(link) = &mut self.link {
                 link.carrier.keep_alive();
                 link.wake();
             }

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use super::{Session, link::Next, requests};
@@ -25,8 +25,31 @@ pub(crate) struct Driver {
     _task: Task,
 }
 
-/// A request being carried out.
-pub(super) struct Work(pub(super) Pin<Box<dyn Future<Output = ()> + Send>>);
+/// A request being carried out, and the driver that waits for it.
+pub(super) struct Work {
+    request: Pin<Box<dyn Future<Output = ()> + Send>>,
+    driver: Option<Waker>,
+}
+
+impl Work {
+    pub(super) fn new(request: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { request: Box::pin(request), driver: None }
+    }
+
+    /// Tells the driver that waits that it need not.
+    pub(super) fn dismiss(&mut self) {
+        self.driver.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The driver of a connection before this one would otherwise wait for ever.
+        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
+            self.dismiss();
+            self.driver = Some(cx.waker().clone());
+        }
+        self.request.as_mut().poll(cx)
+    }
+}
 
 impl std::fmt::Debug for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -49,15 +72,18 @@ impl Future for Driver {
         // Held over a whole turn, so that the session's next connection takes over between two requests.
         let mut work = session.work.lock();
         for _ in 0..BATCH {
-            if let Some(Work(running)) = &mut *work {
-                if session.epoch() != *epoch {
-                    return Poll::Ready(());
-                }
-                if running.as_mut().poll(cx).is_pending() {
+            if let Some(running) = &mut *work {
+                if session.is_for(*epoch) && running.poll(cx).is_ready() {
+                    *work = None;
+                } else {
+                    drop(work);
+                    // Asked again: whoever ended the session meanwhile could not get at the request.
+                    if !session.is_for(*epoch) {
+                        return Poll::Ready(());
+                    }
                     session.poll_flush(*epoch, cx, &shared.waiting);
                     return Poll::Pending;
                 }
-                *work = None;
             }
             match session.poll_next(*epoch, cx, shared.wheel.now(), &shared.waiting) {
                 Poll::Pending => return Poll::Pending,
@@ -75,5 +101,8 @@ impl Future for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.lost(&self.session, self.epoch);
+        if self.session.is_over() {
+            self.session.drop_work();
+        }
     }
 }

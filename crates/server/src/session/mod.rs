@@ -48,7 +48,7 @@ use link::Link;
 pub(crate) use link::Parted;
 use outbox::Outbox;
 pub(crate) use outbox::{Budget, Overflow, Reserved};
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Full, Registry};
 pub(crate) use resume::{Hint, NotResumed, TakeUp};
 
 /// Names a session for the life of this process; the generation tells apart those that had the same slot.
@@ -236,14 +236,24 @@ impl Session {
         self.state.lock().vouched.clone()
     }
 
-    /// Whether it has a connection.
-    pub(crate) fn is_attached(&self) -> bool {
-        self.state.lock().link.is_some()
+    /// Whether it has a connection, and is not ending.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Greeting | Phase::Open)
     }
 
     /// Which of its connections it has, or had last.
     pub(crate) fn epoch(&self) -> u32 {
         self.state.lock().epoch
+    }
+
+    /// Whether its requests are still carried out, by the driver of connection `epoch`.
+    fn is_for(&self, epoch: u32) -> bool {
+        let state = self.state.lock();
+        state.epoch == epoch && state.phase != Phase::Over
+    }
+
+    fn is_over(&self) -> bool {
+        self.state.lock().phase == Phase::Over
     }
 
     fn is_open(&self) -> bool {
@@ -273,30 +283,34 @@ impl Session {
         if matches!(phase, Phase::Closing { .. } | Phase::Over | Phase::Detached { sentence: Some(_), .. }) {
             return Ok(false);
         }
+        // A number counts as given once there is room: what found none is said again, or never.
+        let mut count = *sent;
         let message = match self.dialect {
-            Dialect::Native => Message::from(envelope::number(text, sent.next())),
+            Dialect::Native => Message::from(envelope::number(text, count.next())),
             Dialect::Published => Message::from(text),
         };
         if *phase == Phase::Open
             && outbox.is_idle()
             && link.as_mut().is_some_and(|link| link.try_send(&message))
         {
+            *sent = count;
             if self.dialect == Dialect::Native {
                 outbox.keep(message, budget);
             }
             return Ok(true);
         }
-        outbox.push(message, budget).map(|()| true)
+        outbox.push(message, budget)?;
+        *sent = count;
+        Ok(true)
     }
 
     /// Native: the client has everything up to `seen`, which need not be kept; false when it cannot have it.
     fn acknowledge(&self, seen: u64, budget: &Budget) -> bool {
         let mut state = self.state.lock();
-        let State { outbox, sent, .. } = &mut *state;
-        let waiting = (outbox.len() - outbox.taken()) as u64;
-        if seen > sent.last() - waiting {
+        if seen > state.said() {
             return false;
         }
+        let State { outbox, sent, .. } = &mut *state;
         let kept = sent.last() - seen;
         outbox.forget(outbox.len().saturating_sub(usize::try_from(kept).unwrap_or(usize::MAX)), budget);
         true
@@ -382,7 +396,7 @@ impl Session {
     /// Gives up a request that nobody carries out any more: it may hold the session.
     pub(crate) fn drop_work(&self) {
         let work = self.work.try_lock().and_then(|mut work| work.take());
-        drop(work);
+        work.into_iter().for_each(|mut work| work.dismiss());
     }
 
     /// Lets go of the connection at once.
@@ -393,6 +407,13 @@ impl Session {
         if let Some(link) = &state.link {
             link.wake();
         }
+    }
+}
+
+impl State {
+    /// Native: the highest number that a carrier has taken.
+    fn said(&self) -> u64 {
+        self.sent.last() - (self.outbox.len() - self.outbox.taken()) as u64
     }
 }
 

@@ -39,7 +39,7 @@ impl Registry {
         Self { slots: Mutex::default(), hasher: RandomState::new(), users: Default::default() }
     }
 
-    /// Adds the session that `make` builds for the user, who may have `most` with a connection.
+    /// Adds the session that `make` builds for the user, who may have `most` live ones.
     pub(crate) fn insert(
         &self,
         app: &AppId,
@@ -51,8 +51,8 @@ impl Registry {
         let mut users = self.shard(&key).lock();
         let of_user = users.entry(key).or_insert_with(|| Vec::with_capacity(1));
         let mut slots = self.slots.lock();
-        let is_attached = |id: &&SessionId| slots.get(**id).is_some_and(|session| session.is_attached());
-        if of_user.len() >= most && of_user.iter().filter(is_attached).count() >= most {
+        let is_live = |id: &&SessionId| slots.get(**id).is_some_and(|session| session.is_live());
+        if of_user.len() >= most && of_user.iter().filter(is_live).count() >= most {
             return Err(Full);
         }
         slots.generation = slots.generation.wrapping_add(1);
@@ -94,9 +94,9 @@ impl Registry {
         of_user.iter().filter_map(|id| slots.get(*id).cloned()).collect()
     }
 
-    /// Whether the user has a connection.
+    /// Whether the user has a live session.
     pub(crate) fn is_online(&self, app: &AppId, user: &UserId) -> bool {
-        self.of_user(app, user).iter().any(|session| session.is_attached())
+        self.of_user(app, user).iter().any(|session| session.is_live())
     }
 
     /// All sessions at this moment.

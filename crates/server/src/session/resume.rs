@@ -57,7 +57,7 @@ impl Session {
         }
         let arrived = match hint.numbers {
             None => 0,
-            Some((seen, sent)) if seen > state.sent.last() || sent < state.received.seen() => {
+            Some((seen, sent)) if seen > state.said() || sent < state.received.seen() => {
                 return Err(NotResumed::UnknownKey);
             }
             Some((seen, _)) => {

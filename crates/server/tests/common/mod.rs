@@ -2,17 +2,27 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+pub(crate) mod gated;
+
+use std::{
+    net::SocketAddr,
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use chatcamp_auth::client;
-use chatcamp_protocol::{AccessToken, AppId, Code, UserId};
+use chatcamp_protocol::{AccessToken, AppId, Code, SessionKey, UserId, handshake::Resume};
 use chatcamp_server::{
-    Accounts, AuthPolicy, ChatService, Clock, FrontDoor, Keyring, Limits, Load, NewUser, Server,
+    Accounts, AuthPolicy, ChatService, Clock, FrontDoor, Keyring, Limits, Load, NewUser, Recipients, Server,
 };
 use chatcamp_store::Store;
 use chatcamp_transport::{Closed, Connection, Message, Transport, memory};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
 pub(crate) const AT_REST: Load = Load { connections: 0, unverified: 0, sessions: 0, detached: 0 };
 
@@ -87,6 +97,33 @@ impl World {
         Peer::native(connection, &self.app, id, token).await
     }
 
+    /// Comes back in the native dialect; the refusal's code if it comes to that.
+    pub(crate) async fn resume(
+        &self,
+        id: &str,
+        token: Option<&AccessToken>,
+        hint: Resume,
+    ) -> Result<Peer, String> {
+        let connection = self.transport.connect().await.unwrap();
+        Peer::hello(connection, &self.app, id, token, Some(hint)).await
+    }
+
+    /// Tells a user these numbers, one event each; answers how many of its sessions had the last.
+    pub(crate) async fn tell(&self, id: &str, numbers: RangeInclusive<u64>) -> usize {
+        let (to, mut delivered) = (Recipients::Users(vec![user(id)]), 0);
+        for n in numbers {
+            delivered = self.server.publish(&self.app, &to, "number", &json!(n)).await.unwrap();
+        }
+        delivered
+    }
+
+    /// Loses a client's connection, and waits until the server has noticed.
+    pub(crate) async fn cut(&self, peer: Peer) {
+        let before = self.server.load().detached;
+        drop(peer);
+        eventually(|| self.server.load().detached > before).await;
+    }
+
     /// Connects in the published dialect, with this query.
     pub(crate) async fn published(&self, query: &str) -> Peer {
         let transport = self.transport.clone().with_query(query);
@@ -95,7 +132,8 @@ impl World {
 
     /// Shuts down, and asserts that nothing is left.
     pub(crate) async fn close(self) {
-        self.server.shutdown().await;
+        let down = timeout(LONG, self.server.shutdown()).await;
+        assert!(down.is_ok(), "the shutdown does not come to its end: {:?}", self.server);
         assert_eq!(self.server.load(), AT_REST);
     }
 
@@ -118,8 +156,18 @@ pub(crate) fn user(id: &str) -> UserId {
     UserId::new(id).unwrap()
 }
 
+/// A clock that a test sets.
+pub(crate) fn set_clock(to: u64) -> (Clock, Arc<AtomicU64>) {
+    let now = Arc::new(AtomicU64::new(to));
+    let shown = now.clone();
+    (Clock::new(move || shown.load(Ordering::Relaxed)), now)
+}
+
 /// Longer than anything here takes; a test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Longer than any deadline: soon over where time is paused, so that a test there fails and does not hang.
+const LONG: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Adapter {
@@ -141,7 +189,10 @@ pub(crate) async fn listen(world: &World, adapter: Adapter) -> SocketAddr {
         Adapter::Axum => {
             let listener = TcpListener::bind(any).await.unwrap();
             let address = listener.local_addr().unwrap();
-            let app = axum::Router::new().route_service("/chat/2.0", ChatService::new(world.server.clone()));
+            let chat = ChatService::new(world.server.clone());
+            let paths = ["/chat/2.0", "/chatcamp.js", "/chatcamp.d.ts", "/compat.js"];
+            let app =
+                paths.iter().fold(axum::Router::new(), |app, path| app.route_service(path, chat.clone()));
             tokio::spawn(async move { axum::serve(listener, app).await });
             address
         }
@@ -164,14 +215,26 @@ impl Peer {
         id: &str,
         token: Option<&AccessToken>,
     ) -> Result<Self, String> {
+        Self::hello(connection, app, id, token, None).await
+    }
+
+    /// Connects in the native dialect, perhaps to go on with a session; then its next request is the next it had.
+    pub(crate) async fn hello(
+        connection: Connection,
+        app: &AppId,
+        id: &str,
+        token: Option<&AccessToken>,
+        resume: Option<Resume>,
+    ) -> Result<Self, String> {
+        let requests = resume.as_ref().map_or(0, |hint| hint.sent);
         let (_, hello) = client::start(&client::Hello {
             app_id: app,
             user_id: &user(id),
             token,
             client: "test/1",
-            resume: None,
+            resume,
         });
-        let mut peer = Self { connection, requests: 0, ack: Value::Null };
+        let mut peer = Self { connection, requests, ack: Value::Null };
         peer.connection.send(Message::from(hello)).await.unwrap();
         let ack = peer.recv().await;
         if ack["t"] == "session.close" {
@@ -186,8 +249,39 @@ impl Peer {
         }
     }
 
+    /// What a native client that has seen so much says of its session.
+    pub(crate) fn hint(&self, seen: u64) -> Resume {
+        let key = self.ack["session"]["key"].as_str().unwrap();
+        Resume { key: SessionKey::new(key), seen, sent: self.requests }
+    }
+
+    /// Why the session is a fresh one; nothing when it goes on.
+    pub(crate) fn fresh(&self) -> Option<&str> {
+        self.ack["session"].get("fresh").map(|why| why.as_str().unwrap())
+    }
+
+    /// Asserts that the session goes on, with so much.
+    pub(crate) fn resumed(&self, replayed: u64, received: u64) {
+        let expected = json!({ "replayed": replayed, "received": received });
+        assert_eq!(self.ack["session"]["resumed"], expected, "{}", self.ack);
+    }
+
+    /// Receives these numbers, as [`World::tell`] tells them, in envelopes numbered from `s`.
+    pub(crate) async fn hears(&mut self, numbers: RangeInclusive<u64>, s: u64) {
+        for (n, s) in numbers.zip(s..) {
+            let event = self.recv().await;
+            assert_eq!((&event["d"]["data"], &event["s"]), (&json!(n), &json!(s)), "{event}");
+        }
+    }
+
+    /// Asserts that nothing comes for as long as a request takes: its answer is the next thing.
+    pub(crate) async fn hears_nothing(&mut self) {
+        assert_eq!(self.request("ping", json!({})).await["ok"], true);
+    }
+
     pub(crate) async fn recv(&mut self) -> Value {
-        serde_json::from_str(self.connection.recv().await.unwrap().as_str()).unwrap()
+        let received = timeout(LONG, self.connection.recv()).await.expect("something arrives, or the end");
+        serde_json::from_str(received.unwrap().as_str()).unwrap()
     }
 
     pub(crate) async fn send(&mut self, text: impl Into<Message>) {
@@ -222,7 +316,7 @@ impl Peer {
 
     /// Receives the end, and asserts that it carries `code`.
     pub(crate) async fn closed_with(&mut self, code: Code) {
-        let closed = self.connection.recv().await.unwrap_err();
+        let closed = timeout(LONG, self.connection.recv()).await.expect("the end comes").unwrap_err();
         assert!(matches!(closed, Closed::ByPeer(_)), "{closed:?}");
         assert_eq!(closed.code(), code.number());
     }

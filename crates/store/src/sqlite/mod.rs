@@ -18,6 +18,7 @@ mod reader;
 mod rows;
 mod schema;
 mod shared;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -28,6 +29,7 @@ use std::{fmt, path::Path, sync::Arc};
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 
+pub use self::snapshot::{Snapshot, settle};
 use self::{
     cache::{UserKey, UserKeyRef},
     follow::Follower,
@@ -35,7 +37,7 @@ use self::{
     shared::Shared,
     writer::Writer,
 };
-use crate::{ApiKey, App, AppEdit, ChangeListener, Created, StoreError, User, UserEdit};
+use crate::{ApiKey, App, AppEdit, ChangeListener, Created, StoreError, Upsert, Upserted, User, UserEdit};
 
 /// How many users' times one transaction raises at most, so that other writes get their turn.
 const LAST_SEEN_CHUNK: usize = 512;
@@ -150,6 +152,13 @@ impl crate::Store for Store {
         self.writer.submit(move |batch| write::edit_user(batch, &app, &id, edit)).await
     }
 
+    async fn upsert_users(
+        &self,
+        upserts: Vec<Upsert>,
+    ) -> Result<Vec<Result<Upserted, StoreError>>, StoreError> {
+        self.writer.submit(move |batch| write::upsert_users(batch, upserts)).await
+    }
+
     async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError> {
         let (app, id) = (app.clone(), id.clone());
         self.writer.submit(move |batch| write::delete_user(batch, app, id)).await
@@ -162,6 +171,16 @@ impl crate::Store for Store {
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError> {
         self.readers.read(|connection| rows::users(connection, app, after, limit))
+    }
+
+    async fn users_by_name<'a>(
+        &self,
+        app: &AppId,
+        prefix: &str,
+        after: Option<(&'a str, &'a UserId)>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError> {
+        self.readers.read(|connection| rows::users_by_name(connection, app, prefix, after, limit))
     }
 
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {

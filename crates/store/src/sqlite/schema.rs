@@ -1,14 +1,16 @@
 //! The file: created, checked, brought up to date.
 
-use std::{fs::OpenOptions, io, path::Path, time::Duration};
+use std::{fs::OpenOptions, io, path::Path, thread, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::fault::store_error;
 use crate::StoreError;
 
-/// How long the writer waits for a lock that another process holds.
-const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the writer asks for a lock that another process holds: 5 s.
+const WRITE_ATTEMPTS: i32 = 5000;
+/// Between two attempts. SQLite's own waiting grows to 100 ms, and misses the gaps that a bulk import leaves.
+const WRITE_PAUSE: Duration = Duration::from_millis(1);
 /// How long a read waits for a lock; only recovery after a crash ever holds one against readers.
 const READ_PATIENCE: Duration = Duration::from_secs(1);
 /// Statements kept prepared per connection, more than there are.
@@ -84,11 +86,17 @@ pub(super) const STEPS: &[&str] = &[
 
     CREATE INDEX users_suspended ON users(app) WHERE is_suspended = 1;
 ",
+    "
+    CREATE INDEX users_name ON users(app, display_name COLLATE NOCASE, id) WHERE display_name <> '';
+",
+    "
+    ALTER TABLE apps ADD COLUMN sessions TEXT NOT NULL DEFAULT 'unlimited';
+",
 ];
 
 /// Opens the file for the writer, in the newest schema.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    create_private(path).map_err(StoreError::unavailable)?;
+    create_private(path, false).map_err(StoreError::unavailable)?;
     // A file of a newer release must stay as it is, so it is only read until that is known.
     refuse_newer(&open_reader(path).map_err(store_error)?)?;
     let mut connection = open_writer(path).map_err(store_error)?;
@@ -108,11 +116,14 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(
+    let mut connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    connection.busy_timeout(WRITE_PATIENCE)?;
+    connection.busy_handler(Some(|attempts| {
+        thread::sleep(WRITE_PAUSE);
+        attempts < WRITE_ATTEMPTS
+    }))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
@@ -132,8 +143,7 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     // Looked at again under the lock: another process may be doing the same.
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
-    refuse_newer(&transaction)?;
-    let done = version(&transaction).map_err(store_error)? as usize;
+    let done = refuse_newer(&transaction)? as usize;
     for step in &STEPS[done..] {
         transaction.execute_batch(step).map_err(store_error)?;
     }
@@ -141,9 +151,10 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.commit().map_err(store_error)
 }
 
-fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
+/// The schema that the file has, unless only a newer release knows it.
+pub(super) fn refuse_newer(connection: &Connection) -> Result<u32, StoreError> {
     let found = version(connection).map_err(store_error)?;
-    if found > known() { Err(StoreError::SchemaTooNew { found, known: known() }) } else { Ok(()) }
+    if found > known() { Err(StoreError::SchemaTooNew { found, known: known() }) } else { Ok(found) }
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<u32> {
@@ -154,14 +165,14 @@ fn known() -> u32 {
     u32::try_from(STEPS.len()).expect("a handful of steps")
 }
 
-/// Creates the file for its owner alone; SQLite gives its companions the same mode.
-fn create_private(path: &Path) -> io::Result<()> {
+/// Creates the file for its owner alone; SQLite gives its companions the same mode. One that is there may have to be new.
+pub(super) fn create_private(path: &Path, must_be_new: bool) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Err(error) if must_be_new || error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
 }

@@ -86,29 +86,42 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date() {
             .readers
             .read(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
             .unwrap();
-        assert_eq!(version, 2);
+        assert_eq!(version, 4);
         let user = store.user(&app, &alice).await.unwrap().unwrap();
         assert_eq!((user.profile.display_name.as_str(), user.last_seen), ("Alice", 5));
         assert!(!store.app(&app).await.unwrap().unwrap().directory);
         assert_eq!(store.active_user_count(&app).await.unwrap(), 1);
+        let named = store.users_by_name(&app, "BO", None, 10).await.unwrap();
+        assert_eq!(named.iter().map(|user| &user.id).collect::<Vec<_>>(), [&bob]);
         assert!(store.block(&app, &alice, &bob).await.unwrap());
         let blocked = store.blocked(&app, &alice, None, 10).await.unwrap();
         assert_eq!(blocked.iter().map(|user| &user.id).collect::<Vec<_>>(), [&bob]);
     }
 }
 
+/// The steps in which SQLite answers a query.
+fn plan(store: &Store, sql: &str, params: impl rusqlite::Params) -> Vec<String> {
+    let explain = format!("EXPLAIN QUERY PLAN {sql}");
+    let read = |connection: &rusqlite::Connection| {
+        connection.prepare(&explain)?.query_map(params, |row| row.get(3))?.collect()
+    };
+    store.readers.read(read).unwrap()
+}
+
 #[tokio::test]
 async fn a_count_of_active_users_looks_at_the_suspended_alone() {
     let dir = TempDir::new().unwrap();
-    let store = open(&dir);
-    let plan: Vec<String> = store
-        .readers
-        .read(|connection| {
-            let sql = format!("EXPLAIN QUERY PLAN {}", rows::ACTIVE_USER_COUNT);
-            connection.prepare(&sql)?.query_map(["demo"], |row| row.get(3))?.collect()
-        })
-        .unwrap();
+    let plan = plan(&open(&dir), rows::ACTIVE_USER_COUNT, ["demo"]);
     assert!(plan.iter().any(|step| step.contains("users_suspended")), "{plan:?}");
+}
+
+#[tokio::test]
+async fn a_search_by_name_walks_the_index_of_names_and_sorts_nothing() {
+    let dir = TempDir::new().unwrap();
+    let plan = plan(&open(&dir), rows::USERS_BY_NAME, rusqlite::params!["demo", "a", "", 10]);
+    let walks = "SEARCH users USING INDEX users_name (app=? AND (display_name,id)>(?,?))";
+    assert!(plan.iter().any(|step| step == walks), "{plan:?}");
+    assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,10 @@ use super::{
     fault::Fault,
     rows,
 };
-use crate::{ApiKey, App, AppEdit, Change, Created, Edited, StoreError, User, UserEdit, record::MAX_BLOCKS};
+use crate::{
+    ApiKey, App, AppEdit, Change, Created, Edited, StoreError, Upsert, Upserted, User, UserEdit,
+    record::MAX_BLOCKS,
+};
 
 pub(super) fn create_app(batch: &mut Batch<'_>, app: &App) -> Result<bool, Fault> {
     let is_new = rows::insert_app(batch.connection, app)?;
@@ -78,14 +81,47 @@ pub(super) fn edit_user(
 ) -> Result<Option<Arc<User>>, Fault> {
     let Some(found) = batch.app(app)? else { return Ok(None) };
     let Some(user) = rows::user(batch.connection, app, id)? else { return Ok(None) };
+    Ok(Some(Arc::new(edit_found(batch, found.key, user, edit)?.0)))
+}
+
+/// Creates or edits users, in order; what fails one of them alone is its own outcome.
+pub(super) fn upsert_users(
+    batch: &mut Batch<'_>,
+    upserts: Vec<Upsert>,
+) -> Result<Vec<Result<Upserted, StoreError>>, Fault> {
+    let mut outcomes = Vec::with_capacity(upserts.len());
+    for upsert in upserts {
+        match upsert_user(batch, upsert) {
+            Err(fault @ Fault(StoreError::Unavailable(_))) => return Err(fault),
+            outcome => outcomes.push(outcome.map_err(|fault| fault.0)),
+        }
+    }
+    Ok(outcomes)
+}
+
+fn upsert_user(batch: &mut Batch<'_>, Upsert { new, edit }: Upsert) -> Result<Upserted, Fault> {
+    let app = batch.app(&new.app)?.ok_or(StoreError::UnknownApp)?;
+    if app.users < app.max_users && rows::insert_user(batch.connection, app.key, &new)? {
+        batch.count(&new.app, 1);
+        return Ok(Upserted::Created);
+    }
+    let user = rows::user(batch.connection, &new.app, &new.id)?.ok_or(StoreError::UserLimit)?;
+    Ok(match edit_found(batch, app.key, user, edit)?.1 {
+        Edited::Save => Upserted::Saved,
+        Edited::Keep => Upserted::Kept,
+    })
+}
+
+/// Edits a user as it was found, of the app with that key.
+fn edit_found(batch: &mut Batch<'_>, app: i64, user: User, edit: UserEdit) -> Result<(User, Edited), Fault> {
     let mut edited = user.clone();
     if run(edit, &mut edited)? == Edited::Keep {
-        return Ok(Some(Arc::new(user)));
+        return Ok((user, Edited::Keep));
     }
     let edited = User { app: user.app, id: user.id, created_at: user.created_at, ..edited };
-    rows::update_user(batch.connection, found.key, &edited)?;
-    batch.effect(Effect::Changed(Change { app: app.clone(), user: Some(id.clone()) }));
-    Ok(Some(Arc::new(edited)))
+    rows::update_user(batch.connection, app, &edited)?;
+    batch.effect(Effect::Changed(Change { app: edited.app.clone(), user: Some(edited.id.clone()) }));
+    Ok((edited, Edited::Save))
 }
 
 pub(super) fn delete_user(batch: &mut Batch<'_>, app: AppId, id: UserId) -> Result<bool, Fault> {

@@ -89,7 +89,7 @@ impl Call {
         W: Future<Output = ()> + Send + 'static,
     {
         match request.body() {
-            Ok(body) => Some(Work(Box::pin(work(self, body)))),
+            Ok(body) => Some(Work::new(work(self, body))),
             Err(_) => {
                 self.fail_body();
                 None

@@ -9,17 +9,17 @@ use chatcamp_protocol::AppId;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params, types::Type};
 
 #[cfg(test)]
-pub(super) use self::user::ACTIVE_USER_COUNT;
+pub(super) use self::user::{ACTIVE_USER_COUNT, USERS_BY_NAME};
 pub(super) use self::{
     block::{block_state, blocked, delete_block, insert_block},
-    user::{active_user_count, insert_user, update_user, user, users},
+    user::{active_user_count, insert_user, update_user, user, users, users_by_name},
 };
-use crate::{ApiKey, App, AuthPolicy, rounding::rounded};
+use crate::{ApiKey, App, AuthPolicy, SessionPolicy, rounding::rounded};
 
 /// The columns of an app, in the order in which [`read_app`] reads them.
 macro_rules! select_app {
     ($rest:literal) => {
-        concat!("SELECT id, name, auth, directory, max_users, created_at FROM apps ", $rest)
+        concat!("SELECT id, name, auth, directory, max_users, sessions, created_at FROM apps ", $rest)
     };
 }
 
@@ -86,8 +86,8 @@ pub(super) fn setting(connection: &Connection, name: &str) -> Result<Option<Vec<
 pub(super) fn insert_app(connection: &Connection, app: &App) -> Result<bool> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO apps(id, rounded, name, auth, directory, max_users, created_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            "INSERT INTO apps(id, rounded, name, auth, directory, max_users, sessions, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             app.id.as_str(),
@@ -96,6 +96,7 @@ pub(super) fn insert_app(connection: &Connection, app: &App) -> Result<bool> {
             app.auth == AuthPolicy::Token,
             app.directory,
             app.max_users.cast_signed(),
+            app.sessions.to_string(),
             app.created_at.cast_signed(),
         ])?;
     Ok(inserted == 1)
@@ -104,13 +105,16 @@ pub(super) fn insert_app(connection: &Connection, app: &App) -> Result<bool> {
 /// Writes what of an app may change.
 pub(super) fn update_app(connection: &Connection, app: &App) -> Result<()> {
     connection
-        .prepare_cached("UPDATE apps SET name = ?2, auth = ?3, directory = ?4, max_users = ?5 WHERE id = ?1")?
+        .prepare_cached(
+            "UPDATE apps SET name = ?2, auth = ?3, directory = ?4, max_users = ?5, sessions = ?6 WHERE id = ?1",
+        )?
         .execute(params![
             app.id.as_str(),
             app.name,
             app.auth == AuthPolicy::Token,
             app.directory,
             app.max_users.cast_signed(),
+            app.sessions.to_string(),
         ])?;
     Ok(())
 }
@@ -122,8 +126,14 @@ fn read_app(row: &Row<'_>) -> Result<App> {
         auth: if row.get(2)? { AuthPolicy::Token } else { AuthPolicy::Open },
         directory: row.get(3)?,
         max_users: number(row, 4)?,
-        created_at: number(row, 5)?,
+        sessions: session_policy(row, 5)?,
+        created_at: number(row, 6)?,
     })
+}
+
+fn session_policy(row: &Row<'_>, column: usize) -> Result<SessionPolicy> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
 fn read_api_key(row: &Row<'_>) -> Result<ApiKey> {

@@ -48,6 +48,39 @@ pub(in crate::sqlite) fn users(
     read_users(statement.query(params![app.as_str(), after, limit])?, app)
 }
 
+/// Worded so that the index of names answers it, in its order: with the collation on the other side it would not.
+pub(in crate::sqlite) const USERS_BY_NAME: &str = select_user!(
+    "WHERE app = (SELECT key FROM apps WHERE id = ?1) AND display_name <> '' \
+     AND (display_name, id) > (?2 COLLATE NOCASE, ?3) ORDER BY display_name COLLATE NOCASE, id LIMIT ?4"
+);
+
+pub(in crate::sqlite) fn users_by_name(
+    connection: &Connection,
+    app: &AppId,
+    prefix: &str,
+    after: Option<(&str, &UserId)>,
+    limit: usize,
+) -> Result<Vec<Arc<User>>> {
+    // SQLite compares such names no further than the NUL.
+    if prefix.contains('\0') {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare_cached(USERS_BY_NAME)?;
+    let (_, limit) = page(None, limit);
+    let (name, id) = after.map_or((prefix, ""), |(name, id)| (name, id.as_str()));
+    let mut rows = statement.query(params![app.as_str(), name, id, limit])?;
+    let mut users = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_str()?.as_bytes();
+        // Those that begin alike stand together.
+        if !name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes())) {
+            break;
+        }
+        users.push(Arc::new(read_listed(row, app)?));
+    }
+    Ok(users)
+}
+
 /// The parameters of a page: the id it begins behind, and its length.
 pub(super) fn page(after: Option<&UserId>, limit: usize) -> (&str, i64) {
     // No id is empty, so every id is behind the empty text.
@@ -161,10 +194,14 @@ fn read_user(row: &Row<'_>, app: AppId, id: UserId) -> Result<User> {
 pub(super) fn read_users(mut rows: Rows<'_>, app: &AppId) -> Result<Vec<Arc<User>>> {
     let mut users = Vec::new();
     while let Some(row) = rows.next()? {
-        let id = UserId::new(row.get_ref(16)?.as_str()?).map_err(|error| malformed(16, Type::Text, error))?;
-        users.push(Arc::new(read_user(row, app.clone(), id)?));
+        users.push(Arc::new(read_listed(row, app)?));
     }
     Ok(users)
+}
+
+fn read_listed(row: &Row<'_>, app: &AppId) -> Result<User> {
+    let id = UserId::new(row.get_ref(16)?.as_str()?).map_err(|error| malformed(16, Type::Text, error))?;
+    read_user(row, app.clone(), id)
 }
 
 /// Reads kind, expiry and digest, beginning at that column.

@@ -1,0 +1,78 @@
+//! The handle, and how its calls reach the server.
+
+use std::sync::Arc;
+
+use reqwest::header::HeaderValue;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    ApiKey, Builder, Error,
+    exchange::{Exchange, Request, check_length},
+    retry::{Outcome, Policy, Repeat},
+};
+
+/// The Platform API of one app. Cheap to clone; clones share their connections.
+///
+/// Dropping the future of a call abandons it: the server may have carried it out or not.
+#[derive(Debug, Clone)]
+pub struct Backend(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    exchange: Exchange,
+    policy: Policy,
+}
+
+impl Backend {
+    /// Starts from the server's address, such as `https://chat.example`, and an API key of the app.
+    pub fn builder(url: impl AsRef<str>, api_key: impl Into<ApiKey>) -> Builder {
+        Builder::new(url.as_ref(), api_key.into())
+    }
+
+    pub(crate) fn new(exchange: Exchange, policy: Policy) -> Self {
+        Self(Arc::new(Inner { exchange, policy }))
+    }
+
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        repeat: Repeat,
+        fields: &impl Serialize,
+    ) -> Result<T, Error> {
+        self.try_call(method, repeat, fields).await.result
+    }
+
+    pub(crate) async fn try_call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        repeat: Repeat,
+        fields: &impl Serialize,
+    ) -> Outcome<T> {
+        let Inner { exchange, policy } = &*self.0;
+        let request = match request(method, repeat, fields) {
+            Ok(request) => request,
+            Err(error) => return Outcome { result: Err(error), may_have_run_before: false },
+        };
+        policy.run(repeat, random, |time| exchange.post(&request, time)).await
+    }
+}
+
+fn request(method: &'static str, repeat: Repeat, fields: &impl Serialize) -> Result<Request, Error> {
+    let body = serde_json::to_vec(fields).map_err(|error| Error::Unwritable(error.into()))?;
+    check_length(&body)?;
+    let idempotency_key = (repeat == Repeat::Keyed).then(fresh_key);
+    Ok(Request { method, body: body.into(), idempotency_key })
+}
+
+/// 128 random bits, so that no two calls are taken for one.
+fn fresh_key() -> HeaderValue {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    let text = format!("{:032x}", u128::from_le_bytes(bytes));
+    HeaderValue::from_str(&text).expect("hexadecimal digits are a header value")
+}
+
+/// For waits; where there is no randomness, half the bound.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(u64::MAX / 2)
+}

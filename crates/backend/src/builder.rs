@@ -1,0 +1,99 @@
+//! How a [`Backend`] is put together.
+
+use std::time::Duration;
+
+use crate::{ApiKey, Backend, BuildError, address::Address, exchange::Exchange, retry::Policy};
+
+/// Time for one attempt, unless told otherwise.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// Time for one call, unless told otherwise.
+const CALL: Duration = Duration::from_secs(30);
+/// Attempts after the first, unless told otherwise.
+const RETRIES: u32 = 4;
+
+/// Collects the options of a [`Backend`]. Mistakes are reported by [`build`](Self::build).
+#[derive(Debug)]
+pub struct Builder {
+    address: Result<Address, BuildError>,
+    key: ApiKey,
+    policy: Policy,
+    expose_key: bool,
+}
+
+impl Builder {
+    pub(crate) fn new(url: &str, key: ApiKey) -> Self {
+        Self {
+            address: Address::parse(url),
+            key,
+            policy: Policy { attempt: ATTEMPT, total: CALL, retries: RETRIES },
+            expose_key: false,
+        }
+    }
+
+    /// Sets the time for one attempt, from the first byte sent to the last byte of the answer; 10 s by default.
+    #[must_use]
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.policy.attempt = limit;
+        self
+    }
+
+    /// Sets the time for one call, with all its attempts and the waits between them; 30 s by default.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.policy.total = limit;
+        self
+    }
+
+    /// Sets how many attempts may follow the first one; 4 by default, 0 for none.
+    #[must_use]
+    pub fn retries(mut self, most: u32) -> Self {
+        self.policy.retries = most;
+        self
+    }
+
+    /// Allows `http://` to other machines, where others may read the API key. For networks trusted otherwise.
+    #[must_use]
+    pub fn dangerous_send_the_key_in_plaintext(mut self, allow: bool) -> Self {
+        self.expose_key = allow;
+        self
+    }
+
+    /// Builds it; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the option that makes no sense.
+    pub fn build(self) -> Result<Backend, BuildError> {
+        let address = self.address?;
+        if address.is_exposed() && !self.expose_key {
+            return Err(BuildError::KeyExposed);
+        }
+        Ok(Backend::new(Exchange::new(address, self.key)?, self.policy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_reported_by_build() {
+        let build = |url, key: &str| Builder::new(url, key.into()).build();
+        assert!(build("http://127.0.0.1:9080", "ck1_key").is_ok());
+        for key in ["", "ck1_key\n", "ck1 key", "ck1_kéy\u{7f}"] {
+            assert_eq!(build("http://127.0.0.1:9080", key).unwrap_err(), BuildError::ApiKey, "{key:?}");
+        }
+        assert_eq!(build("http://chat.example", "ck1_key").unwrap_err(), BuildError::KeyExposed);
+        assert!(matches!(build("chat.example", "ck1_key").unwrap_err(), BuildError::Url(_)));
+        let allowed = Builder::new("http://chat.example", "ck1_key".into());
+        assert!(allowed.dangerous_send_the_key_in_plaintext(true).build().is_ok());
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_key() {
+        let builder = Builder::new("http://127.0.0.1:9080", "ck1_hunter2".into());
+        let shown = format!("{builder:?}");
+        assert!(!shown.contains("hunter2") && shown.contains("127.0.0.1"), "{shown}");
+        let shown = format!("{:#?}", builder.build().unwrap());
+        assert!(!shown.contains("hunter2") && shown.contains("127.0.0.1"), "{shown}");
+    }
+}

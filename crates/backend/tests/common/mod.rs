@@ -1,0 +1,77 @@
+//! A server in a test, with a port, and an app whose key the test holds.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use chatcamp_backend::{Backend, Builder};
+use chatcamp_client::{ChatCamp, Event, Events};
+use chatcamp_protocol::AppId;
+use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Server};
+use chatcamp_store::memory::Store;
+use tokio::time::timeout;
+
+/// Longer than anything here takes; a test that waits this long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server over a store in memory.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) address: SocketAddr,
+    pub(crate) app: AppId,
+    pub(crate) key: String,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]]).unwrap());
+        let accounts = Accounts::new(store.clone(), keyring.clone());
+        let app = accounts.create_app("test", AuthPolicy::Open, None).await.unwrap();
+        let mut limits = Limits::default();
+        limits.drain = Duration::from_millis(250);
+        let server = Server::start(store, keyring, limits);
+        let door = FrontDoor::bind(server.clone(), ([127, 0, 0, 1], 0).into()).unwrap();
+        let address = door.local_addr().unwrap();
+        tokio::spawn(door.run());
+        Self { server, address, app: app.id, key: app.api_key.key }
+    }
+
+    pub(crate) fn backend(&self) -> Backend {
+        self.at(self.address).build().unwrap()
+    }
+
+    /// A backend that reaches this server by way of something else.
+    pub(crate) fn at(&self, address: SocketAddr) -> Builder {
+        Backend::builder(format!("http://{address}"), self.key.as_str())
+    }
+
+    /// Connects a client over WebSocket.
+    pub(crate) async fn connect(&self, login: impl Into<chatcamp_client::Login>) -> (ChatCamp, Events) {
+        let chat = ChatCamp::builder(&self.app).url(format!("http://{}", self.address)).build().unwrap();
+        let events = chat.events();
+        chat.connect(login).await.unwrap();
+        (chat, events)
+    }
+}
+
+/// Waits for an event that is what the test looks for.
+pub(crate) async fn wait_for<T>(events: &mut Events, mut what: impl FnMut(Event) -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = what(events.next().await.expect("the client lives")) {
+                return found;
+            }
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("it comes about")
+}
+
+/// The next event that a backend published.
+pub(crate) async fn published(events: &mut Events) -> (String, String) {
+    wait_for(events, |event| match event {
+        Event::App { kind, data } => Some((kind, data.as_str().to_owned())),
+        _ => None,
+    })
+    .await
+}

@@ -1,0 +1,173 @@
+//! A user as one line of a file: written by `user export`, read by `user import`.
+
+use chatcamp_protocol::{AccessToken, Profile, UserId, user::ProfileUpdate};
+use chatcamp_server::{ImportedUser, UserFields};
+use chatcamp_store::User;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// A user, written: what reading it again needs, and no more.
+#[derive(Serialize)]
+pub(super) struct Row<'a> {
+    id: &'a UserId,
+    #[serde(flatten)]
+    profile: &'a Profile,
+    check_access_token: bool,
+    is_suspended: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    auto_created: bool,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "AccessToken::expose_optional")]
+    access_token: Option<AccessToken>,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(user: &'a User, access_token: Option<AccessToken>) -> Self {
+        Self {
+            id: &user.id,
+            profile: &user.profile,
+            check_access_token: user.check_access_token,
+            is_suspended: user.is_suspended,
+            auto_created: user.auto_created,
+            access_token,
+        }
+    }
+}
+
+/// Reads a line, as leniently as the Platform API reads a body. Why it cannot be read quotes none of it.
+pub(super) fn parse(line: &[u8]) -> Result<ImportedUser, String> {
+    let value = serde_json::from_slice(line).map_err(|error| {
+        let text = error.to_string();
+        // Its line is always the first: only one is read.
+        let what = text.split(" at line ").next().unwrap_or_default();
+        format!("this is not JSON: {what}, column {}", error.column())
+    })?;
+    let Value::Object(fields) = value else { return Err("this is JSON, but not an object".into()) };
+    Fields(fields).user()
+}
+
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn user(mut self) -> Result<ImportedUser, String> {
+        let id = self.text("id")?.ok_or("there is no id")?;
+        Ok(ImportedUser {
+            id: UserId::new(id).map_err(|error| format!("id: {error}"))?,
+            fields: UserFields {
+                profile: ProfileUpdate {
+                    display_name: self.text("display_name")?,
+                    profile_url: self.text("profile_url")?,
+                    avatar_url: self.text("avatar_url")?,
+                    data: self.text("data")?,
+                    metadata: self.object("metadata")?,
+                },
+                first_name: self.text("first_name")?,
+                last_name: self.text("last_name")?,
+                email: self.text("email")?,
+                phone_number: self.text("phone_number")?,
+                check_access_token: self.flag("check_access_token")?,
+                is_suspended: self.flag("is_suspended")?,
+                access_token: self.text("access_token")?.map(AccessToken::new),
+            },
+            auto_created: self.flag("auto_created")?.unwrap_or(false),
+        })
+    }
+
+    /// What is `null` is absent.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Text; whole numbers count as such, as databases have them for ids.
+    fn text(&mut self, name: &str) -> Result<Option<String>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(Value::Number(number)) if !number.is_f64() => Ok(Some(number.to_string())),
+            Some(_) => Err(format!("{name}: this is not text")),
+        }
+    }
+
+    fn flag(&mut self, name: &str) -> Result<Option<bool>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(Value::Number(number)) if number.as_u64() == Some(0) => Ok(Some(false)),
+            Some(Value::Number(number)) if number.as_u64() == Some(1) => Ok(Some(true)),
+            Some(_) => Err(format!("{name}: this is neither true nor false")),
+        }
+    }
+
+    fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object)),
+            Some(_) => Err(format!("{name}: this is not an object")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chatcamp_protocol::AppId;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut user =
+            User::new(AppId::new("demo").unwrap(), UserId::new("a \"b\"\n".trim_end()).unwrap(), [1; 16], 5);
+        user.profile = Profile {
+            display_name: "Ä\u{2028}".into(),
+            first_name: "F".into(),
+            last_name: "L".into(),
+            email: "e@example.com".into(),
+            phone_number: "1".into(),
+            profile_url: "javascript:void(0)".into(),
+            avatar_url: "//x/y".into(),
+            data: "d\n".into(),
+            metadata: [("k".to_owned(), Value::from(1.5))].into_iter().collect(),
+        };
+        (user.is_suspended, user.auto_created) = (true, true);
+        let line = serde_json::to_string(&Row::new(&user, Some("sixteen bytes at least".into()))).unwrap();
+        assert!(!line.contains('\n'), "one line: {line}");
+        let ImportedUser { id, fields, auto_created } = parse(line.as_bytes()).unwrap();
+        let mut profile = Profile::default();
+        profile.apply(fields.profile);
+        (profile.first_name, profile.last_name) = (fields.first_name.unwrap(), fields.last_name.unwrap());
+        (profile.email, profile.phone_number) = (fields.email.unwrap(), fields.phone_number.unwrap());
+        assert_eq!((id, profile, auto_created), (user.id, user.profile, true));
+        assert_eq!((fields.check_access_token, fields.is_suspended), (Some(false), Some(true)));
+        assert_eq!(fields.access_token.unwrap().expose(), "sixteen bytes at least");
+    }
+
+    #[test]
+    fn databases_write_ids_and_flags_as_numbers_and_absence_as_null() {
+        let line =
+            br#"{"id":42,"is_suspended":1,"check_access_token":0,"email":null,"metadata":null,"x":[1]}"#;
+        let user = parse(line).unwrap();
+        assert_eq!((user.id.as_str(), user.fields.email), ("42", None));
+        assert_eq!((user.fields.is_suspended, user.fields.check_access_token), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_says_why_and_quotes_nothing() {
+        for (line, why) in [
+            (r"", "this is not JSON: EOF while parsing a value, column 0"),
+            (r#"{"id":"secret","#, "this is not JSON: EOF while parsing a value, column 15"),
+            (r#""secret""#, "this is JSON, but not an object"),
+            (r#"[{"id":"secret"}]"#, "this is JSON, but not an object"),
+            (r#"{"display_name":"secret"}"#, "there is no id"),
+            (r#"{"id":["secret"]}"#, "id: this is not text"),
+            (r#"{"id":1.5}"#, "id: this is not text"),
+            (r#"{"id":"a","access_token":["secret"]}"#, "access_token: this is not text"),
+            (r#"{"id":"a","is_suspended":"secret"}"#, "is_suspended: this is neither true nor false"),
+            (r#"{"id":"a","check_access_token":2}"#, "check_access_token: this is neither true nor false"),
+            (r#"{"id":"a","metadata":"secret"}"#, "metadata: this is not an object"),
+        ] {
+            assert_eq!(parse(line.as_bytes()).unwrap_err(), why, "{line}");
+        }
+        for line in [&br#"{"id":""}"#[..], br#"{"id":"a\u0000"}"#, b"{\"id\":\"\xff\"}", b"\xff\xfe"] {
+            assert!(!parse(line).unwrap_err().is_empty());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+// What an operator does with the dashboard.
+
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+
+export async function a_newcomer_finds_the_way(world) {
+  const admin = await world.open();
+  const id = `${world.transport}-nora`;
+  await admin.page.getByRole("link", { name: "dev", exact: true }).click();
+  await admin.button("Copy APP_ID").click();
+  await admin.page.getByText("Copied").waitFor();
+  assert.equal(await admin.page.evaluate(() => navigator.clipboard.readText()), world.openApp);
+
+  const token = await admin.createUser(id, "Nora <b>");
+  assert.match(token, /^ct1_/);
+  assert.equal(await admin.page.getByRole("heading", { name: "Nora <b>" }).count(), 1);
+  await admin.page.reload();
+  assert.ok(!(await admin.page.content()).includes(token), "the token is shown once");
+
+  await admin.part("Live");
+  const client = await world.open({ client: true });
+  assert.equal((await client.connect(id, token)).error, null);
+  await admin.session(id).waitFor();
+  await admin.page.getByText("Updates by itself.").waitFor();
+
+  await admin.page.getByLabel("To").fill(id);
+  await admin.page.getByLabel("Type").fill("greeting");
+  await admin.page.getByLabel("Data").fill('{"text": "hello Nora 🏕"}');
+  await admin.button("Publish").click();
+  assert.equal(await admin.said(), "Delivered to 1 session.");
+  const [event] = await client.told("event");
+  assert.match(JSON.stringify(event), /"greeting".*hello Nora 🏕/);
+
+  await admin.session(id).getByRole("button", { name: `End the session of ${id}` }).click();
+  await client.told("disconnected");
+  assert.match(await admin.said(), /The session is ended/);
+  await admin.session(id).waitFor({ state: "detached" });
+
+  assert.equal((await client.connect(id, token)).error, null);
+  await admin.session(id).waitFor();
+  await client.disconnect();
+  await admin.session(id).waitFor({ state: "detached" });
+}
+
+export async function the_link_of_dev_signs_in_once(world) {
+  const admin = await world.open({ signsIn: false });
+  await admin.page.goto(world.dashboardLink);
+  await admin.page.reload();
+  await admin.button("Sign in").click();
+  await admin.page.getByRole("heading", { name: "Apps" }).waitFor();
+  await admin.button("Sign out").click();
+  await admin.page.getByLabel("Admin password").waitFor();
+  const { status, text } = await admin.page.evaluate(async (link) => {
+    const secret = link.split("/").at(-1);
+    const body = new URLSearchParams({ secret });
+    const answer = await fetch("/dashboard/enter", { method: "POST", body });
+    return { status: answer.status, text: await answer.text() };
+  }, world.dashboardLink).finally(() => admin.forgive(/403/));
+  assert.equal(status, 403);
+  assert.match(text, /This link was used/);
+}
+
+export async function a_user_is_suspended_and_restored_without_the_script(world) {
+  const admin = await world.open({ javaScriptEnabled: false });
+  const id = `${world.transport}-plain`;
+  assert.match(await admin.createUser(id, ""), /^ct1_/);
+  await admin.button("Suspend").click();
+  assert.match(await admin.said(), /^Suspended/);
+  await admin.button("Restore").click();
+  assert.match(await admin.said(), /^Restored/);
+  await admin.page.getByText("Delete user…").click();
+  await admin.button("Delete for good").click();
+  assert.equal(await admin.said(), `${id} is deleted.`);
+  assert.equal(await admin.page.locator("button[data-copy]:visible").count(), 0, "what needs the script is not there");
+}
+
+export async function everything_is_done_by_keyboard(world) {
+  const admin = await world.open();
+  const { page } = admin;
+  const { keyboard } = page;
+  await admin.part("Connect");
+  await keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
+  await keyboard.press("Enter");
+  const reached = [];
+  for (let presses = 0; presses < 30; presses += 1) {
+    await keyboard.press("Tab");
+    const [name, outline] = await page.evaluate(() => {
+      const at = document.activeElement;
+      const seen = at.matches("input[type=radio]") ? document.querySelector(`label[for="${at.id}"]`) : at;
+      return [at.getAttribute("aria-label") ?? at.id ?? "", getComputedStyle(seen).outlineStyle];
+    });
+    reached.push(name);
+    if (await page.evaluate(() => document.activeElement !== document.body)) assert.equal(outline, "solid", `${name} is seen`);
+  }
+  for (const name of ["Copy APP_ID", "Copy Chat URL", "snippet-module", "Copy the code: Web page"]) {
+    assert.ok(reached.includes(name), `${name} is reached: ${reached}`);
+  }
+  await page.locator("#snippet-module").focus();
+  await keyboard.press("ArrowRight");
+  await page.getByText("compat.js").waitFor();
+
+  const id = `${world.transport}-kay`;
+  await admin.part("Users");
+  const form = page.locator("summary", { hasText: "New user" });
+  if (await page.getByLabel("User id").isHidden()) {
+    await form.focus();
+    await keyboard.press("Enter");
+  }
+  await page.getByLabel("User id").focus();
+  await keyboard.type(id);
+  await keyboard.press("Enter");
+  await page.getByText("The user is there.").waitFor();
+  await page.locator("summary", { hasText: "Delete user" }).focus();
+  await keyboard.press("Enter");
+  await keyboard.press("Tab");
+  await keyboard.press("Enter");
+  await page.getByText(`${id} is deleted.`).waitFor();
+}
+
+export async function pages_fit_a_phone_and_a_wide_screen(world) {
+  const folder = process.env.CHATCAMP_SCREENSHOTS;
+  if (folder) await mkdir(folder, { recursive: true });
+  const first = await world.open();
+  await first.createUser("pia", "Pia with a name that is longer than most, as some people have");
+  const client = await world.open({ client: true });
+  await client.connect("quentin@example.com");
+  const storageState = await first.context.storageState();
+  const at = (page, more = "") => `/dashboard/${page}?app=${world.openApp}${more}`;
+  const pages = {
+    apps: "/dashboard/",
+    app: at("app"),
+    users: at("users"),
+    nobody: at("users", "&q=zzz"),
+    user: at("user", "&id=pia"),
+    live: at("live"),
+    settings: at("settings"),
+    moved: at("user", "&id=quentin@example.com"),
+  };
+  for (const [size, viewport] of Object.entries({ phone: { width: 390, height: 844 }, wide: { width: 1280, height: 900 } })) {
+    for (const colorScheme of ["light", "dark"]) {
+      const admin = await world.open({ signsIn: false, viewport, colorScheme, hasTouch: size === "phone", storageState });
+      for (const [name, path] of Object.entries(pages)) {
+        assert.equal((await admin.go(path)).status(), 200, name);
+        if (folder) {
+          await admin.page.screenshot({ path: `${folder}/dashboard-${size}-${colorScheme}-${name}.png`, fullPage: true });
+        }
+        const { inner, scroll } = await admin.page.evaluate(() =>
+          ({ inner: window.innerWidth, scroll: document.documentElement.scrollWidth }));
+        assert.ok(scroll <= inner, `${name}: nothing sticks out at the side: ${scroll} in ${inner}`);
+        const small = await admin.page.evaluate(() => [...document.querySelectorAll("button, input, select, summary")]
+          .filter((control) => control.checkVisibility() && !control.matches(".unseen, [type=radio], [type=checkbox]"))
+          .filter((control) => control.getBoundingClientRect().height < 36)
+          .map((control) => control.name || control.textContent));
+        assert.deepEqual(small, [], `${name}: every control is large enough for a finger`);
+      }
+    }
+  }
+}

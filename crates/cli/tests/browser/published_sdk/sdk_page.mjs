@@ -1,0 +1,298 @@
+// One page with the published SDK, seen from outside: what it is told, what it sends, how often it tries to connect.
+
+import assert from "node:assert/strict";
+import { DEADLINE_MS, Log, pause, within } from "../wait.mjs";
+import { Proxy } from "../proxy.mjs";
+import { CHAT_PATH, ID_HEADER, Traffic } from "./traffic.mjs";
+
+/** What `getConnectionState()` returns (wire document, section 4). */
+export const State = { OPEN: 0, CONNECTING: 1, CLOSING: 2, CLOSED: 3 };
+
+export class SdkPage {
+  /** Targets of all WebSockets, opened or not, oldest first. */
+  dials = new Log("WebSocket");
+  /** Targets of all long polls: one for each id, however often it polled. */
+  longPolls = new Log("long poll");
+  #traffic = new Traffic();
+  #transport;
+  #pollIds = new Set();
+  #uncaught = [];
+  #strayed = [];
+
+  /**
+   * Opens a page whose SDK gets through by `world.transport` only.
+   *
+   * A `hosted` one names no host, but loads `/compat.js`; one `beside` another is a tab of the same browser, whose
+   * traffic is one with the other's.
+   */
+  static async open(world, { appId, hosted = false, fakeClock = false, beside = null }) {
+    const self = new SdkPage();
+    self.#transport = world.transport;
+    if (beside) {
+      Object.assign(self, { proxy: beside.proxy, context: beside.context });
+      self.#traffic = beside.#traffic;
+    } else {
+      self.proxy = await Proxy.start(world.server, { upgrades: world.transport === "web_socket" });
+      self.proxy.onRequest = self.#traffic.note;
+      self.comeUp();
+      self.context = await world.browser.newContext();
+    }
+    const [HOST, PORT] = ["127.0.0.1", String(self.proxy.port)];
+    const hosts = [new URL(world.pageUrl).host, `${HOST}:${PORT}`];
+    self.page = await self.context.newPage();
+    self.page.setDefaultTimeout(DEADLINE_MS);
+    self.page.on("pageerror", (error) => self.#uncaught.push(error));
+    self.page.on("request", (request) => self.#noteRequest(request, hosts));
+    self.page.on("websocket", (socket) => self.#noteSocket(socket, hosts));
+    if (fakeClock) await self.page.clock.install();
+    const url = new URL(world.pageUrl);
+    if (hosted) url.searchParams.set("before", `http://${HOST}:${PORT}/compat.js`);
+    await self.page.goto(url.href);
+    await self.page.evaluate(
+      ({ APP_ID, ...place }) => {
+        const chatcamp = new ChatCamp({ appId: APP_ID });
+        const listener = new chatcamp.ConnectionListener();
+        window.changes = [];
+        listener.onConnectionChanged = (connected) => {
+          window.changes.push(connected);
+          window.changedAt = Date.now();
+        };
+        chatcamp.addConnectionListener("watch", listener);
+        Object.assign(window, { APP_ID, ...place, PLACE: Object.values(place) });
+      },
+      { APP_ID: appId, ...(hosted ? {} : { HOST, PORT }) },
+    );
+    return self;
+  }
+
+  /** Targets of all connection attempts over the transport of this page, oldest first. */
+  get attempts() {
+    return this.#transport === "web_socket" ? this.dials : this.longPolls;
+  }
+
+  get sent() {
+    return this.#traffic.sent;
+  }
+
+  get received() {
+    return this.#traffic.received;
+  }
+
+  get polls() {
+    return this.#traffic.polls;
+  }
+
+  get preflights() {
+    return this.#traffic.preflights;
+  }
+
+  async close() {
+    await this.context.close();
+    this.proxy.close();
+  }
+
+  /** The documentation's snippet, by user id; what its callback was given. */
+  connect(userId, { deadline = DEADLINE_MS } = {}) {
+    return this.#callWithin(deadline, "connect callback", (USER_ID) =>
+      new Promise((resolve) => {
+        const chatcamp = new ChatCamp({ appId: APP_ID });
+        chatcamp.connect(USER_ID, ...PLACE, (error, user) => resolve({ error, user }));
+      }), userId);
+  }
+
+  /** The documentation's snippet, by user id and access token; what its callback was given. */
+  connectWithToken(userId, token) {
+    return this.#call("connect callback", ([USER_ID, ACCESS_TOKEN]) =>
+      new Promise((resolve) => {
+        const chatcamp = new ChatCamp({ appId: APP_ID });
+        chatcamp.connect(USER_ID, ACCESS_TOKEN, ...PLACE, (error, user) => resolve({ error, user }));
+      }), [userId, token]);
+  }
+
+  /** Runs a piece of code in the page; the first thing it logs on the console (the browser's reports are no logs). */
+  async says(code) {
+    const said = this.page.waitForEvent("console", (message) => message.type() === "log");
+    await this.page.evaluate(code);
+    return (await said).text();
+  }
+
+  disconnect() {
+    return this.#call("disconnect callback", () =>
+      new Promise((resolve) => new ChatCamp({ appId: APP_ID }).disconnect(() => resolve())));
+  }
+
+  updateDisplayName(name) {
+    return this.#call("update callback", (name) =>
+      new Promise((resolve) => {
+        const chatcamp = new ChatCamp({ appId: APP_ID });
+        chatcamp.updateUserDisplayName(name, (error, user) => resolve({ error, user }));
+      }), name);
+  }
+
+  createGroupChannel(name) {
+    return this.#call("create callback", (name) =>
+      new Promise((resolve) => {
+        const chatcamp = new ChatCamp({ appId: APP_ID });
+        chatcamp.GroupChannel.create(name, ["bob"], false, (error, channel) => resolve({ error, channel }));
+      }), name);
+  }
+
+  blockUser(userId) {
+    return this.#call("block callback", (userId) =>
+      new Promise((resolve) => {
+        const chatcamp = new ChatCamp({ appId: APP_ID });
+        chatcamp.blockUser(userId, (error, user) => resolve({ error, user }));
+      }), userId);
+  }
+
+  unblockUser(userId) {
+    return this.#call("unblock callback", (userId) =>
+      new Promise((resolve) => {
+        const chatcamp = new ChatCamp({ appId: APP_ID });
+        chatcamp.unblockUser(userId, (error, user) => resolve({ error, user }));
+      }), userId);
+  }
+
+  /** All users by pages of `limit`, until an empty page or an error. */
+  listUsers(limit) {
+    return this.#call("list callback", (limit) =>
+      new Promise((resolve) => {
+        const query = new ChatCamp({ appId: APP_ID }).createUserListQuery();
+        query.setLimit(limit);
+        const pages = [];
+        const onPage = (error, users) => {
+          if (error || users.length === 0) return resolve({ error, pages });
+          pages.push(users);
+          query.load(onPage);
+        };
+        query.load(onPage);
+      }), limit);
+  }
+
+  listBlockedUsers() {
+    return this.#call("list callback", () =>
+      new Promise((resolve) => {
+        const query = new ChatCamp({ appId: APP_ID }).createBlockedUserListQuery();
+        query.load((error, users) => resolve({ error, users }));
+      }));
+  }
+
+  state() {
+    return this.page.evaluate(() => new ChatCamp({ appId: APP_ID }).getConnectionState());
+  }
+
+  /** What the connection listener was told so far. */
+  changes() {
+    return this.page.evaluate(() => window.changes);
+  }
+
+  /** When the connection listener was last told something. */
+  changedAt() {
+    return this.page.evaluate(() => window.changedAt);
+  }
+
+  /** Waits until the connection listener has been told `count` things, and returns them. */
+  async changed(count) {
+    await this.page.waitForFunction((count) => window.changes.length >= count, count);
+    return this.changes();
+  }
+
+  async reached(state) {
+    await this.page.waitForFunction(
+      (state) => new ChatCamp({ appId: APP_ID }).getConnectionState() === state,
+      state,
+    );
+  }
+
+  /** Breaks the connection until the page has noticed; a poll that is cut is repeated, so that is refused as well. */
+  async loseConnection() {
+    const { length } = await this.changes();
+    this.#refuseAlso(this.polls.entries.map(({ id }) => id));
+    this.proxy.cut();
+    await this.changed(length + 1);
+  }
+
+  /** Breaks the connection and lets nothing through until `comeUp`. */
+  goDown() {
+    this.proxy.refuses = () => true;
+    this.proxy.cut();
+  }
+
+  /** Lets through whatever is of this page's transport. */
+  comeUp() {
+    this.#refuseAlso([]);
+  }
+
+  /** The poll that the server holds, or will in a moment. */
+  async heldPoll() {
+    for (let index = Math.max(this.polls.length - 1, 0); ; index += 1) {
+      const poll = await this.polls.at(index);
+      if (!poll.answer) return poll;
+    }
+  }
+
+  /** Waits until a connected page awaits news: at once, or once its next poll is held. */
+  async idle() {
+    if (this.#transport === "long_poll") await this.heldPoll();
+  }
+
+  /** Measures a quiet period: no attempt, no poll and no envelope may leave the page for `ms`. */
+  async staysQuiet(ms) {
+    const left = () => [this.dials, this.longPolls, this.polls, this.sent].map((log) => log.length);
+    const before = left();
+    await pause(ms);
+    assert.deepEqual(left(), before, "the page stays quiet");
+  }
+
+  /** Fails if something went wrong that no callback tells: in the page, on the wire, or by the wrong way. */
+  assertSound() {
+    assert.deepEqual(this.#uncaught.map(String), [], "no uncaught exception in the page");
+    assert.deepEqual(this.#traffic.faults, [], "every answer is one the SDK can take");
+    assert.deepEqual(this.#strayed, [], "the page speaks to its own hosts only");
+    if (this.#transport === "web_socket") return;
+    assert.equal(this.#traffic.upgrades, 0, "no WebSocket opened");
+    const { entries } = this.longPolls;
+    assert.deepEqual(this.dials.entries.slice(0, entries.length), entries, "a WebSocket failed before each long poll");
+  }
+
+  /** What happened so far, for people. */
+  story() {
+    return {
+      dials: this.dials.entries,
+      longPolls: this.longPolls.entries,
+      polls: this.polls.entries.map(({ id, target, answer }) => ({ id, target, answer })),
+      sent: this.sent.entries,
+      received: this.received.entries,
+    };
+  }
+
+  #refuseAlso(pollIds) {
+    const pollsPass = this.#transport === "long_poll";
+    this.proxy.refuses = ({ headers: { [ID_HEADER]: id } }) => id && (!pollsPass || pollIds.includes(id));
+  }
+
+  #call(what, body, argument) {
+    return this.#callWithin(DEADLINE_MS, what, body, argument);
+  }
+
+  #callWithin(ms, what, body, argument) {
+    return within(ms, what, this.page.evaluate(body, argument));
+  }
+
+  #noteSocket(socket, hosts) {
+    const { host, pathname, search } = new URL(socket.url());
+    if (!hosts.includes(host)) this.#strayed.push(socket.url());
+    if (pathname === CHAT_PATH) this.dials.push(pathname + search);
+    socket.on("framesent", ({ payload }) => this.sent.push(JSON.parse(payload)));
+    socket.on("framereceived", ({ payload }) => this.received.push(JSON.parse(payload)));
+  }
+
+  #noteRequest(request, hosts) {
+    const { protocol, host, pathname, search } = new URL(request.url());
+    if (protocol !== "data:" && !hosts.includes(host)) this.#strayed.push(request.url());
+    const id = request.headers()[ID_HEADER];
+    if (pathname !== CHAT_PATH || !id || this.#pollIds.has(id)) return;
+    this.#pollIds.add(id);
+    this.longPolls.push(pathname + search);
+  }
+}

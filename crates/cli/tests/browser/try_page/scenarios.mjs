@@ -1,0 +1,130 @@
+// What somebody does who tries ChatCamp for the first time.
+
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { backend } from "../backend.mjs";
+
+export async function both_users_connect_and_hear_each_other(world) {
+  const page = await world.open();
+  assert.equal(await page.appId.inputValue(), world.openApp, "the app of `chatcamp dev` is there already");
+  const [alice, bob] = page.users;
+  await page.name(`${world.transport} alice`, `${world.transport} bob`);
+  await page.connectBoth();
+  await alice.say("hello Bob 🦀");
+  await bob.hears("hello Bob 🦀");
+  await bob.say("<b>hello</b> Alice");
+  await alice.hears("<b>hello</b> Alice");
+  assert.equal(await alice.said.locator("small").innerText(), "delivered");
+  const wire = (await alice.wire.allInnerTexts()).join("\n");
+  assert.match(wire, /"users\.auth"/);
+  assert.match(wire, /"app\.event\.pub"/);
+  assert.match(wire, /"key":"…"/, "the session's key is not shown");
+}
+
+export async function a_plug_that_is_pulled_comes_back(world) {
+  const page = await world.open();
+  const [alice, bob] = page.users;
+  await page.name(`${world.transport} plugged`, `${world.transport} other`);
+  await page.connectBoth();
+  await alice.plug.click();
+  await alice.reaches("reconnecting");
+  await bob.say("are you there?");
+  await bob.say("hello?");
+  await alice.reaches("connected");
+  await bob.say("welcome back");
+  await alice.hears("welcome back");
+  assert.equal(await bob.status.getAttribute("data-state"), "connected", "the other one has noticed nothing");
+  const notes = (await alice.wire.allInnerTexts()).join("\n");
+  assert.match(notes, /the plug is out[^]*trying again[^]*the plug is back[^]*connected over/);
+  assert.match(notes, /the session goes on, 2 messages come again/);
+  assert.deepEqual(await alice.heard.locator("span").allInnerTexts(), ["are you there?", "hello?", "welcome back"]);
+}
+
+export async function a_token_is_taken_and_never_shown(world) {
+  const id = `${world.transport} tamara`;
+  const { access_token: token } = await backend(world, "users.create", { id });
+  const page = await world.open();
+  const [tamara] = page.users;
+  await page.name(id);
+  await tamara.button("Connect").click();
+  await tamara.reaches("refused");
+  await tamara.token.fill(token);
+  await tamara.button("Connect").click();
+  await tamara.reaches("connected");
+  const shown = await page.page.locator("body").innerText();
+  assert.ok(!shown.includes(token), "the token is on the page nowhere");
+  assert.match(shown, /"access_token":"…"/);
+}
+
+export async function a_refusal_says_why(world) {
+  const page = await world.open();
+  const [alice] = page.users;
+  await page.name(`${world.transport} ada`, "somebody who never comes");
+  await page.appId.fill("no-such-app");
+  await alice.button("Connect").click();
+  await alice.reaches("refused");
+  assert.match(await alice.status.innerText(), /no app has this app id/);
+  await page.appId.fill(world.openApp);
+  await alice.button("Connect").click();
+  await alice.reaches("connected");
+  await alice.say("is anybody there?");
+  assert.match(await alice.said.locator("small").innerText(), /is not there/);
+  await alice.button("Disconnect").click();
+  await alice.reaches("disconnected");
+}
+
+export async function everything_is_done_by_keyboard(world) {
+  const page = await world.open();
+  const { keyboard } = page.page;
+  const [alice, bob] = page.users;
+  await page.name(`${world.transport} kim`, `${world.transport} kai`);
+  await alice.id.focus();
+  await keyboard.press("Enter");
+  await alice.reaches("connected");
+  const reached = [];
+  for (let presses = 0; presses < 20 && !reached.includes("user-1"); presses += 1) {
+    await keyboard.press("Tab");
+    reached.push(await page.page.evaluate(() => document.activeElement.textContent || document.activeElement.id));
+  }
+  for (const name of ["Connect again", "Disconnect", "Pull the plug", "text-0", "Send", "user-1"]) {
+    assert.ok(reached.some((found) => found.trim() === name), `${name} is reached: ${reached.map((text) => text.slice(0, 20))}`);
+  }
+  await bob.id.focus();
+  await keyboard.press("Enter");
+  await bob.reaches("connected");
+  await alice.text.focus();
+  await keyboard.type("by hand");
+  await keyboard.press("Enter");
+  await bob.hears("by hand");
+}
+
+export async function the_page_fits_a_phone_and_a_wide_screen(world) {
+  const folder = process.env.CHATCAMP_SCREENSHOTS;
+  if (folder) await mkdir(folder, { recursive: true });
+  const sizes = { phone: { width: 390, height: 844 }, wide: { width: 1280, height: 900 } };
+  for (const [size, viewport] of Object.entries(sizes)) {
+    for (const colorScheme of ["light", "dark"]) {
+      const page = await world.open({ viewport, colorScheme, hasTouch: size === "phone" });
+      const picture = (name, options) =>
+        folder && page.page.screenshot({ path: `${folder}/try-${size}-${colorScheme}-${name}.png`, ...options });
+      await picture("empty");
+      const [alice, bob] = page.users;
+      await page.connectBoth();
+      await alice.say("Hello Bob, did the parcel arrive?");
+      await bob.say("Yes, this morning. Thank you!");
+      await alice.hears("this morning");
+      await bob.plug.click();
+      await bob.reaches("reconnecting");
+      await picture("talking", { fullPage: true });
+      if (size === "phone") await bob.showWire();
+      await picture("wire", { fullPage: true });
+      const { inner, scroll } = await page.page.evaluate(() =>
+        ({ inner: window.innerWidth, scroll: document.documentElement.scrollWidth }));
+      assert.ok(scroll <= inner, `nothing sticks out at the side: ${scroll} in ${inner}`);
+      const small = await page.page.evaluate(() => [...document.querySelectorAll("button, input, select")]
+        .filter((control) => control.getBoundingClientRect().height < 40).map((control) => control.id || control.textContent));
+      assert.deepEqual(small, [], "every control is large enough for a finger");
+      await bob.reaches("connected");
+    }
+  }
+}

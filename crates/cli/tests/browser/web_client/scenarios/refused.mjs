@@ -1,0 +1,69 @@
+// Refusals reach the caller with the server's own code, the client stays quiet, and good credentials work afterwards.
+
+import assert from "node:assert/strict";
+import { QUIET_MS, assertFailed } from "./expect.mjs";
+
+export async function refuses_a_wrong_token(world) {
+  const { app, id, token } = world.ownToken;
+  await refused(world, { app, code: "ACCESS_TOKEN_INVALID", connect: (page) => page.connect(id, `${token}x`) });
+}
+
+export async function refuses_a_missing_token(world) {
+  const { app, id } = world.issuedToken;
+  await refused(world, { app, code: "ACCESS_TOKEN_REQUIRED", connect: (page) => page.connect(id) });
+}
+
+export async function refuses_a_token_for_an_unknown_user(world) {
+  const connect = (page) => page.connect("nobody", world.ownToken.token);
+  await refused(world, { app: world.openApp, code: "ACCESS_TOKEN_INVALID", connect });
+}
+
+export async function refuses_an_unknown_user_where_tokens_are_required(world) {
+  const connect = (page) => page.connect("nobody");
+  await refused(world, { app: world.strictUser.app, code: "CREDENTIAL_REFUSED", connect, good: world.strictUser });
+}
+
+export async function refuses_a_user_id_that_is_none(world) {
+  await refused(world, { app: world.openApp, code: "USER_ID_INVALID", connect: (page) => page.connect("a\u0007b") });
+}
+
+export async function refuses_an_unknown_app(world) {
+  const page = await world.open({ appId: "no-such-app" });
+  assertFailed(await page.connect("alice"), "APP_NOT_FOUND");
+  await page.staysQuiet(QUIET_MS);
+  assert.equal(page.attempts.length, 1, "one attempt, and no retry");
+}
+
+export async function a_server_that_is_not_there_is_an_error_to_try_again(world) {
+  const page = await world.open({ appId: world.openApp });
+  page.goDown();
+  const outcome = await page.connect("early");
+  assertFailed(outcome, "LOST");
+  assert.equal(outcome.error.retryable, true);
+  assert.equal(await page.state(), "disconnected");
+  page.comeUp();
+  assert.equal((await page.connect("early")).error, null);
+}
+
+export async function a_patient_client_keeps_trying(world) {
+  const page = await world.open({ appId: world.openApp, options: { keepTrying: true } });
+  page.goDown();
+  const connecting = page.connect("patient");
+  await page.told("reconnecting", 2);
+  page.comeUp();
+  assert.equal((await connecting).error, null);
+}
+
+async function refused(world, { app, code, connect, good = world.ownToken }) {
+  const page = await world.open({ appId: app });
+  const outcome = await connect(page);
+  assertFailed(outcome, code);
+  assert.equal(outcome.error.retryable, false);
+  await page.staysQuiet(QUIET_MS);
+  assert.equal(page.attempts.length, 1, "one attempt, and no retry");
+  assert.equal(await page.state(), "disconnected");
+
+  const { error, value: user } = await page.connect(good.id, good.token);
+  assert.equal(error, null, "good credentials work afterwards");
+  assert.equal(user.id, good.id);
+}

@@ -1,0 +1,93 @@
+// Requests on an open connection.
+
+import assert from "node:assert/strict";
+import { assertFailed } from "./expect.mjs";
+
+/** Silence after which a client says something, and a little. */
+const HEARTBEAT_MS = 25_100;
+/** Several times as many as are sent at once. */
+const MANY = 200;
+/** So that all together are more than a server lets wait. */
+const LARGE = 2_000;
+
+export async function updates_the_display_name_and_keeps_the_token(world) {
+  const { app, id, token } = world.ownToken;
+  const page = await world.open({ appId: app });
+  const other = await world.open({ appId: app });
+  await page.connect(id, token);
+  await other.connect(id, token);
+  const name = `Tess over ${world.transport}`;
+  const { error, value } = await page.request("users.update", { display_name: name });
+  assert.equal(error, null);
+  assert.equal(value.user.display_name, name);
+  assert.equal(value.user.access_token, token);
+  assert.equal(await page.page.evaluate(() => chat.user.display_name), name);
+  await other.page.waitForFunction((name) => told.user.some((user) => user.display_name === name), name);
+}
+
+export async function blocks_lists_and_unblocks_a_user(world) {
+  const [own, other] = [`${world.transport} bea`, `${world.transport} bert`];
+  const [page, otherPage] = [await world.open({ appId: world.openApp }), await world.open({ appId: world.openApp })];
+  await Promise.all([page.connect(own), otherPage.connect(other)]);
+  assertFailed(await page.request("users.block", { block_id: "nobody at all" }), "USER_NOT_FOUND");
+  const blocked = await page.request("users.block", { block_id: other });
+  assert.equal(blocked.value.user.id, other);
+  const listed = await page.request("users.block_list", {});
+  assert.deepEqual(listed.value.users.map(({ id }) => id), [other]);
+  assert.equal((await page.request("users.unblock", { unblock_id: other })).error, null);
+  assert.deepEqual((await page.request("users.block_list", {})).value.users, []);
+}
+
+export async function lists_the_users_page_by_page(world) {
+  const [{ app, id, token }] = world.movedUsers;
+  const page = await world.open({ appId: app });
+  await page.connect(id, token);
+  const first = await page.request("users.list", { limit: 2 });
+  assert.deepEqual(first.value.users.map(({ id }) => id), ["molly", "mona"]);
+  const second = await page.request("users.list", { limit: 2, reference: first.value.reference });
+  assert.deepEqual(second.value.users.map(({ id }) => id), ["moses"]);
+  assert.equal(second.value.reference, undefined);
+}
+
+export async function answers_a_request_that_nobody_implements(world) {
+  const page = await world.open({ appId: world.openApp });
+  await page.connect("carol");
+  const outcome = await page.request("group_channels.create", { name: "room" });
+  assertFailed(outcome, "UNKNOWN_TYPE");
+  assert.match(outcome.error.message, /group_channels\.create/, "it names the type");
+  assert.equal((await page.request("users.get", {})).error, null, "the connection is still good");
+  assert.equal(page.attempts.length, 1);
+}
+
+export async function sends_no_more_than_a_server_takes_at_once(world) {
+  const page = await world.open({ appId: world.openApp });
+  await page.connect("max");
+  const large = { padding: "x".repeat(LARGE) };
+  const answers = await page.run((many, large) =>
+    Promise.all(Array.from({ length: many }, () => outcome(chat.request("users.get", large)))), MANY, large);
+  assert.ok(answers.every(({ error, value }) => !error && value.user.id === "max"), "all are answered");
+  assert.equal(page.attempts.length, 1, "on one connection");
+  const tooMany = await page.run(() => Promise.all(Array.from({ length: 400 }, () => outcome(chat.request("users.get")))));
+  const codes = new Set(tooMany.map(({ error }) => error && error.code));
+  assert.deepEqual([...codes], [null, "TOO_MANY_WAITING"]);
+}
+
+export async function refuses_to_send_what_is_too_large(world) {
+  const page = await world.open({ appId: world.openApp });
+  await page.connect("lars");
+  assertFailed(await page.request("users.update", { data: "ä".repeat(33_000) }), "TOO_LARGE");
+  assert.equal((await page.request("users.get", {})).error, null, "the connection is still good");
+}
+
+export async function survives_the_heartbeat(world) {
+  const page = await world.open({ appId: world.openApp, fakeClock: true });
+  await page.connect("henry");
+  const { length } = page.sent;
+  await page.page.clock.fastForward(HEARTBEAT_MS);
+  const ping = await page.sent.at(length);
+  assert.deepEqual(ping, { t: "ping", d: { seen: 0 }, r: 1 });
+  const { value } = await page.request("users.update", { display_name: "Henry" });
+  assert.equal(value.user.display_name, "Henry", "the connection is still good");
+  assert.equal(page.acks("ping").length, 1);
+  assert.equal(page.attempts.length, 1);
+}

@@ -1,0 +1,123 @@
+// A lost connection comes back, with its credential and what was asked meanwhile.
+
+import assert from "node:assert/strict";
+import { backend } from "../../backend.mjs";
+import { pause } from "../../wait.mjs";
+
+/** Long enough to try in vain. */
+const OUTAGE_MS = 2_000;
+/** Longer than a silence that ends a connection. */
+const SILENCE_MS = 26_000;
+/** More events than a client leaves unacknowledged. */
+const CROWD = 300;
+
+export async function a_cut_connection_comes_back(world) {
+  const page = await world.open({ appId: world.openApp });
+  await page.connect("rita");
+  for (const round of [1, 2]) {
+    await page.loseConnection();
+    const connected = await page.told("connected", 1 + round);
+    assert.ok(connected.at(-1).resumed, "the session goes on");
+    const { resume } = page.hellos().at(-1);
+    const keys = page.acks("users.auth").map(({ d }) => d.session.key);
+    assert.equal(resume.key, keys[round - 1], "it offers to go on with the latest session");
+    const { error, value } = await page.request("users.update", { display_name: `Rita ${round}` });
+    assert.equal(error, null);
+    assert.equal(value.user.display_name, `Rita ${round}`);
+  }
+  assert.equal(page.attempts.length, 3);
+  const states = await page.told("state");
+  assert.deepEqual(states, ["connecting", "connected", "reconnecting", "connected", "reconnecting", "connected"]);
+}
+
+export async function a_cut_connection_keeps_its_token(world) {
+  const { app, id, token } = world.issuedToken;
+  const page = await world.open({ appId: app });
+  await page.connect(id, token);
+  await page.loseConnection();
+  await page.told("connected", 2);
+  assert.deepEqual(page.hellos().map((d) => d.access_token), [token, token]);
+}
+
+export async function an_outage_of_some_seconds_ends_by_itself(world) {
+  const page = await world.open({ appId: world.openApp });
+  await page.connect("otto");
+  page.goDown();
+  await Promise.all([pause(OUTAGE_MS), page.told("reconnecting", 2)]);
+  const asked = page.request("users.update", { display_name: "Otto" });
+  assert.equal(await page.state(), "reconnecting");
+  page.comeUp();
+  await page.reached("connected");
+  const { error, value } = await asked;
+  assert.equal(error, null, "what was asked meanwhile is answered");
+  assert.equal(value.user.display_name, "Otto");
+}
+
+export async function requests_that_a_cut_overtook_are_answered_once(world) {
+  const page = await world.open({ appId: world.openApp });
+  await page.connect(`${world.transport} uma`);
+  const watcher = await world.open({ appId: world.openApp });
+  await watcher.connect(`${world.transport} uma`);
+  const outcomes = page.run(() => Promise.all([1, 2, 3].map((n) => outcome(chat.request("users.update", { data: `${n}` })))));
+  await page.loseConnection();
+  for (const [index, { error, value }] of (await outcomes).entries()) {
+    assert.equal(error, null);
+    assert.equal(value.user.data, `${index + 1}`);
+  }
+  await page.reached("connected");
+  await page.request("users.update", { data: "last" });
+  const seen = (await watcher.told("user", 4)).map(({ data }) => data);
+  assert.deepEqual(seen, ["1", "2", "3", "last"], "each has run once");
+}
+
+export async function what_was_said_during_an_outage_arrives_after_it(world) {
+  const id = `${world.transport} mia`;
+  const page = await world.open({ appId: world.openApp });
+  await page.connect(id);
+  await backend(world, "users.publish", { id, type: "n", data: 0 });
+  await page.told("event");
+  page.goDown();
+  await page.told("reconnecting");
+  for (const data of [1, 2, 3]) {
+    assert.equal((await backend(world, "users.publish", { id, type: "n", data })).delivered, 1, "it is kept");
+  }
+  page.comeUp();
+  await page.reached("connected");
+  assert.deepEqual((await page.told("event", 4)).map(({ data }) => data), [0, 1, 2, 3]);
+}
+
+export async function a_crowd_of_events_is_acknowledged_in_time(world) {
+  const id = `${world.transport} cleo`;
+  const page = await world.open({ appId: world.openApp });
+  await page.connect(id);
+  for (let n = 0; n < CROWD; n += 1) await backend(world, "users.publish", { id, type: "n", data: n });
+  const told = await page.told("event", CROWD);
+  assert.deepEqual(told.map(({ data }) => data), told.map((_, index) => index));
+  const pings = page.sent.entries.filter(({ t }) => t === "ping");
+  assert.deepEqual(pings.map(({ d }) => d), [{ seen: 250 }]);
+}
+
+export async function a_server_that_falls_silent_is_left(world) {
+  const page = await world.open({ appId: world.openApp, fakeClock: true });
+  await page.connect("stella");
+  page.proxy.stall();
+  await page.page.clock.fastForward(SILENCE_MS);
+  await page.page.clock.fastForward(SILENCE_MS);
+  const [{ why }] = await page.told("reconnecting");
+  assert.equal(why.code, "LOST");
+  page.proxy.cut();
+  page.proxy.flow();
+  await page.page.clock.fastForward(SILENCE_MS);
+  await page.reached("connected");
+}
+
+export async function a_network_that_is_back_is_used_at_once(world) {
+  const page = await world.open({ appId: world.openApp, fakeClock: true });
+  await page.connect("nora");
+  page.goDown();
+  await page.told("reconnecting");
+  await page.page.clock.pauseAt(Date.now() + 3_600_000);
+  page.comeUp();
+  // An attempt may be failing just now: the browser says it when it is so, here it is said until somebody hears it.
+  await page.page.waitForFunction(() => window.dispatchEvent(new Event("online")) && chat.state === "connected");
+}

@@ -1,0 +1,21 @@
+//! The dashboard of `chatcamp dev`, in a real browser.
+//!
+//! Its scenarios are in `browser/dashboard/`. `CHATCAMP_SCREENSHOTS=DIR` keeps pictures of its pages, phone and wide, light
+//! and dark.
+
+#[macro_use]
+mod browser;
+
+scenarios! {
+    "dashboard",
+    both: [
+        a_newcomer_finds_the_way,
+        a_user_is_suspended_and_restored_without_the_script,
+        everything_is_done_by_keyboard,
+    ],
+    web_socket: [
+        the_link_of_dev_signs_in_once,
+        pages_fit_a_phone_and_a_wide_screen,
+    ],
+    long_poll: [],
+}

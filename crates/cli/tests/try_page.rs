@@ -1,0 +1,22 @@
+//! The page `/try` of `chatcamp dev`, in a real browser.
+//!
+//! Its scenarios are in `browser/try_page/`. `CHATCAMP_SCREENSHOTS=DIR` keeps pictures of the page, phone and wide, light and
+//! dark.
+
+#[macro_use]
+mod browser;
+
+scenarios! {
+    "try_page",
+    both: [
+        both_users_connect_and_hear_each_other,
+        a_plug_that_is_pulled_comes_back,
+        a_token_is_taken_and_never_shown,
+        a_refusal_says_why,
+        everything_is_done_by_keyboard,
+    ],
+    web_socket: [
+        the_page_fits_a_phone_and_a_wide_screen,
+    ],
+    long_poll: [],
+}

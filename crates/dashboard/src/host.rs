@@ -1,0 +1,193 @@
+//! Under which names the dashboard answers, so that no name of somebody else leads a browser to it (DNS rebinding).
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use http::{
+    HeaderMap,
+    header::{HOST, ORIGIN},
+    uri::Authority,
+};
+
+/// A name under which the dashboard is reached, such as `chat.example.com`, or `https://chat.example.com` where a proxy
+/// speaks TLS: then its cookie is `Secure`, and what it shows for pasting says `https`.
+///
+/// Any port will do unless one is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName {
+    authority: Authority,
+    scheme: &'static str,
+}
+
+/// Why a text is no name of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is no host, such as chat.example.com or https://chat.example.com")]
+pub struct InvalidHostName;
+
+/// The names under which a dashboard answers.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    listen: IpAddr,
+    names: Vec<HostName>,
+}
+
+/// Where a browser believes to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    scheme: &'static str,
+    authority: String,
+}
+
+impl FromStr for HostName {
+    type Err = InvalidHostName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHostName> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("https", rest)) => ("https", rest),
+            Some(("http", rest)) => ("http", rest),
+            Some(_) => return Err(InvalidHostName),
+            None => ("http", text),
+        };
+        let authority = authority(rest.strip_suffix('/').unwrap_or(rest)).ok_or(InvalidHostName)?;
+        Ok(Self { authority, scheme })
+    }
+}
+
+impl HostName {
+    /// Whether TLS is spoken under this name, by a proxy.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    fn is(&self, asked: &Authority) -> bool {
+        let port_fits = self.authority.port().is_none() || self.authority.port_u16() == asked.port_u16();
+        port_fits && self.authority.host().eq_ignore_ascii_case(asked.host())
+    }
+}
+
+impl Hosts {
+    pub(crate) fn new(listen: SocketAddr, names: Vec<HostName>) -> Self {
+        Self { listen: listen.ip(), names }
+    }
+
+    /// Where the browser believes to be; nothing when that is not here.
+    ///
+    /// Loopback is always here. Of an address that listens everywhere every address is: a rebinding needs a name.
+    pub(crate) fn origin(&self, headers: &HeaderMap) -> Option<Origin> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
+        let asked = authority(host.to_str().ok()?)?;
+        let scheme = match self.names.iter().find(|name| name.is(&asked)) {
+            Some(name) => name.scheme,
+            None if self.is_here(asked.host()) => "http",
+            None => return None,
+        };
+        Some(Origin { scheme, authority: asked.as_str().to_ascii_lowercase() })
+    }
+
+    fn is_here(&self, host: &str) -> bool {
+        if host.eq_ignore_ascii_case("localhost") {
+            return true;
+        }
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let Ok(ip) = host.parse::<IpAddr>() else { return false };
+        ip.is_loopback() || ip == self.listen || self.listen.is_unspecified()
+    }
+}
+
+impl Origin {
+    pub(crate) fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    /// Whether a request comes from a page of this very origin, as a browser says with every form it sends.
+    pub(crate) fn has_sent(&self, headers: &HeaderMap) -> bool {
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
+        origin.as_bytes().eq_ignore_ascii_case(self.to_string().as_bytes())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority)
+    }
+}
+
+/// A host with or without port, and nothing else.
+fn authority(text: &str) -> Option<Authority> {
+    text.parse().ok().filter(|authority: &Authority| !text.contains('@') && !authority.host().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(host: &str) -> HeaderMap {
+        HeaderMap::from_iter([(HOST, host.parse().unwrap())])
+    }
+
+    #[test]
+    fn only_names_of_its_own_are_answered() {
+        let names = ["chat.example.com", "https://secure.example.com", "http://one.example.com:8080"];
+        let names = names.map(|name| name.parse().unwrap());
+        let at = |listen: &str| Hosts::new(listen.parse().unwrap(), names.to_vec());
+        for (listen, host, origin) in [
+            ("127.0.0.1:9080", "localhost:9080", Some("http://localhost:9080")),
+            ("127.0.0.1:9080", "LOCALHOST", Some("http://localhost")),
+            ("127.0.0.1:9080", "127.0.0.1:1", Some("http://127.0.0.1:1")),
+            ("127.0.0.1:9080", "[::1]:9080", Some("http://[::1]:9080")),
+            ("127.0.0.1:9080", "192.0.2.1:9080", None),
+            ("192.0.2.1:9080", "192.0.2.1:9080", Some("http://192.0.2.1:9080")),
+            ("0.0.0.0:9080", "192.0.2.1:9080", Some("http://192.0.2.1:9080")),
+            ("[::]:9080", "[2001:db8::1]", Some("http://[2001:db8::1]")),
+            ("0.0.0.0:9080", "evil.example", None),
+            ("127.0.0.1:9080", "localhost.evil.example", None),
+            ("127.0.0.1:9080", "127.0.0.1.evil.example", None),
+            ("127.0.0.1:9080", "evil@localhost", None),
+            ("127.0.0.1:9080", "", None),
+            ("127.0.0.1:9080", "chat.example.com:9080", Some("http://chat.example.com:9080")),
+            ("127.0.0.1:9080", "Secure.Example.com", Some("https://secure.example.com")),
+            ("127.0.0.1:9080", "one.example.com:8080", Some("http://one.example.com:8080")),
+            ("127.0.0.1:9080", "one.example.com:8081", None),
+        ] {
+            let found = at(listen).origin(&headers(host)).map(|origin| origin.to_string());
+            assert_eq!(found.as_deref(), origin, "{host} at {listen}");
+        }
+        assert_eq!(at("127.0.0.1:1").origin(&HeaderMap::new()), None);
+        let mut twice = headers("localhost");
+        twice.append(HOST, "localhost".parse().unwrap());
+        assert_eq!(at("127.0.0.1:1").origin(&twice), None);
+    }
+
+    #[test]
+    fn a_form_of_another_origin_is_told_from_our_own() {
+        let hosts = Hosts::new("127.0.0.1:9080".parse().unwrap(), Vec::new());
+        let origin = hosts.origin(&headers("localhost:9080")).unwrap();
+        for (sent, is_ours) in [
+            (Some("http://localhost:9080"), true),
+            (Some("https://localhost:9080"), false),
+            (Some("http://localhost:9081"), false),
+            (Some("http://evil.example"), false),
+            (Some("null"), false),
+            (None, false),
+        ] {
+            let sent_by = HeaderMap::from_iter(sent.map(|sent| (ORIGIN, sent.parse().unwrap())));
+            assert_eq!(origin.has_sent(&sent_by), is_ours, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for text in ["", "ftp://x", "https://", "a b", "https://x/path", "user@x", "x?y"] {
+            assert_eq!(text.parse::<HostName>(), Err(InvalidHostName), "{text}");
+        }
+        for text in ["x", "https://x", "http://x:1", "https://x/", "[::1]:80", "192.0.2.1"] {
+            assert!(text.parse::<HostName>().is_ok(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Moments for people: how long ago, and in UTC.
+
+use std::fmt;
+
+use maud::{Markup, html};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// A moment in Unix seconds, as date and time in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Utc(pub(crate) u64);
+
+/// How long ago something was, with the moment itself for whoever looks closer; 0 is never.
+pub(crate) fn ago(then: u64, now: u64) -> Markup {
+    html! {
+        @if then == 0 { "never" } @else {
+            time datetime=(Utc(then).iso()) title=(Utc(then)) { (distance(now.saturating_sub(then))) " ago" }
+        }
+    }
+}
+
+/// How far off something is that is to come.
+pub(crate) fn until(then: u64, now: u64) -> Markup {
+    html! {
+        time datetime=(Utc(then).iso()) title=(Utc(then)) {
+            @if then <= now { "now" } @else { "in " (distance(then - now)) }
+        }
+    }
+}
+
+/// In minutes at the least, so that a page that updates itself does not change all the time.
+fn distance(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..MINUTE => return "less than a minute".into(),
+        MINUTE..HOUR => (seconds / MINUTE, "minute"),
+        HOUR..DAY => (seconds / HOUR, "hour"),
+        _ => (seconds / DAY, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+impl Utc {
+    fn iso(self) -> String {
+        self.to_string().replacen(' ', "T", 1).replacen(" UTC", "Z", 1)
+    }
+}
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((year, month, day), second) = (date(self.0 / DAY), self.0 % DAY);
+        let (hour, minute, second) = (second / HOUR, second / MINUTE % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    }
+}
+
+/// Year, month and day in the Gregorian calendar, so many days after 1970-01-01.
+fn date(mut days: u64) -> (u64, usize, u64) {
+    const CYCLE: u64 = 146_097;
+    let mut year = 1970 + 400 * (days / CYCLE);
+    days %= CYCLE;
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    loop {
+        let february = 28 + u64::from(is_leap(year));
+        for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+            if days < length {
+                return (year, month, days + 1);
+            }
+            days -= length;
+        }
+        year += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_763_806_245, "2025-11-22 10:10:45 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(Utc(seconds).to_string(), text);
+        }
+        assert_eq!(Utc(1_763_806_245).iso(), "2025-11-22T10:10:45Z");
+    }
+
+    #[test]
+    fn distances_are_in_the_largest_unit_that_fits() {
+        for (seconds, text) in [
+            (0, "less than a minute"),
+            (59, "less than a minute"),
+            (60, "1 minute"),
+            (7199, "1 hour"),
+            (7200, "2 hours"),
+            (86_400, "1 day"),
+            (864_000, "10 days"),
+        ] {
+            assert_eq!(distance(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The page's text; what moves on it is `page.js`.
+
+use chatcamp_protocol::AppId;
+use maud::{DOCTYPE, Markup, html};
+
+/// Who is on the page, unless somebody names others.
+const USERS: [&str; 2] = ["alice", "bob"];
+
+pub(super) fn render(app: &AppId) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "Try ChatCamp" }
+                link rel="icon" type="image/svg+xml" href="/try/icon.svg";
+                link rel="stylesheet" href="/try/page.css";
+                script type="module" src="/try/page.js" {}
+            }
+            body {
+                header.top {
+                    div.title {
+                        h1 { "Try ChatCamp" }
+                        p { "Connect both, say something, pull the plug of one, and watch it come back." }
+                    }
+                    div.app {
+                        label for="app-id" { "App id" }
+                        input id="app-id" value=(app.as_str()) spellcheck="false" autocomplete="off" autocapitalize="off";
+                        button.primary id="connect-both" type="button" { "Connect both" }
+                    }
+                }
+                noscript { p.note { "This page is a script: it needs JavaScript." } }
+                main {
+                    @for (index, user) in USERS.iter().enumerate() { (panel(index, user)) }
+                }
+                footer {
+                    p {
+                        "A page connects, and hears; to say something it asks its backend, which "
+                        "publishes it with the API key ("
+                        code { "users.publish" }
+                        "). Here the server that "
+                        "sent this page takes the backend's place, for the development app only. The client is "
+                        a href="/chatcamp.js" { "chatcamp.js" }
+                        ", its types are "
+                        a href="/chatcamp.d.ts" { "chatcamp.d.ts" }
+                        "."
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn panel(index: usize, user: &str) -> Markup {
+    let id = |name: &str| format!("{name}-{index}");
+    html! {
+        section.user data-user=(index) aria-labelledby=(id("name")) {
+            div.head {
+                h2.name id=(id("name")) { (user) }
+                p.status data-state="disconnected" role="status" { "Not connected" }
+            }
+            form.login {
+                div.field {
+                    label for=(id("user")) { "User id" }
+                    input.user-id id=(id("user")) value=(user) required spellcheck="false" autocomplete="off"
+                        autocapitalize="off";
+                }
+                div.field {
+                    label for=(id("transport")) { "Transport" }
+                    select.transport id=(id("transport")) {
+                        option value="auto" { "Automatic" }
+                        option value="websocket" { "WebSocket" }
+                        option value="long-poll" { "Long-poll" }
+                    }
+                }
+                div.field.wide {
+                    label for=(id("token")) { "Access token " span.dim { "(if the user has one)" } }
+                    input.token id=(id("token")) type="password" autocomplete="off" spellcheck="false";
+                }
+                div.buttons {
+                    button.connect.primary type="submit" { "Connect" }
+                    button.disconnect type="button" disabled { "Disconnect" }
+                    button.plug type="button" disabled { "Pull the plug" }
+                }
+            }
+            div.talk role="log" aria-label="What was said" {
+                p.empty { "Nothing was said yet." }
+            }
+            form.say {
+                label.hidden for=(id("text")) { "Say something to the other" }
+                input.text id=(id("text")) placeholder="Say something" required maxlength="2000" autocomplete="off"
+                    disabled;
+                button.send type="submit" disabled { "Send" }
+            }
+            details.wire open {
+                summary { "On the wire" }
+                p.legend { span.sent { "→ sent" } " " span.received { "← received" } " " span { "secrets show as …" } }
+                ol tabindex="0" aria-label="Messages on the wire" {}
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The page over real sockets, behind the front door it is made for.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Server};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::*;
+
+async fn listen() -> (SocketAddr, AppId) {
+    let store = Arc::new(chatcamp_store::memory::Store::new());
+    let keyring = Keyring::new(vec![[7; 32]]).unwrap();
+    let app = Accounts::new(store.clone(), keyring.clone())
+        .create_app("dev", AuthPolicy::Open, None)
+        .await
+        .unwrap()
+        .id;
+    let server = Server::start(store, keyring, Limits::default());
+    let door = FrontDoor::bind(server.clone(), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = door.local_addr().unwrap();
+    tokio::spawn(door.mount(Arc::new(TryPage::new(server, app.clone(), address))).run());
+    (address, app)
+}
+
+/// Sends a request with these lines of its head; the whole answer.
+async fn exchange(address: SocketAddr, lines: &str, body: &str) -> String {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    let head = lines.replace("HERE", &address.to_string()).replace('\n', "\r\n");
+    let request = format!("{head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn the_page_names_its_app_and_allows_no_script_within_it() {
+    let (address, app) = listen().await;
+    let answer = exchange(address, "GET /try HTTP/1.1\nHost: HERE", "").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains(&format!("value=\"{app}\"")), "{answer}");
+    assert!(answer.contains("content-security-policy: default-src 'none'; script-src 'self';"), "{answer}");
+    assert!(
+        !answer.contains("<style") && !answer.contains(" style=") && !answer.contains(" onclick="),
+        "{answer}"
+    );
+    let scripts = answer.matches("<script").count();
+    assert_eq!(scripts, answer.matches("<script type=\"module\" src=").count(), "{answer}");
+}
+
+#[tokio::test]
+async fn all_that_the_page_names_is_there() {
+    let (address, _) = listen().await;
+    let page = exchange(address, "GET /try HTTP/1.1\nHost: HERE", "").await;
+    let script = exchange(address, "GET /try/page.js HTTP/1.1\nHost: HERE", "").await;
+    assert!(script.contains("from \"/chatcamp.js\"") && script.contains("from \"./plug.js\""));
+    let named = page.split('"').filter(|part| part.starts_with('/'));
+    for path in named.chain(["/try/plug.js"]) {
+        let answer = exchange(address, &format!("GET {path} HTTP/1.1\nHost: HERE"), "").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_but_the_page_itself_publishes() {
+    let (address, _) = listen().await;
+    let good = "POST /try/publish HTTP/1.1\nHost: HERE\nOrigin: http://HERE\nContent-Type: application/json";
+    let event = r#"{"to":"bob","type":"try.said","data":{"text":"hello"}}"#;
+    let long = format!(r#"{{"to":"bob","type":"t","data":"{}"}}"#, "x".repeat(40_000));
+    for (head, body, status) in [
+        (good.to_owned(), event, 200),
+        (good.replace("Origin: http://HERE\n", ""), event, 403),
+        (good.replace("http://HERE", "http://evil.example"), event, 403),
+        (good.replace("http://HERE", "null"), event, 403),
+        (good.replace("Host: HERE", "Host: evil.example"), event, 421),
+        (good.replace("application/json", "text/plain"), event, 400),
+        (good.replace("POST", "GET"), event, 405),
+        (good.replace("publish", "elsewhere"), event, 405),
+        (good.replace("POST", "GET").replace("publish", "elsewhere"), "", 404),
+        (good.to_owned(), "{", 400),
+        (good.to_owned(), "[]", 400),
+        (good.to_owned(), r#"{"to":"bob"}"#, 400),
+        (good.to_owned(), r#"{"to":"","type":"t"}"#, 400),
+        (good.to_owned(), r#"{"to":"bob","type":"T T"}"#, 400),
+        (good.to_owned(), &long, 413),
+    ] {
+        let answer = exchange(address, &head, body).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head} {body:.60}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths_are_not_its_own() {
+    let (address, _) = listen().await;
+    for path in ["/tryout", "/", "/healthz"] {
+        let answer = exchange(address, &format!("GET {path} HTTP/1.1\nHost: HERE"), "").await;
+        assert!(!answer.contains("script-src"), "{path}: {answer}");
+    }
+}

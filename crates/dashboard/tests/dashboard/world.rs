@@ -1,0 +1,261 @@
+//! A server with a dashboard, and somebody who asks it.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use chatcamp_dashboard::{AdminPassword, Dashboard};
+use chatcamp_protocol::{AppId, UserId};
+use chatcamp_server::{Accounts, AuthPolicy, Clock, FrontDoor, Keyring, Limits, Server};
+use chatcamp_store::memory;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) accounts: Accounts,
+    pub(crate) server: Server,
+    pub(crate) app: AppId,
+    pub(crate) dashboard: Arc<Dashboard>,
+    time: Arc<AtomicU64>,
+    folder: tempfile::TempDir,
+}
+
+/// A browser, as far as a server can tell.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    pub(crate) address: SocketAddr,
+    pub(crate) host: String,
+    pub(crate) origin: Option<String>,
+    pub(crate) cookie: Option<String>,
+    pub(crate) form_token: String,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// A user who is connected.
+pub(crate) struct Connected {
+    tcp: TcpStream,
+    read: Vec<u8>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|dashboard| dashboard).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(Dashboard) -> Dashboard) -> Self {
+        let (store, keyring) = (Arc::new(memory::Store::new()), Keyring::new(vec![[7; 32]]).unwrap());
+        let accounts = Accounts::new(store.clone(), keyring.clone());
+        let app = accounts.create_app("Camp", AuthPolicy::Open, None).await.unwrap().id;
+        let folder = tempfile::tempdir().unwrap();
+        let time = Arc::new(AtomicU64::new(1_763_806_245));
+        let told = time.clone();
+
+        let server = Server::start(store.clone(), keyring.clone(), Limits::default());
+        let door = FrontDoor::bind(server.clone(), "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = door.local_addr().unwrap();
+        let password = AdminPassword::at(folder.path());
+        let dashboard = Dashboard::new(server.clone(), store, keyring, password, address)
+            .with_clock(Clock::new(move || told.load(Ordering::Relaxed)));
+        let dashboard = Arc::new(change(dashboard));
+        tokio::spawn(door.mount(dashboard.clone()).run());
+        let world = Self { address, accounts, server, app, dashboard, time, folder };
+        world.set_password(PASSWORD);
+        world
+    }
+
+    /// Sets the password by a hash that costs little.
+    pub(crate) fn set_password(&self, password: &str) {
+        let cheap = Params::new(8, 1, 1, None).unwrap();
+        let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, cheap).hash_password(password.as_bytes());
+        fs::write(self.folder.path().join("admin-password.hash"), hash.unwrap().to_string()).unwrap();
+    }
+
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.time.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        let host = self.address.to_string();
+        Browser {
+            address: self.address,
+            origin: Some(format!("http://{host}")),
+            host,
+            cookie: None,
+            form_token: String::new(),
+        }
+    }
+
+    /// A browser that is signed in.
+    pub(crate) async fn admin(&self) -> Browser {
+        let mut browser = self.browser();
+        browser.enter(&self.dashboard.one_time_path()).await;
+        assert!(browser.cookie.is_some());
+        let apps = browser.get("/dashboard/").await;
+        assert_eq!(apps.status, 200, "{}", apps.body);
+        browser
+    }
+
+    pub(crate) fn path(&self, page: &str) -> String {
+        format!("/dashboard/{page}?app={}", self.app)
+    }
+
+    pub(crate) fn user(id: &str) -> UserId {
+        UserId::new(id).unwrap()
+    }
+
+    /// Connects a user as the published SDK does; the session is there when this returns.
+    pub(crate) async fn connect(&self, user: &str, token: Option<&str>) -> Connected {
+        let token = token.map(|token| format!("&access_token={token}")).unwrap_or_default();
+        let mut tcp = TcpStream::connect(self.address).await.unwrap();
+        let head = format!(
+            "GET /chat/2.0?app_id={}&user_id={user}{token} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            self.app
+        );
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        let mut connected = Connected { tcp, read: Vec::new() };
+        connected.hears("users.auth.ack").await;
+        connected
+    }
+}
+
+impl Connected {
+    pub(crate) async fn hears(&mut self, text: &str) {
+        while !String::from_utf8_lossy(&self.read).contains(text) {
+            assert_ne!(self.tcp.read_buf(&mut self.read).await.unwrap(), 0, "it never said {text}");
+        }
+    }
+
+    /// Waits until the server has closed the session, or broken it off.
+    pub(crate) async fn wait_for_end(mut self) {
+        while !has_close(&self.read) && self.tcp.read_buf(&mut self.read).await.unwrap_or(0) != 0 {}
+    }
+}
+
+/// Whether a close is among the frames that came after the answer's head.
+fn has_close(read: &[u8]) -> bool {
+    let mut at = read.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+    while let Some(&[first, length]) = read.get(at..at + 2) {
+        if first & 0x0f == 8 {
+            return true;
+        }
+        at += match (length, read.get(at + 2..at + 4)) {
+            (126, Some(&[high, low])) => 4 + usize::from(u16::from_be_bytes([high, low])),
+            (0..126, _) => 2 + usize::from(length),
+            _ => return false,
+        };
+    }
+    false
+}
+
+impl Browser {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.ask("GET", path, "", "").await
+    }
+
+    /// Sends a form as the page does, with its token.
+    pub(crate) async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let token = self.form_token.clone();
+        let fields = form.iter().copied().chain([("form_token", token.as_str())]);
+        let body: Vec<_> = fields.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        self.ask("POST", path, "Content-Type: application/x-www-form-urlencoded\r\n", &body.join("&")).await
+    }
+
+    /// Sends a form, and follows to the page that says what came of it.
+    pub(crate) async fn submit(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let answer = self.post(path, form).await;
+        assert_eq!(answer.status, 303, "{path}: {}", answer.body);
+        let to = answer.header("location").unwrap().to_owned();
+        self.get(&to).await
+    }
+
+    /// Opens a one-time link and presses its button.
+    pub(crate) async fn enter(&mut self, path: &str) -> Answer {
+        let page = self.get(path).await;
+        let secret = page.between("name=\"secret\" value=\"", "\"").unwrap_or_default().to_owned();
+        self.post("/dashboard/enter", &[("secret", &secret)]).await
+    }
+
+    pub(crate) async fn sign_in(&mut self, password: &str) -> Answer {
+        self.post("/dashboard/sign-in", &[("password", password), ("to", "/dashboard/")]).await
+    }
+
+    pub(crate) async fn ask(&mut self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}", self.host);
+        if method != "GET" && method != "HEAD" {
+            head += &self.origin.as_ref().map(|origin| format!("Origin: {origin}\r\n")).unwrap_or_default();
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        head += &self.cookie.as_ref().map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
+        let mut tcp = TcpStream::connect(self.address).await.unwrap();
+        tcp.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+        // A server that refuses the head may not read the body.
+        _ = tcp.write_all(body.as_bytes()).await;
+        let mut read = Vec::new();
+        _ = tcp.read_to_end(&mut read).await;
+        let read = String::from_utf8(read).unwrap();
+        let (head, body) = read.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {read:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let answer = Answer { status, head: head.to_owned(), body: body.to_owned() };
+        if let Some(cookie) = answer.header("set-cookie") {
+            let cookie = cookie.split(';').next().unwrap();
+            self.cookie = (!cookie.ends_with('=')).then(|| cookie.to_owned());
+        }
+        if let Some(token) = answer.between("name=\"form_token\" value=\"", "\"") {
+            self.form_token = token.to_owned();
+        }
+        answer
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find_map(|(n, value)| n.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    pub(crate) fn between(&self, before: &str, after: &str) -> Option<&str> {
+        Some(self.body.split_once(before)?.1.split_once(after)?.0)
+    }
+
+    pub(crate) fn says(&self, text: &str) {
+        assert!(self.body.contains(text), "{text:?} is not in {}", self.main());
+    }
+
+    pub(crate) fn says_nothing_of(&self, text: &str) {
+        assert!(!self.body.contains(text), "{text:?} is in {}", self.main());
+    }
+
+    /// The beginning of what the page is about.
+    fn main(&self) -> String {
+        let main = self.body.split_once("<main").map_or(&*self.body, |(_, main)| main);
+        main.chars().take(2000).collect()
+    }
+
+    /// The text of a secret that is shown.
+    pub(crate) fn secret(&self, name: &str) -> String {
+        let before = format!("<span class=\"name\">{name}</span><code>");
+        self.between(&before, "</code>").unwrap_or_else(|| panic!("no {name} in {}", self.body)).to_owned()
+    }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|b| format!("%{b:02x}")).collect()
+}

@@ -1,0 +1,198 @@
+//! The methods, in one place: what each is called, takes, does, answers and refuses.
+//!
+//! Requests are dispatched from this table and the OpenAPI document is made from it, so that they cannot differ.
+
+use std::pin::Pin;
+
+use schemars::{Schema, SchemaGenerator};
+
+use super::{
+    Call, Done, Nothing,
+    answer::{Answer, Code, Refusal, Success},
+    app,
+    fields::Fields,
+    keys, list, sessions, users,
+};
+
+/// A method of the API.
+pub(super) struct Method {
+    pub(super) name: &'static str,
+    /// What it does, in a line.
+    pub(super) does: &'static str,
+    /// Whether an idempotency key counts: it creates or publishes something.
+    pub(super) takes_key: bool,
+    /// What it refuses, besides what every method does.
+    pub(super) refuses: &'static [Code],
+    /// The body of a request.
+    pub(super) example: &'static str,
+    pub(super) request: fn(&mut SchemaGenerator) -> Schema,
+    pub(super) answer: fn(&mut SchemaGenerator) -> Schema,
+    run: Run,
+}
+
+type Run = for<'a> fn(&'a Call, Fields) -> Running<'a>;
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'a>>;
+
+/// What any method refuses.
+pub(super) const REFUSED_BY_ALL: &[Code] = &[
+    Code::InvalidBody,
+    Code::ApiKeyRequired,
+    Code::ApiKeyInvalid,
+    Code::AppMismatch,
+    Code::BodyTooLarge,
+    Code::UnsupportedContentType,
+    Code::Overloaded,
+    Code::StoreUnavailable,
+];
+/// What a method that takes an idempotency key refuses too.
+pub(super) const REFUSED_BY_KEY: &[Code] =
+    &[Code::InvalidIdempotencyKey, Code::RequestInProgress, Code::IdempotencyKeyReused];
+
+macro_rules! methods {
+    ($($name:literal $does:literal
+        $handler:path: $request:ty => $body:ty, takes key: $takes_key:literal, refuses $($code:ident)*;
+        $example:literal
+    )*) => {
+        pub(super) const ALL: &[Method] = &[$(Method {
+            name: $name,
+            does: $does,
+            takes_key: $takes_key,
+            refuses: &[$(Code::$code),*],
+            example: $example,
+            request: |schemas| schemas.subschema_for::<$request>(),
+            answer: |schemas| schemas.subschema_for::<Success<'_, $body>>(),
+            run: |call, fields| Box::pin(async move {
+                let body: $body = $handler(call, fields.read::<$request>()?).await?;
+                Ok(call.id.success(body))
+            }),
+        }),*];
+    };
+}
+
+methods! {
+    "users.create" "Creates a user with a token, or claims one who merely came by."
+    users::create: users::Write => users::UserBody, takes key: true,
+    refuses MissingField InvalidField ValueTooLong UserLimitReached UserExists;
+    r#"{"id": "alice", "display_name": "Alice"}"#
+
+    "users.upsert" "Creates or claims a user, or changes the fields that are given."
+    users::upsert: users::Write => users::UserBody, takes key: true,
+    refuses MissingField InvalidField ValueTooLong UserLimitReached;
+    r#"{"id": "alice", "display_name": "Alice", "metadata": {"plan": "pro"}}"#
+
+    "users.update" "Changes the fields of a user that are given."
+    users::update: users::Write => users::UserBody, takes key: false,
+    refuses MissingField InvalidField ValueTooLong UserNotFound;
+    r#"{"id": "alice", "avatar_url": "//shop.example/alice.png"}"#
+
+    "users.get" "Shows one user, with its token where that can be known."
+    users::get: users::Named => users::UserBody, takes key: false,
+    refuses MissingField InvalidField UserNotFound;
+    r#"{"id": "alice"}"#
+
+    "users.list" "Lists users page by page, all or those who are looked for."
+    list::list: list::List => list::PageBody, takes key: false,
+    refuses InvalidField;
+    r#"{"prefix": "al", "online": true, "limit": 20}"#
+
+    "users.delete" "Forgets a user and ends its sessions."
+    users::delete: users::Named => Done, takes key: false,
+    refuses MissingField InvalidField UserNotFound;
+    r#"{"id": "bob"}"#
+
+    "users.issue_token" "Gives a user a new token."
+    users::issue_token: users::Issue => users::UserBody, takes key: true,
+    refuses MissingField InvalidField UserNotFound;
+    r#"{"id": "alice", "expires_in": 86400, "grace": 60}"#
+
+    "users.revoke_tokens" "Voids every token of a user and ends the sessions they opened."
+    users::revoke_tokens: users::Named => users::UserBody, takes key: false,
+    refuses MissingField InvalidField UserNotFound;
+    r#"{"id": "alice"}"#
+
+    "users.sessions" "Lists the live sessions of a user."
+    sessions::list: users::Named => sessions::SessionsBody, takes key: false,
+    refuses MissingField InvalidField;
+    r#"{"id": "alice"}"#
+
+    "users.disconnect" "Ends the sessions of a user, or one of them."
+    sessions::disconnect: sessions::Disconnect => sessions::DisconnectBody, takes key: false,
+    refuses MissingField InvalidField;
+    r#"{"id": "alice", "come_back": true}"#
+
+    "users.publish" "Publishes an event to the live sessions of users."
+    sessions::publish: sessions::Publish => sessions::PublishBody, takes key: true,
+    refuses MissingField InvalidField ValueTooLong;
+    r#"{"id": "alice", "type": "order.shipped", "data": {"order": 17}}"#
+
+    "app.get" "Shows the app and its settings."
+    app::get: Nothing => app::AppBody, takes key: false,
+    refuses;
+    "{}"
+
+    "app.update" "Changes the settings of the app that are given."
+    app::update: app::Update => app::AppBody, takes key: false,
+    refuses InvalidField;
+    r#"{"name": "Shop", "policy": "open"}"#
+
+    "app.keys.create" "Creates an API key, shown this once."
+    keys::create: keys::Create => keys::NewKeyBody, takes key: true,
+    refuses MissingField InvalidField ApiKeyLimitReached;
+    r#"{"name": "the shop's backend"}"#
+
+    "app.keys.list" "Lists the API keys of the app, without their text."
+    keys::list: Nothing => keys::KeysBody, takes key: false,
+    refuses;
+    "{}"
+
+    "app.keys.revoke" "Revokes an API key, but not the last one."
+    keys::revoke: keys::Revoke => Done, takes key: false,
+    refuses MissingField InvalidField ApiKeyNotFound LastApiKey;
+    r#"{"id": "0123abcd"}"#
+}
+
+impl Method {
+    /// Finds a method by its name.
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|method| method.name == name)
+    }
+
+    /// Carries a request out.
+    pub(super) async fn run(&self, call: &Call, fields: Fields) -> Result<Answer, Refusal> {
+        (self.run)(call, fields).await.inspect_err(|refusal| {
+            debug_assert!(self.refusals().contains(&refusal.code), "{}: {:?}", self.name, refusal.code);
+        })
+    }
+
+    /// Everything it may refuse with, in the order of the statuses.
+    pub(super) fn refusals(&self) -> Vec<Code> {
+        let by_key = if self.takes_key { REFUSED_BY_KEY } else { &[] };
+        let mut all = [REFUSED_BY_ALL, self.refuses, by_key].concat();
+        all.sort_by_key(|code| code.status());
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_documented_and_no_other() {
+        let document = include_str!("../../../../docs/PROTOCOL.md");
+        let api = &document
+            [document.find("\n## Platform API\n").unwrap()..document.find("\n## Secrets\n").unwrap()];
+        let rows = api.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        let names: Vec<_> = rows.map(|(name, _)| name).filter(|name| name.contains('.')).collect();
+        assert_eq!(names, ALL.iter().map(|method| method.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn methods_that_take_a_key_are_those_that_create_or_publish() {
+        let names: Vec<_> = ALL.iter().filter(|method| method.takes_key).map(|method| method.name).collect();
+        assert_eq!(
+            names,
+            ["users.create", "users.upsert", "users.issue_token", "users.publish", "app.keys.create"]
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! The Platform API as a `tower` service, for axum or any other server on hyper.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Body;
+use tower_service::Service;
+
+use crate::Server;
+
+/// Serves the Platform API: `/api/1.0/METHOD`, `/api/2.0/METHOD` and `/api/openapi.json`. Every other path is answered 404.
+///
+/// Mount it without stripping the path, for example with axum's `route_service("/api/{*path}", …)`; published callers write
+/// `//api/1.0/METHOD` too, which a fallback service catches.
+#[derive(Debug, Clone)]
+pub struct ApiService {
+    server: Server,
+}
+
+impl ApiService {
+    /// The API of a server.
+    #[must_use]
+    pub fn new(server: Server) -> Self {
+        Self { server }
+    }
+}
+
+impl<B> Service<Request<B>> for ApiService
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
+    /// No request fails: what is wrong with it is an answer.
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let shared = self.server.shared.clone();
+        Box::pin(async move { Ok(super::serve(&shared, request).await) })
+    }
+}

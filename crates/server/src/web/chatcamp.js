@@ -1,0 +1,1177 @@
+// The ChatCamp client for web pages: one ES module, no dependencies. It speaks the native dialect of docs/PROTOCOL.md, over
+// WebSocket, or over long-poll where no WebSocket opens.
+//
+//   import { ChatCamp } from "https://chat.example/chatcamp.js";
+//   const chat = new ChatCamp({ appId: "APP_ID" });
+//   chat.on("event", ({ type, data }) => console.log(type, data));
+//   const user = await chat.connect("alice"); // or ("alice", "access token"), or ("alice", { token: async (why) => "…" })
+//
+// chatcamp.d.ts beside it has the types.
+
+export const VERSION = "0.1.0";
+
+/** Why a connection is refused or ended: the WebSocket's number for it, and what to do. */
+export const CODES = Object.freeze({
+  HANDSHAKE_TIMEOUT: [4000, "retry"],
+  IDLE_TIMEOUT: [4001, "retry"],
+  OVERLOADED: [4002, "retry"],
+  STORE_UNAVAILABLE: [4003, "retry"],
+  USER_LIMIT_REACHED: [4004, "retry"],
+  SHUTTING_DOWN: [4005, "retry"],
+  SLOW_CONSUMER: [4006, "retry"],
+  OUT_OF_SEQUENCE: [4007, "retry"],
+  LOST: [4008, "retry"],
+  CREDENTIAL_CHANGED: [4009, "retry"],
+  RECONNECT: [4010, "retry"],
+  APP_NOT_FOUND: [4500, "terminal"],
+  APP_ID_INVALID: [4501, "terminal"],
+  USER_ID_INVALID: [4502, "terminal"],
+  CREDENTIAL_REFUSED: [4503, "credential"],
+  ACCESS_TOKEN_REQUIRED: [4504, "credential"],
+  ACCESS_TOKEN_INVALID: [4505, "credential"],
+  ACCESS_TOKEN_EXPIRED: [4506, "credential"],
+  SESSION_KEY_INVALID: [4507, "credential"],
+  CREDENTIAL_REVOKED: [4508, "credential"],
+  USER_SUSPENDED: [4509, "terminal"],
+  USER_DELETED: [4510, "terminal"],
+  REPLACED: [4511, "terminal"],
+  SESSION_LIMIT: [4512, "terminal"],
+  QUERY_INVALID: [4513, "terminal"],
+  MALFORMED: [4514, "terminal"],
+  UNSUPPORTED_VERSION: [4515, "terminal"],
+  DISCONNECTED: [4516, "terminal"],
+  SESSION_EVICTED: [4517, "terminal"],
+  PROTOCOL_ERROR: [1002, "terminal"],
+  BINARY_MESSAGE: [1003, "terminal"],
+  INVALID_TEXT: [1007, "terminal"],
+  MESSAGE_TOO_LARGE: [1009, "terminal"],
+});
+
+const ADVICE = ["retry", "credential", "terminal"];
+const PATH = "/chat/2.0";
+const DIALECT = 1;
+const MESSAGE_BYTES = 65_536;
+const SILENCE_MS = 35_000;
+const HEARTBEAT_MS = 25_000;
+/** For the server to agree to a close. */
+const CLOSING_MS = 5_000;
+/** For a WebSocket to open before the long-poll is tried. */
+const OPENING_MS = 5_000;
+/** How long "no WebSocket opens here, long-poll does" is remembered. */
+const FALLBACK_MS = 600_000;
+/** The delay before attempt n is drawn from 0 to SHORTEST · 2ⁿ, at most LONGEST. */
+const SHORTEST_MS = 500;
+const LONGEST_MS = 20_000;
+/** A connection that lived so long starts the delays anew. */
+const STABLE_MS = 10_000;
+/** The longest that a server can ask to wait, and that a browser's timer can. */
+const LONGEST_WAIT_MS = 3_600_000;
+const LONGEST_TIMER_MS = 2_147_483_647;
+/** Requests that wait to be sent, at most. */
+const WAITING = 256;
+/** Requests on their way at once: less than what a server lets wait on its side. */
+const WINDOW = 64;
+const WINDOW_CHARS = 16_384;
+/** A token is renewed when this much of its life has passed, a little less or more. */
+const RENEW_AT = 0.8;
+/** An empty answer that comes sooner is not a held poll's; the next poll then waits. */
+const HASTY_MS = 250;
+/** What was received is acknowledged this often at least; so many characters are less than 256 KiB. */
+const ACKNOWLEDGED_MESSAGES = 250;
+const ACKNOWLEDGED_CHARS = 65_536;
+/** Who closes with this leaves for good; any other number leaves the session waiting. */
+const NORMAL = 1000;
+const GONE = CODES.LOST[0];
+/** `readyState` of a WebSocket. */
+const CLOSED = 3;
+const VIOLATION = "the server broke the protocol";
+
+const isText = (value) => typeof value === "string";
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const now = () => performance.now();
+
+/** Why something failed: `code` for programs, `message` for people. */
+export class ChatCampError extends Error {
+  name = "ChatCampError";
+
+  constructor(code, message, { cause, advice = null, retryAfterMs = null, mayHaveRun = false, ...rest } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    const { retryable = advice === "retry" } = rest;
+    Object.assign(this, { code, advice, retryable, retryAfterMs, mayHaveRun });
+  }
+}
+
+const lost = (message) => new ChatCampError("LOST", message, { advice: "retry" });
+
+/** The end that a `session.close` or a refusal announces; an advice of a newer server is terminal. */
+function announced({ code, reason, message, advice = CODES[code]?.[1], retry_after_ms: after }) {
+  return new ChatCampError(String(code), String(reason ?? message ?? code), {
+    advice: ADVICE.includes(advice) ? advice : "terminal",
+    retryAfterMs: Number.isFinite(after) ? Math.min(Math.max(after, 0), LONGEST_WAIT_MS) : null,
+  });
+}
+
+/** The end that a close number alone tells. */
+function numbered(number, reason) {
+  const [code, [, advice]] = Object.entries(CODES).find(([, [known]]) => known === number) ??
+    (number >= 4500 && number <= 4999 ? ["MALFORMED", CODES.MALFORMED] : ["LOST", CODES.LOST]);
+  return new ChatCampError(code, reason || `the connection ended (${number ?? "no answer"})`, { advice });
+}
+
+/** The client of one page; it connects one user at a time. */
+export class ChatCamp {
+  #options;
+  #listeners = new Map();
+  #goal = null;
+  #state = "disconnected";
+  #user = null;
+  /** Whether a WebSocket has ever opened here, and if not, until when long-poll is dialled first. */
+  #webSocketOpens = false;
+  #fallbackUntil = 0;
+
+  constructor(options) {
+    const { appId, url } = options ?? {};
+    if (appId === undefined || appId === null || appId === "") {
+      throw new ChatCampError("INVALID_ARGUMENT", "an app id is needed: new ChatCamp({ appId })");
+    }
+    const transport = options.transport ?? "auto";
+    if (!["auto", "websocket", "long-poll"].includes(transport)) {
+      throw new ChatCampError("INVALID_ARGUMENT", "transport is auto, websocket or long-poll");
+    }
+    this.#options = {
+      connectTimeoutMs: 20_000,
+      requestTimeoutMs: 30_000,
+      keepTrying: false,
+      dangerousSendTokensInPlaintext: false,
+      client: `chatcamp.js/${VERSION}`,
+      webSocket: globalThis.WebSocket,
+      fetch: (...request) => globalThis.fetch(...request),
+      ...options,
+      appId: String(appId),
+      transport,
+      url: endpoint(url),
+      trace: tracer(options.trace),
+    };
+  }
+
+  /** `disconnected`, `connecting`, `connected` or `reconnecting`. */
+  get state() {
+    return this.#state;
+  }
+
+  /** The connected user, as its owner sees it; null while none is to be connected. */
+  get user() {
+    return this.#user;
+  }
+
+  /** Listens for events of this type; the function it returns ends that. */
+  on(type, listener) {
+    const listeners = this.#listeners.get(type) ?? new Set();
+    this.#listeners.set(type, listeners.add(listener));
+    return () => this.off(type, listener);
+  }
+
+  off(type, listener) {
+    this.#listeners.get(type)?.delete(listener);
+  }
+
+  /** Connects a user: by id alone, by access token, or by `{ token }`, a function that provides tokens. */
+  connect(userId, ...rest) {
+    const callback = typeof rest.at(-1) === "function" ? rest.pop() : undefined;
+    const connecting = rest.length > 1
+      ? invalid("the server is named once, as in new ChatCamp({ appId, url }); connect takes id, token and callback")
+      : this.#connect(userId, rest[0] ?? null);
+    return told(connecting, callback);
+  }
+
+  /** Disconnects; always allowed. */
+  disconnect(callback) {
+    const goal = this.#goal;
+    const over = goal ? goal.end(new ChatCampError("DISCONNECTED_BY_US", "disconnect was called")) : Promise.resolve();
+    return told(over, callback);
+  }
+
+  /** Asks the server; resolves with the body of the acknowledgement. Waits while the connection is coming back. */
+  request(type, body = {}) {
+    if (!isText(type) || type === "") return invalid("a request has a type");
+    if (!isObject(body)) return invalid("the body of a request is an object");
+    if (!this.#goal) return Promise.reject(new ChatCampError("NOT_CONNECTED", "no user is connected"));
+    return this.#goal.request(type, body);
+  }
+
+  #connect(userId, credential) {
+    if (!isText(userId)) return invalid("a user id is text");
+    const source = (isObject(credential) ? credential.token : credential) || null;
+    if (source !== null && !isText(source) && !(isObject(credential) && typeof source === "function")) {
+      return invalid("a token is text, or { token: a function that provides it }");
+    }
+    const before = this.#goal;
+    if (before?.userId === userId) return before.join(source);
+    const goal = new Goal(userId, source, this.#options, this.#host());
+    this.#goal = goal;
+    this.#user = null;
+    const arrival = goal.start();
+    if (before) {
+      const reason = new ChatCampError("SUPERSEDED", "another user was connected meanwhile");
+      before.end(reason);
+      this.#emit("disconnected", { reason });
+    }
+    if (this.#goal === goal) this.#become("connecting");
+    return arrival;
+  }
+
+  /** What a goal may do to its client, as long as it is the client's. */
+  #host() {
+    const client = this;
+    const ifMine = (act) => (goal, ...rest) => {
+      if (client.#goal === goal) act(...rest);
+    };
+    return {
+      become: ifMine((state) => client.#become(state)),
+      emit: ifMine((type, detail) => client.#emit(type, detail)),
+      meet: ifMine((user) => {
+        client.#user = user;
+      }),
+      leave: ifMine((error) => {
+        client.#goal = null;
+        client.#user = null;
+        client.#become("disconnected");
+        client.#emit("disconnected", { reason: error });
+      }),
+      prefersLongPoll: () => now() < client.#fallbackUntil,
+      /** A transport opened, perhaps after another one had not. */
+      opened: (transport, isFallback) => {
+        client.#webSocketOpens ||= transport === WebSocketCarrier.transport;
+        // Where a WebSocket has opened before, it was an outage that kept it from opening.
+        if (isFallback) client.#fallbackUntil = client.#webSocketOpens ? 0 : now() + FALLBACK_MS;
+      },
+    };
+  }
+
+  #become(state) {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#emit("state", state);
+  }
+
+  #emit(type, detail) {
+    for (const listener of [...(this.#listeners.get(type) ?? [])]) {
+      try {
+        listener(detail);
+      } catch (error) {
+        report(error);
+      }
+    }
+  }
+}
+
+const invalid = (message) => Promise.reject(new ChatCampError("INVALID_ARGUMENT", message));
+
+/** What a page's own code threw is the page's to see, and nothing of ours to stop for. */
+function report(error) {
+  setTimeout(() => {
+    throw error;
+  });
+}
+
+/** Tells a callback as well; a promise that is told to one needs no other handler. */
+function told(promise, callback) {
+  if (typeof callback === "function") {
+    promise.then((value) => callback(null, value), (error) => callback(error));
+  }
+  return promise;
+}
+
+/** Where a server takes chat connections; without an address, where this module came from. */
+function endpoint(url) {
+  if (url === undefined || url === null) return new URL(PATH, import.meta.url);
+  const at = new URL(url, import.meta.url);
+  at.protocol = at.protocol.replace(/^ws/, "http");
+  at.search = at.hash = "";
+  const path = at.pathname.replace(/\/+$/, "");
+  at.pathname = path.endsWith(PATH) ? path : path + PATH;
+  return at;
+}
+
+/** Whether nobody can read along. */
+function isConfidential({ protocol, hostname }) {
+  return protocol === "https:" || /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+}
+
+/** Shows messages without the secrets in them. */
+function tracer(hook) {
+  if (typeof hook !== "function") return () => {};
+  const secrets = ["access_token", "key", "session_key"];
+  const hidden = (name, value) => (secrets.includes(name) && isText(value) ? "…" : value);
+  return (direction, text) => {
+    let shown = "(not JSON)";
+    try {
+      shown = JSON.stringify(JSON.parse(text, hidden));
+    } catch {
+      // What cannot be read might hold a secret.
+    }
+    try {
+      hook(direction, shown);
+    } catch (error) {
+      report(error);
+    }
+  };
+}
+
+/** A user to be connected, until that is over. Whatever comes late finds it so. */
+class Goal {
+  #host;
+  #options;
+  #source;
+  #session;
+  #over = false;
+  /** What all who wait for the user to be connected share. */
+  #arrival = null;
+  /** Whether the user has been connected once. */
+  #established = false;
+  /** The attempt that runs: dropping it drops all that it began. */
+  #attempt = null;
+  #link = null;
+  #linkedAt = 0;
+  #attempts = 0;
+  #timer = 0;
+  #renewal = 0;
+  /** The server asked to wait. */
+  #mustWait = false;
+  /** What the provider offered last, and the question to it that runs. */
+  #offered = null;
+  #asking = null;
+  /** What the server refused, until something else is offered; then a second refusal in a row is final. */
+  #rejected = null;
+  #secondChance = false;
+  #onOnline = () => this.#hurry();
+
+  constructor(userId, source, options, host) {
+    this.userId = userId;
+    this.#source = source;
+    this.#options = options;
+    this.#host = host;
+    this.#session = new Session(options.requestTimeoutMs);
+    globalThis.addEventListener?.("online", this.#onOnline);
+  }
+
+  start() {
+    const arrival = this.#arrive();
+    this.#begin();
+    return arrival;
+  }
+
+  /** Lets one more wait; another credential is taken over, which needs another connection. */
+  join(source) {
+    if (source !== this.#source) {
+      this.#source = source;
+      this.#offered = this.#asking = this.#rejected = null;
+      this.#secondChance = false;
+      this.#dropLink()?.close(GONE, "the credential was replaced");
+      this.#attempt?.drop(GONE);
+      this.#attempt = null;
+      this.#setAway();
+    }
+    if (this.#link) return Promise.resolve(this.#session.user);
+    const arrival = this.#arrive();
+    if (!this.#attempt) this.#begin();
+    return arrival;
+  }
+
+  request(type, body) {
+    const asked = this.#session.request(type, body);
+    this.#send();
+    return asked;
+  }
+
+  /** Gives the user up; resolves when the connection is closed. */
+  end(error) {
+    if (this.#over) return Promise.resolve();
+    this.#over = true;
+    globalThis.removeEventListener?.("online", this.#onOnline);
+    clearTimeout(this.#timer);
+    this.#attempt?.drop(NORMAL);
+    const closed = this.#dropLink()?.close(NORMAL, "") ?? Promise.resolve();
+    this.#session.end();
+    this.#arrival?.reject(error);
+    this.#host.leave(this, error);
+    return closed;
+  }
+
+  #arrive() {
+    if (!this.#arrival) {
+      let settle;
+      const promise = new Promise((resolve, reject) => (settle = { resolve, reject }));
+      this.#arrival = { promise, ...settle };
+    }
+    return this.#arrival.promise;
+  }
+
+  #setAway() {
+    this.#host.become(this, this.#established ? "reconnecting" : "connecting");
+  }
+
+  #begin() {
+    clearTimeout(this.#timer);
+    this.#mustWait = false;
+    const attempt = new Attempt(this.#options, this.#host, {
+      hello: async () => {
+        const token = await this.#credential();
+        const { url, dangerousSendTokensInPlaintext: allowed } = this.#options;
+        if (token !== null && !isConfidential(url) && !allowed) {
+          const message = "the access token would cross the network in plaintext: use https, "
+            + "or allow it with dangerousSendTokensInPlaintext";
+          throw new ChatCampError("TOKEN_EXPOSED", message, { advice: "terminal" });
+        }
+        return this.#hello(token);
+      },
+      done: (link, ack) => this.#establish(link, ack),
+      failed: (error) => this.#onFailure(error),
+    });
+    this.#attempt = attempt;
+    attempt.run();
+  }
+
+  #hello(token) {
+    const resume = this.#session.resume();
+    return JSON.stringify({
+      t: "users.auth",
+      d: {
+        v: DIALECT,
+        client: this.#options.client,
+        app_id: this.#options.appId,
+        user_id: this.userId,
+        ...(token === null ? {} : { access_token: token }),
+        ...(resume === null ? {} : { resume }),
+      },
+      r: 1,
+    });
+  }
+
+  #establish(link, ack) {
+    this.#attempt = null;
+    this.#established = true;
+    this.#secondChance = false;
+    this.#rejected = null;
+    this.#linkedAt = now();
+    this.#link = link;
+    link.live(ack.session.heartbeat, {
+      message: (envelope, chars) => this.#onMessage(envelope, chars),
+      ping: () => this.#link.send(this.#session.ping()),
+      ended: (error) => this.#onEnd(error),
+    });
+    this.#session.begin(ack.user, ack.session);
+    this.#host.meet(this, ack.user);
+    this.#tokenLives(ack.token_expires_in);
+    for (const text of this.#session.unanswered()) link.send(text);
+    this.#send();
+    this.#host.become(this, "connected");
+    this.#arrival?.resolve(ack.user);
+    this.#arrival = null;
+    const { resumed = null, fresh = null } = ack.session;
+    this.#host.emit(this, "connected", { user: ack.user, transport: link.transport, resumed, fresh });
+    if (ack.token_expires_in !== undefined) {
+      const refreshable = typeof this.#source === "function";
+      this.#host.emit(this, "token_expires", { expiresIn: ack.token_expires_in, refreshable });
+    }
+  }
+
+  #onFailure(error) {
+    this.#attempt = null;
+    const goesOn = error.advice === "credential" ? this.#mayOfferAnother(error) : error.retryable;
+    if (!goesOn) return this.end(error);
+    // A refused credential that may be replaced is not yet the answer to whoever waits.
+    if (error.advice !== "credential" && !this.#options.keepTrying) {
+      if (!this.#established) return this.end(error);
+      this.#arrival?.reject(error);
+      this.#arrival = null;
+    }
+    this.#pause(error);
+  }
+
+  #onEnd(error) {
+    this.#dropLink();
+    const goesOn = error.advice === "credential" ? this.#mayOfferAnother(error) : error.retryable;
+    if (goesOn) this.#pause(error);
+    else this.end(error);
+  }
+
+  #pause(error) {
+    const most = Math.min(SHORTEST_MS * 2 ** this.#attempts, LONGEST_MS);
+    const afterMs = (error.retryAfterMs ?? 0) + Math.random() * most;
+    this.#attempts += 1;
+    this.#mustWait = error.retryAfterMs !== null;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#begin(), afterMs);
+    const attempt = this.#attempts;
+    this.#setAway();
+    this.#host.emit(this, "reconnecting", { why: error, afterMs: Math.round(afterMs), attempt });
+  }
+
+  /** The network is back: no need to wait longer, unless the server asked for it. */
+  #hurry() {
+    if (this.#link) this.#link.probe();
+    else if (!this.#attempt && !this.#mustWait) this.#begin();
+  }
+
+  #dropLink() {
+    const link = this.#link;
+    this.#link = null;
+    clearTimeout(this.#renewal);
+    if (link && now() - this.#linkedAt >= STABLE_MS) this.#attempts = 0;
+    return link;
+  }
+
+  #send() {
+    if (this.#link) for (const text of this.#session.sendable()) this.#link.send(text);
+  }
+
+  #onMessage(envelope, chars) {
+    // Something was lost on the way: the next connection gets it again.
+    if (!this.#session.isNext(envelope.s)) return this.#link.abandon("a message of the server is missing");
+    this.#dispatch(envelope);
+    if (this.#session.owesPing(chars)) this.#link?.send(this.#session.ping());
+  }
+
+  #dispatch({ t, d, to }) {
+    if (to !== undefined && to !== null) {
+      this.#session.answer(to, d);
+      this.#send();
+    }
+    if (t === "users.update.ack" && d.ok === true && d.user?.id === this.userId) {
+      this.#session.user = d.user;
+      this.#host.meet(this, d.user);
+      this.#host.emit(this, "user", d.user);
+    } else if (t === "app.event.pub") {
+      this.#host.emit(this, "event", { type: d.type, data: d.data });
+    } else if (to === undefined || to === null) {
+      this.#host.emit(this, "message", { t, d });
+    }
+  }
+
+  // Tokens: a constant is presented as it is; a provider is asked when what it offered is refused or near its end.
+
+  async #credential() {
+    if (typeof this.#source !== "function") return this.#source;
+    if (this.#offered && !this.#offered.isOld()) return this.#offered.token;
+    await this.#ask(this.#rejected ? "rejected" : this.#established ? "reconnect" : "initial");
+    return this.#offered.token;
+  }
+
+  /** One question at a time; the answer to an earlier provider's no longer counts. */
+  #ask(why) {
+    if (!this.#asking) {
+      const asking = this.#question(this.#source, why).finally(() => {
+        if (this.#asking === asking) this.#asking = null;
+      });
+      this.#asking = asking;
+    }
+    return this.#asking;
+  }
+
+  async #question(source, why) {
+    const rejected = this.#rejected;
+    let offered;
+    try {
+      offered = new Offered(await source(why, rejected?.error ?? null));
+    } catch (cause) {
+      const message = "the token provider failed";
+      throw new ChatCampError("NO_CREDENTIAL", message, { advice: "retry", cause });
+    }
+    if (source !== this.#source) throw lost("the credential was replaced");
+    if (rejected && rejected.token === offered.token) {
+      this.#secondChance = true;
+      throw rejected.error;
+    }
+    this.#secondChance ||= this.#rejected !== null;
+    this.#rejected = null;
+    this.#offered = offered;
+  }
+
+  /** The server refuses what was offered: whether it is worth asking for something else. */
+  #mayOfferAnother(error) {
+    if (typeof this.#source !== "function" || this.#secondChance) return false;
+    this.#rejected = { error, token: this.#offered?.token };
+    this.#offered = null;
+    return true;
+  }
+
+  #tokenLives(seconds) {
+    clearTimeout(this.#renewal);
+    if (typeof this.#source !== "function" || !this.#offered) return;
+    if (Number.isFinite(seconds)) this.#offered.livesFor(seconds);
+    const inMs = this.#offered.oldInMs();
+    if (inMs !== null) this.#renewal = setTimeout(() => this.#renew(), Math.min(inMs, LONGEST_TIMER_MS));
+  }
+
+  /** Puts another token in place of one that ends soon, on the live connection. */
+  async #renew() {
+    if (!this.#offered?.isOld()) return this.#tokenLives();
+    const link = this.#link;
+    let seconds;
+    try {
+      await this.#ask("expiring");
+      if (this.#link !== link) return;
+      seconds = (await this.request("users.refresh", { access_token: this.#offered.token })).token_expires_in;
+    } catch {
+      // The session goes on to its token's end; then whatever is offered by then is presented.
+      if (this.#offered?.isOld()) {
+        const inMs = Math.max(this.#offered.endsInMs() / 4, SHORTEST_MS * 2);
+        if (this.#link === link && inMs < this.#offered.endsInMs()) this.#renewal = setTimeout(() => this.#renew(), inMs);
+      }
+      return;
+    }
+    if (this.#link === link) this.#tokenLives(seconds);
+  }
+}
+
+/** A token from a provider, and how long it is good. */
+class Offered {
+  #since = now();
+  #lifeMs = null;
+  #renewAt = RENEW_AT * (0.95 + 0.1 * Math.random());
+
+  constructor(answer) {
+    const { token, expiresIn } = isObject(answer) ? answer : { token: answer };
+    if (token !== undefined && token !== null && !isText(token)) throw new TypeError("a provider answers with a token");
+    this.token = token || null;
+    if (Number.isFinite(expiresIn)) this.livesFor(expiresIn);
+  }
+
+  livesFor(seconds) {
+    this.#since = now();
+    this.#lifeMs = seconds * 1000;
+  }
+
+  isOld() {
+    return this.#lifeMs !== null && this.oldInMs() <= 0;
+  }
+
+  oldInMs() {
+    return this.#lifeMs === null ? null : this.#since + this.#lifeMs * this.#renewAt - now();
+  }
+
+  endsInMs() {
+    return this.#since + this.#lifeMs - now();
+  }
+}
+
+/** What outlives connections: the numbers of messages, and the requests without an answer. */
+class Session {
+  user = null;
+  #key = null;
+  /** The highest number of the server's that the application has seen, and the highest of ours. */
+  #seen = 0;
+  #sent = 0;
+  #gaps = 0;
+  /** What was received since the server was last told what has been seen. */
+  #unacknowledged = { messages: 0, chars: 0 };
+  /** By number: what the server may not have got, request or ping. */
+  #unanswered = new Map();
+  #charsUnanswered = 0;
+  #waiting = [];
+  /** Up to which number the server has got requests. */
+  #received = 0;
+  #timeoutMs;
+
+  constructor(timeoutMs) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** What to go on with; null when there is nothing. */
+  resume() {
+    if (this.#key === null) return null;
+    this.#unacknowledged = { messages: 0, chars: 0 };
+    return { key: this.#key, seen: this.#seen, sent: this.#sent };
+  }
+
+  begin(user, { key, resumed }) {
+    this.user = user;
+    const goesOn = this.#key !== null && isObject(resumed) && resumed.received <= this.#sent;
+    this.#key = key;
+    if (goesOn) {
+      this.#received = resumed.received;
+      return;
+    }
+    const sent = [...this.#unanswered.values()];
+    this.#unanswered.clear();
+    this.#charsUnanswered = this.#seen = this.#sent = this.#received = this.#gaps = 0;
+    for (const { request } of sent) request?.reject(unanswered(true));
+  }
+
+  /** What the server has not got, in order: it is sent again. */
+  unanswered() {
+    return [...this.#unanswered].filter(([r]) => r > this.#received).map(([, { text }]) => text);
+  }
+
+  /** Whether a message of the server is the next one; what came before comes again, once. */
+  isNext(s) {
+    if (s === this.#seen + 1) {
+      this.#seen = s;
+      this.#gaps = 0;
+      return true;
+    }
+    this.#gaps += 1;
+    // Twice in a row: going on with this session leads nowhere.
+    if (this.#gaps > 1) this.#key = null;
+    return false;
+  }
+
+  request(t, d) {
+    const { length } = new TextEncoder().encode(JSON.stringify({ t, d, r: Number.MAX_SAFE_INTEGER }));
+    if (length > MESSAGE_BYTES) {
+      return Promise.reject(new ChatCampError("TOO_LARGE", `a message has at most ${MESSAGE_BYTES} bytes`));
+    }
+    if (this.#waiting.length >= WAITING) {
+      const message = "too many requests wait to be sent";
+      return Promise.reject(new ChatCampError("TOO_MANY_WAITING", message, { retryable: true }));
+    }
+    return new Promise((resolve, reject) => {
+      const request = { t, d: JSON.stringify(d), r: null };
+      const timer = setTimeout(() => {
+        this.#waiting = this.#waiting.filter((other) => other !== request);
+        const mayHaveRun = request.r !== null;
+        reject(new ChatCampError("TIMED_OUT", "no answer in time", { retryable: !mayHaveRun, mayHaveRun }));
+      }, this.#timeoutMs);
+      const settled = (settle) => (value) => {
+        clearTimeout(timer);
+        settle(value);
+      };
+      Object.assign(request, { resolve: settled(resolve), reject: settled(reject) });
+      this.#waiting.push(request);
+    });
+  }
+
+  /** Takes what may be sent now, as text. */
+  sendable() {
+    const texts = [];
+    while (this.#waiting.length > 0 && this.#hasRoom()) {
+      const request = this.#waiting.shift();
+      request.r = this.#sent + 1;
+      texts.push(this.#number(`{"t":${JSON.stringify(request.t)},"d":${request.d},"r":${request.r}}`, request));
+    }
+    return texts;
+  }
+
+  /** Counts a message; whether it is time to tell the server what has been seen, so that it keeps no more than it must. */
+  owesPing(chars) {
+    const counted = this.#unacknowledged;
+    counted.messages += 1;
+    counted.chars += chars;
+    return counted.messages >= ACKNOWLEDGED_MESSAGES || counted.chars >= ACKNOWLEDGED_CHARS;
+  }
+
+  ping() {
+    this.#unacknowledged = { messages: 0, chars: 0 };
+    return this.#number(JSON.stringify({ t: "ping", d: { seen: this.#seen }, r: this.#sent + 1 }), null);
+  }
+
+  answer(r, d) {
+    const entry = this.#unanswered.get(r);
+    if (!entry) return;
+    this.#unanswered.delete(r);
+    this.#charsUnanswered -= entry.text.length;
+    if (!entry.request) return;
+    if (d.ok === true) {
+      const { ok, ...body } = d;
+      entry.request.resolve(body);
+    } else {
+      const { code = "INVALID_ANSWER", message = "the answer is not what the protocol asks for" } = d.error ?? {};
+      entry.request.reject(new ChatCampError(code, message, { retryable: code === "STORE_UNAVAILABLE" }));
+    }
+  }
+
+  end() {
+    for (const { request } of this.#unanswered.values()) request?.reject(unanswered(true));
+    for (const request of this.#waiting) request.reject(unanswered(false));
+    this.#unanswered.clear();
+    this.#waiting = [];
+  }
+
+  #hasRoom() {
+    const { size } = this.#unanswered;
+    return size === 0 || (size < WINDOW && this.#charsUnanswered < WINDOW_CHARS);
+  }
+
+  #number(text, request) {
+    this.#sent += 1;
+    this.#unanswered.set(this.#sent, { text, request });
+    this.#charsUnanswered += text.length;
+    return text;
+  }
+}
+
+function unanswered(mayHaveRun) {
+  const options = { mayHaveRun, retryable: !mayHaveRun };
+  return new ChatCampError("UNANSWERED", "the session ended before the answer came", options);
+}
+
+/** One attempt to connect: a credential, one or two transports, the handshake; it ends once, as `done` or `failed`. */
+class Attempt {
+  #options;
+  #host;
+  #then;
+  #link = null;
+  #over = false;
+  #timer = 0;
+
+  constructor(options, host, then) {
+    this.#options = options;
+    this.#host = host;
+    this.#then = then;
+  }
+
+  async run() {
+    const { connectTimeoutMs } = this.#options;
+    const late = new ChatCampError("TIMED_OUT", `no answer within ${connectTimeoutMs} ms`, { advice: "retry" });
+    this.#timer = setTimeout(() => this.#fail(late), connectTimeoutMs);
+    try {
+      const hello = await this.#then.hello();
+      if (!this.#over) this.#dial(hello, this.#transports());
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  drop(number) {
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#link?.close(number, "");
+  }
+
+  #transports() {
+    const { transport, webSocket } = this.#options;
+    if (transport === "websocket") return [WebSocketCarrier];
+    if (transport === "long-poll" || typeof webSocket !== "function") return [LongPollCarrier];
+    return this.#host.prefersLongPoll() ? [LongPollCarrier, WebSocketCarrier] : [WebSocketCarrier, LongPollCarrier];
+  }
+
+  #dial(hello, [Carrier, ...others], isFallback = false) {
+    let opening = 0;
+    const link = new Link(Carrier, this.#options, hello, {
+      opened: () => {
+        clearTimeout(opening);
+        this.#host.opened(Carrier.transport, isFallback);
+      },
+      greeted: (ack) => {
+        if (this.#over) return;
+        this.#over = true;
+        clearTimeout(this.#timer);
+        this.#then.done(link, ack);
+      },
+      ended: (error) => {
+        clearTimeout(opening);
+        if (this.#over) return;
+        // Another transport helps only where this one never opened.
+        if (others.length > 0 && !link.hasOpened) this.#dial(hello, others, true);
+        else this.#fail(error);
+      },
+    });
+    this.#link = link;
+    if (others.length > 0) opening = setTimeout(() => link.abandon("it did not open in time"), OPENING_MS);
+    link.start();
+  }
+
+  #fail(error) {
+    if (this.#over) return;
+    this.drop(GONE);
+    this.#then.failed(error);
+  }
+}
+
+/** One connection, from the first message to its end. */
+class Link {
+  hasOpened = false;
+  #Carrier;
+  #carrier = null;
+  #options;
+  #hello;
+  #on;
+  #isLive = false;
+  #over = false;
+  /** When something was last sent and heard, and since when something is sent that nothing was heard after. */
+  #sentAt = now();
+  #heardAt = now();
+  #unheardSince = null;
+  #heartbeatMs = HEARTBEAT_MS;
+  #timer = 0;
+
+  constructor(Carrier, options, hello, on) {
+    this.transport = Carrier.transport;
+    this.#Carrier = Carrier;
+    this.#options = options;
+    this.#hello = hello;
+    this.#on = on;
+  }
+
+  /** Dials, and says hello. */
+  start() {
+    const sink = {
+      ready: () => this.send(this.#hello),
+      opened: () => this.#opened(),
+      heard: () => this.#heard(),
+      message: (text) => this.#onText(text),
+      closed: (number, reason) => this.#end(numbered(number, reason)),
+    };
+    try {
+      this.#carrier = new this.#Carrier(this.#options, sink);
+      this.#carrier.open();
+    } catch (cause) {
+      // As a WebSocket without TLS in a page with it.
+      this.#end(new ChatCampError("LOST", `no ${this.transport} could be made`, { advice: "retry", cause }));
+    }
+  }
+
+  /** The handshake is done: from now on there is a heartbeat. */
+  live(heartbeat, on) {
+    this.#on = on;
+    this.#isLive = true;
+    if (Number.isFinite(heartbeat) && heartbeat > 0) this.#heartbeatMs = heartbeat * 1000;
+    this.#watch();
+  }
+
+  send(text) {
+    if (this.#over) return;
+    this.#sentAt = now();
+    this.#unheardSince ??= this.#sentAt;
+    this.#options.trace("sent", text);
+    this.#carrier.send(text);
+  }
+
+  /** Asks whether the other side is still there, without waiting for the next heartbeat. */
+  probe() {
+    if (this.#isLive && !this.#over) this.#on.ping();
+  }
+
+  /** Closes; nothing is heard of it any more. Resolves when it is closed. */
+  close(number, reason) {
+    this.#silence();
+    return this.#carrier?.close(number, reason) ?? Promise.resolve();
+  }
+
+  /** Gives it up as lost. */
+  abandon(why) {
+    if (this.#over) return;
+    this.#carrier?.close(GONE, why);
+    this.#end(lost(why));
+  }
+
+  #opened() {
+    if (this.#over || this.hasOpened) return;
+    this.hasOpened = true;
+    this.#on.opened();
+  }
+
+  #heard() {
+    this.#heardAt = now();
+    this.#unheardSince = null;
+  }
+
+  #onText(text) {
+    if (this.#over) return;
+    this.#heard();
+    const envelope = parse(text);
+    if (!envelope) return this.abandon(VIOLATION);
+    this.#options.trace("received", text);
+    const { t, d, to } = envelope;
+    if (t === "session.close") return this.#endBy(d);
+    if (this.#isLive) return this.#on.message(envelope, text.length);
+    if (t !== "users.auth.ack" || to !== 1) return this.abandon(VIOLATION);
+    if (d.ok === false && isObject(d.error)) return this.#endBy(d.error);
+    if (d.ok !== true || !isObject(d.user) || !isText(d.session?.key)) return this.abandon(VIOLATION);
+    this.#on.greeted(d);
+  }
+
+  /** The server said why it ends; it closes by itself, and this side does not wait for it. */
+  #endBy(words) {
+    this.#carrier.drop();
+    this.#end(announced(words));
+  }
+
+  /** Sends a ping when nothing was sent for a while; when even that is not answered, nobody is there. */
+  #watch() {
+    clearTimeout(this.#timer);
+    if (this.#over) return;
+    if (now() - this.#sentAt >= this.#heartbeatMs) this.#on.ping();
+    // A page whose timers sleep, in a hidden tab, wakes late: only what was asked and not answered counts as silence.
+    const deadAt = this.#unheardSince === null
+      ? Infinity
+      : Math.max(this.#heardAt + SILENCE_MS, this.#unheardSince + SILENCE_MS - HEARTBEAT_MS);
+    if (now() >= deadAt) return this.abandon("nothing was heard from the server for too long");
+    const next = Math.min(this.#sentAt + this.#heartbeatMs, deadAt) - now();
+    this.#timer = setTimeout(() => this.#watch(), Math.max(next, 1));
+  }
+
+  #silence() {
+    this.#over = true;
+    clearTimeout(this.#timer);
+  }
+
+  #end(error) {
+    if (this.#over) return;
+    this.#silence();
+    this.#on.ended(error);
+  }
+}
+
+/** An envelope, or null. */
+function parse(text) {
+  if (!isText(text)) return null;
+  let envelope;
+  try {
+    envelope = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  return isObject(envelope) && isText(envelope.t) && isObject(envelope.d) ? envelope : null;
+}
+
+// Carriers: `open` dials, `send` says something, `close` resolves when it is closed, `drop` lets go without a word. They
+// tell a sink: `ready` for the first message, `opened`, `heard`, `message`, and once `closed`, after which they are silent.
+
+class WebSocketCarrier {
+  static transport = "websocket";
+  #socket;
+  #sink;
+
+  constructor({ url, webSocket: Socket }, sink) {
+    this.#sink = sink;
+    this.#socket = new Socket(url.href.replace(/^http/, "ws"));
+  }
+
+  open() {
+    const [socket, sink] = [this.#socket, this.#sink];
+    socket.onopen = () => {
+      sink.opened();
+      sink.ready();
+    };
+    socket.onmessage = ({ data }) => sink.message(data);
+    socket.onclose = ({ code, reason }) => sink.closed(code, reason);
+  }
+
+  send(text) {
+    this.#socket.send(text);
+  }
+
+  close(number, reason) {
+    const socket = this.#socket;
+    this.drop(number, reason);
+    if (socket.readyState === CLOSED) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, CLOSING_MS);
+      socket.onclose = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  drop(number = NORMAL, reason = "") {
+    const socket = this.#socket;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(number, reason);
+  }
+}
+
+class LongPollCarrier {
+  static transport = "long-poll";
+  #options;
+  #sink;
+  #id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  #waiting = [];
+  #posting = null;
+  #polling = false;
+  #over = false;
+  #abort = new AbortController();
+
+  constructor(options, sink) {
+    this.#options = options;
+    this.#sink = sink;
+  }
+
+  open() {
+    this.#sink.ready();
+  }
+
+  send(text) {
+    this.#waiting.push(text);
+    this.#posting ??= this.#post();
+  }
+
+  async close(number, reason) {
+    if (this.#over) return;
+    this.drop();
+    // Before its first answer the server may not know this connection, and would open one.
+    if (!this.#polling) return;
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), CLOSING_MS);
+    try {
+      await this.#fetch("POST", JSON.stringify({ close: { code: number, reason } }), deadline.signal);
+    } catch {
+      // Then the server finds out by itself.
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  drop() {
+    this.#over = true;
+    this.#abort.abort();
+  }
+
+  /** One POST at a time, with all that waits meanwhile. */
+  async #post() {
+    while (this.#waiting.length > 0 && !this.#over) {
+      await this.#exchange("POST", JSON.stringify(this.#waiting.splice(0)));
+      if (!this.#polling && !this.#over) {
+        this.#polling = true;
+        this.#poll();
+      }
+    }
+    this.#posting = null;
+  }
+
+  async #poll() {
+    while (!this.#over) {
+      const asked = now();
+      const isEmpty = (await this.#exchange("GET")) === 0;
+      if (isEmpty && now() - asked < HASTY_MS) await new Promise((resolve) => setTimeout(resolve, HASTY_MS));
+    }
+  }
+
+  /** One request and what its answer brings; how many messages those were. A failed one ends the connection. */
+  async #exchange(method, body) {
+    let status, answer;
+    try {
+      const response = await this.#fetch(method, body, this.#abort.signal);
+      status = response.status;
+      answer = await response.json();
+    } catch (cause) {
+      return this.#end(null, status ? `the answer to a ${method} broke off` : `a ${method} had no answer`);
+    }
+    if (this.#over) return 0;
+    if (status !== 200 || !Array.isArray(answer) || !answer.every(isText)) {
+      const { code, reason } = isObject(answer?.close) ? answer.close : {};
+      return this.#end(code ?? null, reason ?? `${method} was answered ${status}`);
+    }
+    this.#sink.opened();
+    this.#sink.heard();
+    for (const text of answer) if (!this.#over) this.#sink.message(text);
+    return answer.length;
+  }
+
+  #fetch(method, body, signal) {
+    const headers = { "iflychat-token": this.#id, ...(body === undefined ? {} : { "content-type": "application/json" }) };
+    // `no-store` also keeps one poll from waiting for another one of the same address.
+    return this.#options.fetch(this.#options.url.href, {
+      method, body, headers, signal, cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer",
+    });
+  }
+
+  #end(number, reason) {
+    if (this.#over) return 0;
+    this.drop();
+    this.#sink.closed(number, reason);
+    return 0;
+  }
+}

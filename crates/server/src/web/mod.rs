@@ -1,0 +1,95 @@
+//! Files for web pages: the client of this project, its types, and the script for pages with the published SDK.
+//!
+//! They are for pages of any origin; they read no cookie and hold no secret.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::LazyLock,
+};
+
+/// A file, as it is served.
+#[derive(Debug)]
+pub(crate) struct File {
+    path: &'static str,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: &'static [u8],
+    /// Names this content; a browser that has it is not sent it again.
+    pub(crate) etag: String,
+}
+
+impl File {
+    /// The file at a path.
+    pub(crate) fn at(path: &str) -> Option<&'static Self> {
+        FILES.iter().find(|file| file.path == path)
+    }
+
+    fn new(path: &'static str, content_type: &'static str, body: &'static str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        body.hash(&mut hasher);
+        Self { path, content_type, body: body.as_bytes(), etag: format!("\"{:016x}\"", hasher.finish()) }
+    }
+}
+
+static FILES: LazyLock<[File; 3]> = LazyLock::new(|| {
+    let script = "text/javascript; charset=utf-8";
+    [
+        File::new("/chatcamp.js", script, include_str!("chatcamp.js")),
+        File::new("/chatcamp.d.ts", "text/plain; charset=utf-8", include_str!("chatcamp.d.ts")),
+        File::new("/compat.js", script, include_str!("compat.js")),
+    ]
+});
+
+#[cfg(test)]
+mod tests {
+    use chatcamp_protocol::{Code, limits};
+
+    use super::*;
+
+    fn text(path: &str) -> &'static str {
+        std::str::from_utf8(File::at(path).unwrap().body).unwrap()
+    }
+
+    /// The number that a constant of the module has.
+    fn constant(name: &str) -> u64 {
+        let line = format!("const {name} = ");
+        let value = text("/chatcamp.js").split(&line).nth(1).unwrap().split(';').next().unwrap();
+        value.replace('_', "").parse().unwrap()
+    }
+
+    #[test]
+    fn the_web_client_knows_every_code_its_number_and_its_advice() {
+        let table = text("/chatcamp.js").split("CODES = Object.freeze({\n").nth(1).unwrap();
+        let rows: Vec<_> = table.split("});").next().unwrap().lines().map(str::trim).collect();
+        let codes = Code::ALL.iter();
+        let expected: Vec<_> = codes
+            .map(|code| format!("{}: [{}, \"{}\"],", code.as_str(), code.number(), code.advice().as_str()))
+            .collect();
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn the_web_client_keeps_the_protocols_limits() {
+        let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap();
+        for (name, value) in [
+            ("MESSAGE_BYTES", u64::try_from(limits::MESSAGE).unwrap()),
+            ("HEARTBEAT_MS", ms(limits::HEARTBEAT)),
+            ("SILENCE_MS", ms(limits::SILENCE)),
+            ("CLOSING_MS", ms(limits::CLOSING)),
+            ("ACKNOWLEDGED_MESSAGES", limits::ACKNOWLEDGE_MESSAGES),
+        ] {
+            assert_eq!(constant(name), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_web_client_is_of_this_version() {
+        assert!(text("/chatcamp.js").contains(&format!("VERSION = \"{}\"", env!("CARGO_PKG_VERSION"))));
+    }
+
+    #[test]
+    fn every_file_has_a_name_of_its_own_content() {
+        let mut tags: Vec<_> = FILES.iter().map(|file| &file.etag).collect();
+        tags.dedup();
+        assert_eq!(tags.len(), FILES.len());
+    }
+}

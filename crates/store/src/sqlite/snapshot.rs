@@ -1,0 +1,121 @@
+//! A file as it is at one moment: read, checked and copied while others write to it.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{
+    Connection, OpenFlags,
+    backup::{Backup, StepResult},
+};
+
+use super::{fault::store_error, rows, schema};
+use crate::StoreError;
+
+/// Pages copied at a time.
+const PAGES: i32 = 1024;
+/// How long to wait for others to close the file.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The file as it was when this was opened; it keeps nobody from writing, and nothing is written for it.
+pub struct Snapshot {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Snapshot {
+    /// Opens the file at `path`, which is there, in whatever schema it has. Blocks for the disk, as all that follows.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaTooNew`] when a newer release has written it, [`StoreError::Corrupt`] when it is no
+    /// database of a store, [`StoreError::Unavailable`] when it cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let connection = schema::open_reader(&path).map_err(store_error)?;
+        // The first read fixes the moment, for as long as the transaction lasts.
+        connection.execute_batch("BEGIN").map_err(store_error)?;
+        if schema::refuse_newer(&connection)? == 0 {
+            return Err(StoreError::corrupt("this is not the database of a ChatCamp store"));
+        }
+        Ok(Self { connection, path })
+    }
+
+    /// Reads a setting.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        rows::setting(&self.connection, name).map_err(store_error)
+    }
+
+    /// Counts the users of all apps.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub fn user_count(&self) -> Result<u64, StoreError> {
+        let count = self.connection.query_row("SELECT COALESCE(SUM(users), 0) FROM apps", [], |row| {
+            row.get(0).map(i64::cast_unsigned)
+        });
+        count.map_err(store_error)
+    }
+
+    /// Reads everything and looks for damage.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] names the first, [`StoreError::Unavailable`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        let found: String = self
+            .connection
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(store_error)?;
+        if found == "ok" { Ok(()) } else { Err(StoreError::corrupt(found)) }
+    }
+
+    /// Copies it to a new file, its owner's alone, whole in itself and on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it cannot be written, or is there already; what was written so far stays.
+    pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        schema::create_private(path, true).map_err(StoreError::unavailable)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut copy = Connection::open_with_flags(path, flags).map_err(store_error)?;
+        let backup = Backup::new(&self.connection, &mut copy).map_err(store_error)?;
+        loop {
+            match backup.step(PAGES).map_err(store_error)? {
+                StepResult::More => {}
+                StepResult::Done => break,
+                _ => return Err(StoreError::unavailable("the copy is locked by somebody else")),
+            }
+        }
+        drop(backup);
+        alone(&copy)
+    }
+}
+
+/// Brings a file that nobody else has open into one piece, without companions, so that it can be replaced.
+///
+/// Blocks for the disk, up to 1 s while others have it open.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when others have it open, [`StoreError::Corrupt`].
+pub fn settle(path: &Path) -> Result<(), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+    connection.busy_timeout(PATIENCE).map_err(store_error)?;
+    alone(&connection)
+}
+
+/// Takes the file out of the write-ahead mode, which nobody can do while somebody else has it open.
+fn alone(connection: &Connection) -> Result<(), StoreError> {
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).map_err(store_error)?;
+    if mode == "delete" { Ok(()) } else { Err(StoreError::unavailable("somebody else has the file open")) }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("path", &self.path).finish_non_exhaustive()
+    }
+}
