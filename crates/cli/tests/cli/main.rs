@@ -10,5 +10,6 @@ mod dashboard;
 mod folders;
 mod moving;
 mod process;
+mod secrets;
 mod serving;
 mod usage;
