@@ -1,6 +1,6 @@
 //! What operators and backends see of live sessions, and do to them.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{cmp::Reverse, net::IpAddr, sync::Arc, time::Duration};
 
 use chatcamp_protocol::{AppId, Code, UserId, envelope, limits};
 use serde::Serialize;
@@ -66,6 +66,17 @@ impl Server {
         self.shared.sessions(app, user)
     }
 
+    /// How many live sessions there are of an app, or of one of its users, and the newest of them, at most `most`.
+    #[must_use]
+    pub fn newest_sessions(
+        &self,
+        app: &AppId,
+        user: Option<&UserId>,
+        most: usize,
+    ) -> (usize, Vec<SessionInfo>) {
+        self.shared.newest_sessions(app, user, most)
+    }
+
     /// Ends one session, or only its connection when its client is to come back; false when the app has no such session.
     pub fn end_session(&self, app: &AppId, id: &str, come_back: bool) -> bool {
         self.shared.end_session(app, id, come_back)
@@ -98,6 +109,21 @@ impl Shared {
     pub(crate) fn sessions(&self, app: &AppId, user: Option<&UserId>) -> Vec<SessionInfo> {
         let (now, unix_now) = (self.wheel.now(), self.clock.now());
         self.sessions_of(app, user).iter().filter_map(|session| session.info(now, unix_now)).collect()
+    }
+
+    pub(crate) fn newest_sessions(
+        &self,
+        app: &AppId,
+        user: Option<&UserId>,
+        most: usize,
+    ) -> (usize, Vec<SessionInfo>) {
+        let mut sessions = self.sessions_of(app, user);
+        sessions.retain(|session| session.is_live());
+        let count = sessions.len();
+        sessions.sort_unstable_by_key(|session| (Reverse(session.since()), session.id.number()));
+        let (now, unix_now) = (self.wheel.now(), self.clock.now());
+        let newest = sessions.iter().take(most).filter_map(|session| session.info(now, unix_now));
+        (count, newest.collect())
     }
 
     pub(crate) fn end_session(&self, app: &AppId, id: &str, come_back: bool) -> bool {

@@ -1,7 +1,8 @@
 //! Apps and their API keys.
 
 use chatcamp_protocol::AppId;
-use chatcamp_server::{AppFields, AuthPolicy};
+use chatcamp_server::{AppFields, AuthPolicy, SessionPolicy};
+use chatcamp_store::MAX_SESSIONS;
 
 use super::{Done, No, app_id};
 use crate::{
@@ -31,7 +32,7 @@ pub(super) async fn update(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
         name: Some(form.text("name").trim().to_owned()),
         auth: Some(policy(form)?),
         directory: Some(form.get("directory").is_some()),
-        ..AppFields::default()
+        sessions: sessions(form)?,
     };
     ask.dashboard.accounts.update_app(&app, fields).await?;
     Ok(settings(&app, Note::done("Saved.")))
@@ -48,6 +49,16 @@ pub(super) async fn revoke_key(ask: &Ask<'_>, form: &Fields) -> Result<Done, No>
     let app = app_id(form)?;
     ask.dashboard.accounts.revoke_api_key(&app, form.text("key")).await?;
     Ok(settings(&app, Note::done("The API key is revoked. Calls with it are refused from now on.")))
+}
+
+/// How many sessions a user may have; what it is, where the form does not say.
+fn sessions(form: &Fields) -> Result<Option<SessionPolicy>, No> {
+    let policy = match form.text("sessions") {
+        "" => return Ok(None),
+        "unlimited" => "unlimited".parse(),
+        limited => format!("{limited}:{}", form.text("most").trim()).parse(),
+    };
+    policy.map(Some).map_err(|_| No::Refused(format!("A user may have 1 to {MAX_SESSIONS} sessions.")))
 }
 
 fn policy(form: &Fields) -> Result<AuthPolicy, No> {

@@ -69,10 +69,8 @@ pub(super) fn count(ask: &Ask<'_>, app: &App) -> String {
 }
 
 fn sessions(ask: &Ask<'_>, app: &App, user: Option<&UserId>) -> Markup {
-    let mut sessions = ask.dashboard.server.sessions(&app.id, user);
-    sessions.sort_unstable_by(|a, b| b.since.cmp(&a.since).then_with(|| a.id.cmp(&b.id)));
-    let (all, now) = (sessions.len(), ask.now());
-    sessions.truncate(SHOWN);
+    let (all, sessions) = ask.dashboard.server.newest_sessions(&app.id, user, SHOWN);
+    let now = ask.now();
     html! {
         @if sessions.is_empty() {
             (nobody(ask, app, user))

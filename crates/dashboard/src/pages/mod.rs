@@ -49,7 +49,7 @@ impl Ask<'_> {
     }
 
     fn live_sessions(&self, app: &App, user: Option<&UserId>) -> usize {
-        self.dashboard.server.sessions(&app.id, user).len()
+        self.dashboard.server.newest_sessions(&app.id, user, 0).0
     }
 
     fn now(&self) -> u64 {

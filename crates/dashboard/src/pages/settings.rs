@@ -1,6 +1,6 @@
 //! An app's name, policy and API keys.
 
-use chatcamp_store::{ApiKey, App};
+use chatcamp_store::{ApiKey, App, MAX_SESSIONS, SessionPolicy};
 use maud::{Markup, html};
 
 use super::{
@@ -32,9 +32,35 @@ fn fields(ask: &Ask<'_>, app: &App) -> Markup {
             input type="checkbox" name="directory" value="yes" checked[app.directory];
             span { strong { "Directory." } " Clients may list and search the users of this app." }
         }
+        (sessions(app.sessions))
         button.main { "Save" }
     };
     parts::form(ask, "/dashboard/app/update", &[("app", app.id.as_str())], content)
+}
+
+/// How many sessions a user may have.
+fn sessions(policy: SessionPolicy) -> Markup {
+    let (chosen, most) = match policy {
+        SessionPolicy::Unlimited => ("unlimited", MAX_SESSIONS),
+        SessionPolicy::RejectNew(most) => ("reject_new", most),
+        SessionPolicy::EvictOldest(most) => ("evict_oldest", most),
+    };
+    let choices = [
+        ("unlimited", "as many as there may be"),
+        ("reject_new", "so many; one more is refused"),
+        ("evict_oldest", "so many; the oldest ends for one more"),
+    ];
+    html! {
+        label {
+            "Sessions of a user"
+            select name="sessions" {
+                @for (value, text) in choices {
+                    option value=(value) selected[value == chosen] { (text) }
+                }
+            }
+        }
+        label { "So many" input name="most" type="number" min="1" max=(MAX_SESSIONS) value=(most); }
+    }
 }
 
 fn api_keys(ask: &Ask<'_>, app: &App, keys: &[ApiKey]) -> Markup {

@@ -1,6 +1,6 @@
 //! What each form does.
 
-use chatcamp_server::AuthPolicy;
+use chatcamp_server::{AuthPolicy, SessionPolicy};
 use chatcamp_store::TokenRecord;
 
 use crate::world::World;
@@ -50,6 +50,28 @@ async fn settings_are_saved_and_a_switch_to_tokens_ends_sessions_by_id_alone() {
     let form = [("app", world.app.as_str()), ("name", "N"), ("auth", "open"), ("directory", "yes")];
     admin.submit("/dashboard/app/update", &form).await;
     assert!(world.accounts.app(&world.app).await.unwrap().directory);
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_user_are_bounded() {
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    for (sessions, most, expected) in [
+        ("evict_oldest", "1", SessionPolicy::EvictOldest(1)),
+        ("reject_new", "0", SessionPolicy::EvictOldest(1)),
+        ("", "7", SessionPolicy::EvictOldest(1)),
+        ("unlimited", "", SessionPolicy::Unlimited),
+    ] {
+        let form = [
+            ("app", world.app.as_str()),
+            ("name", "N"),
+            ("auth", "open"),
+            ("sessions", sessions),
+            ("most", most),
+        ];
+        admin.submit("/dashboard/app/update", &form).await;
+        assert_eq!(world.accounts.app(&world.app).await.unwrap().sessions, expected, "{sessions} {most}");
+    }
 }
 
 #[tokio::test]

@@ -231,6 +231,11 @@ impl Session {
         }
     }
 
+    /// When it began, in Unix seconds.
+    pub(crate) fn since(&self) -> u64 {
+        self.since
+    }
+
     /// What vouches for it.
     pub(crate) fn vouched(&self) -> Vouched {
         self.state.lock().vouched.clone()
