@@ -31,6 +31,7 @@ scenarios! {
         a_cut_connection_comes_back_by_session_key,
         a_cut_connection_keeps_its_token,
         an_outage_of_some_seconds_ends_by_itself,
+        what_was_said_during_an_outage_arrives_after_it_once,
         an_unknown_session_key_falls_back_to_the_user_id,
         an_unknown_session_key_falls_back_to_the_token,
     ],

@@ -48,6 +48,13 @@ pub trait Carrier: fmt::Debug + Send + Sync {
     /// Sends whatever keeps the connection open and makes a live peer show itself; nothing where that is not known.
     fn keep_alive(&mut self) {}
 
+    /// Gives back what was taken and has certainly not left, in order; nothing where that is not known.
+    ///
+    /// For who sends it again over another connection: of this one only a close is asked after it.
+    fn take_back(&mut self) -> Vec<Message> {
+        Vec::new()
+    }
+
     /// Counts what arrived, of any kind: a driver that sees it stand still knows that the peer is silent.
     fn arrivals(&self) -> u32;
 }

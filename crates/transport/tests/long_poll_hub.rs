@@ -482,6 +482,25 @@ fn keep_alive_answers_a_get_that_has_been_held_for_a_while() {
 }
 
 #[test]
+fn what_no_get_has_fetched_is_given_back_once() {
+    for is_lost in [false, true] {
+        let bench = Bench::default();
+        let (mut carrier, mut get) = bench.published("id");
+        send(&mut carrier, "fetched");
+        assert_eq!(ready(&mut get), Some(ok(r#"["fetched"]"#)));
+        for text in ["one", "two"] {
+            send(&mut carrier, text);
+        }
+        if is_lost {
+            bench.at(60.0);
+            assert!(matches!(recv(&mut carrier), Poll::Ready(Err(Closed::Lost(_)))));
+        }
+        assert_eq!(carrier.take_back(), ["one".into(), "two".into()], "lost: {is_lost}");
+        assert_eq!(carrier.take_back(), []);
+    }
+}
+
+#[test]
 fn an_end_is_told_after_what_was_sent_and_remembered_for_30_s() {
     for (target, after) in [(NATIVE, 410), (PUBLISHED, 0)] {
         let bench = Bench::default();

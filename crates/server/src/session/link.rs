@@ -132,8 +132,11 @@ impl Session {
         if epoch.is_some_and(|epoch| epoch != state.epoch) {
             return (Parted::Before, None);
         }
-        let Some(link) = state.link.take() else { return (Parted::Before, None) };
+        let Some(mut link) = state.link.take() else { return (Parted::Before, None) };
         let parted = if state.phase == Phase::Open {
+            if self.dialect == Dialect::Published {
+                state.outbox.put_back(link.carrier.take_back(), budget);
+            }
             let kept = match self.dialect {
                 Dialect::Native => limits::KEPT_NATIVE,
                 Dialect::Published => limits::KEPT_PUBLISHED,

@@ -119,6 +119,21 @@ impl Outbox {
         }
     }
 
+    /// Lets what a carrier has given back wait again, before everything else; the oldest of it is lost where there is no room.
+    pub(super) fn put_back(&mut self, messages: Vec<Message>, budget: &Budget) {
+        debug_assert_eq!(self.taken, 0);
+        for message in messages.into_iter().rev() {
+            let bytes = message.len();
+            let has_room =
+                self.messages.len() < limits::OUTBOX_MESSAGES && self.bytes + bytes <= limits::OUTBOX_BYTES;
+            if !has_room || budget.take(bytes).is_err() {
+                return;
+            }
+            self.bytes += bytes;
+            self.messages.push_front(message);
+        }
+    }
+
     /// What waits, in order.
     pub(super) fn waiting(&mut self) -> &[Message] {
         &self.messages.make_contiguous()[self.taken..]
@@ -196,6 +211,18 @@ mod tests {
         outbox.clear(&budget);
         outbox.keep("a message for which there is no room".into(), &budget);
         assert_eq!((outbox.len(), left(&budget)), (0, 10));
+    }
+
+    #[test]
+    fn what_comes_back_waits_before_the_rest_and_its_oldest_goes_first() {
+        let budget = Budget::new(6);
+        let mut outbox = Outbox::default();
+        outbox.push("3".into(), &budget).unwrap();
+        outbox.put_back(vec!["1".into(), "2".into()], &budget);
+        assert_eq!(outbox.waiting(), ["1".into(), "2".into(), "3".into()]);
+        outbox.put_back(vec!["--".into(), "+++".into()], &budget);
+        assert_eq!((outbox.len(), left(&budget)), (4, 0));
+        assert_eq!(outbox.waiting()[0].as_str(), "+++");
     }
 
     #[test]

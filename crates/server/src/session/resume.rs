@@ -112,7 +112,10 @@ impl<'a> TakeUp<'a> {
         state.vouched = Vouched::by(&established.admission);
         state.heard = now;
         state.epoch = state.epoch.wrapping_add(1);
-        let before = state.link.replace(Link::new(connection)).map(Link::into_connection);
+        let mut before = state.link.replace(Link::new(connection));
+        if let (Dialect::Published, Some(before)) = (self.session.dialect, &mut before) {
+            state.outbox.put_back(before.carrier.take_back(), budget);
+        }
 
         state.outbox.take(state.outbox.len() - state.outbox.taken());
         state.outbox.forget(self.arrived, budget);
@@ -126,6 +129,6 @@ impl<'a> TakeUp<'a> {
         if self.session.dialect == Dialect::Published {
             state.outbox.forget(taken.saturating_sub(1), budget);
         }
-        (state.epoch, before)
+        (state.epoch, before.map(Link::into_connection))
     }
 }

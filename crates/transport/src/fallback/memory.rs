@@ -86,6 +86,10 @@ impl Carrier for Watched {
         self.carrier.keep_alive();
     }
 
+    fn take_back(&mut self) -> Vec<Message> {
+        self.carrier.take_back()
+    }
+
     fn arrivals(&self) -> u32 {
         self.carrier.arrivals()
     }

@@ -46,6 +46,10 @@ impl crate::Carrier for Carrier {
         self.line.keep_alive();
     }
 
+    fn take_back(&mut self) -> Vec<Message> {
+        self.line.take_back()
+    }
+
     fn arrivals(&self) -> u32 {
         self.line.arrivals()
     }
@@ -55,6 +59,7 @@ impl Drop for Carrier {
     fn drop(&mut self) {
         let how = Closed::Lost("the connection was dropped".into());
         self.hub.end(self.key, &self.line, how, Side::Driver);
+        self.line.forget_undelivered();
     }
 }
 

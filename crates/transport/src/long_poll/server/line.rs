@@ -51,6 +51,8 @@ pub(super) struct Line {
 struct State {
     inbox: Queue,
     outbox: Queue,
+    /// What waited for a GET when the peer was lost.
+    undelivered: Queue,
     /// The GET, or the opening POST, that is answered next.
     get: Option<HeldGet>,
     /// The POST that is answered once the inbox has room.
@@ -292,6 +294,16 @@ impl Line {
         get.into_iter().for_each(Waker::wake);
     }
 
+    pub(super) fn take_back(&self) -> Vec<Message> {
+        let mut state = self.state();
+        let queue = if state.ended.is_some() { &mut state.undelivered } else { &mut state.outbox };
+        mem::take(queue).messages.into()
+    }
+
+    pub(super) fn forget_undelivered(&self) {
+        self.state().undelivered = Queue::default();
+    }
+
     pub(super) fn arrivals(&self) -> u32 {
         self.state().arrivals
     }
@@ -308,7 +320,7 @@ impl Line {
         }
         match by {
             Side::Driver => state.inbox = Queue::default(),
-            Side::Peer => state.outbox = Queue::default(),
+            Side::Peer => state.undelivered = mem::take(&mut state.outbox),
         }
         state.ended = Some(Box::new(how));
         let get = state.get.as_mut().and_then(|get| get.waker.take());

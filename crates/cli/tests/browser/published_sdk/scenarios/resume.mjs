@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { State } from "../sdk_page.mjs";
+import { backend } from "../../backend.mjs";
 import { pause } from "../../wait.mjs";
 import { OUTAGE_MS, acks, target } from "./expect.mjs";
 
@@ -34,6 +35,23 @@ export async function an_outage_of_some_seconds_ends_by_itself(world) {
   assert.equal(error, null);
   assert.equal(user.displayName, "Otto");
   assert.equal((await page.changes()).at(-1), true);
+}
+
+export async function what_was_said_during_an_outage_arrives_after_it_once(world) {
+  const id = `${world.transport} olga`;
+  const page = await world.open({ appId: world.openApp });
+  await page.connect(id);
+  page.goDown();
+  await page.changed(2);
+  for (const data of [1, 2, 3]) {
+    assert.equal((await backend(world, "users.publish", { id, type: "n", data })).delivered, 1, "it is kept");
+  }
+  await pause(OUTAGE_MS);
+  page.comeUp();
+  await page.reached(State.OPEN);
+  assert.equal((await page.updateDisplayName("Olga")).error, null);
+  const events = page.received.entries.filter(({ t }) => t === "app.event.pub");
+  assert.deepEqual(events.map(({ d }) => d.data), [1, 2, 3]);
 }
 
 export async function an_unknown_session_key_falls_back_to_the_user_id(world) {
