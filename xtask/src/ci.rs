@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::cargo::{cargo, line, succeed};
 use crate::test::{self, Counts};
-use crate::{Failure, Reported, features, hygiene, layers};
+use crate::{Failure, Reported, features, hygiene, layers, simulate};
 
 struct Stage {
     name: &'static str,
@@ -41,6 +41,11 @@ const STAGES: &[Stage] = &[
         remedy: "make every program in examples/ run to its end, and the Rust in the documents compile",
     },
     Stage { name: "test", run: test_plain, remedy: "make `cargo test --workspace` pass" },
+    Stage {
+        name: "simulate",
+        run: |_| simulate::for_a_minute(),
+        remedy: "replay the seed with `cargo xtask simulate --seed N` and mend what breaks the invariant",
+    },
     Stage {
         name: "test-outside",
         run: test_ignored,

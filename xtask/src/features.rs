@@ -1,10 +1,10 @@
-//! `features`: transport and client compile with each of their features alone, and with none.
+//! `features`: transport, client and backend compile with each of their features alone, and with none.
 
 use crate::Failure;
 use crate::cargo::{cargo, line, succeed};
 use crate::graph::Graph;
 
-const PACKAGES: &[&str] = &["chatcamp-transport", "chatcamp-client"];
+const PACKAGES: &[&str] = &["chatcamp-transport", "chatcamp-client", "chatcamp-backend"];
 
 /// Lints each combination, so that what one feature alone leaves unused is an error.
 ///
@@ -42,12 +42,13 @@ mod tests {
     }
 
     #[test]
-    fn both_packages_are_tried_with_each_network_transport_alone() {
+    fn every_package_has_the_features_that_are_meant() {
         let graph = Graph::of_the_workspace().unwrap();
-        for package in PACKAGES {
+        let transports: &[_] = &["long-poll", "websocket"];
+        for (package, meant) in PACKAGES.iter().zip([transports, transports, &["tls"]]) {
             let features = graph.features(package).unwrap();
-            for feature in ["long-poll", "websocket"] {
-                assert!(features.contains(feature), "{package} has no feature {feature}");
+            for feature in meant {
+                assert!(features.contains(*feature), "{package} has no feature {feature}");
             }
         }
     }

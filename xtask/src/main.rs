@@ -8,6 +8,7 @@ mod graph;
 mod hygiene;
 mod layers;
 mod restart;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -28,30 +29,42 @@ impl fmt::Display for Reported {
 
 impl std::error::Error for Reported {}
 
-type Verb = (&'static str, &'static str, fn() -> Result<(), Failure>);
+type Verb = (&'static str, &'static str, fn(&[String]) -> Result<(), Failure>);
 
 const VERBS: &[Verb] = &[
-    ("ci", "run every stage, in order, and stop at the first that fails", ci::run),
-    ("layers", "check that no crate depends on what its layer must not know", layers::run),
-    ("features", "check that transport and client compile with each feature alone, and none", features::run),
-    ("restart", "start a server anew under 5,000 clients, and draw when they come back", restart::run),
-    ("hygiene", "check that committed files name no registry host and no path of one machine", hygiene::run),
+    ("ci", "run every stage, in order, and stop at the first that fails", |_| ci::run()),
+    ("layers", "check that no crate depends on what its layer must not know", |_| layers::run()),
+    ("features", "check that crates compile with each feature alone, and none", |_| features::run()),
+    ("hygiene", "check that committed files name no registry host and no path of one machine", |_| {
+        hygiene::run()
+    }),
+    ("restart", "start a server anew under 5,000 clients, and draw when they come back", |_| restart::run()),
+    (
+        SIMULATE,
+        "run client and server under seeded schedules: --seeds N, --seconds N, --seed N to replay one",
+        simulate::run,
+    ),
 ];
+
+/// The one verb with arguments of its own.
+const SIMULATE: &str = "simulate";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let wanted = match args.as_slice() {
-        [verb] => VERBS.iter().find(|(name, ..)| name == verb),
+        [verb, rest @ ..] if rest.is_empty() || verb == SIMULATE => {
+            VERBS.iter().find(|(name, ..)| name == verb).map(|verb| (verb, rest))
+        }
         _ => None,
     };
-    let Some((name, _, run)) = wanted else {
+    let Some(((name, _, run), rest)) = wanted else {
         eprintln!("usage: cargo xtask VERB\n");
         for (name, about, _) in VERBS {
             eprintln!("  {name:<10} {about}");
         }
         return ExitCode::from(2);
     };
-    match run() {
+    match run(rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) if why.is::<Reported>() => ExitCode::FAILURE,
         Err(why) => {

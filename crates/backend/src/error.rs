@@ -54,7 +54,7 @@ pub enum Error {
     /// The connection broke before the answer was there.
     #[error("the connection broke before the answer was there: {0}")]
     Broken(String),
-    /// There was no answer in time.
+    /// There was no answer in the time for one attempt, or in what an earlier one had left of the time for the call.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// The server refuses.
@@ -87,6 +87,9 @@ pub struct Refusal {
     pub request_id: String,
     /// How long to wait at least, where the server says.
     pub retry_after: Option<Duration>,
+    /// Whether an earlier attempt of the same call may have been carried out: of [`USER_EXISTS`](code::USER_EXISTS) then
+    /// that one may be the reason.
+    pub may_have_run_before: bool,
 }
 
 /// Codes of refusals that a backend may want to act on; `docs/PROTOCOL.md`, "Platform API", lists all.
@@ -131,12 +134,14 @@ impl Error {
         }
     }
 
-    /// Whether the server may have done what was asked, although the call failed.
+    /// Whether the server may have done what was asked, at any attempt, although the call failed.
     #[must_use]
     pub fn may_have_run(&self) -> bool {
         match self {
             Self::Broken(_) | Self::TimedOut(_) => true,
-            Self::Refused(refusal) => refusal.status >= 500 || refusal.is_in_progress(),
+            Self::Refused(refusal) => {
+                refusal.may_have_run_before || refusal.status >= 500 || refusal.is_in_progress()
+            }
             Self::NotTheApi { status, .. } => *status >= 500 || *status < 300,
             Self::UserId(_) | Self::Unwritable(_) | Self::TooLarge { .. } | Self::Unreachable(_) => false,
         }

@@ -45,6 +45,12 @@ pub(crate) struct Request {
     pub(crate) idempotency_key: Option<HeaderValue>,
 }
 
+/// What every answer says.
+#[derive(Deserialize)]
+struct Said {
+    ok: bool,
+}
+
 /// The body of a refusal.
 #[derive(Deserialize)]
 struct Refused {
@@ -113,13 +119,16 @@ impl Exchange {
         let body = body.ok_or_else(|| not_the_api(None))?;
         if status == 200 {
             // The parser's own words may repeat what stands in the answer.
-            return serde_json::from_slice(&body)
-                .map_err(|error| not_the_api(Some((error.line(), error.column()))));
+            let unlike = |error: serde_json::Error| not_the_api(Some((error.line(), error.column())));
+            if serde_json::from_slice::<Said>(&body).map_err(unlike)?.ok {
+                return serde_json::from_slice(&body).map_err(unlike);
+            }
         }
         let Refused { error: Why { code, message }, request_id } =
             serde_json::from_slice(&body).map_err(|_| not_the_api(None))?;
         let [code, message, request_id] = [code, message, request_id].map(|text| self.clean(&text));
-        Err(Refusal { status, code, message, request_id, retry_after }.into())
+        let may_have_run_before = false;
+        Err(Refusal { status, code, message, request_id, retry_after, may_have_run_before }.into())
     }
 
     /// A server's text, fit for a log: of bounded length, on one line, without the key.

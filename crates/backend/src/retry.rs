@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::Error;
+use crate::{Error, Refusal};
 
 /// Waits grow from up to this …
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -68,20 +68,28 @@ impl Policy {
         // The latest failure after which it is open whether the request was carried out.
         let mut open = None;
         loop {
-            let result = attempt(self.attempt.min(left())).await;
+            let time = self.attempt.min(left());
+            let limit = if time < self.attempt { self.total } else { self.attempt };
+            let result = match attempt(time).await {
+                // Of the last attempt the time is what others left of it: no number that anybody knows.
+                Err(Error::TimedOut(_)) => Err(Error::TimedOut(limit)),
+                result => result,
+            };
             let may_have_run_before = open.is_some();
             let error = match result {
                 Err(error) if error.is_retryable() && !(repeat == Repeat::Never && error.may_have_run()) => {
                     error
+                }
+                Err(error) => {
+                    let result = Err(settled(error, open));
+                    return Outcome { result, may_have_run_before };
                 }
                 result => return Outcome { result, may_have_run_before },
             };
             let wait = error.retry_after().unwrap_or_default().saturating_add(jitter(failures, random()));
             let is_last = failures >= self.retries || wait >= left();
             if is_last {
-                // That this attempt came to nothing says nothing of those before.
-                let said = if error.may_have_run() { error } else { open.unwrap_or(error) };
-                return Outcome { result: Err(said), may_have_run_before };
+                return Outcome { result: Err(settled(error, open)), may_have_run_before };
             }
             if error.may_have_run() {
                 open = Some(error);
@@ -89,6 +97,15 @@ impl Policy {
             tokio::time::sleep(wait).await;
             failures += 1;
         }
+    }
+}
+
+/// The last failure, or the latest `open` one: that an attempt came to nothing says nothing of those before.
+fn settled(error: Error, open: Option<Error>) -> Error {
+    match (error, open) {
+        (Error::Refused(refusal), Some(_)) => Refusal { may_have_run_before: true, ..refusal }.into(),
+        (error, Some(open)) if !error.may_have_run() => open,
+        (error, _) => error,
     }
 }
 
@@ -103,7 +120,6 @@ mod tests {
     use std::cell::{Cell, RefCell};
 
     use super::*;
-    use crate::Refusal;
 
     const POLICY: Policy =
         Policy { attempt: Duration::from_secs(10), total: Duration::from_secs(60), retries: 3 };
@@ -119,7 +135,8 @@ mod tests {
     fn refused(status: u16, retry_after: Option<u64>) -> Error {
         let retry_after = retry_after.map(Duration::from_secs);
         let (code, message, request_id) = ("CODE".into(), "why".into(), "id".into());
-        Refusal { status, code, message, request_id, retry_after }.into()
+        let may_have_run_before = false;
+        Refusal { status, code, message, request_id, retry_after, may_have_run_before }.into()
     }
 
     fn in_progress() -> Error {
@@ -222,13 +239,23 @@ mod tests {
         };
         let outcome = policy.run(Repeat::AsItIs, || 0, slow).await;
         assert!(outcome.result.is_err());
-        assert_eq!((began.elapsed(), times.into_inner()), (policy.total, vec![policy.attempt; 6]));
+        assert_eq!((began.elapsed(), times.take()), (policy.total, vec![policy.attempt; 6]));
+
+        let policy = Policy { total: Duration::from_secs(25), ..policy };
+        let outcome = policy.run(Repeat::AsItIs, || 0, slow).await;
+        let said = outcome.result.unwrap_err().to_string();
+        assert_eq!(said, "no answer within 25s", "the limit, and not what was left of it");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_may_have_run_is_reported_as_such_to_the_end() {
         let (outcome, _) = play(&POLICY, Repeat::AsItIs, 0, vec![broken(), refused(404, None)]).await;
-        assert!(outcome.may_have_run_before && matches!(outcome.result, Err(Error::Refused(_))));
+        let error = outcome.result.unwrap_err();
+        assert!(outcome.may_have_run_before && error.code().is_some() && error.may_have_run(), "{error:?}");
+        let (outcome, _) = play(&POLICY, Repeat::AsItIs, 0, vec![broken(), proxy(404)]).await;
+        assert!(outcome.result.unwrap_err().may_have_run());
+        let (outcome, _) = play(&POLICY, Repeat::AsItIs, 0, vec![refused(409, None)]).await;
+        assert!(!outcome.result.unwrap_err().may_have_run());
 
         let policy = Policy { retries: 1, ..POLICY };
         let (outcome, _) = play(&policy, Repeat::AsItIs, 0, vec![broken(), unreachable()]).await;

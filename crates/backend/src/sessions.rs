@@ -85,7 +85,7 @@ impl Backend {
     /// Lists the live sessions of a user.
     ///
     /// # Errors
-    /// Those of every call; a user without sessions, or none at all, is none.
+    /// [`USER_NOT_FOUND`](crate::code::USER_NOT_FOUND); a user without sessions is none.
     ///
     /// # Cancel safety
     /// It only reads.
@@ -101,7 +101,7 @@ impl Backend {
     /// It is sent again only when the server certainly did not carry it out: sessions that came meanwhile would end too.
     ///
     /// # Errors
-    /// Those of every call; a user without such sessions is none.
+    /// [`USER_NOT_FOUND`](crate::code::USER_NOT_FOUND); a user without such sessions is none.
     ///
     /// # Cancel safety
     /// Dropped, the sessions may have ended or not.
@@ -112,7 +112,7 @@ impl Backend {
         Ok(ended)
     }
 
-    /// Sends an event to the live sessions of a user, and returns how many have it or have it queued.
+    /// Sends an event to the live sessions of a user, and returns how many have it or have it queued: of an unknown user 0.
     ///
     /// `kind` is 1 to 64 characters of `a-z 0-9 . _ -`; the event has at most 32 KiB. Who is not there does not get it
     /// later. It carries an idempotency key: tried again, it is delivered once.

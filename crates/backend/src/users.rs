@@ -114,10 +114,7 @@ pub(crate) struct Nothing {}
 
 /// An answer that says no more than that it is done.
 #[derive(Deserialize)]
-pub(crate) struct Done {
-    #[serde(rename = "ok")]
-    _ok: bool,
-}
+pub(crate) struct Done {}
 
 #[derive(Serialize)]
 struct TokenTimes {

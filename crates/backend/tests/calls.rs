@@ -201,7 +201,9 @@ async fn live_sessions_are_listed_and_ended() {
         gone_and_back[usize::from(comes_back.await)] += 1;
     }
     assert_eq!(gone_and_back, [1, 1]);
-    assert_eq!(backend.disconnect("nobody", Disconnect::default()).await.unwrap(), 0);
+    let unknown = (404, code::USER_NOT_FOUND.to_owned());
+    assert_eq!(refused(backend.disconnect("nobody", Disconnect::default()).await), unknown);
+    assert_eq!(refused(backend.sessions("nobody").await), unknown);
 }
 
 #[tokio::test]

@@ -264,6 +264,34 @@ async fn whatever_else_answers_is_not_the_api() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_ok_is_no_success_whatever_its_status() {
+    let refusal = r#"{"ok":false,"error":{"code":"USER_NOT_FOUND","message":"none"},"request_id":"1"}"#;
+    let (address, _requests) = scripted(vec![answer("200 OK", "", refusal)]).await;
+    let error = backend(address).delete_user("alice").await.unwrap_err();
+    assert_eq!(error.code(), Some(code::USER_NOT_FOUND));
+    for body in [r#"{"ok":false}"#, "{}", r#"{"ok":1}"#] {
+        let (address, _requests) = scripted(vec![answer("200 OK", "", body)]).await;
+        let error = backend(address).delete_user("alice").await.unwrap_err();
+        assert!(matches!(error, Error::NotTheApi { status: 200, .. }) && error.may_have_run(), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_second_attempt_says_that_the_first_may_have_run() {
+    let exists = r#"{"ok":false,"error":{"code":"USER_EXISTS","message":"there"},"request_id":"1"}"#;
+    for (first, may_have_run) in [
+        (vec![answer("502 Bad Gateway", "retry-after: 0\r\n", "no server")], true),
+        (vec![answer("429 Too Many Requests", "retry-after: 0\r\n", "slower")], false),
+        (vec![], false),
+    ] {
+        let script = first.into_iter().chain([answer("409 Conflict", "", exists)]).collect();
+        let (address, _requests) = scripted(script).await;
+        let error = backend(address).create_user("alice", UserFields::default()).await.unwrap_err();
+        assert_eq!((error.code(), error.may_have_run()), (Some(code::USER_EXISTS), may_have_run));
+    }
+}
+
+#[tokio::test]
 async fn no_secret_is_in_an_error_and_no_address() {
     let secrets = ["hunter2", "my-own-access-token"];
     let echo =

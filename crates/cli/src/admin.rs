@@ -33,6 +33,11 @@ impl AdminCommand {
                 password.set(&secret_input::read_file(&path, "a password")?)?;
                 None
             }
+            None if secret_input::is_given_on_stdin() => {
+                let why = "a password on stdin is read with --password-file - only; without it, one is made, and stdin is to be a \
+                           terminal or /dev/null";
+                return Err(Failure::usage(why));
+            }
             None => Some(password.generate()?.to_string()),
         };
         context.out.print(&PasswordSet { password: made })
@@ -63,11 +68,17 @@ pub(crate) fn dashboard(
     names: Vec<HostName>,
     chat_url: Option<String>,
 ) -> Arc<Dashboard> {
-    if !listen.ip().is_loopback() && !names.iter().any(HostName::is_https) {
-        tracing::warn!(
-            "the dashboard at {listen} is without TLS: whoever is on the way reads its password; put a proxy with TLS \
-             before it, and name that with --dashboard-host https://NAME"
-        );
+    if !listen.ip().is_loopback() {
+        match names.iter().any(HostName::is_https) {
+            true => tracing::warn!(
+                "the dashboard answers at {listen} without TLS too: let the proxy with TLS reach that address, and nobody \
+                 else; whoever is on the way reads its password"
+            ),
+            false => tracing::warn!(
+                "the dashboard at {listen} is without TLS: whoever is on the way reads its password; put a proxy with TLS \
+                 before it, and name that with --dashboard-host https://NAME"
+            ),
+        }
     }
     let password = AdminPassword::at(data.path());
     let dashboard = Dashboard::new(server.clone(), data.store(), data.keyring(), password, listen);

@@ -7,7 +7,7 @@ use chatcamp_server::{AuthPolicy, SessionPolicy};
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::{context::Context, failure::Failure, moment::Moment};
+use crate::{context::Context, failure::Failure, moment::Moment, output::field};
 
 /// What to do with apps.
 #[derive(Subcommand)]
@@ -51,7 +51,7 @@ pub(crate) enum AppCommand {
     Sessions {
         /// The app id.
         app: AppId,
-        /// `unlimited` (a hundred), `reject_new:N` or `evict_oldest:N`.
+        /// `reject_new:N`, `evict_oldest:N`, or `unlimited` for no limit but the server's own, which is 100.
         policy: SessionPolicy,
     },
     /// Makes, lists and revokes API keys, with which backends speak for an app.
@@ -112,6 +112,7 @@ impl AppCommand {
             Self::Create { name, auth, id } => {
                 let accounts = context.open().await?.accounts();
                 let app = accounts.create_app(&name, auth.into(), id).await?;
+                let name = name.trim().to_owned();
                 out.print(&CreatedApp { app_id: app.id, api_key: app.api_key.key, name, auth })
             }
             Self::List => {
@@ -158,6 +159,7 @@ impl KeyCommand {
         match self {
             Self::Create { app, name } => {
                 let key = accounts.create_api_key(&app, &name).await?;
+                let name = name.trim().to_owned();
                 out.print(&CreatedKey { app_id: app, id: key.id, api_key: key.key, name })
             }
             Self::List { app } => {
@@ -217,7 +219,7 @@ impl fmt::Display for CreatedApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "app id   {}", self.app_id)?;
         writeln!(f, "API key  {}    (shown this once)", self.api_key)?;
-        write!(f, "name     {}\nauth     {}", self.name, self.auth)
+        write!(f, "name     {}\nauth     {}", field(&self.name), self.auth)
     }
 }
 
@@ -236,6 +238,7 @@ struct ListedApp<'a> {
 impl fmt::Display for ListedApp<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { app_id, name, auth, users, created_at, .. } = self;
+        let name = field(name);
         write!(f, "{app_id:<20}  {auth:<5}  {users:>8} users  {created_at}  {name}", app_id = app_id.as_str())
     }
 }
@@ -302,7 +305,9 @@ impl fmt::Display for CreatedKey {
         write!(
             f,
             "id       {}\nAPI key  {}    (shown this once)\nname     {}",
-            self.id, self.api_key, self.name
+            self.id,
+            self.api_key,
+            field(&self.name)
         )
     }
 }
@@ -316,7 +321,7 @@ struct ListedKey<'a> {
 
 impl fmt::Display for ListedKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  {}  {}", self.id, self.created_at, self.name)
+        write!(f, "{}  {}  {}", self.id, self.created_at, field(self.name))
     }
 }
 

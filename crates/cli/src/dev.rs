@@ -35,9 +35,10 @@ pub(crate) async fn run(options: Listen, context: Context) -> Result<(), Failure
     let app = dev.app_id.clone();
     let mut sign_in = String::new();
     let serving = Serving::start_with(data, options.listen, |server, data, address| {
-        let dashboard = admin::dashboard(server, data, address, options.dashboard_host, None);
+        let names = options.dashboard_host;
+        let dashboard = admin::dashboard(server, data, address, names.clone(), None);
         sign_in = dashboard.one_time_path();
-        vec![dashboard, Arc::new(TryPage::new(server.clone(), app, address))]
+        vec![dashboard, Arc::new(TryPage::new(server.clone(), app, address).with_hosts(names))]
     })?;
     dev.url = Some(serving.url());
     dev.write(&context.folder)?;

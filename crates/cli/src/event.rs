@@ -8,7 +8,10 @@ use chatcamp_client::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::failure::{Failure, chain};
+use crate::{
+    failure::{Failure, chain},
+    output::field,
+};
 
 /// An event in both its forms.
 #[derive(Serialize)]
@@ -144,7 +147,7 @@ impl fmt::Display for Printed<'_> {
             Self::Disconnected { reason: Some(reason) } => write!(f, "disconnected: {reason}"),
             Self::Refused { code, message, .. } => write!(f, "refused: {code}: {message}"),
             Self::UserChanged { user } => {
-                write!(f, "the user changed: {}, {}", user.id, user.profile.display_name)
+                write!(f, "the user changed: {}, {}", user.id, field(&user.profile.display_name))
             }
             Self::TokenExpires { expires_in } => write!(f, "the access token ends in {expires_in} s"),
             Self::App { r#type, data } => write!(f, "event {type}: {data}"),

@@ -59,16 +59,32 @@ impl Output {
     }
 }
 
-/// The text with its control characters made visible, so that no display name can play tricks on a terminal.
+/// A result's text with all made visible that could play tricks on a terminal; its lines stay lines.
 pub(crate) fn plain(text: &str) -> String {
+    escaped(text, |c| is_tricky(c) && c != '\n')
+}
+
+/// What somebody else chose, such as a name, on one line: it cannot pass for a line of ours.
+pub(crate) fn field(text: &str) -> String {
+    escaped(text, is_tricky)
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match c.is_control() && c != '\n' {
+        match is_escaped(c) {
             true => out.extend(c.escape_default()),
             false => out.push(c),
         }
     }
     out
+}
+
+/// Control characters, marks that turn the direction of what follows, and ends of lines that are none to us.
+fn is_tricky(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -78,5 +94,13 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\u{9b}c\td\ne é"), "a\\u{1b}[2Jb\\u{9b}c\\td\ne é");
+    }
+
+    #[test]
+    fn what_somebody_else_chose_stays_on_its_line_and_in_its_direction() {
+        for tricky in ["\u{202e}", "\u{202a}", "\u{2066}", "\u{2069}", "\u{200f}", "\u{2028}"] {
+            assert_eq!([plain(tricky), field(tricky)], [tricky.escape_unicode().to_string(), field(tricky)]);
+        }
+        assert_eq!(field("a\r\nb é עברית"), "a\\r\\nb é עברית");
     }
 }

@@ -40,6 +40,23 @@ impl TokenInput {
     }
 }
 
+/// Whether somebody has put something on stdin: it is a pipe, a socket or a file, whatever is in it.
+#[cfg(unix)]
+pub(crate) fn is_given_on_stdin() -> bool {
+    use std::os::{fd::AsFd as _, unix::fs::FileTypeExt as _};
+    let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    stdin.and_then(|stdin| stdin.metadata()).is_ok_and(|stdin| {
+        let kind = stdin.file_type();
+        kind.is_fifo() || kind.is_socket() || kind.is_file()
+    })
+}
+
+/// Whether somebody has put something on stdin.
+#[cfg(not(unix))]
+pub(crate) fn is_given_on_stdin() -> bool {
+    !io::IsTerminal::is_terminal(&io::stdin())
+}
+
 /// Reads the one line of a file, or of stdin, which holds `what`.
 pub(crate) fn read_file(path: &Path, what: &str) -> Result<String, Failure> {
     let opened: io::Result<Box<dyn Read>> = match path.as_os_str() == "-" {

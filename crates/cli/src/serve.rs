@@ -39,13 +39,21 @@ pub(crate) struct Serve {
     /// Serves the dashboard on an address of its own, and not on the other; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<SocketAddr>,
+    /// Where apps reach the chat, such as https://chat.example.com, for the code to paste that the dashboard shows. Without it,
+    /// that is where the dashboard is, or with --admin-listen the address of --listen.
+    #[arg(long, value_name = "URL", value_parser = chat_url)]
+    chat_url: Option<String>,
 }
 
 /// Serves.
 pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure> {
+    let wants_dashboard = options.dashboard || options.admin_listen.is_some();
+    if !wants_dashboard && (options.chat_url.is_some() || !options.listen.dashboard_host.is_empty()) {
+        let why = "--dashboard-host and --chat-url are for a dashboard; --dashboard or --admin-listen ADDR serves one";
+        return Err(Failure::usage(why));
+    }
     let signals = Signals::install()?;
     let data = context.open_to_serve().await?;
-    let wants_dashboard = options.dashboard || options.admin_listen.is_some();
     let password_file = match wants_dashboard {
         true => AdminPassword::at(data.path()).generate_unless_set()?,
         false => None,
@@ -56,13 +64,13 @@ pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure>
         None => Serving::start_with(data, listen, |server, data, address| match wants_dashboard {
             true => {
                 dashboard = Some(address);
-                vec![admin::dashboard(server, data, address, names, None)]
+                vec![admin::dashboard(server, data, address, names, options.chat_url)]
             }
             false => Vec::new(),
         })?,
         Some(apart) => {
             let serving = Serving::start_with(data, listen, |_, _, _| Vec::new())?;
-            dashboard = Some(serving.listen_apart(apart, names)?);
+            dashboard = Some(serving.listen_apart(apart, names, options.chat_url)?);
             serving
         }
     };
@@ -104,11 +112,17 @@ impl Serving {
         Ok(Self { data, address, server, door: tokio::spawn(door.run()) })
     }
 
-    /// Listens on another address too, where the dashboard is; it ends with the server.
-    fn listen_apart(&self, listen: SocketAddr, names: Vec<HostName>) -> Result<SocketAddr, Failure> {
+    /// Listens on another address too, where the dashboard is and nothing else; it ends with the server.
+    fn listen_apart(
+        &self,
+        listen: SocketAddr,
+        names: Vec<HostName>,
+        chat_url: Option<String>,
+    ) -> Result<SocketAddr, Failure> {
         let (door, address) = bind(&self.server, listen, "--admin-listen")?;
-        let dashboard = admin::dashboard(&self.server, &self.data, address, names, Some(self.url()));
-        tokio::spawn(door.mount(dashboard).run());
+        let chat_url = chat_url.or_else(|| Some(self.url()));
+        let dashboard = admin::dashboard(&self.server, &self.data, address, names, chat_url);
+        tokio::spawn(door.pages_only().mount(dashboard).run());
         Ok(address)
     }
 
@@ -146,6 +160,15 @@ fn bind(server: &Server, listen: SocketAddr, option: &str) -> Result<(FrontDoor,
     let door = FrontDoor::bind(server.clone(), listen).map_err(cannot)?;
     let address = door.local_addr().map_err(cannot)?;
     Ok((door, address))
+}
+
+/// The URL of a chat, as it is put before paths.
+fn chat_url(text: &str) -> Result<String, String> {
+    let url = text.strip_suffix('/').unwrap_or(text);
+    match url.contains("://") && url.parse::<HostName>().is_ok() {
+        true => Ok(url.to_owned()),
+        false => Err("this is no URL of a server, such as https://chat.example.com".into()),
+    }
 }
 
 /// An address as somebody on this machine would dial it.

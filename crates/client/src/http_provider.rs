@@ -66,7 +66,8 @@ enum Failure {
 #[derive(Deserialize)]
 struct Answer {
     access_token: AccessToken,
-    expires_in: Option<u64>,
+    /// Whole or not, as JSON knows one kind of number.
+    expires_in: Option<f64>,
 }
 
 impl HttpProvider {
@@ -129,7 +130,7 @@ impl HttpProvider {
             }
         }
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| Failure::Answer)?;
-        let lifetime = answer.expires_in.map(Duration::from_secs);
+        let lifetime = answer.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         Ok(Credential { token: Some(answer.access_token), lifetime })
     }
 }

@@ -159,7 +159,7 @@ async fn an_answer_for_a_connection_that_is_gone_counts_for_nothing() {
     }
     peer.cut();
     assert_eq!(server.asked().await.token().as_deref(), Some("two"));
-    assert_eq!(*asked.lock().unwrap(), [Why::Initial, Why::Expiring, Why::Reconnect]);
+    assert_eq!(asked.lock().unwrap().last(), Some(&Why::Reconnect));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use chatcamp_server::AccountError;
 use chatcamp_store::StoreError;
 use http::StatusCode;
 
-use crate::{password::PasswordError, reply::Reply};
+use crate::{host::Origin, password::PasswordError, reply::Reply};
 
 /// Why a request has no better answer.
 pub(crate) struct Fault {
@@ -40,6 +40,16 @@ impl Fault {
     pub(crate) fn foreign_form() -> Self {
         let advice = "Nothing was changed. The form did not come from this page as it is now: go back, reload, and send it \
                       again.";
+        Self::new(StatusCode::FORBIDDEN, "This form was not accepted", advice)
+    }
+
+    /// A form of a page that believes to be elsewhere: of another site, or of this one behind a proxy that hides its name.
+    pub(crate) fn foreign_origin(sender: &str, ours: &Origin) -> Self {
+        let advice = format!(
+            "Nothing was changed. Your browser sent the form from {sender}, but this server was asked as {ours}. If the first \
+             is where you opened the dashboard, there is a proxy in between: it must pass the Host header on as it came \
+             (nginx: proxy_set_header Host $http_host), and the server must be started with --dashboard-host {sender}."
+        );
         Self::new(StatusCode::FORBIDDEN, "This form was not accepted", advice)
     }
 

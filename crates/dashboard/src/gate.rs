@@ -2,30 +2,31 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, StatusCode,
     header::{CONTENT_TYPE, COOKIE},
     request::Parts,
 };
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 
 use crate::{
     Dashboard, PATH, actions, assets,
+    body::{self, Unread},
     fault::Fault,
     fields::{Fields, href},
-    host::Origin,
+    host::{Origin, Sender},
     pages,
-    password::{self, Hash},
+    password::Hash,
     reply::Reply,
     secret,
     sign_in::Attempt,
     visits::{self, Asker, Visit},
 };
 
-/// Largest form, in bytes: an event of 32 KiB, percent-encoded.
+/// Largest form of somebody who is signed in, in bytes: an event of 32 KiB, percent-encoded.
 const FORM: usize = 128 * 1024;
+/// Largest form of anybody else, in bytes: a password of 1 KiB, percent-encoded, and where it leads.
+const STRANGERS_FORM: usize = 8 * 1024;
 /// Cookies of the dashboard's name that are looked at, at most: another program on this host may set more of them.
 const COOKIES: usize = 4;
 
@@ -43,6 +44,8 @@ pub(crate) struct Ask<'a> {
     /// The path and query that were asked for.
     pub(crate) here: String,
     pub(crate) query: Fields,
+    /// Whether nobody sees the answer's body, so that what is said once is not yet said.
+    pub(crate) is_unseen: bool,
 }
 
 impl Dashboard {
@@ -52,15 +55,16 @@ impl Dashboard {
         let origin = self.hosts.origin(&head.headers).ok_or_else(misdirected)?;
         let path = head.uri.path();
         match head.method {
+            Method::GET | Method::HEAD if path == "/" => Ok(Reply::see(PATH)),
             Method::GET | Method::HEAD => match assets::at(path) {
                 Some(file) => Ok(file),
                 None => self.show(&head, origin).await,
             },
-            Method::POST if !origin.has_sent(&head.headers) => Err(Fault::foreign_form()),
-            Method::POST => {
-                let form = read_form(&head.headers, body).await?;
-                self.act(&head, origin, form, peer).await
-            }
+            Method::POST => match origin.of_sender(&head.headers) {
+                Sender::Ours => self.act(&head, origin, body, peer).await,
+                Sender::Unnamed => Err(refuse(body, Fault::foreign_form()).await),
+                Sender::Foreign(sender) => Err(refuse(body, Fault::foreign_origin(&sender, &origin)).await),
+            },
             _ => Err(Fault::method()),
         }
     }
@@ -87,20 +91,27 @@ impl Dashboard {
         match visit {
             Some(visit) => {
                 let here = here.to_owned();
-                pages::show(path, &Ask { dashboard: self, origin, visit, here, query }).await
+                let is_unseen = head.method == Method::HEAD;
+                pages::show(path, &Ask { dashboard: self, origin, visit, here, query, is_unseen }).await
             }
             None if asker == Asker::Page => Err(Fault::signed_out()),
             None => Ok(Reply::see(&href(SIGN_IN, &[("to", here)]))),
         }
     }
 
-    async fn act(&self, head: &Parts, origin: Origin, form: Fields, peer: IpAddr) -> Result<Reply, Fault> {
-        match head.uri.path() {
-            SIGN_IN => return self.sign_in(&head.headers, &origin, &form, peer).await,
-            ENTER => return self.enter(&origin, &form, peer).await,
-            _ => {}
+    /// Of whoever is not signed in, a small form is read, or none.
+    async fn act(&self, head: &Parts, origin: Origin, body: Incoming, peer: IpAddr) -> Result<Reply, Fault> {
+        if [SIGN_IN, ENTER].contains(&head.uri.path()) {
+            let form = read_form(&head.headers, body, STRANGERS_FORM).await?;
+            return match head.uri.path() {
+                SIGN_IN => self.sign_in(&head.headers, &origin, &form, peer).await,
+                _ => self.enter(&origin, &form, peer).await,
+            };
         }
-        let visit = self.visit(&head.headers, Asker::Person).await?.ok_or_else(Fault::signed_out)?;
+        let Some(visit) = self.visit(&head.headers, Asker::Person).await? else {
+            return Err(refuse(body, Fault::signed_out()).await);
+        };
+        let form = read_form(&head.headers, body, FORM).await?;
         if !secret::is_same(&visit.form_token, form.text("form_token")) {
             return Err(Fault::foreign_form());
         }
@@ -109,7 +120,8 @@ impl Dashboard {
             return Ok(Reply::see(SIGN_IN).with_cookie(&self.cookie("", 0, &origin)));
         }
         let here = head.uri.path();
-        let ask = Ask { dashboard: self, origin, visit, here: here.to_owned(), query: Fields::default() };
+        let (query, here_too) = (Fields::default(), here.to_owned());
+        let ask = Ask { dashboard: self, origin, visit, here: here_too, query, is_unseen: false };
         actions::act(here, &ask, form).await
     }
 
@@ -125,12 +137,7 @@ impl Dashboard {
             let advice = "There is no admin password yet. `chatcamp admin password` sets one.";
             return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "Nobody can sign in yet", advice));
         };
-        // Of what cannot be the password nothing is computed.
-        let attempt = match password.len() {
-            0..=password::LONGEST => self.sign_in.attempt(peer, password, hash.clone()).await,
-            _ => Attempt::Wrong,
-        };
-        let why = match attempt {
+        let why = match self.sign_in.attempt(peer, password, hash.clone()).await {
             Attempt::Right => {
                 tracing::info!(%peer, "signed in to the dashboard by password");
                 if let Some(earlier) = self.visit(headers, Asker::Person).await? {
@@ -139,16 +146,14 @@ impl Dashboard {
                 let to = if to.starts_with(PATH) && is_plain(to) { to } else { PATH };
                 return Ok(self.let_in(hash, origin, to));
             }
-            Attempt::Wrong => {
-                tracing::warn!(%peer, "a wrong password for the dashboard");
-                (StatusCode::FORBIDDEN, "That is not the admin password.")
+            Attempt::Wrong => "That is not the admin password.",
+            Attempt::Crowded => {
+                let why = "Too many people are signing in just now. Try again in a second.";
+                let page = pages::sign_in(to, Some(why));
+                return Ok(Reply::page(StatusCode::TOO_MANY_REQUESTS, page).retrying_after(1));
             }
-            Attempt::Crowded => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many people are signing in just now. Try again in a second.",
-            ),
         };
-        Ok(Reply::page(why.0, pages::sign_in(to, Some(why.1))))
+        Ok(Reply::page(StatusCode::FORBIDDEN, pages::sign_in(to, Some(why))))
     }
 
     async fn enter(&self, origin: &Origin, form: &Fields, peer: IpAddr) -> Result<Reply, Fault> {
@@ -205,30 +210,36 @@ fn is_plain(to: &str) -> bool {
     to.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }
 
-async fn read_form(headers: &HeaderMap, body: Incoming) -> Result<Fields, Fault> {
+async fn read_form(headers: &HeaderMap, body: Incoming, most: usize) -> Result<Fields, Fault> {
     let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
     let essence = content_type.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
     if !essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
         let advice = "A form is sent as application/x-www-form-urlencoded.";
         return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "This is no form", advice));
     }
-    let form = read(body).await?;
+    let form = body::read(body, most).await.map_err(|why| unread(why, most))?;
     Fields::parse(&form).map_err(|error| Fault::bad_request(format!("The form cannot be read: {error}.")))
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Fault> {
-    let too_large = || {
-        let advice = format!("A form has at most {FORM} bytes. Nothing was changed.");
-        Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "This form is too large", advice)
-    };
-    // Of what says its length too long nothing is read.
-    if body.size_hint().lower() > FORM as u64 {
-        return Err(too_large());
-    }
-    match Limited::new(body, FORM).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Fault::bad_request("The form broke off. Nothing was changed.")),
+/// Takes in a form that is small before it is refused: a connection that closes on what it has not read may take the answer
+/// with it.
+async fn refuse(body: Incoming, fault: Fault) -> Fault {
+    _ = body::read(body, STRANGERS_FORM).await;
+    fault
+}
+
+fn unread(why: Unread, most: usize) -> Fault {
+    let nothing = "Nothing was changed.";
+    match why {
+        Unread::TooLarge => {
+            let advice = format!("This form has at most {most} bytes. {nothing}");
+            Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "This form is too large", advice)
+        }
+        Unread::TooSlow => {
+            let advice = format!("The form did not come in time. {nothing}");
+            Fault::new(StatusCode::REQUEST_TIMEOUT, "This took too long", advice)
+        }
+        Unread::Broken => Fault::bad_request(format!("The form broke off. {nothing}")),
     }
 }
 

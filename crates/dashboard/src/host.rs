@@ -34,6 +34,16 @@ pub(crate) struct Hosts {
     names: Vec<HostName>,
 }
 
+/// Whose page sent a form, as the browser says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Ours,
+    /// Of this other origin.
+    Foreign(String),
+    /// None that has an origin.
+    Unnamed,
+}
+
 /// Where a browser believes to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -64,7 +74,8 @@ impl HostName {
     }
 
     fn is(&self, asked: &Authority) -> bool {
-        let port_fits = self.authority.port().is_none() || self.authority.port_u16() == asked.port_u16();
+        let port = |authority: &Authority| authority.port_u16().unwrap_or_else(|| default_port(self.scheme));
+        let port_fits = self.authority.port().is_none() || port(&self.authority) == port(asked);
         port_fits && self.authority.host().eq_ignore_ascii_case(asked.host())
     }
 }
@@ -86,7 +97,12 @@ impl Hosts {
             None if self.is_here(asked.host()) => "http",
             None => return None,
         };
-        Some(Origin { scheme, authority: asked.as_str().to_ascii_lowercase() })
+        // As browsers write an origin: without the port that goes without saying.
+        let here = match asked.port_u16() == Some(default_port(scheme)) {
+            true => asked.host(),
+            false => asked.as_str(),
+        };
+        Some(Origin { scheme, authority: here.to_ascii_lowercase() })
     }
 
     fn is_here(&self, host: &str) -> bool {
@@ -106,9 +122,20 @@ impl Origin {
 
     /// Whether a request comes from a page of this very origin, as a browser says with every form it sends.
     pub(crate) fn has_sent(&self, headers: &HeaderMap) -> bool {
+        self.of_sender(headers) == Sender::Ours
+    }
+
+    /// Whether it does, and if not from which it comes.
+    pub(crate) fn of_sender(&self, headers: &HeaderMap) -> Sender {
         let mut origins = headers.get_all(ORIGIN).iter();
-        let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
-        origin.as_bytes().eq_ignore_ascii_case(self.to_string().as_bytes())
+        let (Some(origin), None) = (origins.next(), origins.next()) else { return Sender::Unnamed };
+        match origin.to_str() {
+            Ok(origin) if origin.eq_ignore_ascii_case(&self.to_string()) => Sender::Ours,
+            Ok(origin) if origin.parse::<HostName>().is_ok() && origin.contains("://") => {
+                Sender::Foreign(origin.to_owned())
+            }
+            _ => Sender::Unnamed,
+        }
     }
 }
 
@@ -116,6 +143,10 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.authority)
     }
+}
+
+fn default_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
 }
 
 /// A host with or without port, and nothing else.
@@ -133,7 +164,12 @@ mod tests {
 
     #[test]
     fn only_names_of_its_own_are_answered() {
-        let names = ["chat.example.com", "https://secure.example.com", "http://one.example.com:8080"];
+        let names = [
+            "chat.example.com",
+            "https://secure.example.com",
+            "http://one.example.com:8080",
+            "https://default.example.com:443",
+        ];
         let names = names.map(|name| name.parse().unwrap());
         let at = |listen: &str| Hosts::new(listen.parse().unwrap(), names.to_vec());
         for (listen, host, origin) in [
@@ -154,6 +190,12 @@ mod tests {
             ("127.0.0.1:9080", "Secure.Example.com", Some("https://secure.example.com")),
             ("127.0.0.1:9080", "one.example.com:8080", Some("http://one.example.com:8080")),
             ("127.0.0.1:9080", "one.example.com:8081", None),
+            ("127.0.0.1:9080", "secure.example.com:443", Some("https://secure.example.com")),
+            ("127.0.0.1:9080", "secure.example.com:80", Some("https://secure.example.com:80")),
+            ("127.0.0.1:9080", "chat.example.com:80", Some("http://chat.example.com")),
+            ("127.0.0.1:80", "[::1]:80", Some("http://[::1]")),
+            ("127.0.0.1:9080", "default.example.com", Some("https://default.example.com")),
+            ("127.0.0.1:9080", "default.example.com:8443", None),
         ] {
             let found = at(listen).origin(&headers(host)).map(|origin| origin.to_string());
             assert_eq!(found.as_deref(), origin, "{host} at {listen}");
@@ -178,6 +220,9 @@ mod tests {
         ] {
             let sent_by = HeaderMap::from_iter(sent.map(|sent| (ORIGIN, sent.parse().unwrap())));
             assert_eq!(origin.has_sent(&sent_by), is_ours, "{sent:?}");
+            let named = sent.filter(|sent| *sent != "null" && !is_ours).map(str::to_owned);
+            let foreign = matches!(origin.of_sender(&sent_by), Sender::Foreign(sender) if Some(&sender) == named.as_ref());
+            assert_eq!(foreign, named.is_some(), "{sent:?}");
         }
     }
 

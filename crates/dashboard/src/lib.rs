@@ -1,6 +1,6 @@
 //! The dashboard: apps, users and live sessions in a browser, rendered by the server.
 //!
-//! [`Dashboard`] is [`Pages`] below `/dashboard`, for a [`FrontDoor`](chatcamp_server::FrontDoor) to mount; who may in is
+//! [`Dashboard`] is [`Pages`] below `/dashboard`, and at `/`, which leads there, for a [`FrontDoor`](chatcamp_server::FrontDoor) to mount; who may in is
 //! up to an [`AdminPassword`]. Everything it needs is in the binary: pages are templates checked and escaped at compile
 //! time, with one style sheet and one script of our own. Its forms work without the script.
 //!
@@ -9,11 +9,12 @@
 //!
 //! ```text
 //!  request -> host: is that name ours?       -> else 421
+//!          -> `/`                            -> to `/dashboard/`
 //!          -> a file of the pages            -> the file
 //!          -> POST: its Origin is ours?      -> else 403
-//!          -> sign-in, one-time link         -> sign_in, links
+//!          -> sign-in, one-time link         -> a small form; sign_in, links
 //!          -> visit of the cookie            -> else to the sign-in page
-//!          -> POST: the visit's form token?  -> else 403
+//!          -> POST: the visit's form token?  -> a large form is read only now; else 403
 //!          -> pages (GET) or actions (POST, which then lead to a page)
 //! ```
 //!
@@ -22,11 +23,12 @@
 //! | `gate` | the way of a request up to here, and the ways in and out |
 //! | `host`, `visits`, `links`, `sign_in`, `password` | who may in, each with its bounds |
 //! | `pages`, `actions` | what is shown, and what is done |
-//! | `fields`, `note`, `reply`, `fault` | forms, and what is answered |
-//! | `try_page` | [`TryPage`], the page at `/try`, which needs none of the above but `host` |
+//! | `body`, `fields`, `note`, `shown`, `reply`, `fault` | what is read, and what is answered |
+//! | `try_page` | [`TryPage`], the page at `/try`, which needs none of the above but `host` and `body` |
 
 mod actions;
 mod assets;
+mod body;
 mod fault;
 mod fields;
 mod gate;
@@ -38,6 +40,7 @@ mod pages;
 mod password;
 mod reply;
 mod secret;
+mod shown;
 mod sign_in;
 mod try_page;
 mod visits;
@@ -135,7 +138,7 @@ impl Dashboard {
 #[async_trait]
 impl Pages for Dashboard {
     fn claims(&self, path: &str) -> bool {
-        path.starts_with(PATH) || Some(path) == PATH.strip_suffix('/')
+        path == "/" || path.starts_with(PATH) || Some(path) == PATH.strip_suffix('/')
     }
 
     async fn serve(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {

@@ -16,7 +16,9 @@ pub(crate) struct Utc(pub(crate) u64);
 pub(crate) fn ago(then: u64, now: u64) -> Markup {
     html! {
         @if then == 0 { "never" } @else {
-            time datetime=(Utc(then).iso()) title=(Utc(then)) { (distance(now.saturating_sub(then))) " ago" }
+            time datetime=(Utc(then).iso()) title=(Utc(then)) {
+                @if now.saturating_sub(then) < MINUTE { "just now" } @else { (distance(now - then)) " ago" }
+            }
         }
     }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
-        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+        SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
 };
 use http_body_util::Full;
@@ -57,6 +57,12 @@ impl Reply {
 
     pub(crate) fn allowing(mut self, methods: &'static str) -> Self {
         self.set(ALLOW, methods);
+        self
+    }
+
+    /// With when to come again, in seconds.
+    pub(crate) fn retrying_after(mut self, seconds: u64) -> Self {
+        self.set(RETRY_AFTER, &seconds.to_string());
         self
     }
 

@@ -6,9 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::limits;
 
-/// The id of an app: 1 to 64 characters of `[A-Za-z0-9._~-]`.
+/// The id of an app: 1 to 64 characters of `[A-Za-z0-9._~-]`, not all of them dots.
 ///
-/// The published SDK puts it into a URL without encoding (wire document, section 1.1), hence the alphabet.
+/// The published SDK puts it into a URL without encoding (wire document, section 1.1), hence the alphabet. In a path `.` and
+/// `..` are no names.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppId(Arc<str>);
 
@@ -18,7 +19,7 @@ pub struct UserId(Arc<str>);
 
 /// Why a text is not an app id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an app id is 1 to {} characters of A-Z a-z 0-9 . _ ~ -", limits::APP_ID)]
+#[error("an app id is 1 to {} characters of A-Z a-z 0-9 . _ ~ -, not all of them dots", limits::APP_ID)]
 pub struct InvalidAppId;
 
 /// Why a text is not a user id.
@@ -30,11 +31,13 @@ impl AppId {
     /// Checks `text` and makes it an id.
     ///
     /// # Errors
-    /// [`InvalidAppId`] when it is empty, too long or has a character outside the alphabet.
+    /// [`InvalidAppId`] when it is empty, too long, nothing but dots, or has a character outside the alphabet.
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidAppId> {
         let text = text.as_ref();
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
-        if text.is_empty() || text.len() > limits::APP_ID || !text.bytes().all(allowed) {
+        // Of nothing at all it is true, too.
+        let is_dots = text.bytes().all(|b| b == b'.');
+        if is_dots || text.len() > limits::APP_ID || !text.bytes().all(allowed) {
             return Err(InvalidAppId);
         }
         Ok(Self(text.into()))
@@ -127,10 +130,10 @@ mod tests {
 
     #[test]
     fn app_ids_keep_to_the_unescaped_alphabet() {
-        for good in ["6399747348821438464", "a", "A.b_c~d-e", &"x".repeat(64)] {
+        for good in ["6399747348821438464", "a", "A.b_c~d-e", "..a", &"x".repeat(64)] {
             assert_eq!(AppId::new(good).unwrap().as_str(), good);
         }
-        for bad in ["", " ", "a b", "a/b", "a%20", "ä", &"x".repeat(65)] {
+        for bad in ["", " ", ".", "..", "...", "a b", "a/b", "a%20", "ä", &"x".repeat(65)] {
             assert_eq!(AppId::new(bad), Err(InvalidAppId), "{bad:?}");
         }
     }

@@ -54,8 +54,8 @@ pub fn after(now: Instant, wait: Duration) -> Instant {
 /// A time between `base` and twice that, so that many who are told to come back do not come at once.
 pub fn spread(runtime: &dyn Runtime, base: Duration) -> Duration {
     // Sixteen bits are as even as sixty-four.
-    let share = u16::try_from(runtime.random() >> 48).unwrap_or(u16::MAX);
-    base + base.mul_f64(f64::from(share) / f64::from(u16::MAX))
+    let share = u32::try_from(runtime.random() >> 48).unwrap_or(0);
+    base.saturating_add((base / u32::from(u16::MAX)).saturating_mul(share))
 }
 
 /// The output of `future`, or nothing when `deadline` comes first.

@@ -49,7 +49,10 @@ pub(crate) async fn run(
                 drop(guest);
                 // From here on dropping the driver takes the connection from its session.
                 let driver = Driver::new(shared.clone(), session.clone(), epoch, task);
-                settle(&shared, &session).await;
+                _ = shared.unless_draining(settle(&shared, &session)).await;
+                if shared.is_draining() {
+                    shared.end(&session, Code::ShuttingDown, Some(shared.spread(RETRY)));
+                }
                 return Some(driver);
             }
             Err(refused) => *refused,
@@ -141,7 +144,8 @@ fn attach(
         Known::Session(session, hint) => (session, hint),
         Known::Nothing(why) => return begin(shared, connection, half, admission, why),
     };
-    if !session.is_live() && make_place(shared, &admission).is_err() {
+    // Nobody gives way to somebody who is refused.
+    if !session.is_live() && session.take_up(hint).is_ok() && make_place(shared, &admission).is_err() {
         return Err(Box::new((connection, half.refuse(Code::SessionLimit))));
     }
     let why = match session.take_up(hint) {
@@ -175,12 +179,13 @@ fn go_on(
 ) -> u32 {
     let (now, second) = (shared.clock.now(), shared.wheel.now());
     let claims = taken.claims(&Vouched::by(&admission), shared.incarnation, now);
+    let look = first_look(admission.valid_until, now);
     let offer = offer(shared, &claims, taken.continuity(), now);
     let (established, ack) = half.admit(admission, &offer, now);
     let session = taken.session();
     let (epoch, before) =
         taken.attach(&established, connection, ack, second, &shared.detached, &shared.waiting);
-    shared.watch(session, second + FIRST_LOOK);
+    shared.watch(session, second + look);
     if let Some(before) = before {
         shared.see_off(before, server::farewell(session.dialect, Code::Replaced, None));
     }
@@ -198,21 +203,22 @@ fn begin(
     let now = shared.clock.now();
     let mut connection = Some(connection);
     let (app, user) = (&admission.app, &admission.user.id);
-    let made_place = match admission.sessions.oldest_gives_way {
-        true => make_place(shared, &admission),
-        false => Ok(()),
-    };
-    let inserted = made_place.and_then(|()| {
+    let mut insert = || {
         shared.registry.insert(app, user, most_live(shared, &admission), |id| {
             let connection = connection.take().expect("sessions are made once");
             Session::new(id, half.dialect(), &admission, connection, shared.wheel.now(), now)
         })
-    });
+    };
+    let mut inserted = insert();
+    // Whoever takes the place that was made is the oldest then.
+    while inserted.is_err() && admission.sessions.oldest_gives_way && make_place(shared, &admission).is_ok() {
+        inserted = insert();
+    }
     let Ok(session) = inserted else {
         let connection = connection.take().expect("no session was made");
         return Err(Box::new((connection, half.refuse(Code::SessionLimit))));
     };
-    shared.watch(&session, shared.wheel.now() + FIRST_LOOK);
+    shared.watch(&session, shared.wheel.now() + first_look(admission.valid_until, now));
     let offer = offer(shared, &session.claims(shared.incarnation, now), Continuity::Fresh(fresh), now);
     shared.presence.arrived(&session, admission.user.last_seen, now);
     let (_, ack) = half.admit(admission, &offer, now);
@@ -234,6 +240,12 @@ fn make_place(shared: &Shared, admission: &Admission) -> Result<(), Full> {
         shared.end(session, Code::SessionEvicted, None);
     }
     Ok(())
+}
+
+/// In how many seconds a session with a new connection is first asked about its deadlines: sooner where its credential ends.
+fn first_look(valid_until: Option<u64>, now: u64) -> u32 {
+    let ends_in = valid_until.map_or(u64::MAX, |end| end.saturating_sub(now));
+    u32::try_from(ends_in).unwrap_or(u32::MAX).min(FIRST_LOOK)
 }
 
 fn most_live(shared: &Shared, admission: &Admission) -> usize {
@@ -284,10 +296,8 @@ fn known(shared: &Shared, half: &AwaitVerdict, admission: &Admission) -> Known {
 async fn settle(shared: &Shared, session: &Session) {
     if let Err(error) = review::review(shared, session).await {
         tracing::warn!(%error, "the store failed while a session was opened");
-        shared.end(session, Code::StoreUnavailable, Some(shared.spread(RETRY)));
-    }
-    if shared.is_draining() {
-        shared.end(session, Code::ShuttingDown, Some(shared.spread(RETRY)));
+        // The connection goes, its session waits: what is queued on it is not the store's.
+        shared.dismiss(session, Code::StoreUnavailable, Some(shared.spread(RETRY)));
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chatcamp_auth::server::{self, Ended};
+use chatcamp_auth::{
+    server::{self, Ended},
+    token::Stamp,
+};
 use chatcamp_protocol::Code;
 use chatcamp_transport::Connection;
 
@@ -28,8 +31,23 @@ impl Shared {
 
     /// Ends a session, and looks again whether its client agreed; false when it was ending already.
     pub(crate) fn end(&self, session: &Session, code: Code, retry_after: Option<Duration>) -> bool {
+        self.end_if(session, code, retry_after, None)
+    }
+
+    /// The same as long as this stamp vouches for the session.
+    pub(crate) fn end_vouched(&self, session: &Session, code: Code, by: Stamp) -> bool {
+        self.end_if(session, code, None, Some(by))
+    }
+
+    fn end_if(
+        &self,
+        session: &Session,
+        code: Code,
+        retry_after: Option<Duration>,
+        only: Option<Stamp>,
+    ) -> bool {
         let now = self.wheel.now();
-        match session.end(code, retry_after, now, &self.detached, &self.waiting) {
+        match session.end(code, retry_after, only, now, &self.detached, &self.waiting) {
             End::Already => return false,
             End::Begun => self.watch(session, now + Session::CLOSING),
             End::Gone => self.forget(session),
@@ -39,7 +57,17 @@ impl Shared {
 
     /// Ends a session's connection, telling its client to come back and go on; false when it has none.
     pub(crate) fn dismiss(&self, session: &Session, code: Code, retry_after: Option<Duration>) -> bool {
-        let Some(connection) = self.part(session, None) else { return false };
+        self.dismiss_connection(session, None, code, retry_after)
+    }
+
+    fn dismiss_connection(
+        &self,
+        session: &Session,
+        epoch: Option<u32>,
+        code: Code,
+        retry_after: Option<Duration>,
+    ) -> bool {
+        let Some(connection) = self.part(session, epoch) else { return false };
         self.see_off(connection, server::farewell(session.dialect, code, retry_after));
         true
     }
@@ -144,9 +172,9 @@ impl Shared {
             Due::Nothing => return None,
             Due::Later(at) => return Some(at),
             Due::End(code) => _ = self.end(&session, code, None),
-            Due::Dismiss(code) => _ = self.dismiss(&session, code, None),
+            Due::Dismiss(code, epoch) => _ = self.dismiss_connection(&session, Some(epoch), code, None),
             Due::GiveUp => _ = self.give_up(&session),
-            Due::Abandon => session.abandon(&self.waiting),
+            Due::Abandon(epoch) => self.lost(&session, epoch),
         }
         None
     }

@@ -89,7 +89,7 @@ pub(crate) async fn review(shared: &Shared, session: &Session) -> Result<(), Sto
         match standing(&app, user.as_deref(), vouched.stamp, vouched.proven_by, shared.clock.now()) {
             Ok(None) => {}
             Ok(Some(valid_until)) => shared.limit(session, valid_until),
-            Err(code) => _ = shared.end(session, code, None),
+            Err(code) => _ = shared.end_vouched(session, code, vouched.stamp),
         }
         return Ok(());
     }

@@ -125,7 +125,7 @@ impl Server {
         limits: Limits,
     ) -> Self {
         let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
-        let keyring = Arc::new(keyring);
+        let (keyring, random) = (Arc::new(keyring), runtime.random());
         let shared = Arc::new(Shared {
             directory: Box::new(StoreDirectory::new(store.clone(), keyring.clone(), runtime.clone())),
             store,
@@ -145,7 +145,7 @@ impl Server {
             health: Health::default(),
             waiting: Budget::new(limits::WAITING),
             bodies: Arc::new(Budget::new(limits::BODIES)),
-            turns: Turns::default(),
+            turns: Turns::new(random),
             reviews: Reviews::default(),
             slowed: api::Slowed::default(),
             draining: AtomicBool::new(false),
@@ -218,7 +218,11 @@ impl Server {
         };
         if timeout(&*shared.runtime, shared.limits.drain, emptied).await.is_none() {
             shared.lobby.clear();
-            shared.registry.all().iter().for_each(|session| session.abandon(&shared.waiting));
+            for session in shared.registry.all() {
+                if !shared.give_up(&session) {
+                    session.abandon(&shared.waiting);
+                }
+            }
             shared.tasks.finished().await;
         }
         // Who was away, or lost its connection meanwhile, comes back to another server.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use chatcamp_runtime::timeout;
 use chatcamp_transport::{
     Connection,
     websocket::{self, Upgrade},
@@ -77,9 +78,13 @@ where
         let path = request.uri().path();
         if path != endpoint::PATH {
             let has = request.headers().get(http::header::IF_NONE_MATCH).map(HeaderValue::as_bytes);
-            let message = "nothing is served here; chat is at /chat/2.0";
-            let answer = File::at(path)
-                .map_or_else(|| Answer::failure(404, "NOT_FOUND", message), |file| Answer::file(file, has));
+            let answer = match (File::at(path), request.method()) {
+                (Some(file), &http::Method::GET | &http::Method::HEAD) => Answer::file(file, has),
+                (Some(_), _) => Answer::file_is_read(),
+                (None, _) => {
+                    Answer::failure(404, "NOT_FOUND", "nothing is served here; chat is at /chat/2.0")
+                }
+            };
             return AnswerFuture::now(render(&answer));
         }
         let ask = ask(request.method(), request.uri(), request.headers(), self.peer);
@@ -145,10 +150,10 @@ where
     }
     let _room = shared.make_room(ask, most.unwrap_or(endpoint::BODY_LIMIT))?;
     let reading = Limited::new(body, endpoint::BODY_LIMIT).collect();
-    match tokio::time::timeout(shared.limits.handshake, reading).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ask.too_large()),
-        Ok(Err(_)) | Err(_) => Err(ask.cut_short()),
+    match timeout(&*shared.runtime, shared.limits.handshake, reading).await {
+        Some(Ok(body)) => Ok(body.to_bytes()),
+        Some(Err(error)) if error.is::<LengthLimitError>() => Err(ask.too_large()),
+        Some(Err(_)) | None => Err(ask.cut_short()),
     }
 }
 

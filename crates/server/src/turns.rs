@@ -1,6 +1,6 @@
 //! Turns: of the tasks that change one user, one at a time.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chatcamp_protocol::{AppId, UserId};
 use tokio::sync::{Mutex, MutexGuard};
@@ -11,21 +11,23 @@ const STRIPES: usize = 256;
 /// Locks shared by users whose ids hash alike.
 #[derive(Debug)]
 pub(crate) struct Turns {
-    hasher: RandomState,
+    /// Keeps strangers from choosing whom they wait with.
+    seed: u64,
     stripes: Box<[Mutex<()>]>,
 }
 
-impl Default for Turns {
-    fn default() -> Self {
-        Self { hasher: RandomState::new(), stripes: (0..STRIPES).map(|_| Mutex::new(())).collect() }
-    }
-}
-
 impl Turns {
+    /// Nobody's turn; `seed` is random.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, stripes: (0..STRIPES).map(|_| Mutex::new(())).collect() }
+    }
+
     /// Waits for the user's turn, which lasts until the guard is dropped.
     pub(crate) async fn of(&self, app: &AppId, user: &UserId) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, app, user).hash(&mut hasher);
         #[allow(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
-        let hash = self.hasher.hash_one((app, user)) as usize;
+        let hash = hasher.finish() as usize;
         self.stripes[hash % STRIPES].lock().await
     }
 }

@@ -179,6 +179,7 @@ async fn bad_requests_are_told_what_is_wrong() {
     let key = "x-api-key: {KEY}\r\n";
     let get = "/api/2.0/users.get";
     let as_json = &format!("{key}content-type: application/json\r\n");
+    let as_form = &format!("{key}content-type: application/x-www-form-urlencoded\r\n");
     for (path, headers, body, refused) in [
         ("/api/2.0/users.fly", key, "", (404, "UNKNOWN_METHOD")),
         ("/api/2.0/users.get/", key, "", (404, "UNKNOWN_METHOD")),
@@ -199,9 +200,13 @@ async fn bad_requests_are_told_what_is_wrong() {
         ("/api/2.0/users.list", as_json, r#"{"limit":0}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/users.list", as_json, r#"{"limit":1001}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/users.list", as_json, r#"{"limit":"ten"}"#, (400, "INVALID_FIELD")),
-        ("/api/2.0/users.list", as_json, r#"{"reference":""}"#, (400, "INVALID_FIELD")),
+        ("/api/2.0/users.list", as_json, r#"{"reference":"\n"}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/app.update", as_json, r#"{"policy":"closed"}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/app.update", as_json, r#"{"name":""}"#, (400, "INVALID_FIELD")),
+        ("/api/2.0/app.update", as_json, r#"{"name":"  "}"#, (400, "INVALID_FIELD")),
+        ("/api/2.0/app.update", as_json, r#"{"name":"a\nb"}"#, (400, "INVALID_FIELD")),
+        ("/api/2.0/app.keys.create", as_json, r#"{"name":"\u200b"}"#, (400, "INVALID_FIELD")),
+        ("/api/2.0/users.publish", as_form, "type=x&id=a&data=hello", (400, "INVALID_FIELD")),
         ("/api/2.0/users.issue_token", as_json, r#"{"id":"a","expires_in":0}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/users.issue_token", as_json, r#"{"id":"a","grace":-1}"#, (400, "INVALID_FIELD")),
         (
@@ -214,7 +219,14 @@ async fn bad_requests_are_told_what_is_wrong() {
         let answer = backend.post(path, headers, body).await;
         assert_eq!(answer.refused(), refused, "{path} {body}: {}", answer.body);
     }
-    for method in ["users.update", "users.delete", "users.issue_token", "users.revoke_tokens"] {
+    for method in [
+        "users.update",
+        "users.delete",
+        "users.issue_token",
+        "users.revoke_tokens",
+        "users.sessions",
+        "users.disconnect",
+    ] {
         let answer = backend.call(method, json!({"id": "nobody"})).await;
         assert_eq!(answer.refused(), (404, "USER_NOT_FOUND"), "{method}");
     }
@@ -438,7 +450,7 @@ async fn an_app_is_shown_and_changed() {
     assert_eq!((&app["policy"], &app["directory"]), (&json!("open"), &json!(true)));
 
     let mut guest = backend.world.connect("ann").await;
-    let changed = backend.call("app.update", json!({"name": "Shop", "directory": false})).await.ok();
+    let changed = backend.call("app.update", json!({"name": " Shop ", "directory": false})).await.ok();
     assert_eq!((&changed["app"]["name"], &changed["app"]["policy"]), (&json!("Shop"), &json!("open")));
     assert_eq!(guest.request("users.list", json!({})).await["error"]["code"], "DIRECTORY_OFF");
     backend.call("app.update", json!({"policy": "token"})).await.ok();
@@ -536,8 +548,8 @@ async fn sessions_are_ended_to_come_back_or_not() {
         assert_eq!((answer.status, &answer.body["ended"]), (200, &json!(1)), "{answer:?}");
         alice.ended_with(code).await;
     }
-    let nobody = backend.call("users.disconnect", json!({"id": "nobody"})).await;
-    assert_eq!(nobody.body["ended"], 0);
+    backend.call("users.create", json!({"id": "bob"})).await.ok();
+    assert_eq!(backend.call("users.disconnect", json!({"id": "bob"})).await.ok()["ended"], 0);
     backend.world.close().await;
 }
 
@@ -572,7 +584,8 @@ async fn live_sessions_are_listed_and_one_of_them_is_ended() {
     for peer in [&mut near, &mut bob] {
         assert_eq!(peer.request("ping", json!({})).await["ok"], true);
     }
-    assert_eq!(backend.call("users.sessions", json!({"id": "nobody"})).await.ok()["sessions"], json!([]));
+    backend.call("users.create", json!({"id": "carol"})).await.ok();
+    assert_eq!(backend.call("users.sessions", json!({"id": "carol"})).await.ok()["sessions"], json!([]));
     drop((near, bob));
     backend.world.close().await;
 }

@@ -93,6 +93,8 @@ async fn users_are_found_by_id_and_by_name_and_by_presence() {
             assert_eq!(walk(&backend, &filters, limit).await.0, expected, "{filters} by {limit}");
         }
     }
+    let first = backend.call("users.list", json!({"reference": "", "limit": 1})).await.ok();
+    assert_eq!(ids(&first), ["Al"], "an empty reference is none");
     let last = backend.call("users.list", json!({"online": true, "limit": 3})).await.ok();
     assert_eq!((ids(&last).len(), last.get("reference")), (3, None));
     drop((online, more));

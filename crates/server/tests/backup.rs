@@ -220,3 +220,61 @@ async fn what_is_no_backup_is_refused_and_the_database_stays() {
     let drafts = |name: &String| name.starts_with("chatcamp.db.");
     assert!(!place.names("a").iter().any(drafts), "{:?}", place.names("a"));
 }
+
+#[tokio::test]
+async fn a_restore_that_fails_leaves_no_folder_that_was_not_there() {
+    let place = Place::new();
+    drop(place.folder("a", "alice").await);
+    place.back_up("a", "backup", true).unwrap();
+    let mut damaged = fs::read(place.path("backup")).unwrap();
+    damaged[8192..].fill(0xff);
+    fs::write(place.path("damaged"), damaged).unwrap();
+    fs::copy(place.path("backup.keys"), place.path("damaged.keys")).unwrap();
+    for from in ["missing", "damaged", "backup.keys"] {
+        place.restore(from, "new/and/deep", false).unwrap_err();
+        assert!(!place.path("new").exists(), "{from}");
+    }
+    fs::create_dir(place.path("new")).unwrap();
+    place.restore("missing", "new/data", false).unwrap_err();
+    assert_eq!(place.names("new"), [""; 0], "what was there stays");
+    place.restore("backup", "new/data", false).unwrap();
+    assert_eq!(place.user_in("new/data").await, "alice");
+}
+
+#[tokio::test]
+async fn what_a_killed_restore_has_left_is_removed_by_the_next_and_by_a_server() {
+    let place = Place::new();
+    drop(place.folder("a", "alice").await);
+    place.back_up("a", "backup", true).unwrap();
+    let leave = || {
+        for name in ["chatcamp.db.unfinished", "chatcamp.db.unfinished-journal"] {
+            fs::write(place.path("a").join(name), "half of it").unwrap();
+        }
+    };
+    let is_left = || place.names("a").iter().any(|name| name.contains("unfinished"));
+    leave();
+    place.restore("backup", "a", true).unwrap();
+    assert!(!is_left());
+    leave();
+    drop(DataDir::open_to_serve(place.path("a"), None).await.unwrap());
+    assert!(!is_left());
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_is_told_as_such() {
+    let place = Place::new();
+    drop(place.folder("a", "alice").await);
+    let said = |error: DataDirError| format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    let refused = said(place.back_up("a", "nowhere/backup", false).unwrap_err());
+    assert!(refused.contains("No such file") && !refused.contains("store"), "{refused}");
+
+    std::os::unix::fs::symlink("gone", place.path("dangling")).unwrap();
+    let refused = said(DataDir::open(place.path("dangling"), None).await.unwrap_err());
+    assert!(refused.contains("symbolic link to gone, which is not there"), "{refused}");
+    fs::write(place.path("file"), "").unwrap();
+    let refused = said(DataDir::open(place.path("file"), None).await.unwrap_err());
+    assert!(refused.contains("not a folder"), "{refused}");
+    place.back_up("a", "backup", true).unwrap();
+    place.restore("backup", "dangling", false).unwrap_err();
+    assert!(place.path("dangling").symlink_metadata().is_ok(), "what was there stays");
+}

@@ -308,13 +308,18 @@ async fn a_handshake_that_never_comes_is_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_first_message_that_is_none_is_refused() {
     let world = World::open().await;
-    for text in ["", "null", "{}", r#"{"t":"users.update","d":{},"r":1}"#] {
+    for (text, code) in [
+        ("", Code::Malformed),
+        ("null", Code::Malformed),
+        ("{}", Code::Malformed),
+        (r#"{"t":"users.update","d":{},"r":1}"#, Code::ConnectionUnknown),
+    ] {
         let mut peer =
             Peer { connection: world.transport.connect().await.unwrap(), requests: 0, ack: Value::Null };
         peer.send(text).await;
         let ack = peer.recv().await;
-        assert_eq!(ack["d"]["error"]["code"], "MALFORMED", "{text}");
-        peer.closed_with(Code::Malformed).await;
+        assert_eq!(ack["d"]["error"]["code"], code.as_str(), "{text}");
+        peer.closed_with(code).await;
     }
     world.close().await;
 }

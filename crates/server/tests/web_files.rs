@@ -13,8 +13,13 @@ use tokio::{
 };
 
 async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
+    ask(address, "GET", path, headers).await
+}
+
+async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> String {
     let mut tcp = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
     tcp.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).await.unwrap();
@@ -71,6 +76,20 @@ async fn a_browser_that_has_a_file_is_not_sent_it_again() {
             let answer = get(address, "/chatcamp.js", &format!("If-None-Match: {has}\r\n")).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{has}: {answer:.200}");
             assert_eq!(header(&answer, "etag"), Some(tag), "{has}");
+        }
+        world.server.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_read_and_nothing_else() {
+    for adapter in ADAPTERS {
+        let world = World::open().await;
+        let address = listen(&world, adapter).await;
+        for (method, status) in [("HEAD", 200), ("POST", 405), ("OPTIONS", 405), ("DELETE", 405)] {
+            let answer = ask(address, method, "/chatcamp.js", "").await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method}: {answer:.200}");
+            assert_eq!(header(&answer, "allow"), (status == 405).then_some("GET, HEAD"), "{method}");
         }
         world.server.shutdown().await;
     }

@@ -1,4 +1,4 @@
-//! Ring 3: every built-in transport passes the one suite, and so does one over a socket of one's own.
+//! Ring 4: every built-in transport passes the one suite, and so does one over a socket of one's own.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 

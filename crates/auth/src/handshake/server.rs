@@ -135,7 +135,11 @@ impl AwaitRequest {
         let refuse = |code| farewell_unverified(Dialect::Native, code);
         let malformed = || refuse(Code::Malformed);
         let envelope = Envelope::parse(text).map_err(|_| malformed())?;
-        if envelope.t != handshake::TYPE || envelope.r != Some(handshake::REQUEST) {
+        if envelope.t != handshake::TYPE {
+            // A poll of a connection that another server had: its client is well, and comes back.
+            return Err(refuse(Code::ConnectionUnknown));
+        }
+        if envelope.r != Some(handshake::REQUEST) {
             return Err(malformed());
         }
         // The version is read first: another version's body may look like anything.

@@ -241,7 +241,7 @@ fn a_native_first_message_that_cannot_be_asked_about_is_refused() {
     for (request, code) in [
         (String::new(), Code::Malformed),
         ("[]".into(), Code::Malformed),
-        (body(|b| b["t"] = "ping".into()), Code::Malformed),
+        (body(|b| b["t"] = "ping".into()), Code::ConnectionUnknown),
         (body(|b| b["r"] = 2.into()), Code::Malformed),
         (body(|b| b["d"] = Value::Null), Code::Malformed),
         (body(|b| b["d"]["v"] = "1".into()), Code::Malformed),

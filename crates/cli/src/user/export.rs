@@ -23,6 +23,9 @@ pub(crate) struct Export {
     #[command(flatten)]
     of: InApp,
     /// Writes the access tokens too, but for those of your own choice, which are kept as digests only.
+    ///
+    /// Tokens that begin with ct1_ mean something only to a server with the same keys, and any other refuses them: `backup`
+    /// and `restore` move users with their tokens and the keys.
     #[arg(long)]
     with_tokens: bool,
 }
@@ -42,6 +45,8 @@ struct Exported {
     chosen_tokens: u64,
     /// Derived tokens that were not asked for.
     tokens_left_out: u64,
+    /// Users whose tokens were revoked.
+    revoked_tokens: u64,
 }
 
 impl Export {
@@ -82,6 +87,8 @@ impl Source {
                 exported.users += 1;
                 let token = self.accounts.token_of(user);
                 exported.chosen_tokens += u64::from(matches!(user.token, TokenRecord::Custom { .. }));
+                let is_revoked = user.token == TokenRecord::None && !user.auto_created;
+                exported.revoked_tokens += u64::from(is_revoked);
                 exported.tokens_left_out += u64::from(token.is_some() && !self.with_tokens);
                 let row = Row::new(user, token.filter(|_| self.with_tokens));
                 serde_json::to_writer(&mut to, &row).map_err(io::Error::from).map_err(cannot_write)?;
@@ -111,6 +118,13 @@ impl fmt::Display for Exported {
                 f,
                 "\naccess tokens of your own choice: {}; kept as digests, so not written",
                 self.chosen_tokens
+            )?;
+        }
+        if self.revoked_tokens > 0 {
+            write!(
+                f,
+                "\naccess tokens that were revoked: {}; an import elsewhere makes these users new ones",
+                self.revoked_tokens
             )?;
         }
         Ok(())

@@ -1,10 +1,10 @@
 //! A user as one line of a file: written by `user export`, read by `user import`.
 
-use chatcamp_protocol::{AccessToken, Profile, UserId, user::ProfileUpdate};
-use chatcamp_server::{ImportedUser, UserFields};
+use chatcamp_protocol::{AccessToken, Profile, UserId};
+use chatcamp_server::ImportedUser;
 use chatcamp_store::User;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// A user, written: what reading it again needs, and no more.
 #[derive(Serialize)]
@@ -33,7 +33,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Reads a line, as leniently as the Platform API reads a body. Why it cannot be read quotes none of it.
+/// Reads a line, as the Platform API reads a body of JSON. Why it cannot be read quotes none of it.
 pub(super) fn parse(line: &[u8]) -> Result<ImportedUser, String> {
     let value = serde_json::from_slice(line).map_err(|error| {
         let text = error.to_string();
@@ -42,68 +42,7 @@ pub(super) fn parse(line: &[u8]) -> Result<ImportedUser, String> {
         format!("this is not JSON: {what}, column {}", error.column())
     })?;
     let Value::Object(fields) = value else { return Err("this is JSON, but not an object".into()) };
-    Fields(fields).user()
-}
-
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn user(mut self) -> Result<ImportedUser, String> {
-        let id = self.text("id")?.ok_or("there is no id")?;
-        Ok(ImportedUser {
-            id: UserId::new(id).map_err(|error| format!("id: {error}"))?,
-            fields: UserFields {
-                profile: ProfileUpdate {
-                    display_name: self.text("display_name")?,
-                    profile_url: self.text("profile_url")?,
-                    avatar_url: self.text("avatar_url")?,
-                    data: self.text("data")?,
-                    metadata: self.object("metadata")?,
-                },
-                first_name: self.text("first_name")?,
-                last_name: self.text("last_name")?,
-                email: self.text("email")?,
-                phone_number: self.text("phone_number")?,
-                check_access_token: self.flag("check_access_token")?,
-                is_suspended: self.flag("is_suspended")?,
-                access_token: self.text("access_token")?.map(AccessToken::new),
-            },
-            auto_created: self.flag("auto_created")?.unwrap_or(false),
-        })
-    }
-
-    /// What is `null` is absent.
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
-    }
-
-    /// Text; whole numbers count as such, as databases have them for ids.
-    fn text(&mut self, name: &str) -> Result<Option<String>, String> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(Value::Number(number)) if !number.is_f64() => Ok(Some(number.to_string())),
-            Some(_) => Err(format!("{name}: this is not text")),
-        }
-    }
-
-    fn flag(&mut self, name: &str) -> Result<Option<bool>, String> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(Value::Number(number)) if number.as_u64() == Some(0) => Ok(Some(false)),
-            Some(Value::Number(number)) if number.as_u64() == Some(1) => Ok(Some(true)),
-            Some(_) => Err(format!("{name}: this is neither true nor false")),
-        }
-    }
-
-    fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>, String> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::Object(object)) => Ok(Some(object)),
-            Some(_) => Err(format!("{name}: this is not an object")),
-        }
-    }
+    ImportedUser::read(fields).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -147,6 +86,13 @@ mod tests {
         let user = parse(line).unwrap();
         assert_eq!((user.id.as_str(), user.fields.email), ("42", None));
         assert_eq!((user.fields.is_suspended, user.fields.check_access_token), (Some(true), Some(false)));
+
+        let line =
+            br#"{"id":1.0,"is_suspended":"1","check_access_token":"false","auto_created":"1","data":7}"#;
+        let user = parse(line).unwrap();
+        assert_eq!((user.id.as_str(), user.fields.profile.data.as_deref()), ("1", Some("7")));
+        assert_eq!((user.fields.is_suspended, user.fields.check_access_token), (Some(true), Some(false)));
+        assert!(user.auto_created);
     }
 
     #[test]
@@ -156,13 +102,13 @@ mod tests {
             (r#"{"id":"secret","#, "this is not JSON: EOF while parsing a value, column 15"),
             (r#""secret""#, "this is JSON, but not an object"),
             (r#"[{"id":"secret"}]"#, "this is JSON, but not an object"),
-            (r#"{"display_name":"secret"}"#, "there is no id"),
+            (r#"{"display_name":"secret"}"#, "id: this is missing"),
             (r#"{"id":["secret"]}"#, "id: this is not text"),
             (r#"{"id":1.5}"#, "id: this is not text"),
             (r#"{"id":"a","access_token":["secret"]}"#, "access_token: this is not text"),
             (r#"{"id":"a","is_suspended":"secret"}"#, "is_suspended: this is neither true nor false"),
             (r#"{"id":"a","check_access_token":2}"#, "check_access_token: this is neither true nor false"),
-            (r#"{"id":"a","metadata":"secret"}"#, "metadata: this is not an object"),
+            (r#"{"id":"a","metadata":"secret"}"#, "metadata: this is not a JSON object"),
         ] {
             assert_eq!(parse(line.as_bytes()).unwrap_err(), why, "{line}");
         }

@@ -6,7 +6,7 @@ use chatcamp_protocol::{AccessToken, AppId, Profile, UserId};
 use chatcamp_store::{TokenRecord, User};
 use serde::{Serialize, Serializer};
 
-use crate::moment::Moment;
+use crate::{moment::Moment, output::field};
 
 /// A user, shown in full.
 #[derive(Serialize)]
@@ -86,7 +86,7 @@ impl<'a> From<&'a User> for Record<'a> {
 impl fmt::Display for ShownUser<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(user) = self;
-        writeln!(f, "id            {}", user.id)?;
+        writeln!(f, "id            {}", field(user.id.as_str()))?;
         writeln!(f, "app           {}", user.app_id)?;
         for (label, value) in [
             ("display name", &user.profile.display_name),
@@ -99,12 +99,12 @@ impl fmt::Display for ShownUser<'_> {
             ("data", &user.profile.data),
         ] {
             if !value.is_empty() {
-                writeln!(f, "{label:<12}  {value}")?;
+                writeln!(f, "{label:<12}  {}", field(value))?;
             }
         }
         if !user.profile.metadata.is_empty() {
             let metadata = serde_json::to_string(&user.profile.metadata).map_err(|_| fmt::Error)?;
-            writeln!(f, "metadata      {metadata}")?;
+            writeln!(f, "metadata      {}", field(&metadata))?;
         }
         writeln!(
             f,
@@ -123,7 +123,8 @@ impl fmt::Display for ShownUser<'_> {
 impl fmt::Display for ListedUser<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(user) = self;
-        write!(f, "{:<24}  {:<20}  {:<24}", user.id.as_str(), user.last_seen, user.profile.display_name)?;
+        let (id, name) = (field(user.id.as_str()), field(&user.profile.display_name));
+        write!(f, "{id:<24}  {:<20}  {name:<24}", user.last_seen)?;
         for (is, word) in [
             (user.is_suspended, "  suspended"),
             (user.check_access_token, "  locked"),
@@ -177,6 +178,24 @@ mod tests {
         let record = || Record::from(&user);
         let shown = serde_json::to_string(&ShownUser(record())).unwrap() + &ShownUser(record()).to_string();
         assert!(shown.contains("\"access_token_set\":true") && !shown.contains("21"), "{shown}");
+    }
+
+    #[test]
+    fn no_value_passes_for_another_line() {
+        let (app, id) = (AppId::new("demo").unwrap(), UserId::new("alice\u{202e}").unwrap());
+        let mut user = User::new(app, id, [1; 16], 1);
+        let lines = |user: &User| {
+            let shown = ShownUser(user.into()).to_string() + "\n" + &ListedUser(user.into()).to_string();
+            (shown.lines().count(), shown)
+        };
+        user.profile.display_name = "A".into();
+        user.profile.data = "d".into();
+        let (before, _) = lines(&user);
+        user.profile.display_name = "A\nsuspended     no\u{202e}".into();
+        user.profile.data = "d\r\nlocked        no".into();
+        let (after, shown) = lines(&user);
+        assert_eq!(after, before, "{shown}");
+        assert!(!shown.contains('\u{202e}'), "{shown}");
     }
 
     #[test]

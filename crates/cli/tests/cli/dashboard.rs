@@ -4,16 +4,22 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{Folder, mode, text};
+use crate::process::{Done, Folder, mode, text};
 
 /// What `http://HOST:PORT/PATH` answers to a GET, or to a form.
 fn ask(url: &str, form: Option<&str>) -> String {
+    ask_with(url, form, "")
+}
+
+/// The same with more headers.
+fn ask_with(url: &str, form: Option<&str>, headers: &str) -> String {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let method = if form.is_some() { "POST" } else { "GET" };
     let form = form.unwrap_or_default();
@@ -21,10 +27,19 @@ fn ask(url: &str, form: Option<&str>) -> String {
     write!(
         tcp,
         "{method} /{path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: close\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n{headers}\r\n{form}",
         form.len()
     )
     .unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// What a GET of `/PATH` is answered by a server that is believed to be `host`.
+fn ask_at(address: &str, host: &str, path: &str) -> String {
+    let mut tcp = TcpStream::connect(address).unwrap();
+    write!(tcp, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).unwrap();
     answer
@@ -119,6 +134,12 @@ fn serve_has_the_dashboard_on_an_address_of_its_own() {
     assert!(ask(dashboard, None).starts_with("HTTP/1.1 303 "));
     let elsewhere = ask(&format!("http://{}/dashboard/", text(&ready, "listening")), None);
     assert!(elsewhere.starts_with("HTTP/1.1 404 "), "{elsewhere}");
+    let apart = dashboard.strip_suffix("/dashboard/").unwrap();
+    assert!(ask(&format!("{apart}/healthz"), None).starts_with("HTTP/1.1 200 "));
+    for path in ["chatcamp.js", "chat/2.0", "api/2.0/users.list"] {
+        let answer = ask(&format!("{apart}/{path}"), None);
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
+    }
     serve.signal(Signal::TERM);
     assert_eq!(serve.wait().code, 0, "it ends with the server");
 
@@ -127,4 +148,98 @@ fn serve_has_the_dashboard_on_an_address_of_its_own() {
     let done = folder.run(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", &address]);
     assert_eq!(done.code, 1);
     assert!(done.stderr.contains("--admin-listen") && done.stderr.contains(&address), "{}", done.stderr);
+}
+
+#[test]
+fn the_code_to_paste_names_the_url_of_the_chat() {
+    let folder = Folder::new();
+    folder.ok(&["app", "create", "shop", "--auth", "open", "--id", "shop"]);
+    let elsewhere = "https://chat.example.com";
+    for (options, url) in [
+        (&["--chat-url", "https://chat.example.com/", "--admin-listen", "127.0.0.1:0"][..], Some(elsewhere)),
+        (&["--chat-url", elsewhere, "--dashboard"], Some(elsewhere)),
+        (&["--admin-listen", "127.0.0.1:0"], None),
+    ] {
+        let serve = folder.start(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
+        let ready = serve.line();
+        folder.ok(&["admin", "password"]);
+        let password = folder.file("own");
+        fs::write(&password, "correct-horse-battery").unwrap();
+        folder.run(&["admin", "password", "--password-file", password.to_str().unwrap()]);
+        let dashboard = text(&ready, "dashboard");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let cookie = loop {
+            let answer = ask(&format!("{dashboard}sign-in"), Some("password=correct-horse-battery"));
+            if let Some((_, cookie)) = answer.split_once("set-cookie: ") {
+                break cookie.split(';').next().unwrap().to_owned();
+            }
+            assert!(Instant::now() < deadline, "{answer}");
+        };
+        let page = ask_with(&format!("{dashboard}app?app=shop"), None, &format!("Cookie: {cookie}\r\n"));
+        let chat = format!("http://{}", text(&ready, "listening"));
+        assert!(page.contains(&format!("{}/chatcamp.js", url.unwrap_or(&chat))), "{options:?}: {page}");
+    }
+    let done =
+        folder.run(&["serve", "--listen", "127.0.0.1:0", "--dashboard", "--chat-url", "chat.example.com"]);
+    assert_eq!(done.code, 2);
+    assert!(done.stderr.contains("https://chat.example.com"), "{}", done.stderr);
+}
+
+#[test]
+fn what_is_for_a_dashboard_is_refused_without_one() {
+    let folder = Folder::new();
+    // So that it ends even if it is not refused.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for option in [["--dashboard-host", "x.example"], ["--chat-url", "https://x.example"]] {
+        let done = folder.run(&["serve", "--listen", &address, option[0], option[1]]);
+        assert_eq!(done.code, 2, "{}", done.stderr);
+        assert!(done.stderr.contains("--dashboard or --admin-listen"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_password_on_stdin_is_not_taken_for_no_password() {
+    let folder = Folder::new();
+    folder.ok(&["app", "create", "shop", "--auth", "open"]);
+    let password = folder.file("own");
+    fs::write(&password, "correct-horse-battery\n").unwrap();
+    let from_file = || Stdio::from(fs::File::open(&password).unwrap());
+    let run = |args: &[&str], stdin: Stdio| Done::of(folder.command(args).arg("--json").stdin(stdin));
+    for stdin in [from_file(), Stdio::piped()] {
+        let refused = run(&["admin", "password"], stdin);
+        assert_eq!(refused.code, 2, "{}", refused.stdout);
+        assert!(refused.stderr.contains("--password-file -"), "{}", refused.stderr);
+    }
+    let set = run(&["admin", "password", "--password-file", "-"], from_file());
+    assert_eq!((set.code, set.stdout.as_str()), (0, "{}\n"), "{}", set.stderr);
+    assert_eq!(run(&["admin", "password"], Stdio::null()).code, 0, "nothing is there");
+}
+
+#[test]
+fn a_name_with_tls_does_not_make_the_address_itself_safe() {
+    let folder = Folder::new();
+    for host in [&[][..], &["--dashboard-host", "https://chat.example.com"]] {
+        let serve = folder.start(&[&["serve", "--listen", "0.0.0.0:0", "--dashboard"], host].concat());
+        serve.line();
+        serve.signal(Signal::TERM);
+        let log = serve.wait().stderr;
+        assert!(log.contains("without TLS"), "{host:?}: {log}");
+    }
+}
+
+#[test]
+fn dev_answers_to_a_name_it_is_given_and_leads_to_the_dashboard() {
+    let folder = Folder::new();
+    let args = ["dev", "--listen", "127.0.0.1:0", "--dashboard-host", "camp.example"];
+    let dev = folder.start(&args);
+    let ready = dev.line();
+    let url = text(&ready, "url");
+    let front = ask(&format!("{url}/"), None);
+    assert!(front.contains("location: /dashboard/\r\n"), "{front}");
+    let address = text(&ready, "listening");
+    for (host, status) in [("camp.example", 200), ("evil.example", 421)] {
+        let answer = ask_at(address, host, "try");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
+    }
 }

@@ -50,7 +50,9 @@ fn every_bad_line_is_reported_with_its_number_and_the_others_are_imported() {
     let done = import(&[]);
     assert_eq!(done.code, 1);
     let [first, second, third, summary] = &done.objects()[..] else { panic!("{}", done.stdout) };
-    for (bad, line, why) in [(first, 2, "not JSON"), (second, 4, "no id"), (third, 6, "16 to 512 bytes")] {
+    for (bad, line, why) in
+        [(first, 2, "not JSON"), (second, 4, "id: this is missing"), (third, 6, "16 to 512 bytes")]
+    {
         assert_eq!(bad["line"], line);
         assert!(text(bad, "error").contains(why), "{bad}");
     }
@@ -61,6 +63,14 @@ fn every_bad_line_is_reported_with_its_number_and_the_others_are_imported() {
 
     let again = import(&["--errors", errors.to_str().unwrap()]);
     assert_eq!((again.code, again.objects().len()), (1, 1), "{}", again.stdout);
+    assert_eq!(fs::read_to_string(&errors).unwrap().lines().count(), 3);
+    let (before, link) = (fs::read_to_string(file).unwrap(), folder.file("link"));
+    std::os::unix::fs::symlink(file, &link).unwrap();
+    for there in [file, errors.to_str().unwrap(), link.to_str().unwrap()] {
+        let refused = import(&["--errors", there]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{there}: {}", refused.stderr);
+    }
+    assert_eq!(fs::read_to_string(file).unwrap(), before);
     assert_eq!(fs::read_to_string(&errors).unwrap().lines().count(), 3);
     let rest = import(&["--skip", "6"]);
     let rest = (rest.code, rest.objects().remove(0)["unchanged"].clone());
@@ -87,11 +97,13 @@ fn what_is_exported_is_imported_elsewhere_and_unchanged_where_it_came_from() {
         from.ok(&[&["user", "create"], create, &["--app", &here]].concat());
     }
     from.ok(&["user", "suspend", "carol", "--app", &here]);
+    from.ok(&["user", "create", "dave", "--app", &here]);
+    from.ok(&["user", "revoke", "dave", "--app", &here]);
 
     let (plain, secret) = (from.file("plain"), from.file("secret"));
     let (plain, secret) = (plain.to_str().unwrap(), secret.to_str().unwrap());
     let exported = from.ok(&["user", "export", plain, "--app", &here]);
-    assert_eq!(exported, json!({"users": 4, "chosen_tokens": 1, "tokens_left_out": 2}));
+    assert_eq!(exported, json!({"users": 5, "chosen_tokens": 1, "tokens_left_out": 2, "revoked_tokens": 1}));
     assert_eq!((mode(plain.as_ref()), fs::read_to_string(plain).unwrap().contains("ct1_")), (0o600, false));
     let exported = from.run(&["user", "export", secret, "--app", &here, "--with-tokens"]);
     assert!(exported.code == 0 && exported.stderr.contains("secrets"), "{}", exported.stderr);
@@ -101,10 +113,10 @@ fn what_is_exported_is_imported_elsewhere_and_unchanged_where_it_came_from() {
 
     for file in [plain, secret] {
         let again = from.ok(&["user", "import", file, "--app", &here]);
-        assert_eq!((&again["unchanged"], &again["failed"]), (&json!(4), &json!(0)), "{file}");
+        assert_eq!((&again["unchanged"], &again["failed"]), (&json!(5), &json!(0)), "{file}");
     }
     let moved = to.ok(&["user", "import", plain, "--app", &there]);
-    assert_eq!(moved["created"], 4);
+    assert_eq!(moved["created"], 5);
     let exported = to.run(&["user", "export", "--app", &there]);
     assert_eq!(exported.stdout, fs::read_to_string(plain).unwrap());
     let refused = to.run(&["user", "import", secret, "--app", &there]);

@@ -37,10 +37,10 @@ impl Transport for Noted {
     }
 }
 
-/// Sockets at both ends, two over long-poll, and some to spare.
-pub(crate) fn allow_open_files(clients: u64) {
+/// Sockets at both ends, for every other client two over long-poll, and some to spare.
+fn allow_open_files(clients: u64) {
     let mut limit = getrlimit(Resource::Nofile);
-    let wanted = clients * 4 + 1000;
+    let wanted = clients * 3 + 1000;
     assert!(limit.maximum.is_none_or(|most| most >= wanted), "needs {wanted} open files: ulimit -Hn");
     limit.current = limit.current.map(|current| current.max(wanted));
     setrlimit(Resource::Nofile, limit).unwrap();

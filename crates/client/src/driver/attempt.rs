@@ -15,7 +15,7 @@ use chatcamp_protocol::{Code, UserId, handshake::Resume};
 use chatcamp_runtime::{after, timeout_at};
 use chatcamp_transport::Connection;
 
-use super::Config;
+use super::{Config, refresh::AGAIN};
 use crate::{ConnectError, handshake, login::Source};
 
 /// What an attempt knows.
@@ -138,7 +138,7 @@ impl Offered {
         // 75 to 85 percent.
         let percent = 75 + u32::try_from(random % 11).unwrap_or(5);
         let earlier = |had: Option<Instant>, new: Instant| Some(had.map_or(new, |had| had.min(new)));
-        self.renew_at = earlier(self.renew_at, after(now, lifetime / 100 * percent));
+        self.renew_at = earlier(self.renew_at, after(now, (lifetime / 100 * percent).max(AGAIN)));
         self.ends_at = earlier(self.ends_at, after(now, lifetime));
     }
 
@@ -154,11 +154,11 @@ impl Offered {
     }
 
     /// Asks for no other while this one lasts.
-    pub(super) fn keep(&mut self) {
-        self.renew_at = self.ends_at;
+    pub(super) fn keep(&mut self, now: Instant) {
+        self.renew_at = self.ends_at.filter(|&end| end > now);
     }
 
     fn is_good(&self, now: Instant) -> bool {
-        self.renew_at.is_none_or(|renew_at| now < renew_at)
+        self.renew_at.is_none_or(|at| now < at) && self.ends_at.is_none_or(|at| now < at)
     }
 }

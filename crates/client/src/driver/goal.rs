@@ -126,6 +126,8 @@ impl Goal {
     pub(super) fn replace(&mut self, source: Source) {
         self.source = source;
         (self.offered, self.rejected, self.second_chance) = (None, None, false);
+        self.refresh = Refresh::Idle;
+        self.session.forget_refreshes();
     }
 
     /// Begins an attempt with what is known.
@@ -172,9 +174,9 @@ impl Goal {
     }
 
     /// Asks for no other credential while this one lasts.
-    pub(super) fn give_up_renewal(&mut self) {
+    pub(super) fn give_up_renewal(&mut self, now: Instant) {
         if let Some(offered) = &mut self.offered {
-            offered.keep();
+            offered.keep(now);
         }
     }
 
@@ -187,7 +189,10 @@ impl Goal {
 
     /// Leaves the phase; gives back the connection, if there was one.
     pub(super) fn pause(&mut self, now: Instant) -> Option<Link> {
-        self.refresh = Refresh::Idle;
+        if let Refresh::Judging(credential, ..) = mem::take(&mut self.refresh) {
+            // It is the newest there is: the next attempt presents it, and asks for no other. Any share of its life will do.
+            self.offered = Some(Offered::new(credential, now, 0));
+        }
         match mem::replace(&mut self.phase, Phase::Paused(now)) {
             Phase::Live(link) => {
                 self.backoff.lived(link.life(now));

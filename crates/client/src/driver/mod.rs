@@ -249,8 +249,14 @@ impl Driver {
         match &mut goal.phase {
             Phase::Paused(until) if *until <= now => self.attempt(),
             Phase::Live(link) if link.is_silent(now) => self.interrupt(Interruption::Silent, None),
-            Phase::Live(link) if link.is_idle(now) => goal.session.ping(),
-            Phase::Live(_) if renews => goal.ask(Why::Expiring),
+            Phase::Live(link) => {
+                if link.is_idle(now) {
+                    goal.session.ping();
+                }
+                if renews {
+                    goal.ask(Why::Expiring, &self.config);
+                }
+            }
             _ => {}
         }
     }

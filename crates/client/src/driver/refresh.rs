@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -12,12 +13,13 @@ use chatcamp_auth::{
     credential::{Unavailable, Why},
 };
 use chatcamp_protocol::{AccessToken, Code};
+use chatcamp_runtime::timeout;
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-use super::{Driver, attempt::Offered, goal::Goal};
+use super::{Config, Driver, attempt::Offered, goal::Goal};
 use crate::{
     Event, RequestError,
     login::Source,
@@ -26,8 +28,8 @@ use crate::{
 
 /// How long the server may take to judge a credential.
 const JUDGING: Duration = Duration::from_secs(30);
-/// The shortest time before a provider that failed is asked again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The shortest time before a provider is asked again.
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// How far a refresh is; there is one at a time, and it ends with its connection.
 #[derive(Default)]
@@ -89,11 +91,17 @@ impl Goal {
     }
 
     /// Asks the provider for another credential.
-    pub(super) fn ask(&mut self, why: Why) {
+    pub(super) fn ask(&mut self, why: Why, config: &Arc<Config>) {
         let Source::Provider(provider) = &self.source else { return };
         let (provider, again) = (provider.clone(), matches!(why, Why::Rejected(_)));
         debug!(?why, "asking for a credential");
-        self.refresh = Refresh::Asking(Box::pin(async move { provider.credential(why).await }), again);
+        let config = Arc::clone(config);
+        let asking = async move {
+            // As long as in an attempt: one that hangs would otherwise never be asked again.
+            let answer = timeout(&*config.runtime, config.connect_timeout, provider.credential(why)).await;
+            answer.unwrap_or_else(|| Err(Unavailable("it did not answer in time".into())))
+        };
+        self.refresh = Refresh::Asking(Box::pin(asking), again);
     }
 }
 
@@ -113,10 +121,12 @@ impl Driver {
                 debug!(code, "the server refuses to refresh");
                 let Some(goal) = &mut self.goal else { return };
                 match code.as_str() {
-                    "TOKEN_REFUSED" if !again => goal.ask(Why::Rejected(Code::AccessTokenInvalid)),
+                    "TOKEN_REFUSED" if !again => {
+                        goal.ask(Why::Rejected(Code::AccessTokenInvalid), &self.config)
+                    }
                     "STORE_UNAVAILABLE" => self.renew_later(),
                     // The session goes on until its credential ends; then the provider is asked again.
-                    _ => goal.give_up_renewal(),
+                    _ => goal.give_up_renewal(self.config.now()),
                 }
             }
             Refreshed::Judged(_, Err(_), _) => self.renew_later(),

@@ -207,6 +207,17 @@ impl Session {
         self.sent.insert(self.numbered.next(), Sent { message, waiter });
     }
 
+    /// What was to be refreshed is out of date: its number goes to a `ping`, should it be sent again.
+    pub(crate) fn forget_refreshes(&mut self) {
+        for (&r, sent) in &mut self.sent {
+            if sent.message.as_str().starts_with(r#"{"t":"users.refresh""#) {
+                self.sent_bytes -= sent.message.len();
+                sent.message = envelope::request("ping", r, &json!({ "seen": 0 })).into();
+                self.sent_bytes += sent.message.len();
+            }
+        }
+    }
+
     /// Judges the number of an arriving envelope. One without a number stands outside the sequence.
     ///
     /// The server is told from time to time what has arrived, so that it need not keep it.

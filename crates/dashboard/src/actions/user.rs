@@ -9,6 +9,7 @@ use crate::{
     gate::Ask,
     note::Note,
     pages::{GRACES, LIFETIMES},
+    shown::Shown,
 };
 
 pub(super) async fn create(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
@@ -70,7 +71,7 @@ pub(super) async fn revoke_tokens(ask: &Ask<'_>, form: &Fields) -> Result<Done, 
 pub(super) async fn delete(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
     let (app, id) = (app_id(form)?, user_id(form, "id")?);
     ask.dashboard.accounts.delete_user(&app, &id).await?;
-    let note = Note::done(format!("{id} is deleted."));
+    let note = Note::done(format!("{} is deleted.", Shown(id.as_str())));
     Ok(Done { to: href("/dashboard/users", &[("app", app.as_str())]), note })
 }
 

@@ -8,13 +8,13 @@ use super::{
     parts::{self, count},
     snippets,
 };
-use crate::{fault::Fault, fields::href, gate::Ask, reply::Reply};
+use crate::{fault::Fault, fields::href, gate::Ask, reply::Reply, shown::Shown};
 
 pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let app = ask.app().await?;
     let users = ask.dashboard.store.user_count(&app.id).await?;
     let (id, url) = (app.id.as_str(), ask.chat_url());
-    Ok(frame::page(ask, &app.name, Some((&app, Part::Connect)), |_| {
+    Ok(frame::page(ask, &Shown(&app.name).to_string(), Some((&app, Part::Connect)), |_| {
         html! {
             section.card.first {
                 h2.quiet { "What your code needs" }

@@ -11,6 +11,7 @@ use crate::{
     fields::{Fields, href},
     gate::Ask,
     reply::Reply,
+    shown::Shown,
 };
 
 pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
@@ -21,7 +22,7 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
         cards.push(html! {
             li.card {
                 div.app {
-                    h2 { a href=(href("/dashboard/app", &[("app", id)])) { (app.name) } }
+                    h2 { a href=(href("/dashboard/app", &[("app", id)])) { bdi { (Shown(&app.name)) } } }
                     (parts::policy(app.auth))
                 }
                 (parts::copyable("APP_ID", id))

@@ -11,6 +11,7 @@ use crate::{
     gate::Ask,
     note::{Kind, Note},
     reply::Reply,
+    shown::Shown,
 };
 
 /// The parts of an app's pages.
@@ -29,7 +30,8 @@ pub(super) fn page(
     app: Option<(&App, Part)>,
     body: impl FnOnce(&Fields) -> Markup,
 ) -> Reply {
-    let mut note = ask.dashboard.visits.take_note(&ask.visit, &ask.here);
+    let taken = (!ask.is_unseen).then(|| ask.dashboard.visits.take_note(&ask.visit, &ask.here));
+    let mut note = taken.flatten();
     let kept = note.as_mut().and_then(|note| note.kept.take()).unwrap_or_default();
     let page = bare(
         title,
@@ -77,9 +79,9 @@ pub(super) fn bare(title: &str, body: Markup) -> Markup {
 fn heading(app: &App, part: Part) -> Markup {
     let id = app.id.as_str();
     html! {
-        nav.trail aria-label="Where you are" { a href=(PATH) { "Apps" } " / " (app.name) }
+        nav.trail aria-label="Where you are" { a href=(PATH) { "Apps" } " / " bdi { (Shown(&app.name)) } }
         div.app {
-            h1 { (app.name) }
+            h1 { bdi { (Shown(&app.name)) } }
             (parts::policy(app.auth))
         }
         nav.tabs aria-label="This app" {
@@ -102,7 +104,7 @@ fn said(note: &Note) -> Markup {
     };
     html! {
         section class=(class) role=(role) {
-            p { (note.text) }
+            p { (Shown(&note.text)) }
             @if let Some((name, secret)) = &note.secret {
                 (parts::copyable(name, secret))
             }

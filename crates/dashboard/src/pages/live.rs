@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use super::{
     frame::{self, Part},
     parts,
+    snippets::needs_token,
 };
 use crate::{
     fault::Fault,
@@ -16,6 +17,7 @@ use crate::{
     gate::Ask,
     moment::ago,
     reply::Reply,
+    shown::Shown,
 };
 
 /// Where the region comes from.
@@ -25,13 +27,13 @@ const SHOWN: usize = 100;
 
 pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let app = ask.app().await?;
-    let title = format!("Live sessions of {}", app.name);
+    let title = format!("Live sessions of {}", Shown(&app.name));
     Ok(frame::page(ask, &title, Some((&app, Part::Live)), |kept| {
         html! {
             div.columns.uneven {
                 section.card {
                     h2 { "Live sessions" }
-                    (region(ask, &app, None))
+                    (region(ask, &app, None, false))
                 }
                 section.card {
                     h2 { "Send an event" }
@@ -49,15 +51,19 @@ pub(super) async fn rows(ask: &Ask<'_>) -> Result<Reply, Fault> {
         Some(user) => Some(UserId::new(user).map_err(|_| Fault::not_found())?),
         None => None,
     };
-    Ok(Reply::page(StatusCode::OK, sessions(ask, &app, user.as_ref())))
+    let is_locked = match &user {
+        Some(id) => ask.dashboard.store.user(&app.id, id).await?.is_some_and(|user| user.check_access_token),
+        None => false,
+    };
+    Ok(Reply::page(StatusCode::OK, sessions(ask, &app, user.as_ref(), is_locked)))
 }
 
-/// The sessions of an app, or of one user, which stay up to date.
-pub(super) fn region(ask: &Ask<'_>, app: &App, user: Option<&UserId>) -> Markup {
+/// The sessions of an app, or of one user, who may be locked; they stay up to date.
+pub(super) fn region(ask: &Ask<'_>, app: &App, user: Option<&UserId>, is_locked: bool) -> Markup {
     let query = [("app", Some(app.id.as_str())), ("user", user.map(UserId::as_str))];
     let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     html! {
-        div data-live=(href(ROWS, &query)) { (sessions(ask, app, user)) }
+        div data-live=(href(ROWS, &query)) { (sessions(ask, app, user, is_locked)) }
         p.pulse role="status" hidden { "Updates by itself." }
         noscript { p.hint { "Reload the page to see what has changed." } }
     }
@@ -68,12 +74,12 @@ pub(super) fn count(ask: &Ask<'_>, app: &App) -> String {
     parts::count(ask.live_sessions(app, None) as u64, "live session", "live sessions")
 }
 
-fn sessions(ask: &Ask<'_>, app: &App, user: Option<&UserId>) -> Markup {
+fn sessions(ask: &Ask<'_>, app: &App, user: Option<&UserId>, is_locked: bool) -> Markup {
     let (all, sessions) = ask.dashboard.server.newest_sessions(&app.id, user, SHOWN);
     let now = ask.now();
     html! {
         @if sessions.is_empty() {
-            (nobody(ask, app, user))
+            (nobody(ask, app, user, is_locked))
         } @else {
             p.hint {
                 (parts::count(all as u64, "session", "sessions"))
@@ -101,28 +107,29 @@ fn sessions(ask: &Ask<'_>, app: &App, user: Option<&UserId>) -> Markup {
 fn row(ask: &Ask<'_>, app: &App, session: &SessionInfo, of: Option<&UserId>, now: u64) -> Markup {
     let (app, user) = (app.id.as_str(), session.user.as_str());
     let hidden = [("app", app), ("session", session.id.as_str()), ("on_user", of.map_or("", UserId::as_str))];
-    let end = html! { button.danger.small #{ "end-" (session.id) } aria-label={ "End the session of " (user) } { "End" } };
+    let end = html! { button.danger.small #{ "end-" (session.id) } aria-label={ "End the session of " (Shown(user).to_string()) } { "End" } };
     let address = session.address.map_or_else(|| "–".to_owned(), |address| address.to_string());
     html! {
         tr {
             @if of.is_none() {
                 th scope="row" {
-                    a #{ "user-" (session.id) } href=(href("/dashboard/user", &[("app", app), ("id", user)])) { bdi { (user) } }
+                    a #{ "user-" (session.id) } href=(href("/dashboard/user", &[("app", app), ("id", user)])) { bdi title=(Shown(user).to_string()) { (Shown(user)) } }
                 }
             }
             td data-label="Transport" { (session.transport) }
-            td data-label="Address" { (address) }
+            td.address data-label="Address" { (address) }
             td data-label="Since" { (ago(session.since, now)) }
             td.act { (parts::form(ask, "/dashboard/session/end", &hidden, end)) }
         }
     }
 }
 
-fn nobody(ask: &Ask<'_>, app: &App, user: Option<&UserId>) -> Markup {
+fn nobody(ask: &Ask<'_>, app: &App, user: Option<&UserId>, is_locked: bool) -> Markup {
     let who = user.map_or("alice", UserId::as_str);
     let is_plain =
         who.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b)) && !who.starts_with('-');
-    let command = format!("chatcamp connect {who} --app {} --url {}", app.id, ask.chat_url());
+    let token = if is_locked || needs_token(app.auth) { " --token ACCESS_TOKEN" } else { "" };
+    let command = format!("chatcamp connect {who} --app {} --url {}{token}", app.id, ask.chat_url());
     parts::empty(
         "Nobody is connected",
         html! {

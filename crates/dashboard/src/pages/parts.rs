@@ -3,7 +3,7 @@
 use chatcamp_server::AuthPolicy;
 use maud::{Markup, html};
 
-use crate::gate::Ask;
+use crate::{gate::Ask, shown::Shown};
 
 /// A form that this visit may send.
 pub(super) fn form(ask: &Ask<'_>, action: &str, hidden: &[(&str, &str)], content: Markup) -> Markup {
@@ -31,7 +31,7 @@ pub(super) fn copyable(name: &str, value: &str) -> Markup {
     html! {
         div.copyable {
             span.name { (name) }
-            code { (value) }
+            code { (Shown(value)) }
             (copy(&format!("Copy {name}"), value))
         }
     }

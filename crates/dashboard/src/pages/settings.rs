@@ -7,12 +7,12 @@ use super::{
     frame::{self, Part},
     parts,
 };
-use crate::{fault::Fault, gate::Ask, moment::ago, reply::Reply};
+use crate::{fault::Fault, gate::Ask, moment::ago, reply::Reply, shown::Shown};
 
 pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let app = ask.app().await?;
     let keys = ask.dashboard.accounts.api_keys(&app.id).await?;
-    let title = format!("Settings of {}", app.name);
+    let title = format!("Settings of {}", Shown(&app.name));
     Ok(frame::page(ask, &title, Some((&app, Part::Settings)), |_| {
         html! {
             div.columns {
@@ -72,7 +72,7 @@ fn api_keys(ask: &Ask<'_>, app: &App, keys: &[ApiKey]) -> Markup {
             ul.keys {
                 @for key in keys {
                     li {
-                        div { bdi.name { (key.name) } span.dim { code { (key.id) } " · made " (ago(key.created_at, ask.now())) } }
+                        div { bdi.name { (Shown(&key.name)) } span.dim { code { (key.id) } " · made " (ago(key.created_at, ask.now())) } }
                         (parts::hesitate(
                             "Revoke",
                             "Whoever calls with this key is refused from then on.",

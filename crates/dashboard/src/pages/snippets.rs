@@ -30,9 +30,11 @@ pub(super) fn show(url: &str, app: &App) -> Markup {
             }
             @for snippet in &snippets {
                 div.snippet {
-                    p.hint { (snippet.hint) }
-                    div.code {
+                    div.over {
+                        p.hint { (snippet.hint) }
                         (parts::copy(&format!("Copy the code: {}", snippet.name), &snippet.code))
+                    }
+                    div.code {
                         pre tabindex="0" aria-label={ "Code: " (snippet.name) } { code { (snippet.code) } }
                     }
                 }

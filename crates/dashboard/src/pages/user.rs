@@ -17,6 +17,7 @@ use crate::{
     gate::Ask,
     moment::{Utc, until},
     reply::Reply,
+    shown::{Lines, Shown},
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -43,12 +44,12 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let app = ask.app().await?;
     let id = UserId::new(ask.query.text("id")).map_err(|_| Fault::not_found())?;
     let user = ask.dashboard.accounts.user(&app.id, &id).await?;
-    let title = format!("{id} of {}", app.name);
+    let title = format!("{} of {}", Shown(id.as_str()), Shown(&app.name));
     Ok(frame::page(ask, &title, Some((&app, Part::Users)), |kept| {
         html! {
             p.trail { a href=(href("/dashboard/users", &[("app", app.id.as_str())])) { "← All users" } }
             div.app.person {
-                h2 { bdi { (name(&user)) } }
+                h2 { bdi { (Shown(name(&user))) } }
                 (access(&user)) (presence(ask, &user))
             }
             (parts::copyable("User id", id.as_str()))
@@ -60,7 +61,7 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
                 div {
                     section.card {
                         h3 { "Live sessions" }
-                        (live::region(ask, &app, Some(&user.id)))
+                        (live::region(ask, &app, Some(&user.id), user.check_access_token))
                     }
                     section.card {
                         h3 { "Send an event" }
@@ -192,7 +193,7 @@ fn profile_card(ask: &Ask<'_>, user: &User) -> Markup {
                     ("Data", data),
                     ("Metadata", &metadata),
                 ] {
-                    @if !text.is_empty() { dt { (label) } dd { bdi.said { (text) } } }
+                    @if !text.is_empty() { dt { (label) } dd { bdi.said { (Lines(text)) } } }
                 }
                 dt { "Created" } dd { (Utc(user.created_at)) }
                 dt { "Last seen" } dd { (seen(ask, user)) }

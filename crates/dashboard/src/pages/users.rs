@@ -16,6 +16,7 @@ use crate::{
     gate::Ask,
     moment::{ago, until},
     reply::Reply,
+    shown::Shown,
 };
 
 /// Users on a page.
@@ -33,7 +34,7 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let (q, after) = (ask.query.text("q").trim(), UserId::new(ask.query.text("after")).ok());
     let found = find(ask, &app, q, after.as_ref()).await?;
     let is_first = after.is_none() && q.is_empty();
-    let title = format!("Users of {}", app.name);
+    let title = format!("Users of {}", Shown(&app.name));
     Ok(frame::page(ask, &title, Some((&app, Part::Users)), |kept| {
         let nobody = found.users.is_empty() && is_first;
         html! {
@@ -51,15 +52,15 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
             } @else {
                 form.search role="search" action="/dashboard/users" {
                     input type="hidden" name="app" value=(id);
-                    label.unseen for="q" { "Find users" }
-                    input #q type="search" name="q" value=(q) maxlength="255" placeholder="Beginning of an id or a name"
+                    label.unseen for="q" { "Find users by the beginning of an id or a name" }
+                    input #q type="search" name="q" value=(q) maxlength="255" placeholder="Id or name"
                         autocomplete="off" spellcheck="false";
                     button { "Search" }
                 }
                 @if found.users.is_empty() {
                     (parts::empty("Nobody of that name", html! {
                         p {
-                            "No id and no display name begins with “" (q) "”. "
+                            "No id and no display name begins with “" (Shown(q)) "”. "
                             a href=(href("/dashboard/users", &[("app", id)])) { "All users" }
                         }
                     }))
@@ -102,7 +103,7 @@ fn table(ask: &Ask<'_>, users: &[Arc<User>]) -> Markup {
     let now = ask.now();
     html! {
         div.card.flush {
-            table.list {
+            table.list.users {
                 caption.unseen { "Users" }
                 thead { tr { th scope="col" { "User" } th scope="col" { "Access" } th scope="col" { "Token" } th scope="col" { "Last seen" } } }
                 tbody {
@@ -158,7 +159,7 @@ fn new_user(ask: &Ask<'_>, app: &App, kept: &Fields) -> Markup {
 pub(super) fn who(user: &User) -> Markup {
     let name = &user.profile.display_name;
     html! {
-        @if name.is_empty() { bdi.name { (user.id) } } @else { bdi.name { (name) } bdi.id { (user.id) } }
+        @if name.is_empty() { bdi.name { (Shown(user.id.as_str())) } } @else { bdi.name { (Shown(name)) } bdi.id { (Shown(user.id.as_str())) } }
     }
 }
 
@@ -178,10 +179,10 @@ pub(super) fn token(user: &User, now: u64) -> Markup {
     html! {
         @match user.token {
             TokenRecord::None => span.dim { "none" },
-            TokenRecord::Derived { expires_at: None } => "never expires",
+            TokenRecord::Derived { expires_at: None } => "set, never expires",
             TokenRecord::Derived { expires_at: Some(end) } if end <= now => { span.badge.bad { "expired" } },
-            TokenRecord::Derived { expires_at: Some(end) } => { "expires " (until(end, now)) },
-            TokenRecord::Custom { .. } => "chosen by the backend",
+            TokenRecord::Derived { expires_at: Some(end) } => { "set, expires " (until(end, now)) },
+            TokenRecord::Custom { .. } => "set by the backend",
         }
     }
 }

@@ -14,15 +14,18 @@ use chatcamp_server::{Pages, PublishError, Recipients, Server};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-        X_FRAME_OPTIONS,
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
 };
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use crate::host::Hosts;
+use crate::{
+    body::{self, Unread},
+    host::{HostName, Hosts},
+};
 
 /// Where the page is.
 const PATH: &str = "/try";
@@ -48,6 +51,7 @@ const EVERY_ANSWER: [(HeaderName, &str); 6] = [
 pub struct TryPage {
     server: Server,
     app: AppId,
+    listen: SocketAddr,
     hosts: Hosts,
 }
 
@@ -65,12 +69,18 @@ impl TryPage {
     /// The page for users of this app, reached at the address `listen`; it answers to loopback names and to that address.
     #[must_use]
     pub fn new(server: Server, app: AppId, listen: SocketAddr) -> Self {
-        Self { server, app, hosts: Hosts::new(listen, Vec::new()) }
+        Self { server, app, listen, hosts: Hosts::new(listen, Vec::new()) }
+    }
+
+    /// The same, answering to these names too.
+    #[must_use]
+    pub fn with_hosts(self, names: Vec<HostName>) -> Self {
+        Self { hosts: Hosts::new(self.listen, names), ..self }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let Some(origin) = self.hosts.origin(request.headers()) else {
-            let message = "this page answers to the address it listens on, and to localhost";
+            let message = "this page answers to the address it listens on, to localhost, and to the names of --dashboard-host";
             return fail(StatusCode::MISDIRECTED_REQUEST, message);
         };
         let allowed = match request.uri().path() {
@@ -84,6 +94,11 @@ impl TryPage {
         }
         let file = |kind, body: &'static str| respond(StatusCode::OK, kind, body.into());
         match request.uri().path() {
+            "/try/" => {
+                let mut answer = respond(StatusCode::SEE_OTHER, HTML, Bytes::new());
+                answer.headers_mut().insert(LOCATION, HeaderValue::from_static(PATH));
+                answer
+            }
             PATH => respond(StatusCode::OK, HTML, page::render(&self.app).into_string().into()),
             "/try/page.js" => file(SCRIPT, include_str!("page.js")),
             "/try/plug.js" => file(SCRIPT, include_str!("plug.js")),
@@ -99,14 +114,15 @@ impl TryPage {
     async fn publish(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
         let invalid = |what: &str| Refusal::Invalid(what.into());
         // No form can send this to another origin unasked.
-        if request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
+        let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let essence = kind.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
+        if !essence.eq_ignore_ascii_case(b"application/json") {
             return Err(invalid("the body is to be application/json"));
         }
-        let body = match Limited::new(request.into_body(), BODY).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(Refusal::TooLarge),
-            Err(_) => return Err(invalid("the body did not come whole")),
-        };
+        let body = body::read(request.into_body(), BODY).await.map_err(|why| match why {
+            Unread::TooLarge => Refusal::TooLarge,
+            Unread::TooSlow | Unread::Broken => invalid("the body did not come whole, and in time"),
+        })?;
         let Ok(Value::Object(asked)) = serde_json::from_slice(&body) else {
             return Err(invalid("the body is not a JSON object"));
         };

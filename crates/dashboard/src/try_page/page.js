@@ -93,6 +93,7 @@ class Panel {
     status.textContent = text;
     const isOn = state !== "disconnected";
     this.#find(".connect").textContent = isOn ? "Connect again" : "Connect";
+    this.#find(".connect").classList.toggle("primary", !isOn);
     this.#find(".disconnect").disabled = !isOn;
     this.#find(".plug").disabled = !isOn || this.#countdown !== 0;
     for (const control of [this.#find(".text"), this.#find(".send")]) control.disabled = !isOn;

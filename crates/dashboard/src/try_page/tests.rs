@@ -11,6 +11,10 @@ use tokio::{
 use super::*;
 
 async fn listen() -> (SocketAddr, AppId) {
+    listen_to(Vec::new()).await
+}
+
+async fn listen_to(names: Vec<HostName>) -> (SocketAddr, AppId) {
     let store = Arc::new(chatcamp_store::memory::Store::new());
     let keyring = Keyring::new(vec![[7; 32]]).unwrap();
     let app = Accounts::new(store.clone(), keyring.clone())
@@ -21,7 +25,7 @@ async fn listen() -> (SocketAddr, AppId) {
     let server = Server::start(store, keyring, Limits::default());
     let door = FrontDoor::bind(server.clone(), "127.0.0.1:0".parse().unwrap()).unwrap();
     let address = door.local_addr().unwrap();
-    tokio::spawn(door.mount(Arc::new(TryPage::new(server, app.clone(), address))).run());
+    tokio::spawn(door.mount(Arc::new(TryPage::new(server, app.clone(), address).with_hosts(names))).run());
     (address, app)
 }
 
@@ -65,6 +69,21 @@ async fn all_that_the_page_names_is_there() {
 }
 
 #[tokio::test]
+async fn the_page_answers_to_the_names_it_is_given_and_leads_a_slash_to_itself() {
+    let (address, _) = listen_to(vec!["https://camp.example".parse().unwrap()]).await;
+    for (host, status) in [("camp.example", 200), ("camp.example:443", 200), ("evil.example", 421)] {
+        let answer = exchange(address, &format!("GET /try HTTP/1.1\nHost: {host}"), "").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
+    }
+    let publish = "POST /try/publish HTTP/1.1\nHost: camp.example\nOrigin: https://camp.example\n\
+                   Content-Type: application/json";
+    let answer = exchange(address, publish, r#"{"to":"bob","type":"t"}"#).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let answer = exchange(address, "GET /try/ HTTP/1.1\nHost: HERE", "").await;
+    assert!(answer.starts_with("HTTP/1.1 303 ") && answer.contains("\r\nlocation: /try\r\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn nobody_but_the_page_itself_publishes() {
     let (address, _) = listen().await;
     let good = "POST /try/publish HTTP/1.1\nHost: HERE\nOrigin: http://HERE\nContent-Type: application/json";
@@ -77,6 +96,8 @@ async fn nobody_but_the_page_itself_publishes() {
         (good.replace("http://HERE", "null"), event, 403),
         (good.replace("Host: HERE", "Host: evil.example"), event, 421),
         (good.replace("application/json", "text/plain"), event, 400),
+        (good.replace("application/json", "Application/JSON; charset=utf-8"), event, 200),
+        (good.replace("application/json", "application/jsonp"), event, 400),
         (good.replace("POST", "GET"), event, 405),
         (good.replace("publish", "elsewhere"), event, 405),
         (good.replace("POST", "GET").replace("publish", "elsewhere"), "", 404),

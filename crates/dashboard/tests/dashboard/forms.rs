@@ -24,7 +24,7 @@ async fn an_app_is_created_and_its_key_is_shown_once() {
     assert_eq!(admin.submit("/dashboard/app/create", &kept).await.secret("APP_ID"), "6399747348821438464");
     for (form, why) in [
         (kept, "The app id 6399747348821438464 is taken."),
-        ([("name", ""), ("auth", "open"), ("id", "")], "A name has 1 to 255 bytes."),
+        ([("name", ""), ("auth", "open"), ("id", "")], "A name has 1 to 255 bytes"),
         ([("name", "x"), ("auth", ""), ("id", "")], "Choose what users must present."),
         ([("name", "x"), ("auth", "open"), ("id", "a b")], "An app id is 1 to 64 characters"),
     ] {
@@ -35,6 +35,17 @@ async fn an_app_is_created_and_its_key_is_shown_once() {
     let unknown = [("name", "x"), ("auth", "none"), ("id", "")];
     assert_eq!(admin.post("/dashboard/app/create", &unknown).await.status, 400);
     assert_eq!(world.accounts.apps().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_shown_once_waits_for_somebody_who_looks() {
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let made = admin.post("/dashboard/key/create", &[("app", world.app.as_str()), ("name", "k")]).await;
+    let page = made.header("location").unwrap();
+    let unseen = admin.ask("HEAD", page, "", "").await;
+    assert_eq!((unseen.status, unseen.body.as_str()), (200, ""));
+    assert!(!admin.get(page).await.secret("API key").is_empty());
 }
 
 #[tokio::test]

@@ -37,6 +37,50 @@ async fn what_users_say_of_themselves_is_text() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_seen_of_a_name_is_shown() {
+    let world = World::new().await;
+    for (id, name) in [("bob\u{202e}lived", ""), (" ", ""), ("u", "\u{200b}")] {
+        let profile = Profile { display_name: name.into(), ..Profile::default() };
+        let new = NewUser { profile, ..NewUser::default() };
+        world.accounts.create_user(&world.app, &World::user(id), new).await.unwrap();
+    }
+    let mut admin = world.admin().await;
+    let users = admin.get(&world.path("users")).await;
+    users.says("bob<span class=\"mark\" title=\"A character that cannot be seen\">U+202E</span>lived");
+    users.says("<span class=\"blank\">&quot; &quot;</span>");
+    users.says("<span class=\"blank\">&quot;\u{200b}&quot;</span>");
+    let user = admin.get(&format!("{}&id=bob%E2%80%AElived", world.path("user"))).await;
+    user.says("<title>bob[U+202E]lived of Camp");
+    user.says("data-copy=\"bob\u{202e}lived\"");
+}
+
+#[tokio::test]
+async fn the_command_to_paste_has_a_token_where_one_is_needed() {
+    let world = World::new().await;
+    for (id, locked) in [("alice", true), ("bob", false)] {
+        let new = NewUser { check_access_token: locked, ..NewUser::default() };
+        world.accounts.create_user(&world.app, &World::user(id), new).await.unwrap();
+    }
+    let mut admin = world.admin().await;
+    for (page, has) in [
+        (format!("{}&id=alice", world.path("user")), true),
+        (format!("{}&id=bob", world.path("user")), false),
+        (format!("{}&user=alice", world.path("live/sessions")), true),
+        (format!("{}&user=bob", world.path("live/sessions")), false),
+        (format!("{}&user=nobody", world.path("live/sessions")), false),
+        (world.path("live"), false),
+    ] {
+        let shown = admin.get(&page).await;
+        shown.says("chatcamp connect ");
+        assert_eq!(shown.body.contains(" --token ACCESS_TOKEN"), has, "{page}");
+    }
+    let form = [("app", world.app.as_str()), ("name", "Camp"), ("auth", "token")];
+    admin.submit("/dashboard/app/update", &form).await;
+    admin.get(&world.path("live")).await.says("connect alice --app");
+    admin.get(&world.path("live")).await.says(" --token ACCESS_TOKEN");
+}
+
+#[tokio::test]
 async fn users_are_found_by_the_beginning_of_an_id_or_a_name() {
     let world = World::new().await;
     for (id, name) in [("alice", "Alice M"), ("alicia", ""), ("bob", "alison"), ("carol", "Carol")] {

@@ -1,6 +1,7 @@
 //! What operators and backends do: apps, API keys, users and their tokens.
 
 mod import;
+pub(crate) mod name;
 mod write;
 
 use std::sync::Arc;
@@ -22,8 +23,6 @@ pub use self::{
 };
 use crate::{Clock, random};
 
-/// Longest name of an app or API key, in bytes.
-const NAME: usize = 255;
 /// Generated app ids are decimal and below this, so that JavaScript keeps every digit.
 const GENERATED_BELOW: u64 = 1 << 53;
 
@@ -72,7 +71,7 @@ impl Default for NewUser {
 /// What is to change of an app; what is absent stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct AppFields {
-    /// A name for people, 1 to 255 bytes.
+    /// A name for people: 1 to 255 bytes, no control characters, something to see; spaces around it are dropped.
     pub name: Option<String>,
     /// What users must present; `token` ends every session opened by user id alone.
     pub auth: Option<AuthPolicy>,
@@ -110,11 +109,14 @@ pub enum AccountError {
          user gets another"
     )]
     ForeignToken,
+    /// A field of a user is missing or of another kind; the text names it and quotes nothing.
+    #[error("{0}")]
+    InvalidField(String),
     /// A profile value is too long, or nested too deep.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
-    /// A name is empty or too long.
-    #[error("a name has 1 to {NAME} bytes")]
+    /// A name is too long, or has control characters, or nothing to see.
+    #[error("a name has 1 to {} bytes, no control characters, and something to see", name::LONGEST)]
     InvalidName,
     /// The store failed.
     #[error("the store failed")]
@@ -145,7 +147,7 @@ impl Accounts {
         auth: AuthPolicy,
         id: Option<AppId>,
     ) -> Result<NewApp, AccountError> {
-        check_name(name)?;
+        let name = name::trimmed(name)?;
         let given = id.is_some();
         let mut id = id.unwrap_or_else(generate_app_id);
         while !self.store.create_app(App::new(id.clone(), name, auth, self.clock.now())).await? {
@@ -179,11 +181,11 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::NoApp`], [`AccountError::InvalidName`].
     pub async fn update_app(&self, app: &AppId, fields: AppFields) -> Result<Arc<App>, AccountError> {
-        fields.name.as_deref().map_or(Ok(()), check_name)?;
+        let name = fields.name.as_deref().map(name::trimmed).transpose()?.map(str::to_owned);
         let app = self.app(app).await?;
         let edit = move |app: &mut App| {
             let before = app.clone();
-            app.name = fields.name.unwrap_or_else(|| std::mem::take(&mut app.name));
+            app.name = name.unwrap_or_else(|| std::mem::take(&mut app.name));
             app.auth = fields.auth.unwrap_or(app.auth);
             app.directory = fields.directory.unwrap_or(app.directory);
             app.sessions = fields.sessions.unwrap_or(app.sessions);
@@ -239,7 +241,7 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::NoApp`], [`AccountError::InvalidName`].
     pub async fn create_api_key(&self, app: &AppId, name: &str) -> Result<NewApiKey, AccountError> {
-        check_name(name)?;
+        let name = name::trimmed(name)?;
         let app = self.app(app).await?;
         loop {
             let id = HEXLOWER.encode(&random::bytes::<4>());
@@ -429,10 +431,6 @@ impl Accounts {
         let value = said.lock().take();
         user.zip(value).ok_or_else(|| AccountError::NoUser(id.clone()))
     }
-}
-
-fn check_name(name: &str) -> Result<(), AccountError> {
-    if name.is_empty() || name.len() > NAME { Err(AccountError::InvalidName) } else { Ok(()) }
 }
 
 /// A random decimal id of sixteen digits.

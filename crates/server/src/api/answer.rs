@@ -255,6 +255,7 @@ impl From<AccountError> for Refusal {
             AccountError::OverLimit(over) => Self::new(Code::ValueTooLong, over.to_string()),
             AccountError::InvalidToken(why) => Self::invalid("access_token", why),
             AccountError::InvalidName => Self::invalid("name", error),
+            AccountError::InvalidField(_) => Self::new(Code::InvalidField, error.to_string()),
             AccountError::Store(StoreError::UserLimit) => {
                 Self::new(Code::UserLimitReached, "the app has as many users as it may have")
             }

@@ -17,7 +17,7 @@ use crate::AppFields;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "AppUpdate")]
 pub(super) struct Update {
-    /// A name for people, 1 to 255 bytes.
+    /// A name for people, 1 to 255 bytes, with something to see and no control characters; spaces around it are dropped.
     #[schemars(with = "Option<Name<255>>")]
     name: Option<String>,
     /// What users must present; `token` ends every session opened by user id alone.
@@ -25,7 +25,8 @@ pub(super) struct Update {
     /// Whether clients may list the users.
     #[schemars(with = "Option<Flag>")]
     directory: Option<bool>,
-    /// How many sessions a user may have, up to 100, and which gives way: `unlimited`, `reject_new:3`, `evict_oldest:1`.
+    /// How many sessions a user may have, and which gives way: `reject_new:3`, `evict_oldest:1`, or `unlimited` for no
+    /// limit but the server's own, which is 100.
     #[schemars(with = "Option<Sessions>")]
     sessions: Option<String>,
 }

@@ -46,6 +46,10 @@ impl serde::de::Error for Wrong {
         Self { field: None, why: why.to_string(), is_missing: false }
     }
 
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::custom(format_args!("this is none of {}", expected.join(", ")))
+    }
+
     fn missing_field(field: &'static str) -> Self {
         Self { field: Some(field.to_owned()), why: "this is missing".to_owned(), is_missing: true }
     }
@@ -137,11 +141,13 @@ impl Field {
         }
     }
 
-    /// Whatever it is; in a form the JSON that its text is, or else that text.
-    fn structure(self) -> Value {
+    /// Whatever it is; in a form the JSON that its text is.
+    fn structure(self) -> Result<Value, Wrong> {
         match self.value {
-            Value::String(text) if self.is_form => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-            value => value,
+            Value::String(text) if self.is_form => {
+                serde_json::from_str(&text).map_err(|_| Wrong::custom("this is not the text of JSON"))
+            }
+            value => Ok(value),
         }
     }
 }
@@ -164,7 +170,7 @@ impl<'de> Deserializer<'de> for Field {
     type Error = Wrong;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.structure().deserialize_any(visitor).map_err(Wrong::custom)
+        self.structure()?.deserialize_any(visitor).map_err(Wrong::custom)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
@@ -205,14 +211,14 @@ impl<'de> Deserializer<'de> for Field {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        match self.structure() {
+        match self.structure()? {
             Value::Object(object) => object.deserialize_any(visitor).map_err(Wrong::custom),
             _ => Err(Wrong::custom("this is not a JSON object")),
         }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        match self.structure() {
+        match self.structure()? {
             Value::Array(values) => visitor.visit_seq(Items(values.into_iter())),
             _ => Err(Wrong::custom("this is not a list")),
         }
@@ -302,8 +308,12 @@ mod tests {
     }
 
     #[test]
-    fn text_of_a_form_that_is_no_json_is_that_text() {
-        assert_eq!(one::<Value>(json!("x y"), true), Ok(json!("x y")));
+    fn in_a_form_what_may_be_anything_is_the_text_of_json() {
+        assert_eq!(one::<Value>(json!(r#""x y""#), true), Ok(json!("x y")));
+        for text in ["x y", "", "{"] {
+            let refused = Err((Code::InvalidField, "field: this is not the text of JSON".into()));
+            assert_eq!(one::<Value>(json!(text), true), refused);
+        }
         assert_eq!(one::<Value>(json!("{}"), false), Ok(json!("{}")), "text is text in JSON");
     }
 
@@ -341,7 +351,8 @@ mod tests {
             Err((Code::MissingField, "field: this is missing".into()))
         );
         assert_eq!(one::<Option<String>>(Value::Null, false), Ok(None));
-        assert_eq!(one::<Word>(json!("shut"), false).unwrap_err().0, Code::InvalidField);
+        let refused = Err((Code::InvalidField, "field: this is none of open".into()));
+        assert_eq!(one::<Word>(json!("shut"), false), refused, "the value is not repeated");
     }
 
     #[test]

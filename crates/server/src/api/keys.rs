@@ -15,7 +15,7 @@ const MOST: usize = 100;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "KeyCreate")]
 pub(super) struct Create {
-    /// A name for people, 1 to 255 bytes.
+    /// A name for people, 1 to 255 bytes, with something to see and no control characters; spaces around it are dropped.
     #[schemars(with = "Name<255>")]
     name: String,
 }

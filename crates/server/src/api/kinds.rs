@@ -3,13 +3,15 @@
 //! A text may be a whole number and a number may be text, so that is what the document says. Lengths are bytes, of which
 //! JSON Schema knows nothing: of text beyond ASCII less fits than a `maxLength` says.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use chatcamp_protocol::limits;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// Control characters, which ids and tokens do not have.
+use crate::accounts::name;
+
+/// Control characters, which ids, tokens and names do not have.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
 
 /// Says what a kind of value is to the document.
@@ -40,8 +42,11 @@ kind! {
 }
 
 kind! {
-    /// Text of 1 to so many bytes.
-    Name<const MOST: usize> = text(&serde_json::json!({ "minLength": 1, "maxLength": MOST }))
+    /// A name of 1 to so many bytes, with something to see.
+    Name<const MOST: usize> = text(&serde_json::json!({
+        "minLength": 1, "maxLength": MOST,
+        "pattern": format!("^[^{CONTROL}]*[^{CONTROL}{}][^{CONTROL}]*$", class(name::INVISIBLE)),
+    }))
 }
 
 kind! {
@@ -57,9 +62,9 @@ kind! {
 }
 
 kind! {
-    /// Where a page begins: an id, or a name and an id.
+    /// Where a page begins: an id, or a name and an id, or nothing at all.
     Reference = text(&serde_json::json!({
-        "minLength": 1, "pattern": format!(r"^([\s\S]*\u001f)?[^{CONTROL}]{{1,{}}}$", limits::USER_ID),
+        "pattern": format!(r"^(([\s\S]*\u001f)?[^{CONTROL}]{{1,{}}})?$", limits::USER_ID),
     }))
 }
 
@@ -95,6 +100,12 @@ kind! {
 kind! {
     /// Whether something is so.
     Flag = json_schema!({ "enum": [true, false, 1, 0, "true", "false", "1", "0"] })
+}
+
+/// The characters as a pattern has them between brackets.
+fn class(ranges: &[RangeInclusive<char>]) -> String {
+    let escaped = |c: char| format!(r"\u{:04x}", u32::from(c));
+    ranges.iter().map(|range| format!("{}-{}", escaped(*range.start()), escaped(*range.end()))).collect()
 }
 
 /// Text with these bounds, or a whole number in its place.
@@ -153,6 +164,11 @@ fn pattern(least: u64, most: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_are_those_of_names() {
+        assert_eq!(class(name::CONTROL), CONTROL);
+    }
 
     #[test]
     fn patterns_are_of_numbers_within_their_bounds() {

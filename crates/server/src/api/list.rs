@@ -33,7 +33,7 @@ const SEPARATOR: char = '\u{1f}';
 pub(super) struct List {
     /// Users in a page, at most; default 100.
     limit: Option<Whole<1, 1000>>,
-    /// Where the page begins: what the page before ended with.
+    /// Where the page begins: what the page before ended with. Empty is absent.
     #[schemars(with = "Option<Reference>")]
     reference: Option<String>,
     /// Only who has a live session, or only who has none.
@@ -86,7 +86,8 @@ enum Next {
 pub(super) async fn list(call: &Call, list: List) -> Result<PageBody, Refusal> {
     let limit = list.limit.and_then(|limit| usize::try_from(limit.0).ok()).unwrap_or(PAGE);
     let prefix = list.prefix.as_deref().unwrap_or_default();
-    let place = list.reference.as_deref().map(Place::parse).transpose()?;
+    let reference = list.reference.filter(|reference| !reference.is_empty());
+    let place = reference.as_deref().map(Place::parse).transpose()?;
     let mut walk = Walk::new(call, prefix, list.online == Some(true), place);
     let (mut users, mut last_listed, mut last_seen): (Vec<Shown>, _, _) = (Vec::new(), None, None);
     // Mostly everybody is wanted, and one more tells whether there is another page.

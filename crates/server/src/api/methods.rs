@@ -112,12 +112,12 @@ methods! {
 
     "users.sessions" "Lists the live sessions of a user."
     sessions::list: users::Named => sessions::SessionsBody, takes key: false,
-    refuses MissingField InvalidField;
+    refuses MissingField InvalidField UserNotFound;
     r#"{"id": "alice"}"#
 
     "users.disconnect" "Ends the sessions of a user, or one of them."
     sessions::disconnect: sessions::Disconnect => sessions::DisconnectBody, takes key: false,
-    refuses MissingField InvalidField;
+    refuses MissingField InvalidField UserNotFound;
     r#"{"id": "alice", "come_back": true}"#
 
     "users.publish" "Publishes an event to the live sessions of users."

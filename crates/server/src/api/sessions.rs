@@ -1,7 +1,5 @@
 //! Live sessions: who is there, an event for them, their end.
 
-use std::future::{Ready, ready};
-
 use chatcamp_protocol::UserId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -52,7 +50,7 @@ struct Everybody {
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct PublishBody {
-    /// Sessions that have the event, or have it queued.
+    /// Sessions that have the event, or have it queued: none of an unknown user.
     delivered: usize,
 }
 
@@ -129,22 +127,32 @@ fn recipients(
 }
 
 /// `users.sessions`: a user's live sessions.
-pub(super) fn list(call: &Call, Named { id }: Named) -> Ready<Result<SessionsBody, Refusal>> {
-    let sessions = call.shared.sessions(&call.app.id, Some(&id)).into_iter().map(Shown::from).collect();
-    ready(Ok(SessionsBody { sessions }))
+pub(super) async fn list(call: &Call, Named { id }: Named) -> Result<SessionsBody, Refusal> {
+    let sessions = of_user(call, &id).await?.into_iter().map(Shown::from).collect();
+    Ok(SessionsBody { sessions })
 }
 
 /// `users.disconnect`: ends a user's sessions, or one of them, to come back or not.
-pub(super) fn disconnect(call: &Call, end: Disconnect) -> Ready<Result<DisconnectBody, Refusal>> {
+pub(super) async fn disconnect(call: &Call, end: Disconnect) -> Result<DisconnectBody, Refusal> {
+    let live = of_user(call, &end.id).await?;
     let (shared, app, come_back) = (&call.shared, &call.app.id, end.come_back.unwrap_or(false));
     let ended = match end.session {
         None => shared.end_sessions(app, &end.id, come_back),
         Some(session) => {
-            let is_theirs = shared.sessions(app, Some(&end.id)).iter().any(|live| live.id == session);
+            let is_theirs = live.iter().any(|live| live.id == session);
             usize::from(is_theirs && shared.end_session(app, &session, come_back))
         }
     };
-    ready(Ok(DisconnectBody { ended }))
+    Ok(DisconnectBody { ended })
+}
+
+/// The user's live sessions. The store is asked only of who has none, so that all else goes on without it.
+async fn of_user(call: &Call, id: &UserId) -> Result<Vec<SessionInfo>, Refusal> {
+    let live = call.shared.sessions(&call.app.id, Some(id));
+    if live.is_empty() {
+        call.shared.accounts.user(&call.app.id, id).await?;
+    }
+    Ok(live)
 }
 
 impl From<SessionInfo> for Shown {

@@ -9,9 +9,12 @@ use serde_json::{Map, Value};
 use super::{
     Call, Done,
     answer::Refusal,
+    fields::Fields,
     kinds::{Flag, Id, Text, Token, Whole},
 };
-use crate::{UserFields, Written, WrittenUser, directory::standing, server::own_user};
+use crate::{
+    AccountError, ImportedUser, UserFields, Written, WrittenUser, directory::standing, server::own_user,
+};
 
 /// The longest times a caller may give, in seconds: some three hundred years.
 const LONGEST: u64 = 9_999_999_999;
@@ -186,6 +189,27 @@ impl Write {
             access_token: self.access_token,
         };
         (self.id, fields)
+    }
+}
+
+/// What an import says of a user besides.
+#[derive(Deserialize)]
+struct Besides {
+    auto_created: Option<bool>,
+}
+
+impl ImportedUser {
+    /// Reads a user as `users.create` reads its fields in JSON, and a flag `auto_created`; what else there is is passed over.
+    ///
+    /// # Errors
+    /// [`AccountError::InvalidField`].
+    pub fn read(mut fields: Map<String, Value>) -> Result<Self, AccountError> {
+        let invalid = |refusal: Refusal| AccountError::InvalidField(refusal.message.into_owned());
+        let besides = fields.remove_entry("auto_created").into_iter().collect();
+        let Besides { auto_created } = Fields { fields: besides, is_form: false }.read().map_err(invalid)?;
+        let write: Write = Fields { fields, is_form: false }.read().map_err(invalid)?;
+        let (id, fields) = write.taken_apart();
+        Ok(Self { id, fields, auto_created: auto_created.unwrap_or(false) })
     }
 }
 

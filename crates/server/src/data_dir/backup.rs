@@ -1,11 +1,11 @@
 //! A copy of the database, made while a server goes on.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use chatcamp_store::sqlite::Snapshot;
+use chatcamp_store::{StoreError, sqlite::Snapshot};
 
 use super::{
     DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS,
@@ -44,7 +44,7 @@ impl DataDir {
         with_keys: bool,
     ) -> Result<BackedUp, DataDirError> {
         let of_store = |source| DataDirError::Store { path: folder.to_owned(), source };
-        let of_copy = |source| DataDirError::Backup { path: to.to_owned(), source };
+        let of_copy = |source| unwritten(to, source);
         let keys_copy = with_keys.then(|| with_ending(to, KEYS_ENDING));
         for path in std::iter::once(to).chain(keys_copy.as_deref()) {
             if path.symlink_metadata().is_ok() {
@@ -77,4 +77,15 @@ impl DataDir {
         draft.put().map_err(|source| DataDirError::Io { path: to.to_owned(), source })?;
         Ok(BackedUp { users, bytes, keys, keys_copy })
     }
+}
+
+/// A file that cannot be made is no matter of a store.
+fn unwritten(path: &Path, source: StoreError) -> DataDirError {
+    let path = path.to_owned();
+    if let StoreError::Unavailable(cause) = &source
+        && let Some(cause) = cause.downcast_ref::<io::Error>()
+    {
+        return DataDirError::Io { path, source: io::Error::new(cause.kind(), cause.to_string()) };
+    }
+    DataDirError::Backup { path, source }
 }

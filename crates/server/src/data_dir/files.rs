@@ -8,16 +8,66 @@ use std::{
 
 use crate::random;
 
+/// What the name of the only draft ends with.
+const UNFINISHED: &str = ".unfinished";
+
 /// Makes a folder that only its owner can enter, unless there is one.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
+    }
+    if path.exists() {
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "this is not a folder"));
+    }
+    if let Ok(target) = fs::read_link(path) {
+        let why = format!("this is a symbolic link to {}, which is not there", target.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
     }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// The folders that were made for a purpose; gone again, as far as they are empty, unless they are kept.
+#[derive(Debug)]
+pub(super) struct MadeFolders {
+    /// The innermost first.
+    made: Vec<PathBuf>,
+    /// What goes with them, if it was made for the purpose too.
+    file: Option<PathBuf>,
+}
+
+impl MadeFolders {
+    /// Makes a folder, and those it stands in, where they are not there.
+    pub(super) fn make(path: &Path) -> io::Result<Self> {
+        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && folder.symlink_metadata().is_err();
+        let made = path.ancestors().take_while(missing).map(Path::to_owned).collect();
+        make_folder(path)?;
+        Ok(Self { made, file: None })
+    }
+
+    /// The same with a file in them.
+    pub(super) fn with(mut self, file: PathBuf) -> Self {
+        self.file = Some(file);
+        self
+    }
+
+    /// Lets them be.
+    pub(super) fn keep(mut self) {
+        self.made.clear();
+    }
+}
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take_if(|_| !self.made.is_empty()) {
+            _ = fs::remove_file(file);
+        }
+        // One that somebody has put something into stays, and so do those around it.
+        _ = self.made.iter().try_for_each(fs::remove_dir);
+    }
 }
 
 /// A file in the making, beside the place where it belongs; gone unless it is put there.
@@ -31,6 +81,12 @@ impl Draft {
     /// Names it; whoever writes it makes it.
     pub(super) fn of(place: &Path) -> Self {
         Self { path: unused_beside(place), place: place.to_owned() }
+    }
+
+    /// Names the one draft there may be at a time, as a lock has it; what an earlier one left is gone.
+    pub(super) fn only_of(place: &Path) -> io::Result<Self> {
+        remove_unfinished(place)?;
+        Ok(Self { path: with_ending(place, UNFINISHED), place: place.to_owned() })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -58,6 +114,17 @@ impl Drop for Draft {
         // It may not be there any more, or not yet.
         _ = fs::remove_file(&self.path);
     }
+}
+
+/// Removes what was left of the only draft, and what SQLite kept beside it, when whoever made it was killed.
+pub(super) fn remove_unfinished(place: &Path) -> io::Result<()> {
+    for ending in ["", "-journal", "-wal", "-shm"] {
+        match fs::remove_file(with_ending(place, &format!("{UNFINISHED}{ending}"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The name of the file with a random ending.

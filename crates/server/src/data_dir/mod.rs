@@ -21,7 +21,7 @@ use std::{
 use chatcamp_auth::{Keyring, keyring::InvalidKeyring};
 use chatcamp_store::{Store, StoreError, sqlite};
 
-use self::files::{Draft, make_folder, private, write_private};
+use self::files::{Draft, make_folder, private, remove_unfinished, write_private};
 pub use self::{backup::BackedUp, restore::Restored};
 use crate::{Accounts, random};
 
@@ -29,6 +29,8 @@ use crate::{Accounts, random};
 const KEYRING_CHECK: &str = "keyring_check";
 /// The file of the database.
 const DATABASE: &str = "chatcamp.db";
+/// The file whose lock says who serves the folder.
+const LOCK: &str = "server.lock";
 /// The file of the keyring, unless another is named.
 const KEYS: &str = "keys";
 
@@ -167,6 +169,8 @@ impl DataDir {
         let path = path.into();
         make_folder(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
         let lock = lock(&path)?;
+        // What a restore has left that was killed is in nobody's way.
+        _ = remove_unfinished(&path.join(DATABASE));
         let mut data = Self::open_made(path, keys_file, Some(lock)).await?;
         data.announce(&format!("process {}", std::process::id()))?;
         Ok(data)
@@ -210,7 +214,7 @@ impl DataDir {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         let written =
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(who.as_bytes()));
-        written.map_err(|source| DataDirError::Io { path: self.path.join("server.lock"), source })
+        written.map_err(|source| DataDirError::Io { path: self.path.join(LOCK), source })
     }
 
     /// The folder.
@@ -240,7 +244,7 @@ impl DataDir {
 
 /// Becomes the one who serves the folder, until the file is dropped.
 fn lock(folder: &Path) -> Result<File, DataDirError> {
-    let path = folder.join("server.lock");
+    let path = folder.join(LOCK);
     let failed = |source| DataDirError::Io { path: path.clone(), source };
     let mut file = private().read(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {

@@ -12,9 +12,9 @@ use chatcamp_store::{
 };
 
 use super::{
-    DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS,
+    DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS, LOCK,
     backup::KEYS_ENDING,
-    files::{Draft, make_folder, unused_beside, with_ending, write_private},
+    files::{Draft, MadeFolders, unused_beside, with_ending, write_private},
     lock, read_keyring,
 };
 
@@ -49,7 +49,8 @@ impl DataDir {
     ///
     /// # Errors
     /// [`DataDirError`] says what is wrong, with a folder that is served, occupied or in use, with a backup that is damaged
-    /// or none, and with keys that are missing or others. Then the database that was there still is.
+    /// or none, and with keys that are missing or others. Then the database that was there still is, and a folder
+    /// that was not there is not.
     pub fn restore(
         folder: &Path,
         keys_file: Option<PathBuf>,
@@ -59,8 +60,10 @@ impl DataDir {
     ) -> Result<Restored, DataDirError> {
         let of_folder = |source| DataDirError::Io { path: folder.to_owned(), source };
         let of_backup = |source| DataDirError::Backup { path: from.to_owned(), source };
-        make_folder(folder).map_err(of_folder)?;
+        let made = MadeFolders::make(folder).map_err(of_folder)?;
         let _lock = lock(folder)?;
+        // Gone before the lock is, so that nobody holds one on a file that is no longer there.
+        let made = made.with(folder.join(LOCK));
         let database = folder.join(DATABASE);
         if database.exists() && !replace {
             return Err(DataDirError::Occupied { path: folder.to_owned() });
@@ -73,7 +76,7 @@ impl DataDir {
         let may_replace = replace && keys_file.is_none();
         let found = find_keys(&place, may_replace, keys, from, &check)?;
 
-        let draft = Draft::of(&database);
+        let draft = Draft::only_of(&database).map_err(of_folder)?;
         backup.copy_to(draft.path()).map_err(of_backup)?;
         let copy = Snapshot::open(draft.path()).map_err(of_backup)?;
         copy.check().map_err(of_backup)?;
@@ -87,6 +90,7 @@ impl DataDir {
                 .map_err(|source| DataDirError::Io { path: place.clone(), source })?,
         };
         draft.put().map_err(of_folder)?;
+        made.keep();
         Ok(Restored { users, keys: place, replaced_keys })
     }
 }

@@ -44,6 +44,7 @@ impl<'a> Failure<'a> {
 enum Kind {
     Plain,
     File(&'static File),
+    FileIsRead,
     Preflight,
     UpgradeRequired,
     MethodNotAllowed,
@@ -70,6 +71,12 @@ impl Answer {
             false => (200, Bytes::from_static(file.body)),
         };
         Self { status, body, cors: None, kind: Kind::File(file) }
+    }
+
+    /// What asks for a file by another method than GET or HEAD.
+    pub(crate) fn file_is_read() -> Self {
+        let answer = Self::failure(405, "METHOD_NOT_ALLOWED", "this is a file: GET or HEAD");
+        Self { kind: Kind::FileIsRead, ..answer }
     }
 
     /// Names and values of its headers, `Content-Length` excepted.
@@ -112,6 +119,7 @@ impl Answer {
                 each("upgrade", b"websocket");
                 each("sec-websocket-version", b"13");
             }
+            Kind::FileIsRead => each("allow", b"GET, HEAD"),
             Kind::MethodNotAllowed => each("allow", b"GET, POST, OPTIONS"),
         }
     }

@@ -9,7 +9,16 @@ mod head;
 mod pages;
 mod rewind;
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chatcamp_transport::{
@@ -31,7 +40,7 @@ use self::{
 };
 use crate::{
     ChatService, Server, api,
-    endpoint::Becomes,
+    endpoint::{Answer, Becomes},
     lobby::{Guest, Stay},
     server::Shared,
     service,
@@ -47,17 +56,25 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 /// How long a client that polls has to come for its last words when the server shuts down; it comes after 100 ms
 /// (wire document, section 2.3).
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a page may go on answering a connection that is shown out: its client may be one that sends its form byte by
+/// byte.
+const LAST_PAGE: Duration = Duration::from_secs(3);
 
 /// A listening TCP port of a server.
 #[derive(Debug)]
 pub struct FrontDoor {
     listener: TcpListener,
     server: Server,
-    pages: Mounted,
+    served: Served,
 }
 
-/// The pages that are served beside the chat.
-type Mounted = Arc<[Arc<dyn Pages>]>;
+/// What a door serves.
+#[derive(Debug, Clone)]
+struct Served {
+    pages: Arc<[Arc<dyn Pages>]>,
+    /// The chat, its files and the Platform API.
+    chat: bool,
+}
 
 impl FrontDoor {
     /// Listens on `address`; port 0 picks a free one, see [`local_addr`](Self::local_addr).
@@ -70,13 +87,21 @@ impl FrontDoor {
         // Accepted connections inherit it, which saves a system call each.
         socket.set_nodelay(true)?;
         socket.bind(address)?;
-        Ok(Self { listener: socket.listen(BACKLOG)?, server, pages: Arc::default() })
+        let served = Served { pages: Arc::default(), chat: true };
+        Ok(Self { listener: socket.listen(BACKLOG)?, server, served })
     }
 
     /// Serves these pages too; the first that claims a path has it.
     #[must_use]
     pub fn mount(mut self, pages: Arc<dyn Pages>) -> Self {
-        self.pages = self.pages.iter().cloned().chain([pages]).collect();
+        self.served.pages = self.served.pages.iter().cloned().chain([pages]).collect();
+        self
+    }
+
+    /// Serves the mounted pages and `/healthz` only: neither the chat and its files nor the Platform API.
+    #[must_use]
+    pub fn pages_only(mut self) -> Self {
+        self.served.chat = false;
         self
     }
 
@@ -107,12 +132,12 @@ impl FrontDoor {
     }
 
     fn receive(&self, tcp: TcpStream, peer: SocketAddr) {
-        let (shared, task, pages) =
-            (self.server.shared.clone(), self.server.shared.enter(), self.pages.clone());
+        let (shared, task, served) =
+            (self.server.shared.clone(), self.server.shared.enter(), self.served.clone());
         let guest = shared.lobby.enter(Some(peer.ip()), Stay::Handshake);
         tokio::spawn(async move {
             // Boxed, so that an idle connection does not keep the handshake's memory.
-            if let Some(driver) = Box::pin(open(task, shared, pages, tcp, peer, guest)).await {
+            if let Some(driver) = Box::pin(open(task, shared, served, tcp, peer, guest)).await {
                 driver.await;
             }
         });
@@ -131,7 +156,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn open(
     task: Task,
     shared: Arc<Shared>,
-    pages: Mounted,
+    served: Served,
     tcp: TcpStream,
     peer: SocketAddr,
     mut guest: Guest,
@@ -139,7 +164,10 @@ async fn open(
     let mut read = Vec::new();
     let mut is_first = true;
     loop {
-        let asked = Box::pin(request(&shared, &tcp, peer, &guest, &mut read, is_first)).await?;
+        let asked = match served.chat {
+            true => Box::pin(request(&shared, &tcp, peer, &guest, &mut read, is_first)).await?,
+            false => Asked::Other,
+        };
         let (becomes, keep_alive) = match asked {
             Asked::Upgrade(upgrade) => {
                 let Upgraded { upgrade, facts, length } = *upgrade;
@@ -149,7 +177,7 @@ async fn open(
             }
             Asked::Other => {
                 drop(guest);
-                Box::pin(serve_http(&shared, pages, Rewind::new(read, tcp), peer)).await;
+                Box::pin(serve_http(&shared, served, Rewind::new(read, tcp), peer)).await;
                 return None;
             }
             Asked::Chat(becomes, keep_alive) => (becomes, keep_alive),
@@ -269,19 +297,26 @@ async fn unless_gone(held: Held, tcp: &TcpStream, read: &mut Vec<u8>) -> Option<
 }
 
 /// Lets hyper serve the connection, for as long as a visit may last; a peer that does not read is cut off then.
-async fn serve_http(shared: &Arc<Shared>, pages: Mounted, stream: Rewind, peer: SocketAddr) {
+///
+/// A poll that is held, or a call of a backend, may end in its own time; a page is cut off sooner, as strangers keep it
+/// waiting for their forms.
+async fn serve_http(shared: &Arc<Shared>, served: Served, stream: Rewind, peer: SocketAddr) {
     let guest = shared.lobby.enter(Some(peer.ip()), Stay::Http);
     let chat = ChatService::new(Server { shared: shared.clone() }).for_peer(peer);
     let shared_by_requests = shared.clone();
+    let in_page = Arc::new(AtomicBool::new(false));
+    let tell = in_page.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (mut chat, shared) = (chat.clone(), shared_by_requests.clone());
-        let claimed = pages.iter().find(|pages| pages.claims(request.uri().path())).cloned();
+        let claimed = served.pages.iter().find(|pages| pages.claims(request.uri().path())).cloned();
+        tell.store(claimed.is_some(), Ordering::Relaxed);
         async move {
             if let Some(pages) = claimed {
                 return Ok(pages.serve(request, peer).await);
             }
             match request.uri().path() {
                 "/healthz" => Ok(service::render(&shared.health().await)),
+                _ if !served.chat => Ok(service::render(&nothing_here())),
                 path if api::is_at(path) => Ok(api::serve(&shared, request).await),
                 _ => chat.call(request).await,
             }
@@ -296,7 +331,9 @@ async fn serve_http(shared: &Arc<Shared>, pages: Mounted, stream: Rewind, peer: 
         ended = connection.as_mut() => Ok(ended),
         _ = over => {
             connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(shared.limits.drain, connection).await
+            let drain = shared.limits.drain;
+            let patience = if in_page.load(Ordering::Relaxed) { drain.min(LAST_PAGE) } else { drain };
+            tokio::time::timeout(patience, connection).await
         }
     };
     match ended {
@@ -304,4 +341,8 @@ async fn serve_http(shared: &Arc<Shared>, pages: Mounted, stream: Rewind, peer: 
         Ok(Err(error)) => tracing::debug!(%error, "an HTTP connection failed"),
         Err(_) => tracing::debug!(%peer, "an HTTP connection was cut off"),
     }
+}
+
+fn nothing_here() -> Answer {
+    Answer::failure(404, "NOT_FOUND", "nothing is served here; this address has pages only, not the chat")
 }

@@ -11,7 +11,8 @@ use hyper::body::Incoming;
 /// Pages behind some paths of a [`FrontDoor`](crate::FrontDoor), such as a dashboard.
 ///
 /// A request comes here before the chat is asked, so an implementation claims no path of the chat. It bounds the bodies it
-/// reads; the connection as a whole may last a minute.
+/// reads, in bytes and in time; the connection as a whole may last a minute. When it is over, or is shown out for others, an
+/// answer under way has three seconds.
 #[async_trait]
 pub trait Pages: fmt::Debug + Send + Sync {
     /// Whether requests for this path come here.

@@ -20,12 +20,12 @@ pub(crate) enum Due {
     Later(u32),
     /// Its credential has ended.
     End(Code),
-    /// Its connection is of no use any more.
-    Dismiss(Code),
+    /// Its connection of this number is of no use any more.
+    Dismiss(Code, u32),
     /// Its client did not come back in time.
     GiveUp,
-    /// Its peer has not agreed to the close in time.
-    Abandon,
+    /// The peer of its connection of this number has not agreed to the close in time.
+    Abandon(u32),
 }
 
 impl Session {
@@ -41,20 +41,19 @@ impl Session {
 
     /// Looks at the deadlines at second `now`.
     pub(crate) fn on_deadline(&self, now: u32, unix_now: u64) -> Due {
-        // While a request is carried out nothing is read, so silence says nothing.
-        let is_busy = self.work.try_lock().is_none_or(|work| work.is_some());
         let mut state = self.state.lock();
         if now < state.look_at {
             return Due::Nothing;
         }
-        if is_busy {
+        if state.is_busy {
+            // Nothing is read meanwhile, so silence says nothing.
             state.heard = now;
         }
         state.look_at = u32::MAX;
         let due = match state.phase {
             Phase::Over => Due::Nothing,
-            Phase::Closing { until } if now >= until => Due::Abandon,
-            Phase::Closing { until } => Due::Later(until),
+            Phase::Closing { until, .. } if now >= until => Due::Abandon(state.epoch),
+            Phase::Closing { until, .. } => Due::Later(until),
             Phase::Detached { until, .. } if now >= until => Due::GiveUp,
             Phase::Detached { until, .. } => Due::Later(until),
             Phase::Greeting | Phase::Open => state.watch(self.dialect, now, unix_now),
@@ -80,7 +79,7 @@ impl State {
             return Due::End(Code::AccessTokenExpired);
         }
         if now.saturating_sub(self.heard) >= seconds(limits::SILENCE) {
-            return Due::Dismiss(Code::IdleTimeout);
+            return Due::Dismiss(Code::IdleTimeout, self.epoch);
         }
         // A published SDK does not notice a dead connection, and a native client in a hidden page may be late with its ping:
         // their browsers answer ours.

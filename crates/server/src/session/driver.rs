@@ -89,7 +89,7 @@ impl Future for Driver {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Next::Go) => return Poll::Ready(()),
                 Poll::Ready(Next::Message(message)) => {
-                    *work = requests::handle(shared, session, message.as_str());
+                    *work = requests::handle(shared, session, *epoch, message.as_str());
                 }
             }
         }
@@ -100,6 +100,11 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        // A request that nobody carries out any more leaves its client without an answer, so the session cannot go on.
+        let is_stranded = self.session.work.try_lock().is_some_and(|work| work.is_some());
+        if is_stranded && self.session.is_for(self.epoch) {
+            self.session.abandon(&self.shared.waiting);
+        }
         self.shared.lost(&self.session, self.epoch);
         if self.session.is_over() {
             self.session.drop_work();

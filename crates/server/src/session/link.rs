@@ -93,7 +93,10 @@ impl Session {
         if state.phase == Phase::Over || !state.flush(epoch, self.dialect, cx, budget) {
             return Poll::Ready(Next::Go);
         }
-        let State { link: Some(link), heard, phase, .. } = &mut *state else { return Poll::Ready(Next::Go) };
+        let State { link: Some(link), heard, phase, is_busy, .. } = &mut *state else {
+            return Poll::Ready(Next::Go);
+        };
+        *is_busy = false;
         let received = link.carrier.poll_recv(cx);
         let arrivals = link.carrier.arrivals();
         if arrivals != link.arrivals {
@@ -105,7 +108,9 @@ impl Session {
             Poll::Ready(Ok(message)) => Poll::Ready(Next::Message(message)),
             Poll::Ready(Err(closed)) => {
                 tracing::debug!(app = %self.app, user = %self.user, %closed, "a connection ended");
-                if *phase != Phase::Open || is_for_good(&closed, self.dialect) {
+                // Not every transport tells whether its peer has heard: who comes back is told again.
+                let unheard = matches!(phase, Phase::Closing { sentence: Some(_), .. });
+                if !unheard && (*phase != Phase::Open || is_for_good(&closed, self.dialect)) {
                     *phase = Phase::Over;
                 }
                 Poll::Ready(Next::Go)
@@ -115,12 +120,13 @@ impl Session {
 
     /// Flushes while the driver of connection `epoch` is busy with a request.
     pub(super) fn poll_flush(&self, epoch: u32, cx: &mut Context<'_>, budget: &Budget) {
-        self.state.lock().flush(epoch, self.dialect, cx, budget);
+        let mut state = self.state.lock();
+        state.is_busy = state.flush(epoch, self.dialect, cx, budget);
     }
 
     /// Takes connection `epoch`, or whichever it has, from the session; gives it back if it may still have a peer.
     ///
-    /// A session that was open waits for its client among the `detached`.
+    /// A session that was open waits for its client among the `detached`, and so does one whose client has yet to hear of its end.
     pub(crate) fn part(
         &self,
         epoch: Option<u32>,
@@ -133,23 +139,25 @@ impl Session {
             return (Parted::Before, None);
         }
         let Some(mut link) = state.link.take() else { return (Parted::Before, None) };
-        let parted = if state.phase == Phase::Open {
-            if self.dialect == Dialect::Published {
-                state.outbox.put_back(link.carrier.take_back(), budget);
+        let sentence = match state.phase {
+            Phase::Open => None,
+            Phase::Closing { sentence: Some(code), .. } => Some(code),
+            _ => {
+                state.phase = Phase::Over;
+                state.outbox.clear(budget);
+                return (Parted::Over, Some(link.into_connection()));
             }
-            let kept = match self.dialect {
-                Dialect::Native => limits::KEPT_NATIVE,
-                Dialect::Published => limits::KEPT_PUBLISHED,
-            };
-            let (until, ticket) = (now + seconds(kept), detached.add(self.id));
-            state.phase = Phase::Detached { until, ticket, sentence: None };
-            Parted::Detached
-        } else {
-            state.phase = Phase::Over;
-            state.outbox.clear(budget);
-            Parted::Over
         };
-        (parted, Some(link.into_connection()))
+        let kept = match self.dialect {
+            Dialect::Native => limits::KEPT_NATIVE,
+            Dialect::Published => limits::KEPT_PUBLISHED,
+        };
+        if sentence.is_none() && self.dialect == Dialect::Published {
+            state.outbox.put_back(link.carrier.take_back(), budget);
+        }
+        let (until, ticket) = (now + seconds(kept), detached.add(self.id));
+        state.phase = Phase::Detached { until, ticket, sentence };
+        (Parted::Detached, Some(link.into_connection()))
     }
 
     /// Gives up a detached session; false when it is none.

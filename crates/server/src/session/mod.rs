@@ -91,6 +91,8 @@ struct State {
     heard: u32,
     /// The second at which the wheel asks about deadlines.
     look_at: u32,
+    /// Whether a request is being carried out, while which nothing is read.
+    is_busy: bool,
 }
 
 /// What vouches for a session, and how; see [`crate::directory::standing`].
@@ -128,6 +130,8 @@ enum Phase {
     /// The close was said; the peer has until this second to agree.
     Closing {
         until: u32,
+        /// What it is told when it comes back, in case it has not heard.
+        sentence: Option<Code>,
     },
     /// Nothing is waited for any more.
     Over,
@@ -178,6 +182,7 @@ impl Session {
             received: Tracker::default(),
             heard: now,
             look_at: u32::MAX,
+            is_busy: false,
         };
         Arc::new(Self {
             id,
@@ -322,18 +327,24 @@ impl Session {
     }
 
     /// A request has come, which shows that its client has the newest key; judges its number, where it has one.
-    fn arrive(&self, r: Option<u64>) -> Arrival {
+    fn arrive(&self, epoch: u32, r: Option<u64>) -> Arrival {
         let mut state = self.state.lock();
-        state.keys.oldest = state.keys.issued;
+        // One of an older connection, read before that was replaced, shows nothing of the newest key.
+        if state.epoch == epoch {
+            state.keys.oldest = state.keys.issued;
+        }
         match self.dialect {
             Dialect::Native => r.filter(|&r| r > 0).map_or(Arrival::Gap, |r| state.received.arrive(r)),
             Dialect::Published => Arrival::Next,
         }
     }
 
-    /// Puts another credential in place of the one that vouched for it.
-    pub(crate) fn vouch(&self, vouched: Vouched) {
-        self.state.lock().vouched = vouched;
+    /// Puts another credential in place of the one that vouches for it, unless another connection has done so meanwhile.
+    pub(crate) fn vouch(&self, epoch: u32, vouched: Vouched) {
+        let mut state = self.state.lock();
+        if state.epoch == epoch {
+            state.vouched = vouched;
+        }
     }
 
     /// Brings the end of the credential forward; false when it is no earlier than before.
@@ -348,24 +359,29 @@ impl Session {
 
     /// Ends the session: says why, closes, and leaves the peer until some seconds after `now` to agree.
     ///
-    /// The wheel must be asked to look at the session by then. A detached one is over, unless its client is to be told why
+    /// With `only`, as long as this stamp vouches for it. The wheel must be asked to look at the session by then. A detached one is over, unless its client is to be told why
     /// when it comes back.
     pub(crate) fn end(
         &self,
         code: Code,
         retry_after: Option<Duration>,
+        only: Option<Stamp>,
         now: u32,
         detached: &Detached,
         budget: &Budget,
     ) -> End {
+        // What else ends a session is found again when its client comes back.
+        let sentence = matches!(code, Code::Disconnected | Code::SessionEvicted).then_some(code);
         let mut state = self.state.lock();
+        if only.is_some_and(|stamp| state.vouched.stamp != stamp) {
+            return End::Already;
+        }
         let end = match state.phase {
             Phase::Closing { .. } | Phase::Over | Phase::Detached { sentence: Some(_), .. } => {
                 return End::Already;
             }
-            // What else ends a session is found again when its client comes back.
-            Phase::Detached { until, ticket, .. } if code == Code::Disconnected => {
-                state.phase = Phase::Detached { until, ticket, sentence: Some(code) };
+            Phase::Detached { until, ticket, .. } if sentence.is_some() => {
+                state.phase = Phase::Detached { until, ticket, sentence };
                 End::Begun
             }
             Phase::Detached { ticket, .. } => {
@@ -374,7 +390,7 @@ impl Session {
                 End::Gone
             }
             Phase::Greeting | Phase::Open => {
-                state.phase = Phase::Closing { until: now + Self::CLOSING };
+                state.phase = Phase::Closing { until: now + Self::CLOSING, sentence };
                 End::Begun
             }
         };

@@ -24,6 +24,7 @@ pub(super) struct Outbox {
 /// The bytes that all outboxes together may hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    total: usize,
     left: AtomicUsize,
 }
 
@@ -45,11 +46,16 @@ pub(crate) enum Overflow {
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self { left: AtomicUsize::new(bytes) }
+        Self { total: bytes, left: AtomicUsize::new(bytes) }
     }
 
     fn take(&self, bytes: usize) -> Result<(), Overflow> {
-        let taken = |left: usize| left.checked_sub(bytes);
+        self.take_down_to(0, bytes)
+    }
+
+    /// Takes bytes as long as so many are left.
+    fn take_down_to(&self, least: usize, bytes: usize) -> Result<(), Overflow> {
+        let taken = |left: usize| left.checked_sub(bytes).filter(|&left| left >= least);
         self.left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
             .map(|_| ())
@@ -111,12 +117,24 @@ impl Outbox {
     }
 
     /// Keeps one that a carrier has just taken; where there is no room for it, nothing is kept.
+    ///
+    /// What is merely not acknowledged gets half of the budget: clients that never do so take nothing from those who wait.
     pub(super) fn keep(&mut self, message: Message, budget: &Budget) {
         debug_assert!(self.is_idle());
-        match self.push(message, budget) {
-            Ok(()) => self.taken += 1,
-            Err(_) => self.clear(budget),
+        let bytes = message.len();
+        while self.messages.len() >= limits::OUTBOX_MESSAGES || self.bytes + bytes > limits::OUTBOX_BYTES {
+            if self.messages.is_empty() {
+                return;
+            }
+            self.forget(1, budget);
         }
+        if budget.take_down_to(budget.total / 2, bytes).is_err() {
+            self.clear(budget);
+            return;
+        }
+        self.bytes += bytes;
+        self.taken += 1;
+        self.messages.push_back(message);
     }
 
     /// Lets what a carrier has given back wait again, before everything else; the oldest of it is lost where there is no room.
@@ -197,20 +215,32 @@ mod tests {
 
     #[test]
     fn what_was_taken_makes_room_for_what_waits() {
-        let budget = Budget::new(10);
+        let budget = Budget::new(16);
         let mut outbox = Outbox::default();
         for text in ["1234", "5678"] {
             outbox.keep(text.into(), &budget);
         }
         outbox.push("9".into(), &budget).unwrap();
-        assert_eq!((outbox.len(), outbox.taken()), (3, 2));
-        outbox.push("abcd".into(), &budget).unwrap();
-        assert_eq!((outbox.len(), outbox.taken(), left(&budget)), (3, 1, 1));
+        assert_eq!((outbox.len(), outbox.taken(), left(&budget)), (3, 2, 7));
+        outbox.push("abcdefgh".into(), &budget).unwrap();
+        assert_eq!((outbox.len(), outbox.taken(), left(&budget)), (3, 1, 3));
         outbox.rewind();
-        assert_eq!(outbox.waiting(), ["5678".into(), "9".into(), "abcd".into()]);
+        assert_eq!(outbox.waiting(), ["5678".into(), "9".into(), "abcdefgh".into()]);
         outbox.clear(&budget);
-        outbox.keep("a message for which there is no room".into(), &budget);
-        assert_eq!((outbox.len(), left(&budget)), (0, 10));
+        assert_eq!(left(&budget), 16);
+    }
+
+    #[test]
+    fn what_is_not_acknowledged_leaves_half_of_the_budget_to_those_who_wait() {
+        let budget = Budget::new(16);
+        let (mut hoarder, mut other) = (Outbox::default(), Outbox::default());
+        for text in ["1234", "5678"] {
+            hoarder.keep(text.into(), &budget);
+        }
+        hoarder.keep("9".into(), &budget);
+        assert_eq!((hoarder.len(), left(&budget)), (0, 16), "nothing is kept where not all can be");
+        hoarder.keep("12345678".into(), &budget);
+        other.push("12345678".into(), &budget).unwrap();
     }
 
     #[test]

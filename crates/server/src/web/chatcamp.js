@@ -23,6 +23,7 @@ export const CODES = Object.freeze({
   LOST: [4008, "retry"],
   CREDENTIAL_CHANGED: [4009, "retry"],
   RECONNECT: [4010, "retry"],
+  CONNECTION_UNKNOWN: [4011, "retry"],
   APP_NOT_FOUND: [4500, "terminal"],
   APP_ID_INVALID: [4501, "terminal"],
   USER_ID_INVALID: [4502, "terminal"],
@@ -58,7 +59,7 @@ const CLOSING_MS = 5_000;
 /** For a WebSocket to open before the long-poll is tried. */
 const OPENING_MS = 5_000;
 /** How long "no WebSocket opens here, long-poll does" is remembered. */
-const FALLBACK_MS = 600_000;
+const FALLBACK_MS = 300_000;
 /** The delay before attempt n is drawn from 0 to SHORTEST · 2ⁿ, at most LONGEST. */
 const SHORTEST_MS = 500;
 const LONGEST_MS = 20_000;
@@ -561,7 +562,15 @@ class Goal {
   /** One question at a time; the answer to an earlier provider's no longer counts. */
   #ask(why) {
     if (!this.#asking) {
-      const asking = this.#question(this.#source, why).finally(() => {
+      let timer;
+      // Longer than an attempt, so that a slow answer serves the next one; one that never comes is asked for again.
+      const late = new Promise((_, reject) => {
+        const error = new ChatCampError("NO_CREDENTIAL", "the token provider does not answer", { advice: "retry" });
+        timer = setTimeout(() => reject(error), this.#options.connectTimeoutMs * 2);
+      });
+      const isLatest = () => this.#asking === asking;
+      const asking = Promise.race([this.#question(this.#source, why, isLatest), late]).finally(() => {
+        clearTimeout(timer);
         if (this.#asking === asking) this.#asking = null;
       });
       this.#asking = asking;
@@ -569,7 +578,7 @@ class Goal {
     return this.#asking;
   }
 
-  async #question(source, why) {
+  async #question(source, why, isLatest) {
     const rejected = this.#rejected;
     let offered;
     try {
@@ -578,7 +587,7 @@ class Goal {
       const message = "the token provider failed";
       throw new ChatCampError("NO_CREDENTIAL", message, { advice: "retry", cause });
     }
-    if (source !== this.#source) throw lost("the credential was replaced");
+    if (source !== this.#source || !isLatest()) throw lost("the credential was replaced");
     if (rejected && rejected.token === offered.token) {
       this.#secondChance = true;
       throw rejected.error;
@@ -601,7 +610,10 @@ class Goal {
     if (typeof this.#source !== "function" || !this.#offered) return;
     if (Number.isFinite(seconds)) this.#offered.livesFor(seconds);
     const inMs = this.#offered.oldInMs();
-    if (inMs !== null) this.#renewal = setTimeout(() => this.#renew(), Math.min(inMs, LONGEST_TIMER_MS));
+    if (inMs !== null) {
+      const soon = Math.max(inMs, 2 * SHORTEST_MS);
+      this.#renewal = setTimeout(() => this.#renew(), Math.min(soon, LONGEST_TIMER_MS));
+    }
   }
 
   /** Puts another token in place of one that ends soon, on the live connection. */

@@ -24,18 +24,26 @@ struct Inner {
     armed: Mutex<Vec<&'static str>>,
     held: Mutex<usize>,
     gate: Semaphore,
+    /// How many calls of `user` are let through before one fails.
+    fails: Mutex<Option<usize>>,
 }
 
 impl Gated {
     pub(crate) fn new() -> Self {
         let store = memory::Store::new();
         let (calls, armed, held) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { store, calls, armed, held, gate: Semaphore::new(0) }))
+        let fails = Mutex::default();
+        Self(Arc::new(Inner { store, calls, armed, held, gate: Semaphore::new(0), fails }))
     }
 
     /// Holds back the answer of the next call of this method, of as many calls as this is called.
     pub(crate) fn hold(&self, method: &'static str) {
         self.0.armed.lock().push(method);
+    }
+
+    /// Lets so many calls of `user` pass, and fails the next.
+    pub(crate) fn fail_user_after(&self, calls: usize) {
+        *self.0.fails.lock() = Some(calls);
     }
 
     /// Waits until so many calls are held.
@@ -104,6 +112,15 @@ impl Store for Gated {
     }
 
     async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
+        let fails = {
+            let mut left = self.0.fails.lock();
+            let fails = *left == Some(0);
+            *left = left.and_then(|left| left.checked_sub(1));
+            fails
+        };
+        if fails {
+            return Err(StoreError::unavailable("busy for once"));
+        }
         self.pass("user", self.0.store.user(app, id)).await
     }
 

@@ -41,6 +41,9 @@ pub(super) fn read(
     thread::Builder::new().name("import-reader".into()).spawn(move || {
         let mut lines = Lines { source, line: 0, bytes: 0, text: Vec::new() };
         let mut next = || -> io::Result<Option<Batch>> {
+            if lines.bytes == 0 {
+                lines.refuse_utf16()?;
+            }
             while lines.line < skip {
                 if !lines.skip()? {
                     return Ok(None);
@@ -67,6 +70,16 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
+    /// Programs of Windows write UTF-16, of which no line could be read.
+    fn refuse_utf16(&mut self) -> io::Result<()> {
+        match self.source.fill_buf()? {
+            [0xff | 0xfe | 0, ..] | [_, 0, ..] => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "this is UTF-16; save it as UTF-8"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The next batch; none at the end.
     fn batch(&mut self) -> io::Result<Option<Batch>> {
         let (mut batch, begin) = (Batch::default(), self.bytes);
@@ -148,6 +161,21 @@ mod tests {
             }
         }
         assert!(batches("", 0).is_empty());
+    }
+
+    #[test]
+    fn utf_16_is_called_by_its_name() {
+        let utf16 =
+            |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+        let text = "{\"id\":\"a\"}\n";
+        for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+            for (text, skip) in [(text.to_owned(), 0), (format!("\u{feff}{text}"), 0), (text.to_owned(), 1)] {
+                let mut receiver = read(Cursor::new(utf16(&text, bytes)), skip).unwrap();
+                let error = receiver.blocking_recv().unwrap().unwrap_err();
+                assert!(error.to_string().contains("UTF-16"), "{error}");
+                assert!(receiver.blocking_recv().is_none());
+            }
+        }
     }
 
     #[test]

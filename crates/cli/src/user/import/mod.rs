@@ -26,6 +26,7 @@ use crate::{
     context::Context,
     failure::{Failure, chain},
     output::Output,
+    private_file,
     signals::Signals,
 };
 
@@ -44,7 +45,7 @@ pub(crate) struct Import {
     file: PathBuf,
     #[command(flatten)]
     of: InApp,
-    /// Writes the lines that fail, and why, to this file instead of stderr.
+    /// Writes the numbers of the lines that fail, and why, to this file, which must not be there yet, instead of stderr.
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
     /// Begins behind the first N lines.
@@ -161,7 +162,7 @@ struct Errors {
 
 impl Errors {
     fn open(path: Option<PathBuf>, out: Output) -> Result<Self, Failure> {
-        let open = |path: PathBuf| match File::create(&path) {
+        let open = |path: PathBuf| match private_file::create_new(&path) {
             Ok(file) => Ok((path, io::BufWriter::new(file))),
             Err(error) => Err(cannot_write(&path, error)),
         };

@@ -125,6 +125,10 @@ export async function pages_fit_a_phone_and_a_wide_screen(world) {
   await first.createUser("pia", "Pia with a name that is longer than most, as some people have");
   const client = await world.open({ client: true });
   await client.connect("quentin@example.com");
+  const long = "w".repeat(120);
+  const other = await world.open({ client: true });
+  await other.connect(long);
+  await first.createUser("mallory\u202Egnp.eciov", "\u3164");
   const storageState = await first.context.storageState();
   const at = (page, more = "") => `/dashboard/${page}?app=${world.openApp}${more}`;
   const pages = {
@@ -136,6 +140,8 @@ export async function pages_fit_a_phone_and_a_wide_screen(world) {
     live: at("live"),
     settings: at("settings"),
     moved: at("user", "&id=quentin@example.com"),
+    long: at("user", `&id=${long}`),
+    bidi: at("user", "&id=mallory%E2%80%AEgnp.eciov"),
   };
   for (const [size, viewport] of Object.entries({ phone: { width: 390, height: 844 }, wide: { width: 1280, height: 900 } })) {
     for (const colorScheme of ["light", "dark"]) {
@@ -148,6 +154,24 @@ export async function pages_fit_a_phone_and_a_wide_screen(world) {
         const { inner, scroll } = await admin.page.evaluate(() =>
           ({ inner: window.innerWidth, scroll: document.documentElement.scrollWidth }));
         assert.ok(scroll <= inner, `${name}: nothing sticks out at the side: ${scroll} in ${inner}`);
+        const broken = await admin.page.evaluate(() => [...document.querySelectorAll(".sessions td[data-label]:not(.address)")]
+          .filter((cell) => {
+            const text = document.createRange();
+            text.selectNodeContents(cell);
+            return text.getBoundingClientRect().height > 36;
+          })
+          .map((cell) => cell.textContent));
+        assert.deepEqual(broken, [], `${name}: no long id squeezes the other columns`);
+        const covered = await admin.page.evaluate(() => [...document.querySelectorAll(".sessions tbody tr")].filter((row) => {
+          const text = document.createRange();
+          text.selectNodeContents(row.querySelector("[data-label=Since]"));
+          const [since, end] = [text.getBoundingClientRect(), row.querySelector(".act button").getBoundingClientRect()];
+          return since.right > end.left && since.top < end.bottom && since.bottom > end.top;
+        }).length);
+        assert.equal(covered, 0, `${name}: no button lies on what is beside it`);
+        const narrow = await admin.page.evaluate(() => [...document.querySelectorAll(".trail a, p.facts a, .list a")]
+          .filter((link) => link.getBoundingClientRect().height < 24).map((link) => link.textContent));
+        assert.deepEqual(narrow, [], `${name}: every link that stands alone is large enough for a finger`);
         const small = await admin.page.evaluate(() => [...document.querySelectorAll("button, input, select, summary")]
           .filter((control) => control.checkVisibility() && !control.matches(".unseen, [type=radio], [type=checkbox]"))
           .filter((control) => control.getBoundingClientRect().height < 36)

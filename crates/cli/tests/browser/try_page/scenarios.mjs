@@ -113,6 +113,10 @@ export async function the_page_fits_a_phone_and_a_wide_screen(world) {
       await alice.say("Hello Bob, did the parcel arrive?");
       await bob.say("Yes, this morning. Thank you!");
       await alice.hears("this morning");
+      assert.equal(await page.page.locator("button.connect.primary").count(), 0, "what is done is not what is next");
+      const edges = await page.page.evaluate(() => ["#connect-both", "section.user"]
+        .map((selector) => Math.round(document.querySelector(selector).getBoundingClientRect().right)));
+      if (size === "phone") assert.equal(edges[0], edges[1], "the head is as wide as the cards");
       await bob.plug.click();
       await bob.reaches("reconnecting");
       await picture("talking", { fullPage: true });

@@ -19,7 +19,7 @@ use super::{Session, driver::Work};
 use crate::server::Shared;
 
 /// Handles one message of the client; what cannot be done at once is returned as work.
-pub(super) fn handle(shared: &Arc<Shared>, session: &Arc<Session>, text: &str) -> Option<Work> {
+pub(super) fn handle(shared: &Arc<Shared>, session: &Arc<Session>, epoch: u32, text: &str) -> Option<Work> {
     if !session.is_open() {
         return None;
     }
@@ -27,7 +27,7 @@ pub(super) fn handle(shared: &Arc<Shared>, session: &Arc<Session>, text: &str) -
         shared.end(session, Code::Malformed, None);
         return None;
     };
-    match session.arrive(request.r) {
+    match session.arrive(epoch, request.r) {
         Arrival::Next => {}
         // It came by an earlier connection too, and its answer is on its way.
         Arrival::Repeated => return None,

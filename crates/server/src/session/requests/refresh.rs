@@ -32,18 +32,18 @@ pub(super) async fn refresh(call: Call, body: Refresh) {
         return call
             .fail(ErrorCode::NotOwnUser, "a refresh is for the user who is connected; connect another one");
     }
-    let now = shared.clock.now();
+    let (now, epoch) = (shared.clock.now(), session.epoch());
     let question =
         Question { app_id: &session.app, user_id: &session.user, proof: Proof::Token(&body.access_token) };
     match shared.directory.admit(question, now).await {
         Verdict::Admit(admission) => {
-            session.vouch(Vouched::by(&admission));
+            session.vouch(epoch, Vouched::by(&admission));
             // What changed between the verdict and now was judged by the older credential.
             if let Err(error) = review::review(shared, session).await {
                 return call.fail_store(&error);
             }
             shared.watch(session, shared.wheel.now());
-            let token_expires_in = admission.valid_until.map(|end| end.saturating_sub(now));
+            let token_expires_in = session.vouched().valid_until.map(|end| end.saturating_sub(now));
             call.succeed(&Refreshed { ok: true, token_expires_in });
         }
         Verdict::Refuse(code) => call.fail(ErrorCode::TokenRefused, code.reason()),

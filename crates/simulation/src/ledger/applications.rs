@@ -1,0 +1,319 @@
+//! What applications are told.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use chatcamp_client::{ConnectError, Continuity, EndReason, FreshReason, Interruption};
+use chatcamp_protocol::{Advice, Envelope, limits};
+use serde_json::Value;
+
+use super::{Book, Invariant, Ledger, Proof, wires::Owed};
+
+/// Nothing said in this time fills a session's outbox, unless it is more than this.
+const PLENTY: usize = 600;
+/// A session is kept at least this long after its server heard its client last.
+const KEPT: Duration = limits::KEPT_NATIVE.saturating_sub(Duration::from_secs(3));
+/// How much later than its client an application may know something.
+pub(super) const LAG: Duration = Duration::from_secs(1);
+/// The newest credential, and those that the key of the session before may stand on.
+const CREDENTIALS: usize = 4;
+/// A refusal of a provider's credential needs a change this recent.
+const RECENT: Duration = Duration::from_secs(60);
+
+/// One client and its application.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) user: String,
+    has_provider: bool,
+    /// Connections of which its end is open.
+    pub(super) open: Vec<u64>,
+    /// Its latest connections, the newest last, and when they were opened.
+    pub(super) wires: [(u64, Instant); 2],
+    pub(super) server_heard: Instant,
+    pub(super) owed: Option<Owed>,
+    pub(super) is_gone: bool,
+    questions: usize,
+    /// The highest event the application has.
+    highest: usize,
+    /// Since the application was told of a session that goes on.
+    run: Option<Run>,
+    /// When its server accepted it last.
+    pub(super) accepted: Instant,
+    /// What its session stood on lately, and since when.
+    ///
+    /// A session key lives no longer than the token for which it was given, whether the session was refreshed or not.
+    credentials: VecDeque<(Proof, Instant)>,
+    /// When its session last had a reason not to go on.
+    excused: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    since: Instant,
+    /// When the server began the session.
+    accepted: Instant,
+    last: Option<usize>,
+    lagged: bool,
+}
+
+impl Client {
+    /// From now on its session need not go on.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        self.excused = Some(now);
+    }
+
+    /// The server goes by this from now on.
+    pub(super) fn stands_on(&mut self, proof: Proof, now: Instant) {
+        if self.credentials.len() == CREDENTIALS {
+            self.credentials.pop_front();
+        }
+        self.credentials.push_back((proof, now));
+    }
+}
+
+impl Ledger {
+    /// Adds a client; answers its number.
+    pub(crate) fn add_client(&self, user: &str, has_provider: bool) -> usize {
+        let mut book = self.book.lock();
+        book.users.user(user);
+        book.clients.push(Client {
+            user: user.to_owned(),
+            has_provider,
+            open: Vec::new(),
+            wires: [(0, self.machine.now()); 2],
+            server_heard: self.machine.now(),
+            owed: None,
+            is_gone: false,
+            questions: 0,
+            highest: 0,
+            run: None,
+            accepted: self.machine.now(),
+            credentials: VecDeque::new(),
+            excused: None,
+        });
+        book.clients.len() - 1
+    }
+
+    /// Nobody looks at the client any more.
+    pub(crate) fn gone(&self, client: usize) {
+        let mut client = self.client(client);
+        (client.is_gone, client.run, client.owed) = (true, None, None);
+    }
+
+    /// All sessions of a user, or of everybody, may begin anew.
+    pub(crate) fn excuse(&self, user: Option<&str>, why: &str) {
+        let now = self.machine.now();
+        self.machine.note(format_args!("{why}: sessions of {} may begin anew", user.unwrap_or("everybody")));
+        let mut book = self.book.lock();
+        let concerned = |client: &&mut Client| user.is_none_or(|user| user == client.user);
+        book.clients.iter_mut().filter(concerned).for_each(|client| client.excuse(now));
+    }
+
+    /// The number of the event that is published next.
+    pub(crate) fn publish(&self, user: &str) -> usize {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let published = &mut book.users.user(user).published;
+        published.push(now);
+        published.len()
+    }
+
+    /// Who is asked a question has no other one.
+    pub(crate) fn question(&self, client: usize, begins: bool) {
+        let mut book = self.book.lock();
+        let of = &mut book.clients[client];
+        match begins {
+            true => of.questions += 1,
+            false => of.questions -= 1,
+        }
+        let questions = of.questions;
+        // To ask for another credential is to act on a refusal of the first.
+        of.owed = of.owed.take().filter(|owed| owed.said.advice != Advice::Credential);
+        if questions > 1 {
+            book.violate(
+                Invariant::OneQuestion,
+                format_args!("the provider of client {client} has {questions} questions"),
+            );
+        }
+    }
+
+    pub(crate) fn connected(&self, client: usize, continuity: &Continuity) {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let of = &mut book.clients[client];
+        match continuity {
+            Continuity::Resumed { .. } => {
+                if of.run.is_none() {
+                    book.violate(
+                        Invariant::FreshExplained,
+                        format_args!("client {client} goes on with a session it never had"),
+                    );
+                }
+            }
+            Continuity::Fresh(why) => {
+                let run = Run { since: now, accepted: of.accepted, last: None, lagged: false };
+                let is_excused = |run: &Run| of.excused.is_some_and(|at| at + LAG >= run.accepted);
+                if of.run.replace(run).is_some_and(|before| !is_excused(&before)) {
+                    book.check_fresh(client, *why, now);
+                }
+            }
+        }
+    }
+
+    /// The session has ended as far as the application is concerned.
+    pub(crate) fn disconnected(&self, client: usize, reason: &EndReason) {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let was_said = |code: &str| book.said_lately(client, now).any(|said| said.code == code);
+        let is_told = matches!(reason, EndReason::Refused(refusal) if was_said(&refusal.code));
+        let of = &mut book.clients[client];
+        of.run = None;
+        let owed = of.owed.take();
+        match reason {
+            EndReason::Refused(refusal) => {
+                if !is_told {
+                    book.violate(
+                        Invariant::EndsActedOn,
+                        format_args!("client {client} gave up for {}, as nobody told it", refusal.code),
+                    );
+                } else if refusal.advice == Advice::Credential {
+                    book.check_refused(client, &refusal.code, now);
+                }
+            }
+            EndReason::Failed(ConnectError::NotNow { .. }) => {}
+            EndReason::Failed(_) => book.clients[client].owed = owed,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn reconnecting(&self, client: usize, why: &Interruption) {
+        let mut book = self.book.lock();
+        let of = &mut book.clients[client];
+        let acted = |owed: &Owed| match why {
+            Interruption::Server(refusal) | Interruption::Attempt(ConnectError::NotNow { refusal, .. }) => {
+                refusal.code == owed.said.code
+                    && (refusal.advice == Advice::Retry
+                        || (refusal.advice == Advice::Credential && of.has_provider))
+            }
+            Interruption::CredentialReplaced => true,
+            _ => false,
+        };
+        if of.owed.as_ref().is_some_and(acted) {
+            of.owed = None;
+        }
+        if let Interruption::Violation | Interruption::Attempt(ConnectError::Violation(_)) = why {
+            book.violate(
+                Invariant::NobodyAccused,
+                format_args!("client {client} accuses the server of breaking the protocol"),
+            );
+        }
+    }
+
+    pub(crate) fn lagged(&self, client: usize) {
+        if let Some(run) = &mut self.client(client).run {
+            run.lagged = true;
+        }
+    }
+
+    /// The application has an event.
+    pub(crate) fn event(&self, client: usize, user: &str, n: usize) {
+        let mut book = self.book.lock();
+        let Book { clients, users, .. } = &mut *book;
+        let of = &mut clients[client];
+        let published = &users.user(&of.user).published;
+        if of.user != user {
+            book.violate(Invariant::OwnEvents, format_args!("client {client} gets event {n} of {user}"));
+            return;
+        }
+        if n <= of.highest {
+            let highest = of.highest;
+            book.violate(
+                Invariant::OnceInOrder,
+                format_args!("client {client} gets event {n} after event {highest}"),
+            );
+            return;
+        }
+        of.highest = n;
+        let Some(run) = &mut of.run else { return };
+        let first =
+            run.last.map_or_else(|| published.partition_point(|&at| at < run.since) + 1, |last| last + 1);
+        run.last = Some(n);
+        if first < n && !std::mem::take(&mut run.lagged) {
+            book.violate(
+                Invariant::NothingLost,
+                format_args!("client {client} gets event {n} and misses those from {first}"),
+            );
+        }
+    }
+
+    /// Whether the backend has lately changed what credentials of this user are good.
+    pub(crate) fn has_changed_lately(&self, user: &str) -> bool {
+        let changed = self.book.lock().users.user(user).changed;
+        changed.is_some_and(|at| at + RECENT > self.machine.now())
+    }
+
+    /// In calm weather everything published has arrived.
+    pub(crate) fn check_arrived(&self) {
+        let mut book = self.book.lock();
+        let missing = book.clients.iter().enumerate().find_map(|(id, client)| {
+            let last = book.users.by_id.get(&client.user)?.published.len();
+            (!client.is_gone && client.highest < last).then_some((id, client.highest, last))
+        });
+        if let Some((client, highest, last)) = missing {
+            book.violate(
+                Invariant::NothingLost,
+                format_args!("client {client} has event {highest} and misses those up to {last}"),
+            );
+        }
+    }
+}
+
+impl Book {
+    /// A session that could have gone on did not.
+    fn check_fresh(&mut self, client: usize, why: FreshReason, now: Instant) {
+        let of = &self.clients[client];
+        let away = now - of.server_heard;
+        let published = self.users.by_id.get(&of.user).map_or(0, |user| {
+            let before = of.server_heard.checked_sub(limits::SILENCE).unwrap_or(of.server_heard);
+            user.published.iter().rev().take_while(|&&at| at >= before).count()
+        });
+        let has_ended = of
+            .credentials
+            .iter()
+            .any(|(proof, at)| self.users.void_since(&of.user, proof, *at).is_some_and(|void| void <= now));
+        if away < KEPT && published < PLENTY && why != FreshReason::Evicted && !has_ended {
+            self.violate(
+                Invariant::FreshExplained,
+                format_args!("client {client} is told {why:?} {away:?} after it was last heard"),
+            );
+        }
+    }
+
+    /// A provider has something good to offer, unless that has just changed.
+    fn check_refused(&mut self, client: usize, code: &str, now: Instant) {
+        let of = &self.clients[client];
+        let changed = self.users.by_id.get(&of.user).and_then(|user| user.changed);
+        // A provider that is asked a second time in vain is not asked a third time, however long ago it was asked.
+        let recently = changed.is_some_and(|at| at + RECENT > now || at > of.accepted);
+        if of.has_provider && !recently {
+            self.violate(
+                Invariant::CalmRecovers,
+                format_args!("client {client} gave up for {code}, though its provider has a good token"),
+            );
+        }
+    }
+}
+
+/// Whose event it is, and which.
+pub(super) fn event_of(envelope: &Envelope<'_>) -> Option<(String, usize)> {
+    let body = envelope.body::<Value>().ok()?;
+    event_data(body.get("data")?)
+}
+
+/// The same from the event's data.
+pub(crate) fn event_data(data: &Value) -> Option<(String, usize)> {
+    let n = usize::try_from(data.get("n")?.as_u64()?).ok().filter(|&n| n > 0)?;
+    Some((data.get("user")?.as_str()?.to_owned(), n))
+}

@@ -1,0 +1,224 @@
+//! Connections: who is on them, what was said, what came of an end.
+
+use std::time::{Duration, Instant};
+
+use chatcamp_protocol::{Advice, Code, Envelope, code::SessionClose, handshake};
+use chatcamp_transport::Closed;
+use serde_json::Value;
+
+use super::{Book, Invariant, Ledger, Proof, accounts::BOUND, applications::LAG};
+
+/// Time for a client to act on an end.
+const REACTION: Duration = Duration::from_secs(3);
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Wire {
+    client: usize,
+    proof: Option<Proof>,
+    /// A token on its way to replace the proof.
+    offered: Option<String>,
+    /// When the server accepted it.
+    accepted: Option<Instant>,
+    /// Why the server ends it.
+    said: Option<Said>,
+}
+
+/// An end of the server's making.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    pub(super) code: String,
+    pub(super) advice: Advice,
+}
+
+/// An end that its client has been told of and is to act on.
+#[derive(Debug, Clone)]
+pub(super) struct Owed {
+    pub(super) said: Said,
+    at: Instant,
+}
+
+impl Ledger {
+    /// A client has a new connection.
+    pub(crate) fn opened(&self, wire: u64, client: usize) {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let open = &mut book.clients[client].open;
+        open.push(wire);
+        let open = open.clone();
+        let wires = &mut book.clients[client].wires;
+        *wires = [wires[1], (wire, now)];
+        let entry = Wire { client, proof: None, offered: None, accepted: None, said: None };
+        book.wires.insert(wire, entry);
+        if open.len() > 1 {
+            book.violate(Invariant::OneConnection, format_args!("client {client} has {open:?} open"));
+        }
+    }
+
+    /// A client has ended, or begun to end, its connection.
+    pub(crate) fn left(&self, wire: u64, on_purpose: bool) {
+        let mut book = self.book.lock();
+        let Some(client) = book.wires.get(&wire).map(|wire| wire.client) else { return };
+        let client = &mut book.clients[client];
+        client.open.retain(|&open| open != wire);
+        if on_purpose {
+            client.excuse(self.machine.now());
+        }
+    }
+
+    /// The server has received a message.
+    pub(crate) fn server_heard(&self, wire: u64, envelope: &Envelope<'_>) {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let Book { wires, clients, .. } = &mut *book;
+        let Some(wire) = wires.get_mut(&wire) else { return };
+        clients[wire.client].server_heard = now;
+        let token = || envelope.body::<Value>().ok()?.get("access_token")?.as_str().map(str::to_owned);
+        match envelope.t.as_ref() {
+            handshake::TYPE => wire.proof = Some(token().map_or(Proof::Id, Proof::Token)),
+            "users.refresh" => wire.offered = token(),
+            _ => {}
+        }
+    }
+
+    /// The server has said something.
+    pub(crate) fn server_said(&self, id: u64, envelope: &Envelope<'_>) {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let Some(wire) = book.wires.get_mut(&id) else { return };
+        match envelope.t.as_ref() {
+            SessionClose::TYPE => {
+                if let Ok(close) = envelope.body::<SessionClose>() {
+                    let advice = Advice::from_wire(&close.advice).unwrap_or(Advice::Terminal);
+                    self.ends(&mut book, id, Said { code: close.code, advice });
+                }
+            }
+            handshake::ACK_TYPE => match envelope.body::<handshake::AuthAck<'_>>() {
+                Ok(ack) if ack.ok => {
+                    wire.accepted = Some(now);
+                    let (client, proof) = (wire.client, wire.proof.clone());
+                    let client = &mut book.clients[client];
+                    client.accepted = now;
+                    proof.into_iter().for_each(|proof| client.stands_on(proof, now));
+                }
+                Ok(handshake::AuthAck { error: Some(error), .. }) => {
+                    let advice = error.advice.as_deref().and_then(Advice::from_wire);
+                    let said =
+                        Said { code: error.code.into_owned(), advice: advice.unwrap_or(Advice::Terminal) };
+                    self.ends(&mut book, id, said);
+                }
+                _ => {}
+            },
+            "users.refresh.ack" => {
+                let ok = envelope.body::<Value>().is_ok_and(|body| body["ok"] == true);
+                if let Some(token) = wire.offered.take().filter(|_| ok) {
+                    let (client, proof) = (wire.client, Proof::Token(token));
+                    wire.proof = Some(proof.clone());
+                    book.clients[client].stands_on(proof, now);
+                }
+            }
+            "app.event.pub" => book.check_still_good(id, envelope),
+            _ => {}
+        }
+    }
+
+    /// The server closes, whether or not there was room for last words before that.
+    pub(crate) fn server_closes(&self, id: u64, number: u16) {
+        let mut book = self.book.lock();
+        let code = Code::from_number(number);
+        if book.wires.get(&id).is_some_and(|wire| wire.said.is_none()) && code != Code::Lost {
+            self.ends(&mut book, id, Said { code: code.as_str().to_owned(), advice: code.advice() });
+        }
+    }
+
+    fn ends(&self, book: &mut Book, id: u64, said: Said) {
+        let Some(wire) = book.wires.get_mut(&id) else { return };
+        let client = wire.client;
+        self.machine.note(format_args!("server ends wire {id} of client {client}: {}", said.code));
+        wire.said = Some(said.clone());
+        match Code::from_wire(&said.code) {
+            Some(Code::IdleTimeout | Code::Reconnect) => {}
+            Some(
+                Code::OutOfSequence
+                | Code::Malformed
+                | Code::UnsupportedVersion
+                | Code::AppIdInvalid
+                | Code::UserIdInvalid
+                | Code::ProtocolError,
+            )
+            | None => {
+                book.violate(
+                    Invariant::NobodyAccused,
+                    format_args!("the server tells client {client}: {}", said.code),
+                );
+            }
+            Some(_) => book.clients[client].excuse(self.machine.now()),
+        }
+    }
+
+    /// The client has received the server's last words, or the end that follows them.
+    pub(crate) fn client_told_end(&self, wire: u64, closed: Option<&Closed>) {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let Some(entry) = book.wires.get(&wire) else { return };
+        if closed.is_some_and(|closed| !matches!(closed, Closed::ByPeer(_))) {
+            return;
+        }
+        let (client, said) = (entry.client, entry.said.clone());
+        let client = &mut book.clients[client];
+        // What a client that is leaving hears changes nothing.
+        if let Some(said) = said.filter(|_| client.open.contains(&wire)) {
+            client.owed = Some(Owed { said, at: now });
+        }
+    }
+
+    /// Client ends that are open.
+    pub(crate) fn open_wires(&self) -> usize {
+        self.book.lock().clients.iter().map(|client| client.open.len()).sum()
+    }
+}
+
+impl Book {
+    /// What the server said last on the client's latest connection, and on the one before if that has just ended.
+    pub(super) fn said_lately(&self, client: usize, now: Instant) -> impl Iterator<Item = &Said> {
+        let [before, latest] = self.clients[client].wires;
+        let before = (latest.1 + LAG > now).then_some(before);
+        let wires = before.into_iter().chain([latest]);
+        wires.filter_map(|(wire, _)| self.wires.get(&wire)?.said.as_ref())
+    }
+
+    /// An event reaches only a session whose credential was good when it was published.
+    fn check_still_good(&mut self, id: u64, envelope: &Envelope<'_>) {
+        let Some((user, n)) = super::applications::event_of(envelope) else { return };
+        let Some(wire) = self.wires.get(&id) else { return };
+        let (Some(proof), Some(accepted), Some(store)) = (&wire.proof, wire.accepted, self.store_since)
+        else {
+            return;
+        };
+        let published = self.users.by_id.get(&user).and_then(|user| user.published.get(n - 1)).copied();
+        let (Some(published), Some(void)) = (published, self.users.void_since(&user, proof, accepted)) else {
+            return;
+        };
+        if published > void.max(store) + BOUND {
+            let (client, late) = (wire.client, published - void);
+            self.violate(
+                Invariant::ShutOut,
+                format_args!(
+                    "event {n} goes to client {client} on wire {id}, {late:?} after its credential ended"
+                ),
+            );
+        }
+    }
+
+    pub(super) fn check_owed(&mut self, now: Instant) {
+        let late = |client: &super::Client| {
+            client.owed.clone().filter(|owed| owed.at + REACTION < now && !client.is_gone)
+        };
+        if let Some((id, owed)) = self.clients.iter().enumerate().find_map(|(id, c)| Some((id, late(c)?))) {
+            self.violate(
+                Invariant::EndsActedOn,
+                format_args!("client {id} does not act on {} ({:?})", owed.said.code, owed.said.advice),
+            );
+        }
+    }
+}

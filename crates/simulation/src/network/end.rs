@@ -1,0 +1,211 @@
+//! The carriers at both ends, where the ledger listens.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use chatcamp_protocol::{Envelope, code::SessionClose, handshake};
+use chatcamp_runtime::{Runtime, Task};
+use chatcamp_transport::{Carrier, Close, Closed, Message, Sent};
+use parking_lot::Mutex;
+
+use super::wire::{Found, Side, Wire};
+
+/// One end of a connection.
+pub(super) struct End {
+    wire: Arc<Wire>,
+    side: Side,
+    /// What this side closes with, until the other agrees.
+    closing: Option<Close>,
+    closed: Option<Closed>,
+    arrivals: u32,
+    /// For what arrives later; locked by nobody, since a carrier may be shared and a task may not.
+    alarm: Mutex<Option<(Instant, Task)>>,
+}
+
+pub(super) fn pair(wire: Arc<Wire>) -> (End, End) {
+    let end =
+        |side, wire| End { wire, side, closing: None, closed: None, arrivals: 0, alarm: Mutex::new(None) };
+    (end(Side::Client, wire.clone()), end(Side::Server, wire))
+}
+
+impl End {
+    fn take_in(&mut self, message: &Message) {
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let (wire, network) = (self.wire.id, &self.wire.network);
+        let Ok(envelope) = Envelope::parse(message.as_str()) else { return };
+        self.note("gets", &envelope);
+        match self.side {
+            Side::Server => network.ledger.server_heard(wire, &envelope),
+            Side::Client if is_last_word(&envelope) => network.ledger.client_told_end(wire, None),
+            Side::Client => {}
+        }
+    }
+
+    fn note(&self, verb: &str, envelope: &Envelope<'_>) {
+        let number = envelope.r.or(envelope.to).unwrap_or_default();
+        self.wire.network.process.machine().note(format_args!(
+            "{:?} of wire {} {verb} {} {number} s {}",
+            self.side,
+            self.wire.id,
+            envelope.t,
+            envelope.s.unwrap_or_default()
+        ));
+    }
+
+    fn over(&mut self, how: Closed) -> Closed {
+        let how = self.closing.take().map_or(how, Closed::ByUs);
+        let machine = self.wire.network.process.machine();
+        machine.note(format_args!("{:?} of wire {} is over: {}", self.side, self.wire.id, how.code()));
+        // Whoever hears of a close agrees to it.
+        self.wire.end(self.side, Closed::Lost("closed".into()));
+        self.wire.from(self.side.other()).abandon();
+        if self.side == Side::Client {
+            self.wire.network.ledger.client_told_end(self.wire.id, Some(&how));
+            self.wire.network.ledger.left(self.wire.id, false);
+        }
+        self.closed = Some(how.clone());
+        how
+    }
+
+    /// Sends one message, or what tampering makes of it.
+    fn send(&self, message: &Message) -> bool {
+        if !self.wire.from(self.side).has_room() {
+            return false;
+        }
+        let (id, network) = (self.wire.id, &self.wire.network);
+        if let Ok(envelope) = Envelope::parse(message.as_str()) {
+            self.note("says", &envelope);
+            if self.side == Side::Server {
+                network.ledger.server_said(id, &envelope);
+            }
+        }
+        let tampered = network.tampering.lock().message(network, id, self.side, message);
+        match tampered {
+            None => self.wire.send(self.side, message),
+            Some(messages) => {
+                messages.iter().for_each(|message| _ = self.wire.send(self.side, message));
+                true
+            }
+        }
+    }
+}
+
+/// Whether nothing follows it.
+pub(super) fn is_last_word(envelope: &Envelope<'_>) -> bool {
+    match envelope.t.as_ref() {
+        SessionClose::TYPE => true,
+        handshake::ACK_TYPE => envelope.body().is_ok_and(|ack: handshake::AuthAck<'_>| !ack.ok),
+        _ => false,
+    }
+}
+
+impl Carrier for End {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
+        loop {
+            if let Some(closed) = &self.closed {
+                return Poll::Ready(Err(closed.clone()));
+            }
+            let now = self.wire.network.process.now();
+            let found = {
+                let mut pipe = self.wire.from(self.side.other());
+                let found = pipe.find(now);
+                if let Found::Later(_) = found {
+                    pipe.reader = Some(cx.waker().clone());
+                }
+                found
+            };
+            match found {
+                Found::Message(message) => {
+                    self.take_in(&message);
+                    if self.closing.is_none() {
+                        return Poll::Ready(Ok(message));
+                    }
+                }
+                Found::End(how) => {
+                    self.over(how);
+                }
+                Found::Later(None) => return Poll::Pending,
+                Found::Later(Some(at)) => {
+                    let alarm = self.alarm.get_mut();
+                    if alarm.as_ref().is_none_or(|(moment, _)| *moment != at) {
+                        *alarm = Some((at, self.wire.network.process.sleep_until(at)));
+                    }
+                    let rings = |(_, task): &mut (Instant, Task)| task.as_mut().poll(cx).is_ready();
+                    if !alarm.as_mut().is_some_and(rings) {
+                        return Poll::Pending;
+                    }
+                    *alarm = None;
+                }
+            }
+        }
+    }
+
+    fn try_send(&mut self, batch: &[Message]) -> Sent {
+        if self.closed.is_some() || self.closing.is_some() {
+            return Sent { taken: 0, flushed: true };
+        }
+        let taken = batch.iter().take_while(|message| self.send(message)).count();
+        Sent { taken, flushed: taken == batch.len() }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        if let Some(closed) = &self.closed {
+            return Poll::Ready(Err(closed.clone()));
+        }
+        let mut pipe = self.wire.from(self.side);
+        if pipe.has_room() || self.closing.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        pipe.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn close(&mut self, why: Close) {
+        if self.closed.is_some() || self.closing.is_some() {
+            return;
+        }
+        let network = &self.wire.network;
+        network
+            .process
+            .machine()
+            .note(format_args!("{:?} of wire {} closes: {}", self.side, self.wire.id, why.code));
+        if self.side == Side::Client {
+            network.ledger.left(self.wire.id, why.code == 1000);
+        }
+        let told = match self.side {
+            Side::Server => {
+                network.ledger.server_closes(self.wire.id, why.code);
+                network.tampering.lock().close(why.clone())
+            }
+            Side::Client => why.clone(),
+        };
+        self.wire.end(self.side, Closed::ByPeer(told));
+        self.closing = Some(why);
+    }
+
+    fn arrivals(&self) -> u32 {
+        self.arrivals
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.closed.is_none() {
+            if self.side == Side::Client {
+                self.wire.network.ledger.left(self.wire.id, false);
+            }
+            self.wire.end(self.side, Closed::Lost("the peer is gone".into()));
+            self.wire.from(self.side.other()).abandon();
+        }
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("wire", &self.wire.id).field("side", &self.side).finish_non_exhaustive()
+    }
+}

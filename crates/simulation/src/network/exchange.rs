@@ -1,0 +1,124 @@
+//! Requests of HTTP to whatever server there is, and what the network does to them.
+
+use std::future::pending;
+
+use bytes::Bytes;
+use chatcamp_protocol::Envelope;
+use chatcamp_runtime::timeout;
+use chatcamp_server::{ChatService, Server};
+use chatcamp_transport::long_poll::{ID_HEADER, Method};
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+use tower_service::Service;
+
+use super::{Network, weather::Trip};
+use crate::machine::Process;
+
+/// What came back: a status and a body.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+}
+
+/// Nothing came back.
+#[derive(Debug)]
+pub(super) struct Lost;
+
+impl Network {
+    /// Makes one request of connection `wire`, whose answer may bring messages.
+    pub(super) async fn exchange(
+        &self,
+        wire: u64,
+        method: Method,
+        body: Bytes,
+        brings: bool,
+    ) -> Result<Answer, Lost> {
+        let weather = self.state.lock().weather.clone();
+        let machine = self.process.machine();
+        let (there, back, trip) =
+            machine.draw(|random| (weather.delay(random), weather.delay(random), weather.trip(random)));
+        machine.note(format_args!("wire {wire} makes a {method:?} of {} bytes: {trip:?}", body.len()));
+        self.process.sleep(there).await;
+        match trip {
+            Trip::RequestLost => return Err(Lost),
+            Trip::Hangs => pending().await,
+            Trip::Repeated(after) if method == Method::Get => {
+                let (server, runs_on) = self.destination()?;
+                let first = self.ask(wire, (&server, &runs_on), method, body.clone(), brings);
+                if let Some(answer) = timeout(&self.process, after, first).await {
+                    return answer;
+                }
+            }
+            _ => {}
+        }
+        let (server, runs_on) = self.destination()?;
+        let answer = self.ask(wire, (&server, &runs_on), method, body, brings).await;
+        self.process.sleep(back).await;
+        if trip == Trip::AnswerLost { Err(Lost) } else { answer }
+    }
+
+    /// The server there is, which may be another than the one that holds the connection.
+    fn destination(&self) -> Result<(Server, Process), Lost> {
+        self.state.lock().server.clone().ok_or(Lost)
+    }
+
+    async fn ask(
+        &self,
+        wire: u64,
+        (server, runs_on): (&Server, &Process),
+        method: Method,
+        body: Bytes,
+        brings: bool,
+    ) -> Result<Answer, Lost> {
+        for message in messages(&body) {
+            self.heard(wire, &message);
+        }
+        let request = Request::builder()
+            .method(if method == Method::Get { "GET" } else { "POST" })
+            .uri("/chat/2.0")
+            .header(ID_HEADER, format!("wire-{wire}"))
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .expect("the request is well formed");
+        let Ok(response) = ChatService::new(server.clone()).call(request).await;
+        if !runs_on.is_alive() {
+            return Err(Lost);
+        }
+        let status = response.status().as_u16();
+        let Ok(body) = response.into_body().collect().await;
+        let body = body.to_bytes();
+        // What a POST on an open connection is answered with, nobody reads.
+        for message in messages(&body).into_iter().filter(|_| brings) {
+            self.said(wire, &message);
+        }
+        Ok(Answer { status, body })
+    }
+
+    fn heard(&self, wire: u64, message: &str) {
+        let Ok(envelope) = Envelope::parse(message) else { return };
+        let number = envelope.r.unwrap_or_default();
+        self.process.machine().note(format_args!("server gets {} {number} on wire {wire}", envelope.t));
+        self.ledger.server_heard(wire, &envelope);
+    }
+
+    fn said(&self, wire: u64, message: &str) {
+        let Ok(envelope) = Envelope::parse(message) else { return };
+        let (to, s) = (envelope.to.unwrap_or_default(), envelope.s.unwrap_or_default());
+        self.process.machine().note(format_args!("server says {} {to} s {s} on wire {wire}", envelope.t));
+        self.ledger.server_said(wire, &envelope);
+    }
+}
+
+/// The messages in a body.
+pub(super) fn messages(body: &Bytes) -> Vec<String> {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
+/// The close in an answer.
+pub(super) fn close(body: &Bytes) -> Option<(u16, String)> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let close = body.get("close")?;
+    Some((u16::try_from(close["code"].as_u64()?).ok()?, close["reason"].as_str()?.to_owned()))
+}

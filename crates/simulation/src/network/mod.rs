@@ -1,0 +1,183 @@
+//! The network: what it carries, when, and what it does to it. The seed decides.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `weather` | how bad it is |
+//! | `wire` | one connection: two directions, each a queue with moments of arrival |
+//! | `end` | the carriers at both ends, where the ledger listens |
+//! | `exchange`, `poll` | requests and answers of HTTP, lost and repeated, and the client's end of a long-poll over them |
+//! | `tampering` | planted faults |
+
+mod end;
+mod exchange;
+mod poll;
+mod tampering;
+mod weather;
+mod wire;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
+
+use async_trait::async_trait;
+use chatcamp_runtime::Runtime;
+use chatcamp_server::Server;
+use chatcamp_transport::{ConnectError, Connection, Facts, Transport};
+use parking_lot::Mutex;
+
+pub(crate) use self::weather::Weather;
+pub use self::weather::{Fate, Way};
+use self::{
+    tampering::Tampering,
+    weather::Dial,
+    wire::{Side, Wire},
+};
+use crate::{ledger::Ledger, machine::Process, planted::Planted};
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Network {
+    process: Process,
+    ledger: Arc<Ledger>,
+    state: Mutex<State>,
+    tampering: Mutex<Tampering>,
+    planted: Option<Planted>,
+}
+
+#[derive(Debug)]
+struct State {
+    weather: Weather,
+    /// Who takes new connections.
+    server: Option<(Server, Process)>,
+    wires: BTreeMap<u64, (usize, Weak<Wire>)>,
+    counter: u64,
+}
+
+impl Network {
+    pub(crate) fn new(
+        process: Process,
+        ledger: Arc<Ledger>,
+        weather: Weather,
+        planted: Option<Planted>,
+    ) -> Arc<Self> {
+        let state = State { weather, server: None, wires: BTreeMap::new(), counter: 0 };
+        Arc::new(Self {
+            process,
+            ledger,
+            state: Mutex::new(state),
+            tampering: Mutex::new(Tampering::new(planted)),
+            planted,
+        })
+    }
+
+    /// Lets new connections come to this server, or to none.
+    pub(crate) fn serve_by(&self, server: Option<(Server, Process)>) {
+        self.state.lock().server = server;
+    }
+
+    /// From now on it is like this, on open connections too.
+    pub(crate) fn set_weather(&self, weather: Weather) {
+        self.state.lock().weather = weather.clone();
+        for (_, wire) in self.wires(None) {
+            wire.clear_up(&weather);
+        }
+    }
+
+    /// Breaks every connection, or those of one client; some ends never hear of it.
+    pub(crate) fn cut(&self, client: Option<usize>) {
+        for (id, wire) in self.wires(client) {
+            self.process.machine().note(format_args!("wire {id} is cut"));
+            wire.cut();
+        }
+    }
+
+    /// From now on nothing arrives on any connection, and no end is seen.
+    pub(crate) fn fall_silent(&self) {
+        for (_, wire) in self.wires(None) {
+            wire.silence(Side::Client);
+            wire.silence(Side::Server);
+        }
+    }
+
+    /// Connections of which an end is held.
+    pub(crate) fn len(&self) -> usize {
+        self.wires(None).len()
+    }
+
+    fn wires(&self, client: Option<usize>) -> Vec<(u64, Arc<Wire>)> {
+        let mut state = self.state.lock();
+        state.wires.retain(|_, (_, wire)| wire.strong_count() > 0);
+        let of_client = state.wires.iter().filter(|(_, (of, _))| client.is_none_or(|client| client == *of));
+        of_client.filter_map(|(&id, (_, wire))| Some((id, wire.upgrade()?))).collect()
+    }
+
+    fn dial(self: &Arc<Self>, client: usize) -> Result<Connection, ConnectError> {
+        let refused = || ConnectError::unreachable("connection refused");
+        let (id, weather, server) = {
+            let mut state = self.state.lock();
+            state.counter += 1;
+            (state.counter, state.weather.clone(), state.server.clone())
+        };
+        let (server, runs_on) = server.ok_or_else(refused)?;
+        let fated = self.state.lock().weather.take_first();
+        let over_http = fated.is_none()
+            && self.planted.is_none()
+            && self.process.machine().draw(|random| random.chance(350));
+        let name = if over_http { poll::NAME } else { "simulated" };
+        self.process.machine().note(format_args!("client {client} opens wire {id}, {name}"));
+        self.ledger.opened(id, client);
+        let facts = Facts { transport: name, ..Facts::default() };
+        if over_http {
+            return Ok(Connection::new(poll::End::new(self.clone(), id), facts));
+        }
+        let wire = Wire::new(id, self.clone(), &weather);
+        if let Some((way, fate)) = fated {
+            wire.destine(if way == Way::Up { Side::Client } else { Side::Server }, fate);
+        }
+        self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
+        self.tampering.lock().opened(id, client);
+        let (ours, theirs) = end::pair(wire);
+        runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, facts.clone()))));
+        Ok(Connection::new(ours, facts))
+    }
+}
+
+/// How one client reaches the server.
+#[derive(Debug)]
+pub(crate) struct Road {
+    network: Arc<Network>,
+    client: usize,
+    /// Planted: what should have been closed.
+    older: Mutex<Option<Connection>>,
+}
+
+impl Road {
+    pub(crate) fn new(network: Arc<Network>, client: usize) -> Self {
+        Self { network, client, older: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Transport for Road {
+    async fn connect(&self) -> Result<Connection, ConnectError> {
+        let process = &self.network.process;
+        let weather = self.network.state.lock().weather.clone();
+        let (delay, dial) = process.machine().draw(|random| (weather.delay(random), weather.dial(random)));
+        process.sleep(delay).await;
+        match dial {
+            Dial::Opens => {}
+            Dial::Refused => return Err(ConnectError::unreachable("connection refused")),
+            Dial::Hangs => std::future::pending().await,
+        }
+        if self.network.planted == Some(Planted::TwoConnections) {
+            let first = self.network.dial(self.client)?;
+            *self.older.lock() = Some(first);
+        }
+        self.network.dial(self.client)
+    }
+
+    fn is_exposed(&self) -> bool {
+        false
+    }
+}

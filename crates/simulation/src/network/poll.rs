@@ -1,0 +1,280 @@
+//! The client's end of a long-poll, in the native form: one POST and one GET in flight, over exchanges that get lost.
+//!
+//! The server's end is the real one, behind its HTTP service. This end is the simulation's, because the real one spawns its
+//! requests on tokio.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chatcamp_protocol::{Envelope, limits};
+use chatcamp_runtime::timeout;
+use chatcamp_transport::{Carrier, Close, Closed, Message, Sent, long_poll::Method};
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::{
+    Network,
+    exchange::{self, Answer, Lost},
+};
+
+pub(super) const NAME: &str = "long-poll";
+/// Time for the answer of any request.
+const DEADLINE: Duration = Duration::from_secs(50);
+/// Messages waiting for a POST, at most.
+const OUTBOX: usize = 64;
+
+type Flight = Pin<Box<dyn Future<Output = Result<Answer, Lost>> + Send>>;
+
+/// The client's end.
+pub(super) struct End {
+    network: Arc<Network>,
+    wire: u64,
+    is_open: bool,
+    /// A carrier may be shared and a future may not: nobody else ever locks this.
+    flights: Mutex<Flights>,
+    inbox: VecDeque<Message>,
+    outbox: VecDeque<Message>,
+    closing: Option<Close>,
+    closed: Option<Closed>,
+    arrivals: u32,
+    driver: Option<Waker>,
+}
+
+#[derive(Default)]
+struct Flights {
+    /// The POST that opens, then one GET after the other.
+    get: Option<Flight>,
+    post: Option<Flight>,
+    farewell: Option<Flight>,
+}
+
+impl End {
+    pub(super) fn new(network: Arc<Network>, wire: u64) -> Self {
+        Self {
+            network,
+            wire,
+            is_open: false,
+            flights: Mutex::default(),
+            inbox: VecDeque::new(),
+            outbox: VecDeque::new(),
+            closing: None,
+            closed: None,
+            arrivals: 0,
+            driver: None,
+        }
+    }
+
+    fn request(&self, method: Method, body: Bytes) -> Flight {
+        let (network, wire) = (self.network.clone(), self.wire);
+        let brings = method == Method::Get || !self.is_open;
+        Box::pin(async move {
+            let answer =
+                timeout(&network.process, DEADLINE, network.exchange(wire, method, body, brings)).await;
+            answer.unwrap_or(Err(Lost))
+        })
+    }
+
+    fn batch(&mut self) -> Bytes {
+        let texts: Vec<_> = self.outbox.drain(..).map(|message| message.as_str().to_owned()).collect();
+        json!(texts).to_string().into()
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        self.driver = Some(cx.waker().clone());
+        while self.closed.is_none() {
+            let mut moved = false;
+            if let Some(answer) = poll(&mut self.flights.get_mut().get, cx) {
+                moved = true;
+                self.on_answer(answer, true);
+            }
+            if let Some(answer) = poll(&mut self.flights.get_mut().post, cx) {
+                moved = true;
+                self.on_answer(answer, false);
+            }
+            if poll(&mut self.flights.get_mut().farewell, cx).is_some() {
+                let why = self.closing.clone().unwrap_or(Close::NORMAL);
+                return self.over(Closed::ByUs(why));
+            }
+            if self.closed.is_none() && self.closing.is_none() {
+                moved |= self.launch();
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Makes the requests that are due; whether there were any.
+    fn launch(&mut self) -> bool {
+        let (has_get, has_post) = {
+            let flights = self.flights.get_mut();
+            (flights.get.is_some(), flights.post.is_some())
+        };
+        if !self.is_open {
+            if has_get || self.outbox.is_empty() {
+                return false;
+            }
+            let body = self.batch();
+            self.flights.get_mut().get = Some(self.request(Method::Post, body));
+            return true;
+        }
+        let get = !has_get && self.inbox.is_empty();
+        if get {
+            self.flights.get_mut().get = Some(self.request(Method::Get, Bytes::new()));
+        }
+        let post = !has_post && !self.outbox.is_empty();
+        if post {
+            let body = self.batch();
+            self.flights.get_mut().post = Some(self.request(Method::Post, body));
+        }
+        get || post
+    }
+
+    fn on_answer(&mut self, answer: Result<Answer, Lost>, brings: bool) {
+        if self.closing.is_some() {
+            return;
+        }
+        match answer {
+            Ok(Answer { status: 200, body }) => {
+                self.arrivals = self.arrivals.wrapping_add(1);
+                self.is_open = true;
+                if brings {
+                    self.inbox.extend(exchange::messages(&body).into_iter().map(Message::from));
+                }
+            }
+            // What was said last is learnt by GET.
+            Ok(Answer { status: 403 | 410, .. }) if !brings => self.outbox.clear(),
+            Ok(Answer { body, .. }) => match exchange::close(&body) {
+                Some((code, reason)) => {
+                    self.network.ledger.server_closes(self.wire, code);
+                    self.over(Closed::ByPeer(Close::new(code, reason)));
+                }
+                None => self.over(Closed::Lost("refused".into())),
+            },
+            Err(Lost) => self.over(Closed::Lost("no answer".into())),
+        }
+    }
+
+    fn over(&mut self, how: Closed) {
+        let ledger = &self.network.ledger;
+        self.network.process.machine().note(format_args!("wire {} is over: {}", self.wire, how.code()));
+        *self.flights.get_mut() = Flights::default();
+        // What has arrived is still received before it.
+        if self.inbox.is_empty() {
+            ledger.client_told_end(self.wire, Some(&how));
+            ledger.left(self.wire, false);
+        }
+        self.closed = Some(how);
+    }
+}
+
+fn poll(flight: &mut Option<Flight>, cx: &mut Context<'_>) -> Option<Result<Answer, Lost>> {
+    let Poll::Ready(answer) = flight.as_mut()?.as_mut().poll(cx) else { return None };
+    *flight = None;
+    Some(answer)
+}
+
+impl Carrier for End {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
+        self.drive(cx);
+        let ledger = &self.network.ledger;
+        if let Some(message) = self.inbox.pop_front() {
+            if let Ok(envelope) = Envelope::parse(message.as_str()) {
+                let s = envelope.s.unwrap_or_default();
+                let machine = self.network.process.machine();
+                machine.note(format_args!("client gets {} s {s} on wire {}", envelope.t, self.wire));
+                if super::end::is_last_word(&envelope) {
+                    ledger.client_told_end(self.wire, None);
+                }
+            }
+            return Poll::Ready(Ok(message));
+        }
+        match &self.closed {
+            Some(closed) => {
+                ledger.client_told_end(self.wire, Some(closed));
+                ledger.left(self.wire, false);
+                Poll::Ready(Err(closed.clone()))
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    fn try_send(&mut self, batch: &[Message]) -> Sent {
+        if self.closed.is_some() || self.closing.is_some() {
+            return Sent { taken: 0, flushed: true };
+        }
+        let taken = batch.len().min(OUTBOX - self.outbox.len().min(OUTBOX));
+        self.outbox.extend(batch[..taken].iter().cloned());
+        Sent { taken, flushed: taken == batch.len() && self.outbox.is_empty() }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        self.drive(cx);
+        match &self.closed {
+            Some(closed) => Poll::Ready(Err(closed.clone())),
+            None if self.outbox.is_empty() => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    }
+
+    fn close(&mut self, why: Close) {
+        if self.closed.is_some() || self.closing.is_some() {
+            return;
+        }
+        self.network.ledger.left(self.wire, why.code == 1000);
+        self.network.process.machine().note(format_args!("client closes wire {}: {}", self.wire, why.code));
+        self.inbox.clear();
+        let rest = (!self.outbox.is_empty() && self.is_open).then(|| self.batch());
+        let close = json!({ "close": { "code": why.code, "reason": why.reason } }).to_string();
+        let (rest, close) =
+            (rest.map(|rest| self.request(Method::Post, rest)), self.request(Method::Post, close.into()));
+        let flights = self.flights.get_mut();
+        let earlier = flights.post.take();
+        flights.get = None;
+        let process = self.network.process.clone();
+        flights.farewell = Some(Box::pin(async move {
+            for flight in [earlier, rest].into_iter().flatten() {
+                // What follows a POST that was lost would come out of its order.
+                match timeout(&process, limits::CLOSING, flight).await {
+                    Some(Ok(Answer { status: 200, .. })) => {}
+                    _ => break,
+                }
+            }
+            close.await
+        }));
+        self.closing = Some(why);
+        self.driver.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn arrivals(&self) -> u32 {
+        self.arrivals
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.close(Close::new(1001, ""));
+        }
+        self.network.ledger.left(self.wire, false);
+        if let Some(farewell) = self.flights.get_mut().farewell.take() {
+            let process = self.network.process.clone();
+            let leaves = process.clone();
+            process.run(async move { _ = timeout(&leaves, limits::CLOSING, farewell).await });
+        }
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("wire", &self.wire).finish_non_exhaustive()
+    }
+}

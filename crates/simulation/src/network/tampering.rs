@@ -1,0 +1,167 @@
+//! Planted faults of the network: what no transport that keeps its contract does.
+
+use std::collections::BTreeMap;
+
+use chatcamp_auth::session_key;
+use chatcamp_protocol::{SessionKey, code::SessionClose, handshake};
+use chatcamp_transport::{Close, Message};
+use serde_json::{Value, json};
+
+use super::{Network, wire::Side};
+use crate::{planted::Planted, scenario::keyring};
+
+/// Of so many in a thousand messages.
+const OFTEN: usize = 250;
+
+/// What is remembered in order to do harm.
+#[derive(Debug)]
+pub(super) struct Tampering {
+    planted: Option<Planted>,
+    wires: BTreeMap<u64, Tapped>,
+    /// The latest last words said to a client.
+    last_words: BTreeMap<usize, Message>,
+    /// An event, and for whom it was.
+    event: Option<(usize, Value)>,
+    /// Of the server's latest keys.
+    incarnation: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Tapped {
+    client: usize,
+    /// What is missing in the numbers so far.
+    swallowed: u64,
+    replays: bool,
+    held: Option<Value>,
+    has_spoken: bool,
+}
+
+impl Tampering {
+    pub(super) fn new(planted: Option<Planted>) -> Self {
+        Self { planted, wires: BTreeMap::new(), last_words: BTreeMap::new(), event: None, incarnation: None }
+    }
+
+    pub(super) fn opened(&mut self, wire: u64, client: usize) {
+        if self.planted.is_some() {
+            self.wires.insert(wire, Tapped { client, ..Tapped::default() });
+        }
+    }
+
+    /// What goes on its way instead of the message; nothing where it is left alone.
+    pub(super) fn message(
+        &mut self,
+        network: &Network,
+        wire: u64,
+        side: Side,
+        message: &Message,
+    ) -> Option<Vec<Message>> {
+        let planted = self.planted?;
+        let envelope: Value = serde_json::from_str(message.as_str()).ok()?;
+        let often = network.process.machine().draw(|random| random.chance(OFTEN));
+        match side {
+            Side::Client => self.with_request(planted, often, envelope),
+            Side::Server => self.with_message(planted, often, wire, envelope),
+        }
+    }
+
+    fn with_request(&self, planted: Planted, often: bool, mut envelope: Value) -> Option<Vec<Message>> {
+        let is_handshake = envelope["t"] == handshake::TYPE;
+        match planted {
+            Planted::RequestLost if often && !is_handshake => Some(Vec::new()),
+            Planted::OldIncarnation if is_handshake => {
+                let key = envelope.pointer("/d/resume/key")?.as_str()?;
+                let mut claims = session_key::open(&keyring(), &SessionKey::from(key), 0)?;
+                claims.incarnation = self.incarnation?;
+                let key = session_key::seal(&keyring(), &claims);
+                envelope["d"]["resume"]["key"] = json!(key.expose());
+                Some(vec![text(&envelope)])
+            }
+            _ => None,
+        }
+    }
+
+    fn with_message(
+        &mut self,
+        planted: Planted,
+        often: bool,
+        wire: u64,
+        mut envelope: Value,
+    ) -> Option<Vec<Message>> {
+        let Self { wires, last_words, event, incarnation, .. } = self;
+        let tapped = wires.get_mut(&wire)?;
+        let is_event = envelope["t"] == "app.event.pub";
+        let is_answer = envelope["to"].is_u64() && envelope["s"].is_u64();
+        let begins = !std::mem::replace(&mut tapped.has_spoken, true);
+        match planted {
+            Planted::AnswerDropped | Planted::ReplaySwallowed => {
+                let swallow = match planted {
+                    Planted::AnswerDropped => is_answer && often && envelope["t"] != "ping.ack",
+                    _ => std::mem::take(&mut tapped.replays) && envelope["s"].is_u64(),
+                };
+                tapped.replays =
+                    begins && envelope.pointer("/d/session/resumed/replayed").is_some_and(|n| *n != json!(0));
+                if swallow {
+                    tapped.swallowed += 1;
+                    return Some(Vec::new());
+                }
+                let s = envelope["s"].as_u64()?;
+                envelope["s"] = json!(s - tapped.swallowed);
+                Some(vec![text(&envelope)])
+            }
+            Planted::MessageRepeated if is_event && often => {
+                let first = text(&envelope);
+                envelope.as_object_mut()?.remove("s");
+                Some(vec![first, text(&envelope)])
+            }
+            Planted::MessagesExchanged => match (tapped.held.take(), is_event) {
+                (None, true) if often => {
+                    tapped.held = Some(envelope);
+                    Some(Vec::new())
+                }
+                (Some(mut held), true) => {
+                    let (first, second) = (held["d"].take(), envelope["d"].take());
+                    (held["d"], envelope["d"]) = (second, first);
+                    Some(vec![text(&held), text(&envelope)])
+                }
+                (Some(held), false) => Some(vec![text(&held), text(&envelope)]),
+                (None, _) => None,
+            },
+            Planted::EventMisdelivered if is_event => {
+                let (client, body) = event.replace((tapped.client, envelope["d"].clone()))?;
+                if client == tapped.client || !often {
+                    return None;
+                }
+                envelope["d"] = body;
+                Some(vec![text(&envelope)])
+            }
+            Planted::CloseWithoutCode if envelope["t"] == SessionClose::TYPE => Some(Vec::new()),
+            Planted::CloseRepeated => {
+                if envelope["t"] == SessionClose::TYPE && envelope["d"]["advice"] != "retry" {
+                    last_words.insert(tapped.client, text(&envelope));
+                    return None;
+                }
+                let again = last_words.remove(&tapped.client).filter(|_| begins)?;
+                Some(vec![again, text(&envelope)])
+            }
+            Planted::OldIncarnation => {
+                let key = envelope.pointer("/d/session/key")?.as_str()?;
+                *incarnation =
+                    session_key::open(&keyring(), &SessionKey::from(key), 0).map(|c| c.incarnation);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// What the client is told of a close.
+    pub(super) fn close(&self, why: Close) -> Close {
+        match self.planted {
+            Some(Planted::CloseWithoutCode) => Close::new(1005, ""),
+            _ => why,
+        }
+    }
+}
+
+fn text(envelope: &Value) -> Message {
+    Message::from(envelope.to_string())
+}

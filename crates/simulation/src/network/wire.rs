@@ -1,0 +1,257 @@
+//! One connection: two directions, each a queue with moments of arrival.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use chatcamp_transport::{Closed, Message};
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{
+    Network,
+    weather::{Fate, Weather},
+};
+use crate::machine::Machine;
+
+/// A moment that does not come.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// An end, or the direction in which it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Server,
+}
+
+impl Side {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// A connection; both ends hold it.
+pub(super) struct Wire {
+    pub(super) id: u64,
+    pub(super) network: Arc<Network>,
+    pipes: Mutex<[Pipe; 2]>,
+}
+
+/// One direction.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    queue: VecDeque<(Instant, Message)>,
+    /// How and when it ends, after what is in the queue.
+    end: Option<(Instant, Closed)>,
+    /// Taken, and never to arrive.
+    lost: usize,
+    is_cut: bool,
+    weather: Weather,
+    fate: Fate,
+    sent: u64,
+    window: usize,
+    /// Nothing arrives before this.
+    not_before: Instant,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+}
+
+/// What a reader finds.
+#[derive(Debug)]
+pub(super) enum Found {
+    Message(Message),
+    End(Closed),
+    /// Something that arrives at this moment, if anything.
+    Later(Option<Instant>),
+}
+
+impl Wire {
+    pub(super) fn new(id: u64, network: Arc<Network>, weather: &Weather) -> Arc<Self> {
+        let machine = network.process.machine().clone();
+        let now = machine.now();
+        let pipe = || {
+            let (fate, window) = machine.draw(|random| (weather.fate(random), weather.window(random)));
+            Pipe {
+                queue: VecDeque::new(),
+                end: None,
+                lost: 0,
+                is_cut: false,
+                weather: weather.clone(),
+                fate,
+                sent: 0,
+                window,
+                not_before: now,
+                reader: None,
+                writer: None,
+            }
+        };
+        let pipes = [pipe(), pipe()];
+        Arc::new(Self { id, network, pipes: Mutex::new(pipes) })
+    }
+
+    /// This is what happens to what `side` sends.
+    pub(super) fn destine(&self, side: Side, fate: Fate) {
+        self.from(side).fate = fate;
+    }
+
+    fn machine(&self) -> &Machine {
+        self.network.process.machine()
+    }
+
+    /// The direction in which `side` sends.
+    pub(super) fn from(&self, side: Side) -> parking_lot::MappedMutexGuard<'_, Pipe> {
+        MutexGuard::map(self.pipes.lock(), |pipes| &mut pipes[side as usize])
+    }
+
+    /// Puts a message on its way; false when there is no room.
+    pub(super) fn send(&self, side: Side, message: &Message) -> bool {
+        let mut pipe = self.from(side);
+        if !pipe.has_room() {
+            return false;
+        }
+        pipe.sent += 1;
+        let (now, sent) = (self.machine().now(), pipe.sent);
+        match pipe.fate {
+            Fate::Stalled(n, time) if n == sent => pipe.not_before = now + time,
+            _ => {}
+        }
+        match pipe.fate {
+            Fate::CutBefore(n) if n == sent => {
+                pipe.lost += 1;
+                drop(pipe);
+                self.cut();
+            }
+            Fate::CutAfter(n) if n == sent => {
+                self.push(&mut pipe, message);
+                drop(pipe);
+                self.cut();
+            }
+            Fate::Silent(n) if n == sent => {
+                pipe.silence(now);
+                self.push(&mut pipe, message);
+            }
+            _ => self.push(&mut pipe, message),
+        }
+        true
+    }
+
+    fn push(&self, pipe: &mut Pipe, message: &Message) {
+        if pipe.is_cut {
+            pipe.lost += 1;
+            return;
+        }
+        let at = self.arrival(pipe);
+        pipe.queue.push_back((at, message.clone()));
+        pipe.wake_reader();
+    }
+
+    /// When something sent now arrives: after all that was sent before.
+    fn arrival(&self, pipe: &mut Pipe) -> Instant {
+        let machine = self.machine();
+        let at = machine.now() + machine.draw(|random| pipe.weather.delay(random));
+        pipe.not_before = pipe.not_before.max(at);
+        pipe.not_before
+    }
+
+    /// Ends a direction, after what was sent.
+    pub(super) fn end(&self, side: Side, how: Closed) {
+        let mut pipe = self.from(side);
+        if pipe.end.is_none() && !pipe.is_cut {
+            let at = self.arrival(&mut pipe);
+            pipe.end = Some((at, how));
+            pipe.wake_reader();
+        }
+    }
+
+    /// Breaks both directions: of what is on its way some arrives, and one end may never hear of it.
+    pub(super) fn cut(&self) {
+        let deaf = self.machine().draw(|random| random.below(8));
+        for (n, side) in [Side::Client, Side::Server].into_iter().enumerate() {
+            let mut pipe = self.from(side);
+            if std::mem::replace(&mut pipe.is_cut, true) {
+                continue;
+            }
+            let left = self.machine().draw(|random| random.within(0..=pipe.queue.len()));
+            pipe.lost += pipe.queue.len() - left;
+            pipe.queue.truncate(left);
+            let at = match deaf == n {
+                true => self.machine().now() + NEVER,
+                false => self.arrival(&mut pipe),
+            };
+            pipe.end = Some((at, Closed::Lost("the network broke".into())));
+            pipe.wake_reader();
+        }
+    }
+
+    /// From now on nothing that `side` sends arrives.
+    pub(super) fn silence(&self, side: Side) {
+        let now = self.machine().now();
+        let mut pipe = self.from(side);
+        pipe.silence(now);
+        for (at, _) in &mut pipe.queue {
+            *at = now + NEVER;
+        }
+        if let Some((at, _)) = &mut pipe.end {
+            *at = now + NEVER;
+        }
+    }
+
+    /// What is to come is spared; what has happened stays.
+    pub(super) fn clear_up(&self, weather: &Weather) {
+        for side in [Side::Client, Side::Server] {
+            let mut pipe = self.from(side);
+            pipe.weather = weather.clone();
+            pipe.fate = Fate::Fair;
+        }
+    }
+}
+
+impl Pipe {
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() + self.lost < self.window
+    }
+
+    fn silence(&mut self, now: Instant) {
+        self.not_before = now + NEVER;
+    }
+
+    pub(super) fn find(&mut self, now: Instant) -> Found {
+        match self.queue.front() {
+            Some((at, _)) if *at <= now => {
+                let (_, message) = self.queue.pop_front().expect("there is one");
+                self.writer.take().into_iter().for_each(Waker::wake);
+                Found::Message(message)
+            }
+            Some((at, _)) => Found::Later(Some(*at)),
+            None => match &self.end {
+                Some((at, how)) if *at <= now => Found::End(how.clone()),
+                Some((at, _)) => Found::Later(Some(*at)),
+                None => Found::Later(None),
+            },
+        }
+    }
+
+    /// Nobody reads any more.
+    pub(super) fn abandon(&mut self) {
+        self.lost += self.queue.len();
+        self.queue.clear();
+        self.is_cut = true;
+        (self.reader, self.writer) = (None, None);
+    }
+
+    fn wake_reader(&mut self) {
+        self.reader.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,276 @@
+//! The app's backend: publishes events, issues and voids credentials, throws users out.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chatcamp_protocol::{AppId, UserId};
+use chatcamp_runtime::Runtime;
+use chatcamp_server::{Accounts, AuthPolicy, Clock, NewUser, Recipients};
+use chatcamp_store::memory;
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::{World, application::Manner, keyring};
+use crate::{Invariant, Planted, ledger::Ledger, machine::Process};
+
+/// Unix time at the beginning.
+const BEGAN: u64 = 1_800_000_000;
+/// What a token must be good for to be handed out again.
+const GOOD: Duration = Duration::from_secs(45);
+/// More events than a session keeps.
+const FLOOD: usize = 1_100;
+
+/// The backend.
+#[derive(Debug)]
+pub(super) struct Backend {
+    process: Process,
+    ledger: Arc<Ledger>,
+    store: Arc<memory::Store>,
+    accounts: Accounts,
+    app: AppId,
+    planted: Option<Planted>,
+    users: Mutex<BTreeMap<String, User>>,
+}
+
+#[derive(Debug)]
+struct User {
+    manner: Manner,
+    /// The newest last.
+    tokens: Vec<Token>,
+}
+
+/// A token that was issued.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub(super) text: String,
+    end: Option<Instant>,
+}
+
+impl Token {
+    pub(super) fn lifetime(&self, now: Instant) -> Option<Duration> {
+        self.end.map(|end| end.saturating_duration_since(now))
+    }
+}
+
+impl Backend {
+    pub(super) async fn new(process: Process, ledger: Arc<Ledger>, planted: Option<Planted>) -> Arc<Self> {
+        let store = Arc::new(memory::Store::new());
+        let machine = process.machine().clone();
+        let clock = Clock::new(move || BEGAN + machine.elapsed().as_secs());
+        let accounts = Accounts::new(store.clone(), keyring()).with_clock(clock);
+        let app = AppId::new("simulated").expect("it is an app id");
+        let created = accounts.create_app("simulated", AuthPolicy::Open, Some(app.clone())).await;
+        created.expect("there is no other app");
+        Arc::new(Self { process, ledger, store, accounts, app, planted, users: Mutex::default() })
+    }
+
+    pub(super) fn store(&self) -> Arc<memory::Store> {
+        self.store.clone()
+    }
+
+    pub(super) fn app(&self) -> &AppId {
+        &self.app
+    }
+
+    /// A user that there will be.
+    pub(super) fn know(&self, user: &str, manner: Manner) {
+        self.users.lock().entry(user.to_owned()).or_insert(User { manner, tokens: Vec::new() });
+    }
+
+    /// Creates a user with a token.
+    pub(super) async fn create(&self, user: &str) {
+        let created = self.accounts.create_user(&self.app, &id(user), NewUser::default()).await;
+        let token = created.expect("the user is new");
+        self.remember(user, token.expose(), None, Duration::ZERO);
+    }
+
+    fn remember(&self, user: &str, token: &str, lifetime: Option<Duration>, grace: Duration) {
+        let end = lifetime.map(|lifetime| self.process.now() + lifetime);
+        let mut users = self.users.lock();
+        let of = users.get_mut(user).expect("the user is known");
+        let older: Vec<_> = of.tokens.iter().rev().skip(1).map(|token| token.text.clone()).collect();
+        let before = of.tokens.last().map(|token| token.text.as_str());
+        self.ledger.issued(user, token, before, end, grace);
+        if !older.is_empty() {
+            self.ledger.revoked(user, &older);
+        }
+        of.tokens.push(Token { text: token.to_owned(), end });
+    }
+
+    /// Issues a token; what was good before stays so for `grace`.
+    async fn issue(&self, user: &str, lifetime: Option<Duration>, grace: Duration) -> Token {
+        let machine = self.process.machine();
+        machine.note(format_args!("{user} is issued a token for {lifetime:?}, grace {grace:?}"));
+        let lifetime_s = lifetime.map(|lifetime| lifetime.as_secs());
+        let issued = self.accounts.issue_token(&self.app, &id(user), lifetime_s, grace.as_secs()).await;
+        let token = issued.expect("the user is there");
+        self.remember(user, token.expose(), lifetime, grace);
+        self.newest(user).expect("it was just issued")
+    }
+
+    fn newest(&self, user: &str) -> Option<Token> {
+        self.users.lock().get(user)?.tokens.last().cloned()
+    }
+
+    /// A good token, other than the one that the caller has.
+    pub(super) async fn token_for(&self, user: &str, other_than: Option<&str>) -> Token {
+        let now = self.process.now();
+        let newest = self.newest(user);
+        let is_good = |token: &Token| {
+            other_than != Some(token.text.as_str()) && token.lifetime(now).is_none_or(|left| left > GOOD)
+        };
+        match newest.filter(is_good) {
+            Some(token) => token,
+            None => {
+                let seconds = self.process.machine().draw(|random| random.within(90..=300)) as u64;
+                let is_constant = self.users.lock().get(user).is_some_and(|of| of.manner == Manner::Constant);
+                let lifetime = (!is_constant).then_some(Duration::from_secs(seconds));
+                self.issue(user, lifetime, Duration::from_secs(20)).await
+            }
+        }
+    }
+
+    async fn revoke(&self, user: &str) {
+        if self.accounts.revoke_tokens(&self.app, &id(user)).await.is_ok() {
+            self.process.machine().note(format_args!("{user} has its tokens revoked"));
+            let tokens = self.users.lock().get_mut(user).map(|of| std::mem::take(&mut of.tokens));
+            let tokens: Vec<_> = tokens.into_iter().flatten().map(|token| token.text).collect();
+            self.ledger.revoked(user, &tokens);
+        }
+    }
+
+    async fn suspend(&self, user: &str, suspended: bool) {
+        if self.accounts.set_suspended(&self.app, &id(user), suspended).await.is_ok() {
+            self.process.machine().note(format_args!("{user} suspended: {suspended}"));
+            self.ledger.suspended(user, suspended);
+        }
+    }
+
+    async fn lock(&self, user: &str, locked: bool) {
+        if self.accounts.set_locked(&self.app, &id(user), locked).await.is_ok() {
+            self.process.machine().note(format_args!("{user} locked: {locked}"));
+            self.ledger.locked(user, locked);
+        }
+    }
+
+    /// Lets everybody in who may be.
+    pub(super) async fn relent(&self) {
+        let users: Vec<_> = self.users.lock().iter().map(|(id, of)| (id.clone(), of.manner)).collect();
+        for (user, manner) in users {
+            self.suspend(&user, false).await;
+            if manner == Manner::ById {
+                self.lock(&user, false).await;
+            }
+        }
+    }
+
+    pub(super) fn users(&self) -> Vec<(String, Manner)> {
+        self.users.lock().iter().map(|(id, of)| (id.clone(), of.manner)).collect()
+    }
+}
+
+impl World {
+    /// Publishes the next event of a user.
+    pub(super) async fn publish(&self, user: &str) {
+        let Some(server) = self.house.server() else { return };
+        let n = self.ledger.publish(user);
+        let (app, to) = (self.backend.app(), Recipients::Users(vec![id(user)]));
+        let event = json!({ "user": user, "n": n });
+        let told = server.publish(app, &to, "n", &event).await;
+        self.machine.note(format_args!("event {n} of {user} goes to {told:?}"));
+        if self.backend.planted == Some(Planted::PublishRepeated) {
+            let again = server.publish(app, &to, "n", &event).await;
+            self.machine.note(format_args!("event {n} of {user} goes to {again:?} once more"));
+        }
+    }
+}
+
+/// Who is shut out has no session.
+fn check_shut_out(world: &World) {
+    let Some(server) = world.house.server() else { return };
+    for user in world.ledger.shut_out() {
+        let sessions = server.sessions(world.backend.app(), Some(&id(&user))).len();
+        if sessions > 0 {
+            world
+                .ledger
+                .violate(Invariant::ShutOut, format_args!("{user} is suspended and has {sessions} sessions"));
+        }
+    }
+}
+
+/// What the backend does, until it is calm.
+pub(super) async fn act(world: Arc<World>) {
+    let backend = world.backend.clone();
+    let (harsh, mut floods) = match world.fate {
+        None => world.draw(|random| (random.within(0..=300), usize::from(random.chance(120)))),
+        Some(_) => (0, 0),
+    };
+    loop {
+        world.process.sleep(world.draw(|random| random.millis(1..=4_000))).await;
+        if world.is_calm() {
+            return;
+        }
+        check_shut_out(&world);
+        let users = backend.users();
+        let (user, manner) = users[world.draw(|random| random.below(users.len()))].clone();
+        if !world.draw(|random| random.chance(harsh)) {
+            let count = match world.draw(|random| random.below(100)) {
+                0 if floods > 0 => {
+                    floods -= 1;
+                    world.ledger.excuse(Some(&user), "more was published than is kept");
+                    FLOOD
+                }
+                0..10 => world.draw(|random| random.within(20..=60)),
+                _ => world.draw(|random| random.within(1..=4)),
+            };
+            for _ in 0..count {
+                world.publish(&user).await;
+            }
+            continue;
+        }
+        match world.draw(|random| random.below(8)) {
+            0 | 1 if manner != Manner::ById => {
+                let grace = world.draw(|random| if random.chance(500) { random.within(3..=30) } else { 0 });
+                let lifetime = match manner {
+                    Manner::Provider => Some(Duration::from_secs(120)),
+                    _ => None,
+                };
+                world.ledger.excuse(Some(&user), "its token was rotated");
+                backend.issue(&user, lifetime, Duration::from_secs(grace as u64)).await;
+            }
+            2 => {
+                world.ledger.excuse(Some(&user), "its tokens were revoked");
+                backend.revoke(&user).await;
+            }
+            3 => {
+                world.ledger.excuse(Some(&user), "it was suspended");
+                backend.suspend(&user, true).await;
+            }
+            4 => backend.suspend(&user, false).await,
+            5 if manner == Manner::ById => {
+                world.ledger.excuse(Some(&user), "it was locked");
+                let locked = world.draw(|random| random.chance(500));
+                backend.lock(&user, locked).await;
+            }
+            _ => {
+                let come_back = world.draw(|random| random.chance(600));
+                if !come_back {
+                    world.ledger.excuse(Some(&user), "it was thrown out");
+                }
+                if let Some(server) = world.house.server() {
+                    let told = server.end_sessions(backend.app(), &id(&user), come_back);
+                    world
+                        .machine
+                        .note(format_args!("{told} sessions of {user} end, coming back: {come_back}"));
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn id(user: &str) -> UserId {
+    UserId::new(user).expect("it is a user id")
+}
