@@ -119,13 +119,9 @@ impl Shared {
 
     /// Keeps the sessions without a connection within their bounds.
     fn bound_detached(&self, session: &Session) {
-        let of_user = self.registry.of_user(&session.app, &session.user);
-        let mut tickets: Vec<_> = of_user.iter().filter_map(|s| Some((s.ticket()?, s.id))).collect();
-        tickets.sort_unstable_by_key(|(ticket, _)| *ticket);
-        let too_many = tickets.len().saturating_sub(self.limits.detached_per_user);
-        for (_, id) in tickets.into_iter().take(too_many) {
-            self.evict(Some(id));
-        }
+        let most = self.limits.detached_per_user;
+        let longest = || self.registry.longest_away(&session.app, &session.user, most);
+        while longest().is_some_and(|id| self.evict(Some(id))) {}
         while self.detached.len() > self.limits.detached && self.evict(self.detached.oldest()) {}
     }
 

@@ -258,8 +258,9 @@ impl Shared {
         }
         tokio::select! {
             biased;
-            () = drained => None,
+            // First, since what is ready at once need not wait for the other.
             output = future => Some(output),
+            () = drained => None,
         }
     }
 

@@ -94,6 +94,21 @@ impl Registry {
         of_user.iter().filter_map(|id| slots.get(*id).cloned()).collect()
     }
 
+    /// The session of the user that has been without a connection longest, if more than `most` are.
+    pub(crate) fn longest_away(&self, app: &AppId, user: &UserId, most: usize) -> Option<SessionId> {
+        let key = (app.clone(), user.clone());
+        let users = self.shard(&key).lock();
+        let of_user = users.get(&key).filter(|of_user| of_user.len() > most)?;
+        let slots = self.slots.lock();
+        let tickets = of_user.iter().filter_map(|id| Some((slots.get(*id)?.ticket()?, *id)));
+        let (away, longest) =
+            tickets.fold((0, None), |(away, longest): (usize, Option<(u64, SessionId)>), one| {
+                let longer = longest.filter(|longest| longest.0 < one.0).unwrap_or(one);
+                (away + 1, Some(longer))
+            });
+        longest.filter(|_| away > most).map(|(_, id)| id)
+    }
+
     /// Whether the user has a live session.
     pub(crate) fn is_online(&self, app: &AppId, user: &UserId) -> bool {
         self.of_user(app, user).iter().any(|session| session.is_live())
