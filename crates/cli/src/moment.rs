@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
-
-const DAY: u64 = 24 * 60 * 60;
 
 /// Unix seconds; shown as date and time in UTC, 0 as `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -15,28 +14,9 @@ impl fmt::Display for Moment {
         if self.0 == 0 {
             return f.pad("never");
         }
-        let ((year, month, day), second) = (date(self.0 / DAY), self.0 % DAY);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        f.pad(&format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z"))
-    }
-}
-
-/// Year, month and day in the Gregorian calendar, so many days after 1970-01-01.
-fn date(mut days: u64) -> (u64, usize, u64) {
-    const CYCLE: u64 = 146_097;
-    let mut year = 1970 + 400 * (days / CYCLE);
-    days %= CYCLE;
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    loop {
-        let february = 28 + u64::from(is_leap(year));
-        for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
-            if days < length {
-                return (year, month, days + 1);
-            }
-            days -= length;
-        }
-        year += 1;
+        // A time beyond the calendar, which ends with the year 9999, is its end.
+        let seconds = i64::try_from(self.0).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        f.pad(&seconds.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%d %H:%M:%SZ").to_string())
     }
 }
 
