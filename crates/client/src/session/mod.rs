@@ -210,7 +210,7 @@ impl Session {
     /// What was to be refreshed is out of date: its number goes to a `ping`, should it be sent again.
     pub(crate) fn forget_refreshes(&mut self) {
         for (&r, sent) in &mut self.sent {
-            if sent.message.as_str().starts_with(r#"{"t":"users.refresh""#) {
+            if Envelope::parse(sent.message.as_str()).is_ok_and(|request| request.t == "users.refresh") {
                 self.sent_bytes -= sent.message.len();
                 sent.message = envelope::request("ping", r, &json!({ "seen": 0 })).into();
                 self.sent_bytes += sent.message.len();

@@ -121,7 +121,9 @@ impl Session {
     /// Flushes while the driver of connection `epoch` is busy with a request.
     pub(super) fn poll_flush(&self, epoch: u32, cx: &mut Context<'_>, budget: &Budget) {
         let mut state = self.state.lock();
-        state.is_busy = state.flush(epoch, self.dialect, cx, budget);
+        if state.flush(epoch, self.dialect, cx, budget) {
+            state.is_busy = true;
+        }
     }
 
     /// Takes connection `epoch`, or whichever it has, from the session; gives it back if it may still have a peer.
