@@ -7,7 +7,7 @@
 use std::{error::Error, sync::Arc};
 
 use chatcamp_client::ChatCamp;
-use chatcamp_server::{Accounts, AuthPolicy, Keyring, Limits, Server};
+use chatcamp_server::{Accounts, AuthPolicy, Keyring, Server};
 use chatcamp_store::memory::Store;
 use chatcamp_transport::memory;
 
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?
         .id;
 
-    let server = Server::start(store, keyring, Limits::default());
+    let server = Server::builder(store, keyring).start();
     let (transport, listener) = memory::network();
     let accepting = server.clone();
     let accepting = tokio::spawn(async move { accepting.listen(listener).await });

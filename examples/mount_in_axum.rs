@@ -9,7 +9,7 @@ use std::{error::Error, sync::Arc};
 use axum::{Router, routing::get};
 use chatcamp_backend::{Backend, UserFields};
 use chatcamp_client::ChatCamp;
-use chatcamp_server::{Accounts, ApiService, AuthPolicy, ChatService, Keyring, Limits, Server};
+use chatcamp_server::{Accounts, ApiService, AuthPolicy, ChatService, Keyring, Server};
 use chatcamp_store::memory::Store;
 use tokio::net::TcpListener;
 
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]])?);
     let app =
         Accounts::new(store.clone(), keyring.clone()).create_app("mounted", AuthPolicy::Open, None).await?;
-    let server = Server::start(store, keyring, Limits::default());
+    let server = Server::builder(store, keyring).start();
 
     let router = Router::new()
         .route("/", get(async || "an application of its own"))

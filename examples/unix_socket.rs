@@ -9,7 +9,7 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use chatcamp_client::ChatCamp;
-use chatcamp_server::{Accounts, AuthPolicy, Keyring, Limits, Server};
+use chatcamp_server::{Accounts, AuthPolicy, Keyring, Server};
 use chatcamp_store::memory::Store;
 use chatcamp_transport::{ConnectError, Connection, Listener, Transport, testing, websocket};
 use tokio::{
@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]])?);
     let app =
         Accounts::new(store.clone(), keyring.clone()).create_app("unix", AuthPolicy::Open, None).await?.id;
-    let server = Server::start(store, keyring, Limits::default());
+    let server = Server::builder(store, keyring).start();
     let (transport, listener) = network(folder.path().join("chat.sock"))?;
     let accepting = server.clone();
     tokio::spawn(async move { accepting.listen(listener).await });

@@ -10,7 +10,7 @@ use std::{
 };
 
 use chatcamp_client::{ChatCamp, ConnectError, Event, UserId, builder::endpoint};
-use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Limits, NewApp, Server};
+use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, NewApp, Server};
 use chatcamp_store::memory::Store;
 use chatcamp_transport::{Transport, long_poll, websocket};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ impl ChatServer {
         let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]]).unwrap());
         let accounts = Accounts::new(store.clone(), keyring.clone());
         let app = accounts.create_app("shop", AuthPolicy::Token, None).await.unwrap();
-        let server = Server::start(store, keyring, Limits::default());
+        let server = Server::builder(store, keyring).start();
         let door = FrontDoor::bind(server.clone(), ([127, 0, 0, 1], 0).into()).unwrap();
         let url = format!("http://{}", door.local_addr().unwrap());
         tokio::spawn(door.run());

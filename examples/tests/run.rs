@@ -4,7 +4,7 @@
 
 use std::{process::Command, sync::Arc};
 
-use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Server};
+use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Server};
 use chatcamp_store::memory::Store;
 
 fn run(program: &str, args: &[&str]) -> String {
@@ -47,7 +47,7 @@ async fn the_quickstart_is_the_readmes_and_runs() {
     let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]]).unwrap());
     let accounts = Accounts::new(store.clone(), keyring.clone());
     let app = accounts.create_app("quickstart", AuthPolicy::Open, None).await.unwrap().id;
-    let server = Server::start(store, keyring, Limits::default());
+    let server = Server::builder(store, keyring).start();
     let door = FrontDoor::bind(server.clone(), ([127, 0, 0, 1], 0).into()).unwrap();
     let url = format!("http://{}", door.local_addr().unwrap());
     tokio::spawn(door.run());

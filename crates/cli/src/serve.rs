@@ -9,7 +9,7 @@ use std::{
 };
 
 use chatcamp_dashboard::{AdminPassword, HostName};
-use chatcamp_server::{DataDir, FrontDoor, Limits, Pages, Server};
+use chatcamp_server::{DataDir, FrontDoor, Pages, Server};
 use clap::Args;
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -105,7 +105,7 @@ impl Serving {
         listen: SocketAddr,
         pages: impl FnOnce(&Server, &DataDir, SocketAddr) -> Vec<Arc<dyn Pages>>,
     ) -> Result<Self, Failure> {
-        let server = Server::start(data.store(), data.keyring(), Limits::default());
+        let server = Server::builder(data.store(), data.keyring()).start();
         let (door, address) = bind(&server, listen, "--listen")?;
         let door = pages(&server, &data, address).into_iter().fold(door, FrontDoor::mount);
         data.announce(&format!("process {} on {address}", process::id()))?;

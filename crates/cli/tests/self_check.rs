@@ -8,7 +8,7 @@ use chatcamp_client::{
     transport::{Close, Listener as _, Message, memory},
 };
 use chatcamp_protocol::{AccessToken, AppId, UserId};
-use chatcamp_server::{Accounts, AuthPolicy, Keyring, Limits, NewUser, Server};
+use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser, Server};
 use serde_json::{Value, json};
 
 const SCENARIOS: [&str; 5] =
@@ -76,7 +76,7 @@ async fn a_server_with_another_keyring_fails_where_tokens_are_checked() {
     let user = UserId::new("grace").unwrap();
     let token = accounts.create_user(&app, &user, NewUser::default()).await.unwrap();
 
-    let server = Server::start(store, keyring(2), Limits::default());
+    let server = Server::builder(store, keyring(2)).start();
     let (transport, listener) = memory::network();
     let accepting = tokio::spawn({
         let server = server.clone();

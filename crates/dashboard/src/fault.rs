@@ -1,6 +1,6 @@
 //! What went wrong, as a page that says what to do.
 
-use chatcamp_server::AccountError;
+use chatcamp_server::{AccountError, BusError};
 use chatcamp_store::StoreError;
 use http::StatusCode;
 
@@ -77,6 +77,13 @@ impl From<StoreError> for Fault {
         tracing::warn!(%error, "the dashboard cannot use the store");
         let advice = "The server cannot use its database now; its log says why. Try again in a moment.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database does not answer", advice)
+    }
+}
+
+impl From<BusError> for Fault {
+    fn from(error: BusError) -> Self {
+        tracing::warn!(%error, "the dashboard cannot ask for live sessions");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Live sessions cannot be read", sentence(&error))
     }
 }
 

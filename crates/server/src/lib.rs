@@ -5,24 +5,23 @@
 //!
 //! It refuses to know transports by name: what it serves is a [`chatcamp_transport::Connection`].
 //!
+//! Modules are layers; each imports only those below it (`cargo xtask layers`):
+//!
 //! | module | holds |
 //! |---|---|
-//! | `server` | what all connections share; start, load, shutdown |
-//! | `handshake` | the one place where a connection becomes a session |
-//! | `lobby`, `wheel` | connections without a verdict; deadlines of those with one |
-//! | `session` | sessions, their registry, their one task, their requests |
-//! | `drain` | how all sessions end when the server does |
-//! | `lifecycle` | how sessions are spoken to, lose their connections, end and are forgotten |
-//! | `sessions` | what operators and backends see of them, and do to them |
-//! | `directory`, `review` | who may in, and who may stay after a change |
-//! | `endpoint`, `front_door`, `service` | `/chat/2.0` without HTTP framework, on a TCP port, in another HTTP server |
-//! | `api` | the Platform API, which backends call |
-//! | `web` | files for web pages: the client `/chatcamp.js`, `/compat.js` |
-//! | `accounts`, `data_dir` | what operators and backends do; what is on disk |
+//! | `server`, `builder` | the composition: makes the parts, hands each what it needs, starts and shuts down |
+//! | `http` | `/chat/2.0` without HTTP framework, on a TCP port or in another HTTP server; health, files for web pages |
+//! | `requests`, `api` | the two faces: what clients ask on their sessions, what backends ask over the Platform API |
+//! | `operations` | the rules that both faces share: apps, users, tokens, live sessions |
+//! | `admission` | from an open connection to a session: pending connections, handshake, who may connect and stay |
+//! | `sessions` | all live sessions: registry, deadlines, detaching, ending, drain |
+//! | `bus` | the seam between nodes |
+//! | `session` | one session as plain data, and the task of its connection |
+//! | `data_dir` | what a server keeps on disk |
 //!
 //! ```
 //! use std::sync::Arc;
-//! use chatcamp_server::{Accounts, AuthPolicy, Keyring, Limits, Server};
+//! use chatcamp_server::{Accounts, AuthPolicy, Keyring, Server};
 //! use chatcamp_transport::memory;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -30,7 +29,7 @@
 //! let keyring = Keyring::new(vec![[7; 32]])?;
 //! let app = Accounts::new(store.clone(), keyring.clone()).create_app("demo", AuthPolicy::Open, None).await?;
 //!
-//! let server = Server::start(store, keyring, Limits::default());
+//! let server = Server::builder(store, keyring).start();
 //! let (transport, listener) = memory::network();
 //! let accepting = tokio::spawn({ let server = server.clone(); async move { server.listen(listener).await } });
 //! // … connect clients to `transport`, with `app.id` …
@@ -41,42 +40,35 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod accounts;
+mod admission;
 mod api;
+mod builder;
+mod bus;
 mod clock;
 mod data_dir;
-mod directory;
-mod drain;
-mod endpoint;
-mod front_door;
-mod handshake;
-mod health;
-mod lifecycle;
+mod http;
 mod limits;
-mod lobby;
-mod presence;
+mod operations;
 mod random;
-mod review;
+mod requests;
 mod server;
-mod service;
 mod session;
 mod sessions;
-mod tasks;
-mod turns;
-mod web;
-mod wheel;
+mod shutdown;
+mod user_view;
 
-pub use accounts::{
-    AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, UserFields, Written,
-    WrittenUser,
-};
 pub use api::ApiService;
+pub use builder::Builder;
+pub use bus::{BusError, Recipients, SessionList};
 pub use chatcamp_auth::Keyring;
 pub use chatcamp_store::{AuthPolicy, SessionPolicy};
 pub use clock::Clock;
 pub use data_dir::{BackedUp, DataDir, DataDirError, Restored};
-pub use front_door::{FrontDoor, Pages};
+pub use http::{AnswerFuture, ChatService, FrontDoor, Pages};
 pub use limits::Limits;
+pub use operations::{
+    AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, PublishError, UserFields,
+    Written, WrittenUser,
+};
 pub use server::{Load, Server};
-pub use service::{AnswerFuture, ChatService};
-pub use sessions::{PublishError, Recipients, SessionInfo};
+pub use session::SessionInfo;

@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Bytes that are kept for all sessions together, at most: what waits, and what is not acknowledged.
 pub(crate) const WAITING: usize = 256 * 1024 * 1024;
 
+/// How long a poll without news is held. A browser asks for one URL once at a time, so the second page of a published
+/// user, or its next connect, may wait for the first page's poll (docs/decisions, page 4).
+pub(crate) const POLL_HOLD: Duration = Duration::from_secs(10);
+
 /// Bytes of all bodies of polls together that are being read, at most.
 pub(crate) const BODIES: usize = 64 * 1024 * 1024;
 

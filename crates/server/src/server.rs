@@ -1,53 +1,41 @@
-//! The server: what all its connections share, and how it begins and ends.
+//! A running server: accepts connections, says what it holds, shuts down.
 
 use std::{
-    fmt,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
-use chatcamp_auth::{Directory, Keyring};
-use chatcamp_protocol::{AccessToken, User};
-use chatcamp_runtime::{Runtime, Tokio, timeout};
+use chatcamp_auth::Keyring;
+use chatcamp_protocol::{AppId, UserId};
+use chatcamp_runtime::{Runtime, timeout};
 use chatcamp_store::Store;
-use chatcamp_transport::{
-    Connection, Listener,
-    long_poll::{self, Hub},
-};
-use tokio::sync::Notify;
+use chatcamp_transport::{Connection, Listener};
+use serde_json::Value;
 
 use crate::{
-    Accounts, Clock, Limits, api,
-    directory::StoreDirectory,
-    drain, handshake,
-    health::Health,
-    limits,
-    lobby::{Guest, Lobby, Stay},
-    presence::{self, Presence},
-    random,
-    review::{self, Reviews},
-    session::{Budget, Detached, Driver, Registry, Session},
-    tasks::{Task, Tasks},
-    turns::Turns,
-    wheel::Wheel,
+    ApiService, Builder, BusError, ChatService, FrontDoor, PublishError, Recipients, SessionInfo,
+    SessionList,
+    admission::Revalidation,
+    bus::EndMode,
+    http::Http,
+    operations::{Operations, write_last_seen},
+    sessions::Sessions,
 };
 
-/// How long a poll without news is held. A browser asks for one URL once at a time, so the second page of a published
-/// user, or its next connect, may wait for the first page's poll (docs/decisions, page 4).
-const POLL_HOLD: Duration = Duration::from_secs(10);
-/// How often silence, expiry and whatever else has a deadline is looked at.
+/// How often silence, expiry and other deadlines are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// How often last-seen times are written.
+const LAST_SEEN: Duration = Duration::from_secs(10);
 
 /// A running server; clones are the same server.
 ///
 /// It accepts from any [`Listener`] ([`listen`](Self::listen)), any single [`Connection`] ([`serve`](Self::serve)), a TCP
-/// port ([`FrontDoor`](crate::FrontDoor)) or another HTTP server ([`ChatService`](crate::ChatService)), all at once.
+/// port ([`FrontDoor`]) or another HTTP server ([`ChatService`]), all at once.
 #[derive(Clone)]
 pub struct Server {
-    pub(crate) shared: Arc<Shared>,
+    http: Arc<Http>,
 }
 
 /// What a server holds at this moment; all zero when it is at rest.
@@ -63,105 +51,26 @@ pub struct Load {
     pub detached: usize,
 }
 
-/// What all connections share.
-pub(crate) struct Shared {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) keyring: Arc<Keyring>,
-    pub(crate) accounts: Accounts,
-    pub(crate) directory: Box<dyn Directory>,
-    pub(crate) registry: Registry,
-    pub(crate) detached: Detached,
-    pub(crate) wheel: Wheel,
-    pub(crate) lobby: Arc<Lobby>,
-    /// The connections over long-poll.
-    pub(crate) hub: Hub,
-    pub(crate) limits: Limits,
-    pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) clock: Clock,
-    /// Tells this process from those before it, in session keys.
-    pub(crate) incarnation: u64,
-    tasks: Arc<Tasks>,
-    pub(crate) presence: Presence,
-    pub(crate) health: Health,
-    /// Bytes that wait for all the clients that do not read.
-    pub(crate) waiting: Budget,
-    /// Bytes of polls' bodies that are being read.
-    pub(crate) bodies: Arc<Budget>,
-    /// Whose turn it is to change a user: what is told of changes is told in their order.
-    pub(crate) turns: Turns,
-    pub(crate) reviews: Reviews,
-    /// Answers to wrong API keys, while they are held back.
-    pub(crate) slowed: api::Slowed,
-    draining: AtomicBool,
-    drain: Notify,
-}
-
 impl Server {
-    /// Starts a server over a store; its deadlines are kept by tasks on the current tokio runtime.
+    /// Returns a builder of a server over a store, with the keyring that belongs to it.
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    #[must_use]
-    pub fn start(store: Arc<dyn Store>, keyring: Keyring, limits: Limits) -> Self {
-        Self::start_on(Arc::new(Tokio), Clock::system(), store, keyring, limits)
-    }
-
-    /// The same with a clock of one's own, for tests of what expires.
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use chatcamp_server::{Keyring, Limits, Server};
     ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    #[must_use]
-    pub fn start_at(clock: Clock, store: Arc<dyn Store>, keyring: Keyring, limits: Limits) -> Self {
-        Self::start_on(Arc::new(Tokio), clock, store, keyring, limits)
-    }
-
-    /// The same on a runtime of one's own.
-    #[must_use]
-    pub fn start_on(
-        runtime: Arc<dyn Runtime>,
-        clock: Clock,
-        store: Arc<dyn Store>,
-        keyring: Keyring,
-        limits: Limits,
-    ) -> Self {
-        let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
-        let (keyring, random) = (Arc::new(keyring), runtime.random());
-        let shared = Arc::new(Shared {
-            directory: Box::new(StoreDirectory::new(store.clone(), keyring.clone(), runtime.clone())),
-            store,
-            keyring,
-            accounts,
-            registry: Registry::new(),
-            detached: Detached::default(),
-            wheel: Wheel::new(runtime.now()),
-            lobby: Lobby::new(limits.clone(), runtime.clone()),
-            hub: Hub::new(long_poll::Limits { hold: POLL_HOLD, ..long_poll::Limits::default() }),
-            limits,
-            runtime,
-            clock,
-            incarnation: u64::from_le_bytes(random::bytes()),
-            tasks: Arc::default(),
-            presence: Presence::default(),
-            health: Health::default(),
-            waiting: Budget::new(limits::WAITING),
-            bodies: Arc::new(Budget::new(limits::BODIES)),
-            turns: Turns::new(random),
-            reviews: Reviews::default(),
-            slowed: api::Slowed::default(),
-            draining: AtomicBool::new(false),
-            drain: Notify::new(),
-        });
-        let heard = Arc::downgrade(&shared);
-        shared.store.on_change(Box::new(move |change| {
-            if let Some(shared) = heard.upgrade() {
-                shared.reviews.request(change.clone());
-            }
-        }));
-        let runtime = &shared.runtime;
-        runtime.spawn(Box::pin(keep_time(runtime.clone(), Arc::downgrade(&shared))));
-        runtime.spawn(Box::pin(presence::run(runtime.clone(), Arc::downgrade(&shared))));
-        runtime.spawn(Box::pin(review::run(runtime.clone(), Arc::downgrade(&shared))));
-        Self { shared }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// let mut limits = Limits::default();
+    /// limits.sessions_per_user = 10;
+    /// let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).limits(limits).start();
+    /// server.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(store: Arc<dyn Store>, keyring: Keyring) -> Builder {
+        Builder::new(store, keyring)
     }
 
     /// Serves every connection of a listener, until it ends or the server shuts down.
@@ -169,8 +78,8 @@ impl Server {
     /// # Cancel safety
     /// Dropping the future stops accepting; connections already accepted are served on.
     pub async fn listen(&self, mut listener: impl Listener) {
-        while let Some(connection) = self.shared.unless_draining(listener.accept()).await.flatten() {
-            self.shared.runtime.spawn(Box::pin(self.serve(connection)));
+        while let Some(connection) = self.http.shutdown.unless_begun(listener.accept()).await.flatten() {
+            self.http.runtime.spawn(Box::pin(self.serve(connection)));
         }
     }
 
@@ -179,143 +88,205 @@ impl Server {
     /// # Cancel safety
     /// Dropping the future closes the connection.
     pub fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send + use<> {
-        let guest = self.shared.lobby.enter(connection.facts().peer.map(|p| p.ip()), Stay::Handshake);
-        let (shared, task) = (self.shared.clone(), self.shared.enter());
-        async move {
-            let driver = Box::pin(shared.greet(task, connection, guest)).await;
-            if let Some(driver) = driver {
-                driver.await;
-            }
-        }
+        self.http.admission.serve(connection)
     }
 
-    /// What the server holds at this moment.
+    /// Returns what the server holds at this moment.
     #[must_use]
     pub fn load(&self) -> Load {
         Load {
-            connections: self.shared.tasks.running(),
-            unverified: self.shared.lobby.len(),
-            sessions: self.shared.registry.len().saturating_sub(self.shared.detached.len()),
-            detached: self.shared.detached.len(),
+            connections: self.http.shutdown.tasks(),
+            unverified: self.http.admission.pending.len(),
+            sessions: self.sessions_here().connected(),
+            detached: self.sessions_here().detached.len(),
         }
+    }
+
+    /// Lists the live sessions of an app, or of one of its users, newest first.
+    ///
+    /// # Errors
+    /// [`BusError`]; never on a server of one node.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn sessions(&self, app: &AppId, user: Option<&UserId>) -> Result<Vec<SessionInfo>, BusError> {
+        Ok(self.newest_sessions(app, user, usize::MAX).await?.newest)
+    }
+
+    /// Counts the live sessions of an app, or of one of its users, and lists the newest of them, at most `most`.
+    ///
+    /// # Errors
+    /// [`BusError`]; never on a server of one node.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn newest_sessions(
+        &self,
+        app: &AppId,
+        user: Option<&UserId>,
+        most: usize,
+    ) -> Result<SessionList, BusError> {
+        self.operations().sessions(app, user, most).await
+    }
+
+    /// Ends one session, or only its connection if its client is to come back; returns `false` if the app has no such
+    /// session.
+    ///
+    /// # Errors
+    /// [`BusError`]; never on a server of one node.
+    ///
+    /// # Cancel safety
+    /// Once polled, the session ends all the same.
+    pub async fn end_session(&self, app: &AppId, id: &str, come_back: bool) -> Result<bool, BusError> {
+        self.operations().end_session(app, id, EndMode::new(come_back)).await
+    }
+
+    /// Ends all sessions of a user, or only their connections if they are to come back; returns how many there were.
+    ///
+    /// # Errors
+    /// [`BusError`]; never on a server of one node.
+    ///
+    /// # Cancel safety
+    /// Once polled, the sessions end all the same.
+    pub async fn end_sessions(&self, app: &AppId, user: &UserId, come_back: bool) -> Result<usize, BusError> {
+        self.operations().end_sessions(app, user, EndMode::new(come_back)).await
+    }
+
+    /// Returns for each of an app's users, in order, whether it has a live session.
+    ///
+    /// # Errors
+    /// [`BusError`]; never on a server of one node.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn are_online(&self, app: &AppId, users: &[&UserId]) -> Result<Vec<bool>, BusError> {
+        self.operations().are_online(app, users).await
+    }
+
+    /// Publishes an event to every session of the recipients; returns how many have it, or have it queued.
+    ///
+    /// # Errors
+    /// [`PublishError`]; no session has the event.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the event with some sessions and not with others.
+    pub async fn publish(
+        &self,
+        app: &AppId,
+        to: &Recipients,
+        kind: &str,
+        data: &Value,
+    ) -> Result<usize, PublishError> {
+        self.operations().publish(app, to, kind, data).await
     }
 
     /// Stops accepting, tells every client to come back later, and waits until the last connection is gone.
     ///
-    /// Where there are many they are told one after another, so that they do not come back all at once. Those that have not
-    /// taken their leave within [`Limits::drain`] are cut off. When it returns no connection and no session is left; the
-    /// server's clock goes on until its last handle is dropped.
+    /// Where there are many they are told one after another, so that they do not come back all at once. Connections that are
+    /// still open after [`Limits::drain`](crate::Limits::drain) are cut off. When it returns, no connection and no session is
+    /// left; the server's deadlines are kept until its last handle is dropped.
     ///
     /// # Cancel safety
     /// Dropping the future leaves a server that accepts nothing; call it again to wait.
     pub async fn shutdown(&self) {
-        let shared = &self.shared;
-        shared.draining.store(true, Ordering::Release);
-        shared.drain.notify_waiters();
-        let emptied = async {
-            drain::run(shared).await;
-            shared.tasks.finished().await;
+        let Http { admission, shutdown, limits, runtime, .. } = &*self.http;
+        let sessions = self.sessions_here();
+        shutdown.begin();
+        let drained = async {
+            sessions.drain().await;
+            shutdown.idle().await;
         };
-        if timeout(&*shared.runtime, shared.limits.drain, emptied).await.is_none() {
-            shared.lobby.clear();
-            for session in shared.registry.all() {
-                if !shared.give_up(&session) {
-                    session.abandon(&shared.waiting);
-                }
-            }
-            shared.tasks.finished().await;
+        if timeout(&**runtime, limits.drain, drained).await.is_none() {
+            admission.pending.clear();
+            sessions.abandon_all();
+            shutdown.idle().await;
         }
-        // Who was away, or lost its connection meanwhile, comes back to another server.
-        for session in shared.registry.all() {
-            shared.give_up(&session);
-        }
-        if let Err(error) = shared.presence.write(&*shared.store).await {
+        // Clients of detached sessions come back to another server.
+        sessions.give_up_all();
+        if let Err(error) = write_last_seen(sessions, &*self.operations().store).await {
             tracing::warn!(%error, "the last-seen times of the last seconds are lost");
         }
     }
-}
 
-impl Shared {
-    /// A time between `base` and twice that, for those who are to come back.
-    pub(crate) fn spread(&self, base: Duration) -> Duration {
-        chatcamp_runtime::spread(&*self.runtime, base)
+    fn sessions_here(&self) -> &Arc<Sessions> {
+        &self.http.admission.sessions
     }
 
-    /// Counts one more connection.
-    pub(crate) fn enter(&self) -> Task {
-        self.tasks.enter()
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-
-    /// The output of `future`, or nothing when the server shuts down first.
-    pub(crate) async fn unless_draining<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let drained = self.drain.notified();
-        if self.is_draining() {
-            return None;
-        }
-        tokio::select! {
-            biased;
-            // First, since what is ready at once need not wait for the other.
-            output = future => Some(output),
-            () = drained => None,
-        }
-    }
-
-    /// From an open connection to its session's driver; nothing when it did not come to that.
-    pub(crate) async fn greet(
-        self: Arc<Self>,
-        task: Task,
-        connection: Connection,
-        guest: Guest,
-    ) -> Option<Driver> {
-        handshake::run(task, self, connection, guest).await
-    }
-
-    /// A session's own user object.
-    pub(crate) fn own_user(&self, session: &Session, user: &chatcamp_store::User) -> User {
-        own_user(user, session.vouched().token.as_ref(), true)
+    fn operations(&self) -> &Operations {
+        self.http.api.operations()
     }
 }
 
-/// The user as its owner sees it, with exactly the token its session presented.
-pub(crate) fn own_user(user: &chatcamp_store::User, token: Option<&AccessToken>, is_online: bool) -> User {
-    User {
-        id: user.id.clone(),
-        profile: user.profile.clone(),
-        last_seen: user.last_seen,
-        is_online,
-        is_suspended: user.is_suspended,
-        check_access_token: user.check_access_token,
-        access_token: token.cloned(),
+impl FrontDoor {
+    /// Listens on `address`; port 0 picks a free one, see [`local_addr`](Self::local_addr).
+    ///
+    /// # Errors
+    /// The operating system's, such as an address in use.
+    pub fn bind(server: Server, address: SocketAddr) -> io::Result<Self> {
+        Self::listen(server.http, address)
     }
 }
 
-/// Turns the wheel and empties the lobby, once a second, for as long as there is a server.
-async fn keep_time(runtime: Arc<dyn Runtime>, server: Weak<Shared>) {
+impl ChatService {
+    /// Returns the chat endpoint of a server.
+    #[must_use]
+    pub fn new(server: Server) -> Self {
+        Self::of(server.http)
+    }
+}
+
+impl ApiService {
+    /// Returns the Platform API of a server.
+    #[must_use]
+    pub fn new(server: Server) -> Self {
+        Self::of(server.http.api.clone())
+    }
+}
+
+/// Starts the tasks of a server.
+pub(crate) fn start(http: Http) -> Server {
+    let http = Arc::new(http);
+    let (runtime, sessions) = (http.runtime.clone(), &http.admission.sessions);
+    let store = http.api.operations().store.clone();
+    runtime.spawn(Box::pin(keep_deadlines(runtime.clone(), Arc::downgrade(&http))));
+    runtime.spawn(Box::pin(keep_last_seen(
+        runtime.clone(),
+        Arc::downgrade(sessions),
+        Arc::downgrade(&store),
+    )));
+    runtime.spawn(Box::pin(Revalidation::run(runtime.clone(), Arc::downgrade(&http.admission.revalidation))));
+    Server { http }
+}
+
+/// Ends what is past its deadline, once a second, while the server exists.
+async fn keep_deadlines(runtime: Arc<dyn Runtime>, http: Weak<Http>) {
     let mut instant = runtime.now();
     loop {
-        let Some(shared) = server.upgrade() else { return };
-        shared.lobby.expire(instant);
-        shared.hub.expire(instant);
-        let unix_now = shared.clock.now();
-        shared.wheel.turn(instant, |id, now| shared.look(id, now, unix_now));
-        drop(shared);
+        let Some(http) = http.upgrade() else { return };
+        let sessions = &http.admission.sessions;
+        http.admission.pending.expire(instant);
+        http.hub.expire(instant);
+        let unix_now = sessions.clock.now();
+        sessions.wheel.turn(instant, |id, now| sessions.look(id, now, unix_now));
+        drop(http);
         instant = runtime.now().max(instant + TICK);
         runtime.sleep_until(instant).await;
+    }
+}
+
+/// Writes last-seen times, again and again, while the server exists.
+async fn keep_last_seen(runtime: Arc<dyn Runtime>, sessions: Weak<Sessions>, store: Weak<dyn Store>) {
+    loop {
+        runtime.sleep_until(runtime.now() + LAST_SEEN).await;
+        let (Some(sessions), Some(store)) = (sessions.upgrade(), store.upgrade()) else { return };
+        if let Err(error) = write_last_seen(&sessions, &*store).await {
+            tracing::warn!(%error, "cannot write last-seen times; they are kept for the next try");
+        }
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Server").field(&self.load()).finish()
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

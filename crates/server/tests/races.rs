@@ -23,7 +23,7 @@ async fn a_shutdown_that_runs_out_of_time_leaves_no_session_with_a_sentence() {
     let (world, store) = gated().await;
     let away = world.connect("alice").await;
     world.cut(away).await;
-    world.server.end_sessions(&world.app, &user("alice"), false);
+    world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap();
     let mut stuck = world.connect("bob").await;
     store.hold("edit_user");
     stuck.send_request("users.update", json!({"data": "one"})).await;
@@ -95,11 +95,11 @@ async fn who_is_refused_drives_nobody_out() {
     let world = World::open().await;
     world.accounts.set_sessions(&world.app, SessionPolicy::EvictOldest(1)).await.unwrap();
     let away = world.connect("alice").await;
-    let id = world.server.sessions(&world.app, None)[0].id.clone();
+    let id = world.server.sessions(&world.app, None).await.unwrap()[0].id.clone();
     let hint = away.hint(0);
     world.cut(away).await;
     let mut other = world.connect("alice").await;
-    assert!(world.server.end_session(&world.app, &id, false));
+    assert!(world.server.end_session(&world.app, &id, false).await.unwrap());
     assert_eq!(world.resume("alice", None, hint).await.unwrap_err(), "DISCONNECTED");
     other.hears_nothing().await;
 }
@@ -172,7 +172,7 @@ async fn whom_a_backend_disconnects_over_a_dead_network_is_told_when_it_comes_ba
     let alice = world.connect("alice").await;
     let hint = alice.hint(0);
     // Half open: nobody reads, nothing arrives.
-    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false), 1);
+    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap(), 1);
     tokio::time::sleep(Duration::from_secs(20)).await;
     let again = world.resume("alice", None, hint).await;
     assert_eq!(again.map(|p| p.ack).unwrap_err(), "DISCONNECTED");

@@ -158,7 +158,7 @@ async fn the_answer_to_work_in_progress_waits_for_its_client() {
             match goes {
                 Goes::Cut => drop(alice),
                 Goes::Dismissed => {
-                    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true), 1);
+                    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true).await.unwrap(), 1);
                     alice.ended_with(Code::Reconnect).await;
                 }
                 Goes::TakenOver => before = Some(alice),
@@ -202,7 +202,7 @@ async fn work_in_progress_is_no_more_when_its_session_is_over() {
         store.hold("edit_user");
         alice.send_request("users.update", json!({"data": "one"})).await;
         store.holds(1).await;
-        assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true), 1);
+        assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true).await.unwrap(), 1);
         alice.ended_with(Code::Reconnect).await;
         assert_eq!(world.server.load().detached, 1);
         match why {
@@ -239,7 +239,7 @@ async fn a_store_that_never_answers_does_not_hold_up_the_shutdown() {
         alice.send_request("users.update", json!({"data": "one"})).await;
         store.holds(1).await;
         if is_away {
-            world.server.end_sessions(&world.app, &user("alice"), true);
+            world.server.end_sessions(&world.app, &user("alice"), true).await.unwrap();
             alice.ended_with(Code::Reconnect).await;
         }
         drop(alice);

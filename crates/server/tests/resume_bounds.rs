@@ -179,18 +179,18 @@ async fn who_is_away_is_not_online_and_was_last_seen_when_it_left() {
     let alice = world.connect("alice").await;
     let one = alice.hint(0);
     let shown = |user: &serde_json::Value| (user["is_online"].clone(), user["last_seen"].clone());
-    assert_eq!(world.server.sessions(&world.app, Some(&user("alice"))).len(), 1);
+    assert_eq!(world.server.sessions(&world.app, Some(&user("alice"))).await.unwrap().len(), 1);
     now.fetch_add(100, Ordering::Relaxed);
     world.cut(alice).await;
     now.fetch_add(20, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(12)).await;
     let seen = bob.request("users.get", json!({"id": "alice"})).await["user"].clone();
     assert_eq!(shown(&seen), (json!(false), json!(1_800_000_100)));
-    assert!(world.server.sessions(&world.app, Some(&user("alice"))).is_empty());
+    assert!(world.server.sessions(&world.app, Some(&user("alice"))).await.unwrap().is_empty());
     assert_eq!(world.tell("alice", 1..=1).await, 1, "what is queued counts as told");
 
     let back = world.resume("alice", None, one).await.unwrap();
-    let sessions = world.server.sessions(&world.app, Some(&user("alice")));
+    let sessions = world.server.sessions(&world.app, Some(&user("alice"))).await.unwrap();
     assert_eq!((sessions.len(), sessions[0].since), (1, 1_800_000_000), "it is the session it was");
     let seen = bob.request("users.get", json!({"id": "alice"})).await["user"].clone();
     assert_eq!(seen["is_online"], true);

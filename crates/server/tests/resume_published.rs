@@ -281,7 +281,7 @@ async fn a_backend_that_has_a_published_sdk_come_back_loses_nothing() {
     let world = World::open().await;
     let mut alice = world.published(&credentials(&world)).await;
     let key = alice.greeted().await;
-    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true), 1);
+    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true).await.unwrap(), 1);
     // Any message would make the SDK hammer: it is told by the close alone.
     alice.closed_with(Code::Reconnect).await;
     world.tell("alice", 1..=2).await;

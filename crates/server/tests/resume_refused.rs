@@ -301,7 +301,7 @@ async fn a_backend_has_its_users_come_back_without_loss() {
     world.tell("alice", 1..=3).await;
     one.hears(1..=1, 1).await;
     let hints = [one.hint(1), two.hint(0)];
-    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true), 2);
+    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true).await.unwrap(), 2);
     for (peer, next) in [(&mut one, 2), (&mut two, 1)] {
         peer.hears(next..=3, next).await;
         let close = peer.recv().await;
@@ -309,7 +309,11 @@ async fn a_backend_has_its_users_come_back_without_loss() {
         assert!((500..=1000).contains(&close["d"]["retry_after_ms"].as_u64().unwrap()), "{close}");
         peer.closed_with(Code::Reconnect).await;
     }
-    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true), 0, "they are away already");
+    assert_eq!(
+        world.server.end_sessions(&world.app, &user("alice"), true).await.unwrap(),
+        0,
+        "they are away already"
+    );
     world.tell("alice", 4..=4).await;
     for hint in hints {
         let seen = hint.seen;
@@ -333,8 +337,8 @@ async fn whom_a_backend_disconnects_is_told_at_once_or_when_it_comes_back_and_on
     world.cut(away).await;
     world.cut(published).await;
     world.tell("alice", 1..=1).await;
-    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false), 3);
-    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false), 0);
+    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap(), 3);
+    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap(), 0);
     assert_eq!(world.tell("alice", 2..=2).await, 0, "nobody is told anything any more");
     live.hears(1..=1, 1).await;
     live.ended_with(Code::Disconnected).await;
@@ -362,7 +366,7 @@ async fn a_sentence_is_forgotten_with_its_session() {
     let away = world.connect("alice").await;
     let hint = away.hint(0);
     world.cut(away).await;
-    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false), 1);
+    assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap(), 1);
     tokio::time::sleep(Duration::from_secs(125)).await;
     assert_eq!(world.server.load(), common::AT_REST);
     assert_eq!(world.resume("alice", None, hint).await.unwrap().fresh(), Some("too_late"));

@@ -46,7 +46,7 @@ async fn the_oldest_ends_for_one_more_and_is_told() {
     for peer in [&mut third, &mut fourth] {
         assert_eq!(peer.request("ping", json!({ "seen": 0 })).await["ok"], true);
     }
-    assert_eq!(world.server.sessions(&world.app, Some(&user("alice"))).len(), 2);
+    assert_eq!(world.server.sessions(&world.app, Some(&user("alice"))).await.unwrap().len(), 2);
     world.close().await;
 }
 

@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use chatcamp_protocol::{Profile, limits};
-use chatcamp_server::{AuthPolicy, Keyring, Limits, NewUser, Server};
+use chatcamp_server::{AuthPolicy, Keyring, NewUser, Server};
 use chatcamp_store::{App, Edited, MockStore, StoreError, User, record};
 use chatcamp_transport::{Transport, memory};
 use common::{Peer, World, eventually, user};
@@ -408,7 +408,7 @@ async fn a_store_that_fails_fails_the_request_and_not_the_session() {
     store.expect_unblock().returning(move |_, _, _| Err(down()));
     store.expect_blocked().returning(move |_, _, _, _| Err(down()));
 
-    let server = Server::start(Arc::new(store), Keyring::new(vec![[7; 32]]).unwrap(), Limits::default());
+    let server = Server::builder(Arc::new(store), Keyring::new(vec![[7; 32]]).unwrap()).start();
     let (transport, listener) = memory::network();
     let accepting = server.clone();
     tokio::spawn(async move { accepting.listen(listener).await });

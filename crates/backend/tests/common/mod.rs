@@ -30,7 +30,7 @@ impl World {
         let app = accounts.create_app("test", AuthPolicy::Open, None).await.unwrap();
         let mut limits = Limits::default();
         limits.drain = Duration::from_millis(250);
-        let server = Server::start(store, keyring, limits);
+        let server = Server::builder(store, keyring).limits(limits).start();
         let door = FrontDoor::bind(server.clone(), ([127, 0, 0, 1], 0).into()).unwrap();
         let address = door.local_addr().unwrap();
         tokio::spawn(door.run());

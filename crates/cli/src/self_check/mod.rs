@@ -14,9 +14,7 @@ use chatcamp_client::{
     transport::{long_poll, memory, websocket},
 };
 use chatcamp_protocol::{AccessToken, AppId, UserId};
-use chatcamp_server::{
-    AccountError, Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Load, NewUser, Server,
-};
+use chatcamp_server::{AccountError, Accounts, AuthPolicy, FrontDoor, Keyring, Load, NewUser, Server};
 
 pub use report::Report;
 pub use scenario::{Outcome, Scenario};
@@ -85,7 +83,7 @@ pub async fn run() -> Result<Report, CheckError> {
     let user = UserId::new("grace").expect("a user id");
     let token = accounts.create_user(&app, &user, NewUser::default()).await?;
 
-    let server = Server::start(store, keyring, Limits::default());
+    let server = Server::builder(store, keyring).start();
     let door =
         FrontDoor::bind(server.clone(), (Ipv4Addr::LOCALHOST, 0).into()).map_err(CheckError::System)?;
     let url = endpoint(&format!("http://{}", door.local_addr().map_err(CheckError::System)?));

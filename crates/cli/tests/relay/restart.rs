@@ -11,7 +11,7 @@ use chatcamp_client::{
     builder::endpoint,
     transport::{ConnectError, Connection, Transport, long_poll, websocket},
 };
-use chatcamp_server::{FrontDoor, Limits, Server};
+use chatcamp_server::{FrontDoor, Server};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::{task::JoinSet, time::timeout};
@@ -79,7 +79,7 @@ async fn everybody_comes_back_and_not_all_at_once() {
 
     let restarted = Instant::now();
     world.server.shutdown().await;
-    world.server = Server::start(world.data.store(), world.data.keyring(), Limits::default());
+    world.server = Server::builder(world.data.store(), world.data.keyring()).start();
     let door = FrontDoor::bind(world.server.clone(), world.address).unwrap();
     tokio::spawn(door.run());
 

@@ -6,18 +6,18 @@ use serde_json::Value;
 use super::{Done, No, app_id, live_page, user_id};
 use crate::{fault::sentence, fields::Fields, gate::Ask, note::Note};
 
-pub(super) fn end(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
+pub(super) async fn end(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
     let app = app_id(form)?;
-    let note = match ask.dashboard.server.end_session(&app, form.text("session"), false) {
+    let note = match ask.dashboard.server.end_session(&app, form.text("session"), false).await? {
         true => Note::done("The session is ended. Its client was told not to come back by itself."),
         false => Note::done("The session was over already."),
     };
     Ok(Done { to: live_page(app.as_str(), form.text("on_user")), note })
 }
 
-pub(super) fn end_all(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
+pub(super) async fn end_all(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
     let (app, user) = (app_id(form)?, user_id(form, "on_user")?);
-    let note = match ask.dashboard.server.end_sessions(&app, &user, false) {
+    let note = match ask.dashboard.server.end_sessions(&app, &user, false).await? {
         0 => Note::done("There was no session to end."),
         ended => Note::done(format!("Ended: {}.", sessions(ended))),
     };

@@ -7,7 +7,7 @@ mod user;
 use std::time::Duration;
 
 use chatcamp_protocol::{AppId, UserId};
-use chatcamp_server::AccountError;
+use chatcamp_server::{AccountError, BusError};
 use http::StatusCode;
 
 use crate::{
@@ -48,8 +48,8 @@ pub(crate) async fn act(path: &str, ask: &Ask<'_>, form: Fields) -> Result<Reply
         "/dashboard/user/issue-token" => user::issue_token(ask, &form).await,
         "/dashboard/user/revoke-tokens" => user::revoke_tokens(ask, &form).await,
         "/dashboard/user/delete" => user::delete(ask, &form).await,
-        "/dashboard/session/end" => live::end(ask, &form),
-        "/dashboard/session/end-all" => live::end_all(ask, &form),
+        "/dashboard/session/end" => live::end(ask, &form).await,
+        "/dashboard/session/end-all" => live::end_all(ask, &form).await,
         "/dashboard/event/publish" => live::publish(ask, &form).await,
         _ => return Err(Fault::not_found()),
     };
@@ -117,5 +117,11 @@ impl From<AccountError> for No {
             StatusCode::BAD_REQUEST => Self::Refused(fault.advice),
             _ => Self::Fault(fault),
         }
+    }
+}
+
+impl From<BusError> for No {
+    fn from(error: BusError) -> Self {
+        Self::Fault(error.into())
     }
 }

@@ -13,6 +13,7 @@ use crate::{fault::Fault, fields::href, gate::Ask, reply::Reply, shown::Shown};
 pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let app = ask.app().await?;
     let users = ask.dashboard.store.user_count(&app.id).await?;
+    let live = live::count(ask, &app).await?;
     let (id, url) = (app.id.as_str(), ask.chat_url());
     Ok(frame::page(ask, &Shown(&app.name).to_string(), Some((&app, Part::Connect)), |_| {
         html! {
@@ -23,7 +24,7 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
                 p.facts {
                     a href=(href("/dashboard/users", &[("app", id)])) { (count(users, "user", "users")) }
                     " · "
-                    a href=(href("/dashboard/live", &[("app", id)])) { (live::count(ask, &app)) }
+                    a href=(href("/dashboard/live", &[("app", id)])) { (live) }
                 }
             }
             section.card {

@@ -18,6 +18,7 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let mut cards = Vec::new();
     for app in ask.dashboard.accounts.apps().await? {
         let users = ask.dashboard.store.user_count(&app.id).await?;
+        let live = live::count(ask, &app).await?;
         let id = app.id.as_str();
         cards.push(html! {
             li.card {
@@ -29,7 +30,7 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
                 p.facts {
                     a href=(href("/dashboard/users", &[("app", id)])) { (count(users, "user", "users")) }
                     " · "
-                    a href=(href("/dashboard/live", &[("app", id)])) { (live::count(ask, &app)) }
+                    a href=(href("/dashboard/live", &[("app", id)])) { (live) }
                 }
             }
         });

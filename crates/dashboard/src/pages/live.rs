@@ -1,7 +1,7 @@
 //! Live sessions: a region that the script keeps up to date, and events to try.
 
 use chatcamp_protocol::{UserId, limits};
-use chatcamp_server::SessionInfo;
+use chatcamp_server::{SessionInfo, SessionList};
 use chatcamp_store::App;
 use http::StatusCode;
 use maud::{Markup, html};
@@ -27,13 +27,14 @@ const SHOWN: usize = 100;
 
 pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let app = ask.app().await?;
+    let sessions = newest(ask, &app, None).await?;
     let title = format!("Live sessions of {}", Shown(&app.name));
     Ok(frame::page(ask, &title, Some((&app, Part::Live)), |kept| {
         html! {
             div.columns.uneven {
                 section.card {
                     h2 { "Live sessions" }
-                    (region(ask, &app, None, false))
+                    (region(ask, &app, None, false, &sessions))
                 }
                 section.card {
                     h2 { "Send an event" }
@@ -55,27 +56,40 @@ pub(super) async fn rows(ask: &Ask<'_>) -> Result<Reply, Fault> {
         Some(id) => ask.dashboard.store.user(&app.id, id).await?.is_some_and(|user| user.check_access_token),
         None => false,
     };
-    Ok(Reply::page(StatusCode::OK, sessions(ask, &app, user.as_ref(), is_locked)))
+    let list = newest(ask, &app, user.as_ref()).await?;
+    Ok(Reply::page(StatusCode::OK, sessions(ask, &app, user.as_ref(), is_locked, &list)))
 }
 
 /// The sessions of an app, or of one user, who may be locked; they stay up to date.
-pub(super) fn region(ask: &Ask<'_>, app: &App, user: Option<&UserId>, is_locked: bool) -> Markup {
+pub(super) fn region(
+    ask: &Ask<'_>,
+    app: &App,
+    user: Option<&UserId>,
+    is_locked: bool,
+    list: &SessionList,
+) -> Markup {
     let query = [("app", Some(app.id.as_str())), ("user", user.map(UserId::as_str))];
     let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     html! {
-        div data-live=(href(ROWS, &query)) { (sessions(ask, app, user, is_locked)) }
+        div data-live=(href(ROWS, &query)) { (sessions(ask, app, user, is_locked, list)) }
         p.pulse role="status" hidden { "Updates by itself." }
         noscript { p.hint { "Reload the page to see what has changed." } }
     }
 }
 
 /// How many there are, in words.
-pub(super) fn count(ask: &Ask<'_>, app: &App) -> String {
-    parts::count(ask.live_sessions(app, None) as u64, "live session", "live sessions")
+pub(super) async fn count(ask: &Ask<'_>, app: &App) -> Result<String, Fault> {
+    let total = ask.dashboard.server.newest_sessions(&app.id, None, 0).await?.total;
+    Ok(parts::count(total as u64, "live session", "live sessions"))
 }
 
-fn sessions(ask: &Ask<'_>, app: &App, user: Option<&UserId>, is_locked: bool) -> Markup {
-    let (all, sessions) = ask.dashboard.server.newest_sessions(&app.id, user, SHOWN);
+/// The newest sessions of an app or a user, as many as the region shows.
+pub(super) async fn newest(ask: &Ask<'_>, app: &App, user: Option<&UserId>) -> Result<SessionList, Fault> {
+    Ok(ask.dashboard.server.newest_sessions(&app.id, user, SHOWN).await?)
+}
+
+fn sessions(ask: &Ask<'_>, app: &App, user: Option<&UserId>, is_locked: bool, list: &SessionList) -> Markup {
+    let (all, sessions) = (list.total, &list.newest);
     let now = ask.now();
     html! {
         @if sessions.is_empty() {
@@ -94,7 +108,7 @@ fn sessions(ask: &Ask<'_>, app: &App, user: Option<&UserId>, is_locked: bool) ->
                         th scope="col" { span.unseen { "End" } }
                     }
                 }
-                tbody { @for session in &sessions { (row(ask, app, session, user, now)) } }
+                tbody { @for session in sessions { (row(ask, app, session, user, now)) } }
             }
             @if let Some(user) = user.filter(|_| all > 1) {
                 (parts::form(ask, "/dashboard/session/end-all", &[("app", app.id.as_str()), ("on_user", user.as_str())],

@@ -11,7 +11,7 @@ mod snippets;
 mod user;
 mod users;
 
-use chatcamp_protocol::{AppId, UserId};
+use chatcamp_protocol::AppId;
 use chatcamp_store::App;
 use std::sync::Arc;
 
@@ -46,10 +46,6 @@ impl Ask<'_> {
     /// Where apps reach the chat.
     fn chat_url(&self) -> String {
         self.dashboard.chat_url.clone().unwrap_or_else(|| self.origin.to_string())
-    }
-
-    fn live_sessions(&self, app: &App, user: Option<&UserId>) -> usize {
-        self.dashboard.server.newest_sessions(&app.id, user, 0).0
     }
 
     fn now(&self) -> u64 {

@@ -44,13 +44,15 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let app = ask.app().await?;
     let id = UserId::new(ask.query.text("id")).map_err(|_| Fault::not_found())?;
     let user = ask.dashboard.accounts.user(&app.id, &id).await?;
+    let sessions = live::newest(ask, &app, Some(&user.id)).await?;
+    let is_online = sessions.total > 0;
     let title = format!("{} of {}", Shown(id.as_str()), Shown(&app.name));
     Ok(frame::page(ask, &title, Some((&app, Part::Users)), |kept| {
         html! {
             p.trail { a href=(href("/dashboard/users", &[("app", app.id.as_str())])) { "← All users" } }
             div.app.person {
                 h2 { bdi { (Shown(name(&user))) } }
-                (access(&user)) (presence(ask, &user))
+                (access(&user)) (presence(ask, &user, is_online))
             }
             (parts::copyable("User id", id.as_str()))
             div.columns {
@@ -61,13 +63,13 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
                 div {
                     section.card {
                         h3 { "Live sessions" }
-                        (live::region(ask, &app, Some(&user.id), user.check_access_token))
+                        (live::region(ask, &app, Some(&user.id), user.check_access_token, &sessions))
                     }
                     section.card {
                         h3 { "Send an event" }
                         (live::publish_form(ask, &app, Some(&user.id), kept))
                     }
-                    (profile_card(ask, &user))
+                    (profile_card(ask, &user, is_online))
                 }
             }
         }
@@ -82,10 +84,9 @@ fn name(user: &User) -> &str {
 }
 
 /// Whether the user is there, in words.
-fn presence(ask: &Ask<'_>, user: &User) -> Markup {
-    let is_online = !ask.dashboard.server.sessions(&user.app, Some(&user.id)).is_empty();
+fn presence(ask: &Ask<'_>, user: &User, is_online: bool) -> Markup {
     html! {
-        @if is_online { (seen(ask, user)) } @else if user.last_seen == 0 { span.dim { "never seen" } } @else { span.dim { "last seen " (seen(ask, user)) } }
+        @if is_online { (seen(ask, user, is_online)) } @else if user.last_seen == 0 { span.dim { "never seen" } } @else { span.dim { "last seen " (seen(ask, user, is_online)) } }
     }
 }
 
@@ -161,7 +162,7 @@ fn access_card(ask: &Ask<'_>, app: &App, user: &User) -> Markup {
     }
 }
 
-fn profile_card(ask: &Ask<'_>, user: &User) -> Markup {
+fn profile_card(ask: &Ask<'_>, user: &User, is_online: bool) -> Markup {
     let Profile {
         display_name,
         first_name,
@@ -196,7 +197,7 @@ fn profile_card(ask: &Ask<'_>, user: &User) -> Markup {
                     @if !text.is_empty() { dt { (label) } dd { bdi.said { (Lines(text)) } } }
                 }
                 dt { "Created" } dd { (Utc(user.created_at)) }
-                dt { "Last seen" } dd { (seen(ask, user)) }
+                dt { "Last seen" } dd { (seen(ask, user, is_online)) }
             }
         }
     }

@@ -33,6 +33,8 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
     let id = app.id.as_str();
     let (q, after) = (ask.query.text("q").trim(), UserId::new(ask.query.text("after")).ok());
     let found = find(ask, &app, q, after.as_ref()).await?;
+    let ids: Vec<_> = found.users.iter().map(|user| &user.id).collect();
+    let online = ask.dashboard.server.are_online(&app.id, &ids).await?;
     let is_first = after.is_none() && q.is_empty();
     let title = format!("Users of {}", Shown(&app.name));
     Ok(frame::page(ask, &title, Some((&app, Part::Users)), |kept| {
@@ -65,7 +67,7 @@ pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
                         }
                     }))
                 } @else {
-                    (table(ask, &found.users))
+                    (table(ask, &found.users, &online))
                     (next(id, q, &found))
                 }
             }
@@ -99,7 +101,7 @@ async fn find(ask: &Ask<'_>, app: &App, q: &str, after: Option<&UserId>) -> Resu
     Ok(Found { users, more })
 }
 
-fn table(ask: &Ask<'_>, users: &[Arc<User>]) -> Markup {
+fn table(ask: &Ask<'_>, users: &[Arc<User>], online: &[bool]) -> Markup {
     let now = ask.now();
     html! {
         div.card.flush {
@@ -107,13 +109,13 @@ fn table(ask: &Ask<'_>, users: &[Arc<User>]) -> Markup {
                 caption.unseen { "Users" }
                 thead { tr { th scope="col" { "User" } th scope="col" { "Access" } th scope="col" { "Token" } th scope="col" { "Last seen" } } }
                 tbody {
-                    @for user in users {
+                    @for (user, &is_online) in users.iter().zip(online) {
                         @let to = href("/dashboard/user", &[("app", user.app.as_str()), ("id", user.id.as_str())]);
                         tr {
                             th scope="row" { a.who href=(to) { (who(user)) } }
                             td data-label="Access" { (access(user)) }
                             td.short data-label="Token" { span { (token(user, now)) } }
-                            td.short data-label="Last seen" { span { (seen(ask, user)) } }
+                            td.short data-label="Last seen" { span { (seen(ask, user, is_online)) } }
                         }
                     }
                 }
@@ -187,9 +189,8 @@ pub(super) fn token(user: &User, now: u64) -> Markup {
     }
 }
 
-pub(super) fn seen(ask: &Ask<'_>, user: &User) -> Markup {
-    let app_sessions = ask.dashboard.server.sessions(&user.app, Some(&user.id));
+pub(super) fn seen(ask: &Ask<'_>, user: &User, is_online: bool) -> Markup {
     html! {
-        @if app_sessions.is_empty() { (ago(user.last_seen, ask.now())) } @else { span.badge.live { "online" } }
+        @if is_online { span.badge.live { "online" } } @else { (ago(user.last_seen, ask.now())) }
     }
 }

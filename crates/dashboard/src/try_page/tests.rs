@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Server};
+use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Server};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -22,7 +22,7 @@ async fn listen_to(names: Vec<HostName>) -> (SocketAddr, AppId) {
         .await
         .unwrap()
         .id;
-    let server = Server::start(store, keyring, Limits::default());
+    let server = Server::builder(store, keyring).start();
     let door = FrontDoor::bind(server.clone(), "127.0.0.1:0".parse().unwrap()).unwrap();
     let address = door.local_addr().unwrap();
     tokio::spawn(door.mount(Arc::new(TryPage::new(server, app.clone(), address).with_hosts(names))).run());

@@ -236,7 +236,7 @@ async fn a_session_is_seen_hears_an_event_and_is_ended() {
         admin.submit("/dashboard/event/publish", &event).await.says(why);
     }
 
-    let session = world.server.sessions(&world.app, Some(&World::user("alice"))).remove(0).id;
+    let session = world.server.sessions(&world.app, Some(&World::user("alice"))).await.unwrap().remove(0).id;
     let form = [("app", app), ("session", session.as_str())];
     admin.submit("/dashboard/session/end", &form).await.says("The session is ended.");
     alice.wait_for_end().await;

@@ -12,7 +12,7 @@ use std::{
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use chatcamp_dashboard::{AdminPassword, Dashboard};
 use chatcamp_protocol::{AppId, UserId};
-use chatcamp_server::{Accounts, AuthPolicy, Clock, FrontDoor, Keyring, Limits, Server};
+use chatcamp_server::{Accounts, AuthPolicy, Clock, FrontDoor, Keyring, Server};
 use chatcamp_store::memory;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -66,7 +66,7 @@ impl World {
         let time = Arc::new(AtomicU64::new(1_763_806_245));
         let told = time.clone();
 
-        let server = Server::start(store.clone(), keyring.clone(), Limits::default());
+        let server = Server::builder(store.clone(), keyring.clone()).start();
         let door = FrontDoor::bind(server.clone(), "127.0.0.1:0".parse().unwrap()).unwrap();
         let address = door.local_addr().unwrap();
         let password = AdminPassword::at(folder.path());

@@ -13,7 +13,7 @@ use http_body_util::Full;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use crate::{AccountError, random};
+use crate::{AccountError, BusError, random};
 
 /// Says that an answer was given before.
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -243,6 +243,18 @@ impl Code {
     /// Whether the same request may be answered otherwise in a moment.
     pub(super) fn is_retried(self) -> bool {
         matches!(self, Self::RequestInProgress | Self::Overloaded | Self::StoreUnavailable)
+    }
+}
+
+impl From<BusError> for Refusal {
+    fn from(error: BusError) -> Self {
+        Self::new(Code::Overloaded, error.to_string())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        AccountError::from(error).into()
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn update(call: &Call, update: Update) -> Result<AppBody, Refus
     let sessions = update.sessions.map(|text| text.parse::<SessionPolicy>()).transpose();
     let sessions = sessions.map_err(|why| Refusal::invalid("sessions", why))?;
     let fields = AppFields { name: update.name, auth, directory: update.directory, sessions };
-    Ok(AppBody::new(&*call.shared.accounts.update_app(&call.app.id, fields).await?))
+    Ok(AppBody::new(&*call.accounts().update_app(&call.app.id, fields).await?))
 }
 
 impl AppBody {

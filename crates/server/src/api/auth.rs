@@ -7,8 +7,9 @@ use chatcamp_store::App;
 use http::HeaderMap;
 use tokio::sync::Semaphore;
 
+use super::Api;
 use super::answer::{Code, Refusal};
-use crate::{AccountError, server::Shared};
+use crate::AccountError;
 
 /// How long the answer to a wrong key is held back; a right key never waits.
 const DELAY: Duration = Duration::from_millis(200);
@@ -20,24 +21,24 @@ const AT_ONCE: usize = 256;
 pub(super) struct Slowed(Semaphore);
 
 /// Finds the app of the key in `x-api-key`, which `x-app-id`, if it is given, must name as well.
-pub(super) async fn app(shared: &Shared, headers: &HeaderMap) -> Result<Arc<App>, Refusal> {
+pub(super) async fn app(api: &Api, headers: &HeaderMap) -> Result<Arc<App>, Refusal> {
     let Some(key) = single(headers, "x-api-key") else {
         return Err(Refusal::new(Code::ApiKeyRequired, "give the app's API key in the header x-api-key"));
     };
     let app = match key {
-        Some(key) => shared.accounts.app_of_api_key(key).await?,
+        Some(key) => api.operations.accounts.app_of_api_key(key).await?,
         None => None,
     };
     let Some(app) = app else {
-        super::state(shared).slowed.wait().await;
+        api.slowed.wait().await;
         return Err(Refusal::new(Code::ApiKeyInvalid, "the API key is unknown or revoked"));
     };
     let named = match single(headers, "x-app-id") {
-        None => return Ok(shared.accounts.app(&app).await?),
+        None => return Ok(api.operations.accounts.app(&app).await?),
         Some(named) => named.and_then(|named| AppId::new(named).ok()),
     };
     let named = match named {
-        Some(named) => match shared.accounts.app(&named).await {
+        Some(named) => match api.operations.accounts.app(&named).await {
             Err(AccountError::NoApp(_)) => None,
             found => Some(found?),
         },

@@ -54,8 +54,8 @@ struct Shown {
 
 /// `app.keys.create`: one more key.
 pub(super) async fn create(call: &Call, Create { name }: Create) -> Result<NewKeyBody, Refusal> {
-    let accounts = &call.shared.accounts;
-    let _turn = call.state().keys.lock().await;
+    let accounts = call.accounts();
+    let _turn = call.api.keys.lock().await;
     if accounts.api_keys(&call.app.id).await?.len() >= MOST {
         let message = format!("an app has at most {MOST} API keys; revoke one that is no longer used");
         return Err(Refusal::new(Code::ApiKeyLimitReached, message));
@@ -66,7 +66,7 @@ pub(super) async fn create(call: &Call, Create { name }: Create) -> Result<NewKe
 
 /// `app.keys.list`: the keys there are.
 pub(super) async fn list(call: &Call, Nothing {}: Nothing) -> Result<KeysBody, Refusal> {
-    let keys = call.shared.accounts.api_keys(&call.app.id).await?;
+    let keys = call.accounts().api_keys(&call.app.id).await?;
     let shown =
         |key: chatcamp_store::ApiKey| Shown { id: key.id, name: key.name, created_at: key.created_at };
     Ok(KeysBody { keys: keys.into_iter().map(shown).collect() })
@@ -74,9 +74,9 @@ pub(super) async fn list(call: &Call, Nothing {}: Nothing) -> Result<KeysBody, R
 
 /// `app.keys.revoke`: a key is good no longer; be it the one that asks, but never the last.
 pub(super) async fn revoke(call: &Call, Revoke { id }: Revoke) -> Result<Done, Refusal> {
-    let accounts = &call.shared.accounts;
+    let accounts = call.accounts();
     // Two at once would each leave the other's key, and together none.
-    let _turn = call.state().keys.lock().await;
+    let _turn = call.api.keys.lock().await;
     let keys = accounts.api_keys(&call.app.id).await?;
     if keys.len() == 1 && keys[0].id == id {
         let message = "this is the app's last API key; create another one first";

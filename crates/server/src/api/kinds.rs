@@ -9,7 +9,7 @@ use chatcamp_protocol::limits;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::accounts::name;
+use crate::operations::name;
 
 /// Control characters, which ids, tokens and names do not have.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";

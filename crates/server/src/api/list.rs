@@ -4,7 +4,7 @@
 //! whose id begins with the text, in that order, then those whose name does, in the order of names. Wherever a page ends,
 //! its reference says what it ended with, so that the next one begins there whatever has changed meanwhile.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use chatcamp_protocol::UserId;
 use chatcamp_store::{StoreError, User};
@@ -17,7 +17,7 @@ use super::{
     kinds::{AnyText, Flag, Reference, Whole},
     users::Shown,
 };
-use crate::AccountError;
+use crate::BusError;
 
 /// Users in a page, unless the caller says otherwise.
 const PAGE: usize = 100;
@@ -88,19 +88,20 @@ pub(super) async fn list(call: &Call, list: List) -> Result<PageBody, Refusal> {
     let prefix = list.prefix.as_deref().unwrap_or_default();
     let reference = list.reference.filter(|reference| !reference.is_empty());
     let place = reference.as_deref().map(Place::parse).transpose()?;
-    let mut walk = Walk::new(call, prefix, list.online == Some(true), place);
+    let mut walk = Walk::new(call, prefix, list.online == Some(true), place).await?;
     let (mut users, mut last_listed, mut last_seen): (Vec<Shown>, _, _) = (Vec::new(), None, None);
     // Mostly everybody is wanted, and one more tells whether there is another page.
     let mut width = limit + 1;
-    while let Some(found) = walk.look(width).await.map_err(AccountError::from)? {
-        for (place, user) in found {
-            let user = Some(&user).filter(|user| place.is_first_of(user, prefix)).map(|user| call.show(user));
-            let user = user.filter(|user| list.online.is_none_or(|online| user.is_online == online));
-            if let Some(user) = user {
+    while let Some(found) = walk.look(width).await? {
+        let shown = call.show(&found.iter().map(|(_, user)| &**user).collect::<Vec<_>>()).await?;
+        for ((place, user), shown) in found.into_iter().zip(shown) {
+            let is_wanted = place.is_first_of(&user, prefix)
+                && list.online.is_none_or(|online| shown.is_online == online);
+            if is_wanted {
                 if users.len() == limit {
                     return Ok(PageBody { users, reference: last_listed });
                 }
-                users.push(user);
+                users.push(shown);
                 last_listed = Some(place.to_string());
             }
             last_seen = Some(place);
@@ -112,14 +113,24 @@ pub(super) async fn list(call: &Call, list: List) -> Result<PageBody, Refusal> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(call: &'a Call, prefix: &'a str, online: bool, behind: Option<Place>) -> Self {
+    async fn new(
+        call: &'a Call,
+        prefix: &'a str,
+        online: bool,
+        behind: Option<Place>,
+    ) -> Result<Self, BusError> {
         let next = match behind {
-            behind if online => Next::Online(online_behind(call, behind.map(|place| place.id).as_ref())),
+            behind if online => {
+                let behind = behind.map(|place| place.id);
+                let mut users = call.api.operations.online_users(&call.app.id, behind.as_ref()).await?;
+                users.reverse();
+                Next::Online(users)
+            }
             behind if prefix.is_empty() => Next::All(behind.map(|place| place.id)),
             Some(Place { name: Some(name), id }) => Next::Names(Some((name, id))),
             behind => Next::Ids(behind.map(|place| place.id)),
         };
-        Self { call, prefix, next, left: SCAN }
+        Ok(Self { call, prefix, next, left: SCAN })
     }
 
     /// Looks at up to `width` more; none at the end, or when enough were looked at.
@@ -131,7 +142,7 @@ impl<'a> Walk<'a> {
         if self.left < SCAN {
             tokio::task::yield_now().await;
         }
-        let (store, app) = (&self.call.shared.store, &self.call.app.id);
+        let (store, app) = (&self.call.api.operations.store, &self.call.app.id);
         let by_name = matches!(self.next, Next::Names(_));
         let (users, next) = match std::mem::replace(&mut self.next, Next::End) {
             Next::End => return Ok(None),
@@ -171,7 +182,7 @@ impl<'a> Walk<'a> {
     async fn by_id(&self, behind: Option<UserId>, width: usize) -> Result<Vec<Arc<User>>, StoreError> {
         // What is no id does not begin one.
         let Ok(prefix) = UserId::new(self.prefix) else { return Ok(Vec::new()) };
-        let (store, app) = (&self.call.shared.store, &self.call.app.id);
+        let (store, app) = (&self.call.api.operations.store, &self.call.app.id);
         let (mut users, behind) = match behind.filter(|behind| *behind >= prefix) {
             Some(behind) => (Vec::new(), behind),
             None => (store.user(app, &prefix).await?.into_iter().collect(), prefix),
@@ -179,14 +190,6 @@ impl<'a> Walk<'a> {
         users.extend(store.users(app, Some(&behind), width - users.len()).await?);
         Ok(users)
     }
-}
-
-/// Who of the app is online, behind `behind`; the first one stands last.
-fn online_behind(call: &Call, behind: Option<&UserId>) -> Vec<UserId> {
-    let sessions = call.shared.registry.all();
-    let of_app = sessions.iter().filter(|session| session.app == call.app.id).map(|session| &session.user);
-    let users: BTreeSet<_> = of_app.filter(|user| behind.is_none_or(|behind| *user > behind)).collect();
-    users.into_iter().rev().cloned().collect()
 }
 
 impl Place {

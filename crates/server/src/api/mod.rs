@@ -44,12 +44,9 @@ use self::{
     methods::Method,
     repeats::Begun,
 };
-use crate::{
-    server::Shared,
-    session::{Overflow, Reserved},
-};
+use crate::session::{Overflow, Reserved};
 pub use service::ApiService;
-pub(crate) use state::State as Slowed;
+pub(crate) use state::Api;
 
 /// Largest body of a request, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -58,7 +55,7 @@ const KEY_LIMIT: usize = 255;
 
 /// A request whose key is good.
 struct Call {
-    shared: Arc<Shared>,
+    api: Arc<Api>,
     /// The app that the key speaks for.
     app: Arc<App>,
     id: RequestId,
@@ -78,7 +75,7 @@ pub(crate) fn is_at(path: &str) -> bool {
 }
 
 /// Answers a request for the API.
-pub(crate) async fn serve<B>(shared: &Arc<Shared>, request: Request<B>) -> Response<Full<Bytes>>
+pub(crate) async fn serve<B>(api: &Arc<Api>, request: Request<B>) -> Response<Full<Bytes>>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -88,7 +85,7 @@ where
     if let Some(document) = openapi::answer(&head, &id) {
         return document;
     }
-    let answer = match answer(shared, &id, &head, body).await {
+    let answer = match answer(api, &id, &head, body).await {
         Ok(answer) => answer,
         Err(refusal) => {
             tracing::debug!(request = %id, code = refusal.code.as_str(), "refused a request of a backend");
@@ -98,7 +95,7 @@ where
     answer.render()
 }
 
-async fn answer<B>(shared: &Arc<Shared>, id: &RequestId, head: &Parts, body: B) -> Result<Answer, Refusal>
+async fn answer<B>(api: &Arc<Api>, id: &RequestId, head: &Parts, body: B) -> Result<Answer, Refusal>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -107,7 +104,7 @@ where
     if head.method != http::Method::POST {
         return Err(Refusal::new(Code::MethodNotAllowed, "every method of this API is a POST"));
     }
-    let app = auth::app(shared, &head.headers).await?;
+    let app = auth::app(api, &head.headers).await?;
     let Some(method) = Method::named(name) else {
         let shown: String = name.chars().take(100).collect();
         return Err(Refusal::new(
@@ -116,9 +113,9 @@ where
         ));
     };
     let key = if method.takes_key { idempotency_key(&head.headers)? } else { None };
-    let (body, room) = read(shared, body).await?;
+    let (body, room) = read(api, body).await?;
     let fields = Fields::parse(head.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()), &body)?;
-    let call = Call { shared: shared.clone(), app, id: id.clone() };
+    let call = Call { api: api.clone(), app, id: id.clone() };
     match key {
         None => method.run(&call, fields).await,
         Some(key) => once(call, method, key, &body, fields, room).await,
@@ -134,17 +131,16 @@ async fn once(
     fields: Fields,
     room: Reserved,
 ) -> Result<Answer, Refusal> {
-    let shared = call.shared.clone();
     let fingerprint = repeats::fingerprint(method.name, body);
-    let first = match state(&shared).repeats.begin(&call.app.id, key, fingerprint, shared.clock.now())? {
+    let first = match call.api.repeats.begin(&call.app.id, key, fingerprint, call.api.clock.now())? {
         Begun::Repeated(answer) => return Ok(answer),
         Begun::First(first) => first,
     };
     // A task of its own: whoever asks again because the connection broke is to have this answer.
-    let task = shared.enter();
+    let task = call.api.shutdown.enter();
     let running = tokio::spawn(async move {
         let answer = method.run(&call, fields).await.unwrap_or_else(|refusal| refusal.answer(&call.id));
-        first.answered(&answer, call.shared.clock.now());
+        first.answered(&answer, call.api.clock.now());
         drop((room, task));
         answer
     });
@@ -182,7 +178,7 @@ fn path_of(path: &str) -> &str {
 }
 
 /// Reads the body, as far as it may be long, if there is room for it, and it comes in time.
-async fn read<B>(shared: &Shared, body: B) -> Result<(Bytes, Reserved), Refusal>
+async fn read<B>(api: &Api, body: B) -> Result<(Bytes, Reserved), Refusal>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -195,23 +191,12 @@ where
         return Err(too_large());
     }
     let most = hint.upper().and_then(|most| usize::try_from(most).ok()).unwrap_or(BODY_LIMIT);
-    let room = Reserved::new(&state(shared).bodies, most.min(BODY_LIMIT))
+    let room = Reserved::new(&api.bodies, most.min(BODY_LIMIT))
         .map_err(|_: Overflow| Refusal::new(Code::Overloaded, "too much is being sent to this server now"))?;
-    match tokio::time::timeout(shared.limits.handshake, Limited::new(body, BODY_LIMIT).collect()).await {
+    match tokio::time::timeout(api.body_timeout, Limited::new(body, BODY_LIMIT).collect()).await {
         Ok(Ok(body)) => Ok((body.to_bytes(), room)),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) | Err(_) => Err(Refusal::new(Code::InvalidBody, "the body did not come whole")),
-    }
-}
-
-/// What the API keeps between requests.
-fn state(shared: &Shared) -> &state::State {
-    &shared.slowed
-}
-
-impl Call {
-    fn state(&self) -> &state::State {
-        state(&self.shared)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,7 +13,7 @@ use http_body_util::Full;
 use hyper::body::Body;
 use tower_service::Service;
 
-use crate::Server;
+use super::Api;
 
 /// Serves the Platform API: `/api/1.0/METHOD`, `/api/2.0/METHOD` and `/api/openapi.json`. Every other path is answered 404.
 ///
@@ -20,14 +21,12 @@ use crate::Server;
 /// `//api/1.0/METHOD` too, which a fallback service catches.
 #[derive(Debug, Clone)]
 pub struct ApiService {
-    server: Server,
+    api: Arc<Api>,
 }
 
 impl ApiService {
-    /// The API of a server.
-    #[must_use]
-    pub fn new(server: Server) -> Self {
-        Self { server }
+    pub(crate) fn of(api: Arc<Api>) -> Self {
+        Self { api }
     }
 }
 
@@ -47,7 +46,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let shared = self.server.shared.clone();
-        Box::pin(async move { Ok(super::serve(&shared, request).await) })
+        let api = self.api.clone();
+        Box::pin(async move { Ok(super::serve(&api, request).await) })
     }
 }

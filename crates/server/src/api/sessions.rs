@@ -11,7 +11,7 @@ use super::{
     kinds::{AnyText, EventType, Flag, Id},
     users::Named,
 };
-use crate::{PublishError, Recipients, SessionInfo};
+use crate::{PublishError, Recipients, SessionInfo, bus::EndMode};
 
 /// Users that one event can name.
 const NAMED: usize = 1000;
@@ -99,10 +99,11 @@ pub(super) struct DisconnectBody {
 pub(super) async fn publish(call: &Call, event: Publish) -> Result<PublishBody, Refusal> {
     let Publish { kind, data, id, ids, to } = event;
     let to = recipients(id, ids, to)?;
-    match call.shared.publish(&call.app.id, &to, &kind, &data).await {
+    match call.api.operations.publish(&call.app.id, &to, &kind, &data).await {
         Ok(delivered) => Ok(PublishBody { delivered }),
         Err(why @ PublishError::InvalidType) => Err(Refusal::invalid("type", why)),
         Err(why @ PublishError::TooLarge) => Err(Refusal::new(Code::ValueTooLong, why.to_string())),
+        Err(PublishError::Bus(error)) => Err(error.into()),
     }
 }
 
@@ -135,12 +136,13 @@ pub(super) async fn list(call: &Call, Named { id }: Named) -> Result<SessionsBod
 /// `users.disconnect`: ends a user's sessions, or one of them, to come back or not.
 pub(super) async fn disconnect(call: &Call, end: Disconnect) -> Result<DisconnectBody, Refusal> {
     let live = of_user(call, &end.id).await?;
-    let (shared, app, come_back) = (&call.shared, &call.app.id, end.come_back.unwrap_or(false));
+    let (operations, app) = (&call.api.operations, &call.app.id);
+    let mode = EndMode::new(end.come_back.unwrap_or(false));
     let ended = match end.session {
-        None => shared.end_sessions(app, &end.id, come_back),
+        None => operations.end_sessions(app, &end.id, mode).await?,
         Some(session) => {
             let is_theirs = live.iter().any(|live| live.id == session);
-            usize::from(is_theirs && shared.end_session(app, &session, come_back))
+            usize::from(is_theirs && operations.end_session(app, &session, mode).await?)
         }
     };
     Ok(DisconnectBody { ended })
@@ -148,9 +150,9 @@ pub(super) async fn disconnect(call: &Call, end: Disconnect) -> Result<Disconnec
 
 /// The user's live sessions. The store is asked only of who has none, so that all else goes on without it.
 async fn of_user(call: &Call, id: &UserId) -> Result<Vec<SessionInfo>, Refusal> {
-    let live = call.shared.sessions(&call.app.id, Some(id));
+    let live = call.api.operations.sessions(&call.app.id, Some(id), usize::MAX).await?.newest;
     if live.is_empty() {
-        call.shared.accounts.user(&call.app.id, id).await?;
+        call.accounts().user(&call.app.id, id).await?;
     }
     Ok(live)
 }

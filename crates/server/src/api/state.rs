@@ -1,27 +1,45 @@
-//! What the API keeps between requests.
+//! What the API's requests share.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{auth::Slowed, repeats::Repeats};
-use crate::session::Budget;
+use crate::{Clock, operations::Operations, session::Budget, shutdown::Shutdown};
 
 /// Bytes of all requests' bodies together that are being read or worked on, at most.
 const BODIES: usize = 16 * 1024 * 1024;
 
-/// What the API keeps between requests.
-pub(crate) struct State {
+/// The Platform API of a server.
+pub(crate) struct Api {
+    pub(super) operations: Arc<Operations>,
+    pub(super) clock: Clock,
+    pub(super) shutdown: Arc<Shutdown>,
+    /// How long the body of a request may take.
+    pub(super) body_timeout: Duration,
     /// Answers to wrong keys, while they are held back.
     pub(super) slowed: Slowed,
     /// Answers to requests that may be repeated.
     pub(super) repeats: Arc<Repeats>,
     pub(super) bodies: Arc<Budget>,
-    /// Whose turn it is to change an app's keys.
+    /// Held while the keys of an app are changed.
     pub(super) keys: tokio::sync::Mutex<()>,
 }
 
-impl Default for State {
-    fn default() -> Self {
+impl Api {
+    pub(crate) fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    pub(crate) fn new(
+        operations: Arc<Operations>,
+        clock: Clock,
+        shutdown: Arc<Shutdown>,
+        body_timeout: Duration,
+    ) -> Self {
         Self {
+            operations,
+            clock,
+            shutdown,
+            body_timeout,
             slowed: Slowed::default(),
             repeats: Arc::default(),
             bodies: Arc::new(Budget::new(BODIES)),
@@ -30,8 +48,8 @@ impl Default for State {
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").finish_non_exhaustive()
+        f.debug_struct("Api").finish_non_exhaustive()
     }
 }

@@ -13,7 +13,8 @@ use super::{
     kinds::{Flag, Id, Text, Token, Whole},
 };
 use crate::{
-    AccountError, ImportedUser, UserFields, Written, WrittenUser, directory::standing, server::own_user,
+    AccountError, Accounts, BusError, ImportedUser, UserFields, Written, WrittenUser, admission::standing,
+    user_view::own_user,
 };
 
 /// The longest times a caller may give, in seconds: some three hundred years.
@@ -123,26 +124,26 @@ pub(super) struct Shown {
 /// `users.create`: a new user with a token, or one that merely came by, claimed.
 pub(super) async fn create(call: &Call, user: Write) -> Result<UserBody, Refusal> {
     let (id, fields) = user.taken_apart();
-    let created = call.shared.accounts.create_user_with(&call.app.id, &id, fields).await?;
-    Ok(call.written(created))
+    let created = call.accounts().create_user_with(&call.app.id, &id, fields).await?;
+    call.written(created).await
 }
 
 /// `users.upsert`: as `users.create`, and where that is a conflict as `users.update`.
 pub(super) async fn upsert(call: &Call, user: Write) -> Result<UserBody, Refusal> {
     let (id, fields) = user.taken_apart();
-    let _turn = call.shared.turns.of(&call.app.id, &id).await;
-    let written = call.shared.accounts.upsert_user(&call.app.id, &id, fields).await?;
+    let _lock = call.api.operations.lock_user(&call.app.id, &id).await;
+    let written = call.accounts().upsert_user(&call.app.id, &id, fields).await?;
     call.tell(&written);
-    Ok(call.written(written))
+    call.written(written).await
 }
 
 /// `users.update`: the fields that are given, and no others.
 pub(super) async fn update(call: &Call, user: Write) -> Result<UserBody, Refusal> {
     let (id, fields) = user.taken_apart();
-    let _turn = call.shared.turns.of(&call.app.id, &id).await;
-    let written = call.shared.accounts.update_user(&call.app.id, &id, fields).await?;
+    let _lock = call.api.operations.lock_user(&call.app.id, &id).await;
+    let written = call.accounts().update_user(&call.app.id, &id, fields).await?;
     call.tell(&written);
-    Ok(call.written(written))
+    call.written(written).await
 }
 
 /// `users.get`: one user, with its token where that can be computed.
@@ -152,7 +153,7 @@ pub(super) async fn get(call: &Call, Named { id }: Named) -> Result<UserBody, Re
 
 /// `users.delete`: forgets a user and ends its sessions.
 pub(super) async fn delete(call: &Call, Named { id }: Named) -> Result<Done, Refusal> {
-    call.shared.accounts.delete_user(&call.app.id, &id).await?;
+    call.accounts().delete_user(&call.app.id, &id).await?;
     Ok(Done {})
 }
 
@@ -160,13 +161,13 @@ pub(super) async fn delete(call: &Call, Named { id }: Named) -> Result<Done, Ref
 pub(super) async fn issue_token(call: &Call, issue: Issue) -> Result<UserBody, Refusal> {
     let Issue { id, expires_in, grace } = issue;
     let (lifetime, grace) = (expires_in.map(|seconds| seconds.0), grace.map_or(0, |seconds| seconds.0));
-    call.shared.accounts.issue_token(&call.app.id, &id, lifetime, grace).await?;
+    call.accounts().issue_token(&call.app.id, &id, lifetime, grace).await?;
     call.user(&id).await
 }
 
 /// `users.revoke_tokens`: voids every token and session key of a user, and ends the sessions they opened.
 pub(super) async fn revoke_tokens(call: &Call, Named { id }: Named) -> Result<UserBody, Refusal> {
-    call.shared.accounts.revoke_tokens(&call.app.id, &id).await?;
+    call.accounts().revoke_tokens(&call.app.id, &id).await?;
     call.user(&id).await
 }
 
@@ -236,41 +237,49 @@ impl From<chatcamp_protocol::User> for Shown {
 }
 
 impl Call {
-    pub(super) fn show(&self, user: &User) -> Shown {
-        own_user(user, None, self.shared.registry.is_online(&user.app, &user.id)).into()
+    pub(super) fn accounts(&self) -> &Accounts {
+        &self.api.operations.accounts
+    }
+
+    /// Returns the users as the API shows them, with their presence.
+    pub(super) async fn show(&self, users: &[&User]) -> Result<Vec<Shown>, BusError> {
+        let ids: Vec<_> = users.iter().map(|user| &user.id).collect();
+        let online = self.api.operations.are_online(&self.app.id, &ids).await?;
+        Ok(users.iter().zip(online).map(|(user, is_online)| own_user(user, None, is_online).into()).collect())
     }
 
     async fn user(&self, id: &UserId) -> Result<UserBody, Refusal> {
-        let user = self.shared.accounts.user(&self.app.id, id).await?;
-        let access_token = self.shared.accounts.token_of(&user);
-        Ok(self.body(&user, access_token))
+        let user = self.accounts().user(&self.app.id, id).await?;
+        let access_token = self.accounts().token_of(&user);
+        self.body(&user, access_token).await
     }
 
-    fn written(&self, written: WrittenUser) -> UserBody {
+    async fn written(&self, written: WrittenUser) -> Result<UserBody, Refusal> {
         let claimed = match written.written {
             Written::Created => Some(false),
             Written::Claimed => Some(true),
             Written::Changed | Written::Unchanged => None,
         };
-        UserBody { claimed, ..self.body(&written.user, written.access_token) }
+        Ok(UserBody { claimed, ..self.body(&written.user, written.access_token).await? })
     }
 
     /// A token past its end is none: whoever was handed it could not connect.
-    fn body(&self, user: &User, access_token: Option<AccessToken>) -> UserBody {
+    async fn body(&self, user: &User, access_token: Option<AccessToken>) -> Result<UserBody, Refusal> {
         let (is_set, expires_at) = match user.token {
             TokenRecord::None => (false, None),
             TokenRecord::Custom { .. } => (true, None),
             TokenRecord::Derived { expires_at } => {
-                (expires_at.is_none_or(|end| self.shared.clock.now() <= end), expires_at)
+                (expires_at.is_none_or(|end| self.api.clock.now() <= end), expires_at)
             }
         };
-        UserBody {
-            user: self.show(user),
+        let is_online = self.api.operations.is_online(&user.app, &user.id).await?;
+        Ok(UserBody {
+            user: own_user(user, None, is_online).into(),
             access_token: access_token.filter(|_| is_set),
             access_token_set: is_set,
             access_token_expires_at: expires_at,
             claimed: None,
-        }
+        })
     }
 
     /// Tells the user's sessions, but for those that the same change ends: they may be somebody else's.
@@ -278,8 +287,8 @@ impl Call {
         if written.written != Written::Changed {
             return;
         }
-        let (user, now) = (&written.user, self.shared.clock.now());
-        self.shared.tell_user(user, |session| {
+        let (user, now) = (&written.user, self.api.clock.now());
+        self.api.operations.tell_user(user, |session| {
             let vouched = session.vouched();
             standing(&self.app, Some(user), vouched.stamp, vouched.proven_by, now).is_ok()
         });

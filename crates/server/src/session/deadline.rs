@@ -6,7 +6,9 @@ use chatcamp_auth::{server::Dialect, token::LEEWAY};
 use chatcamp_protocol::{Code, limits};
 
 use super::{Phase, Session, State, seconds};
-use crate::wheel::Wheel;
+
+/// Seconds ahead that a deadline can be scheduled; a later one is looked at in between.
+pub(crate) const SPAN: u32 = 64;
 
 /// Silence after which a native client, whose ping is late, is asked for a sign of life.
 const LATE: Duration = Duration::from_secs(30);
@@ -28,11 +30,16 @@ pub(crate) enum Due {
     Abandon(u32),
 }
 
+/// Returns the second nearest to `at` that can be scheduled at second `now`.
+pub(crate) fn reachable(at: u32, now: u32) -> u32 {
+    at.clamp(now + 1, now + SPAN - 1)
+}
+
 impl Session {
     /// Wants a look at second `at`, at the latest; answers when the wheel is to come for it, if not already earlier.
     pub(crate) fn look_by(&self, at: u32, now: u32) -> Option<u32> {
         let mut state = self.state.lock();
-        let at = Wheel::reachable(at, now);
+        let at = reachable(at, now);
         (at < state.look_at).then(|| {
             state.look_at = at;
             at
@@ -60,7 +67,7 @@ impl Session {
         };
         match due {
             Due::Later(at) => {
-                state.look_at = Wheel::reachable(at, now);
+                state.look_at = reachable(at, now);
                 Due::Later(state.look_at)
             }
             due => due,

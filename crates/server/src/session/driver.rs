@@ -7,8 +7,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{Session, link::Next, requests};
-use crate::{server::Shared, tasks::Task};
+use super::{Budget, Session, link::Next};
+use crate::shutdown::Task;
 
 /// Messages handled before other tasks get their turn.
 const BATCH: usize = 32;
@@ -19,20 +19,35 @@ const BATCH: usize = 32;
 /// client. Dropping the future takes the connection from its session.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    shared: Arc<Shared>,
+    handler: Arc<dyn Handler>,
     session: Arc<Session>,
     epoch: u32,
     _task: Task,
 }
 
+/// What a connection's driver asks of the layers above sessions.
+pub(crate) trait Handler: std::fmt::Debug + Send + Sync {
+    /// Handles one message of the client on connection `epoch`; returns the work that cannot be done at once.
+    fn handle(self: Arc<Self>, session: &Arc<Session>, epoch: u32, text: &str) -> Option<Work>;
+
+    /// Detaches the session from its connection `epoch`, which is lost.
+    fn lost(&self, session: &Session, epoch: u32);
+
+    /// Returns the current second of the sessions' deadlines.
+    fn now(&self) -> u32;
+
+    /// Returns the budget of the sessions' queues.
+    fn queued(&self) -> &Budget;
+}
+
 /// A request being carried out, and the driver that waits for it.
-pub(super) struct Work {
+pub(crate) struct Work {
     request: Pin<Box<dyn Future<Output = ()> + Send>>,
     driver: Option<Waker>,
 }
 
 impl Work {
-    pub(super) fn new(request: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub(crate) fn new(request: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { request: Box::pin(request), driver: None }
     }
 
@@ -59,8 +74,8 @@ impl std::fmt::Debug for Work {
 
 impl Driver {
     /// Drives the connection that is the session's `epoch`th.
-    pub(crate) fn new(shared: Arc<Shared>, session: Arc<Session>, epoch: u32, task: Task) -> Self {
-        Self { shared, session, epoch, _task: task }
+    pub(crate) fn new(handler: Arc<dyn Handler>, session: Arc<Session>, epoch: u32, task: Task) -> Self {
+        Self { handler, session, epoch, _task: task }
     }
 }
 
@@ -68,7 +83,7 @@ impl Future for Driver {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { shared, session, epoch, .. } = self.get_mut();
+        let Self { handler, session, epoch, .. } = self.get_mut();
         // Held over a whole turn, so that the session's next connection takes over between two requests.
         let mut work = session.work.lock();
         for _ in 0..BATCH {
@@ -81,15 +96,15 @@ impl Future for Driver {
                     if !session.is_for(*epoch) {
                         return Poll::Ready(());
                     }
-                    session.poll_flush(*epoch, cx, &shared.waiting);
+                    session.poll_flush(*epoch, cx, handler.queued());
                     return Poll::Pending;
                 }
             }
-            match session.poll_next(*epoch, cx, shared.wheel.now(), &shared.waiting) {
+            match session.poll_next(*epoch, cx, handler.now(), handler.queued()) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Next::Go) => return Poll::Ready(()),
                 Poll::Ready(Next::Message(message)) => {
-                    *work = requests::handle(shared, session, *epoch, message.as_str());
+                    *work = handler.clone().handle(session, *epoch, message.as_str());
                 }
             }
         }
@@ -103,9 +118,9 @@ impl Drop for Driver {
         // A request that nobody carries out any more leaves its client without an answer, so the session cannot go on.
         let is_stranded = self.session.work.try_lock().is_some_and(|work| work.is_some());
         if is_stranded && self.session.is_for(self.epoch) {
-            self.session.abandon(&self.shared.waiting);
+            self.session.abandon(self.handler.queued());
         }
-        self.shared.lost(&self.session, self.epoch);
+        self.handler.lost(&self.session, self.epoch);
         if self.session.is_over() {
             self.session.drop_work();
         }

@@ -3,7 +3,8 @@
 //! It outlives its connections: `link` is the one it has, `resume` changes it for another, and while it has none it waits
 //! among the `detached`. Whoever has something to say to a user writes it to the connection at once, and queues it only when
 //! that is full or gone (`outbox`). A connection's one task (`driver`) flushes and listens; one wheel asks every session about
-//! its deadlines (`deadline`); the `registry` finds sessions by number and by user.
+//! its deadlines (`deadline`); [`Sessions`](crate::sessions::Sessions)
+//! finds them.
 //!
 //! ```text
 //!             greet              lost, silent
@@ -17,10 +18,9 @@
 mod deadline;
 mod detached;
 mod driver;
+mod info;
 mod link;
 mod outbox;
-mod registry;
-mod requests;
 mod resume;
 
 use std::{sync::Arc, time::Duration};
@@ -38,17 +38,14 @@ use chatcamp_protocol::{
 use chatcamp_transport::{Close, Connection, Message};
 use parking_lot::Mutex;
 
-use crate::SessionInfo;
-
-pub(crate) use deadline::Due;
+pub(crate) use deadline::{Due, SPAN, reachable};
 pub(crate) use detached::Detached;
-pub(crate) use driver::Driver;
-use driver::Work;
+pub(crate) use driver::{Driver, Handler, Work};
+pub use info::SessionInfo;
 use link::Link;
 pub(crate) use link::Parted;
 use outbox::Outbox;
 pub(crate) use outbox::{Budget, Overflow, Reserved};
-pub(crate) use registry::{Full, Registry};
 pub(crate) use resume::{Hint, NotResumed, TakeUp};
 
 /// Names a session for the life of this process; the generation tells apart those that had the same slot.
@@ -195,25 +192,6 @@ impl Session {
         })
     }
 
-    /// What its operator sees of it; nothing while it has no connection.
-    pub(crate) fn info(&self, now: u32, unix_now: u64) -> Option<SessionInfo> {
-        let state = self.state.lock();
-        let link = state.link.as_ref()?;
-        Some(SessionInfo {
-            id: format!("{:x}", self.id.number()),
-            user: self.user.clone(),
-            transport: link.transport,
-            address: link.address,
-            since: self.since,
-            last_seen: unix_now.saturating_sub(u64::from(now.saturating_sub(state.heard))),
-        })
-    }
-
-    /// Reads the id that [`SessionInfo`] shows.
-    pub(crate) fn id_from_text(text: &str) -> Option<SessionId> {
-        u64::from_str_radix(text, 16).ok().map(SessionId::from_number)
-    }
-
     /// What a key for this session claims; it lives a day, or as long as the token.
     pub(crate) fn claims(&self, incarnation: u64, now: u64) -> Claims {
         let state = self.state.lock();
@@ -266,7 +244,7 @@ impl Session {
         self.state.lock().phase == Phase::Over
     }
 
-    fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state.lock().phase == Phase::Open
     }
 
@@ -287,7 +265,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Overflow`] when there is no room for more that waits.
-    pub(crate) fn push(&self, text: &str, budget: &Budget) -> Result<bool, Overflow> {
+    pub(crate) fn push(&self, message: &Message, budget: &Budget) -> Result<bool, Overflow> {
         let mut state = self.state.lock();
         let State { phase, link, outbox, sent, .. } = &mut *state;
         if matches!(phase, Phase::Closing { .. } | Phase::Over | Phase::Detached { sentence: Some(_), .. }) {
@@ -296,8 +274,8 @@ impl Session {
         // A number counts as given once there is room: what found none is said again, or never.
         let mut count = *sent;
         let message = match self.dialect {
-            Dialect::Native => Message::from(envelope::number(text, count.next())),
-            Dialect::Published => Message::from(text),
+            Dialect::Native => Message::from(envelope::number(message.as_str(), count.next())),
+            Dialect::Published => message.clone(),
         };
         if *phase == Phase::Open
             && outbox.is_idle()
@@ -315,7 +293,7 @@ impl Session {
     }
 
     /// Native: the client has everything up to `seen`, which need not be kept; false when it cannot have it.
-    fn acknowledge(&self, seen: u64, budget: &Budget) -> bool {
+    pub(crate) fn acknowledge(&self, seen: u64, budget: &Budget) -> bool {
         let mut state = self.state.lock();
         if seen > state.said() {
             return false;
@@ -327,7 +305,7 @@ impl Session {
     }
 
     /// A request has come, which shows that its client has the newest key; judges its number, where it has one.
-    fn arrive(&self, epoch: u32, r: Option<u64>) -> Arrival {
+    pub(crate) fn arrive(&self, epoch: u32, r: Option<u64>) -> Arrival {
         let mut state = self.state.lock();
         // One of an older connection, read before that was replaced, shows nothing of the newest key.
         if state.epoch == epoch {

@@ -71,7 +71,7 @@ impl World {
     ) -> Self {
         let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
         let app = accounts.create_app("test", auth, None).await.unwrap().id;
-        let server = Server::start_at(clock, store.clone(), keyring, limits);
+        let server = Server::builder(store.clone(), keyring).clock(clock).limits(limits).start();
         let (transport, listener) = memory::network();
         let accepting = server.clone();
         tokio::spawn(async move { accepting.listen(listener).await });

@@ -189,10 +189,10 @@ impl World {
 }
 
 /// Who is shut out has no session.
-fn check_shut_out(world: &World) {
+async fn check_shut_out(world: &World) {
     let Some(server) = world.house.server() else { return };
     for user in world.ledger.shut_out() {
-        let sessions = server.sessions(world.backend.app(), Some(&id(&user))).len();
+        let sessions = server.sessions(world.backend.app(), Some(&id(&user))).await.unwrap().len();
         if sessions > 0 {
             world
                 .ledger
@@ -213,7 +213,7 @@ pub(super) async fn act(world: Arc<World>) {
         if world.is_calm() {
             return;
         }
-        check_shut_out(&world);
+        check_shut_out(&world).await;
         let users = backend.users();
         let (user, manner) = users[world.draw(|random| random.below(users.len()))].clone();
         if !world.draw(|random| random.chance(harsh)) {
@@ -261,7 +261,7 @@ pub(super) async fn act(world: Arc<World>) {
                     world.ledger.excuse(Some(&user), "it was thrown out");
                 }
                 if let Some(server) = world.house.server() {
-                    let told = server.end_sessions(backend.app(), &id(&user), come_back);
+                    let told = server.end_sessions(backend.app(), &id(&user), come_back).await.unwrap();
                     world
                         .machine
                         .note(format_args!("{told} sessions of {user} end, coming back: {come_back}"));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use chatcamp_runtime::timeout;
-use chatcamp_server::{Clock, Limits, Load, Server};
+use chatcamp_server::{Clock, Load, Server};
 use chatcamp_store::memory;
 use parking_lot::Mutex;
 
@@ -70,7 +70,7 @@ impl House {
         let stopped = (self.planted == Some(Planted::ClockStopped)).then(|| machine.elapsed());
         let clock = Clock::new(move || BEGAN + stopped.unwrap_or_else(|| machine.elapsed()).as_secs());
         let runtime = Arc::new(process.clone());
-        let server = Server::start_on(runtime, clock, self.store.clone(), keyring(), Limits::default());
+        let server = Server::builder(self.store.clone(), keyring()).runtime(runtime).clock(clock).start();
         self.network.serve_by(Some((server.clone(), process.clone())));
         *running = Some((server, process));
     }

@@ -1,0 +1,65 @@
+//! From an open connection to a session: pending connections, the handshake, and who may connect and stay.
+
+mod authenticator;
+mod handshake;
+mod pending;
+mod revalidation;
+
+use std::{fmt, sync::Arc};
+
+use chatcamp_auth::{Directory, Keyring};
+use chatcamp_transport::Connection;
+
+use crate::{
+    session::{Driver, Handler},
+    sessions::Sessions,
+    shutdown::Task,
+};
+
+pub(crate) use self::{
+    authenticator::{StoreAuthenticator, standing},
+    pending::{Guest, Lobby, Stay},
+    revalidation::Revalidation,
+};
+
+/// Admits connections: what a handshake needs.
+pub(crate) struct Admission {
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) pending: Arc<Lobby>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) authenticator: Arc<dyn Directory>,
+    pub(crate) revalidation: Arc<Revalidation>,
+    /// Handles the requests of the sessions that are opened.
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) max_sessions_per_user: usize,
+}
+
+impl Admission {
+    /// Serves one connection; the future ends with it.
+    pub(crate) fn serve(self: &Arc<Self>, connection: Connection) -> impl Future<Output = ()> + Send + use<> {
+        let guest = self.pending.enter(connection.facts().peer.map(|p| p.ip()), Stay::Handshake);
+        let (admission, task) = (self.clone(), self.sessions.shutdown.enter());
+        async move {
+            // Boxed, so that an idle connection does not keep the handshake's memory.
+            if let Some(driver) = Box::pin(admission.admit(task, connection, guest)).await {
+                driver.await;
+            }
+        }
+    }
+
+    /// Runs the handshake of an open connection; returns its session's driver, or `None` if it got no session.
+    pub(crate) async fn admit(
+        self: Arc<Self>,
+        task: Task,
+        connection: Connection,
+        guest: Guest,
+    ) -> Option<Driver> {
+        handshake::run(task, self, connection, guest).await
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("sessions", &self.sessions).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! Builds a server: makes the parts and hands each what it needs.
+
+use std::sync::Arc;
+
+use chatcamp_auth::Keyring;
+use chatcamp_runtime::{Runtime, Tokio};
+use chatcamp_store::Store;
+use chatcamp_transport::long_poll::{self, Hub};
+
+use crate::{
+    Accounts, Clock, Limits, Server,
+    admission::{Admission, Lobby, Revalidation, StoreAuthenticator},
+    api::Api,
+    bus::{Bus, Local},
+    http::{Health, Http},
+    limits,
+    operations::Operations,
+    requests::Requests,
+    server,
+    session::Budget,
+    sessions::Sessions,
+    shutdown::Shutdown,
+};
+
+/// Settings of a server that is to be started; see [`Server::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `start` is called"]
+pub struct Builder {
+    store: Arc<dyn Store>,
+    keyring: Keyring,
+    limits: Limits,
+    clock: Clock,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl Builder {
+    pub(crate) fn new(store: Arc<dyn Store>, keyring: Keyring) -> Self {
+        Self { store, keyring, limits: Limits::default(), clock: Clock::system(), runtime: Arc::new(Tokio) }
+    }
+
+    /// Sets the server's limits. Default: [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the clock that expiry times are compared with. Default: the machine's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets where time, randomness and tasks come from. Default: the current tokio runtime.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// Starts the server; tasks of its runtime keep its deadlines.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, unless [`runtime`](Self::runtime) gave another.
+    #[must_use]
+    pub fn start(self) -> Server {
+        let Self { store, keyring, limits, clock, runtime } = self;
+        let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
+        let keyring = Arc::new(keyring);
+        let shutdown = Arc::new(Shutdown::default());
+        let sessions = Arc::new(Sessions::new(runtime.clone(), clock.clone(), &limits, shutdown.clone()));
+
+        let authenticator =
+            Arc::new(StoreAuthenticator::new(store.clone(), keyring.clone(), runtime.clone()));
+        let revalidation = Arc::new(Revalidation::new(sessions.clone(), store.clone()));
+        let bus = local_bus(&sessions, &revalidation, &*store);
+        let operations = Arc::new(Operations::new(accounts, store.clone(), sessions.clone(), bus));
+        let requests = Requests {
+            operations: operations.clone(),
+            sessions: sessions.clone(),
+            authenticator: authenticator.clone(),
+            revalidation: revalidation.clone(),
+        };
+        let admission = Admission {
+            sessions,
+            pending: Lobby::new(limits.clone(), runtime.clone()),
+            keyring,
+            authenticator,
+            revalidation,
+            handler: Arc::new(requests),
+            max_sessions_per_user: limits.sessions_per_user,
+        };
+        let http = Http {
+            admission: Arc::new(admission),
+            api: Arc::new(Api::new(operations, clock, shutdown.clone(), limits.handshake)),
+            hub: Hub::new(long_poll::Limits { hold: limits::POLL_HOLD, ..long_poll::Limits::default() }),
+            health: Health::new(store, shutdown.clone(), runtime.clone()),
+            bodies: Arc::new(Budget::new(limits::BODIES)),
+            limits,
+            runtime,
+            shutdown,
+        };
+        server::start(http)
+    }
+}
+
+/// The bus of a single node, which announces the store's changes to the sessions they concern.
+fn local_bus(sessions: &Arc<Sessions>, revalidation: &Arc<Revalidation>, store: &dyn Store) -> Arc<dyn Bus> {
+    let revalidation = revalidation.clone();
+    let bus: Arc<dyn Bus> =
+        Arc::new(Local::new(sessions.clone(), move |change| revalidation.request(change)));
+    let announcer = Arc::downgrade(&bus);
+    store.on_change(Box::new(move |change| {
+        if let Some(bus) = announcer.upgrade() {
+            bus.announce(change.clone());
+        }
+    }));
+    bus
+}

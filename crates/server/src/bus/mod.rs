@@ -1,0 +1,164 @@
+//! The seam between nodes: what concerns live sessions goes to every node that may have them.
+//!
+//! A [`Bus`] is asked by the operations; a [`Node`] answers for the sessions of one process. [`Local`] is the bus of a
+//! single node: each call is a call of that node. A bus over a network sends the same calls to other nodes and merges
+//! their answers.
+
+mod local;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use chatcamp_protocol::{AppId, UserId};
+use chatcamp_store::Change;
+use chatcamp_transport::Message;
+
+use crate::session::SessionInfo;
+
+pub(crate) use local::Local;
+
+/// The users that an event is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipients {
+    /// All users of the app who have a session.
+    All,
+    /// These users; a repeated id counts once.
+    Users(Vec<UserId>),
+}
+
+/// Live sessions of an app or a user: their number, and the newest of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionList {
+    /// The number of live sessions.
+    pub total: usize,
+    /// The newest sessions, newest first, as many as were asked for.
+    pub newest: Vec<SessionInfo>,
+}
+
+/// An error of a call that concerns sessions of other nodes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BusError {
+    /// The other nodes cannot be reached. A server of one node never returns it.
+    #[error("the other nodes cannot be reached; try again later")]
+    Unavailable,
+}
+
+/// What a client whose session is ended is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndMode {
+    /// The session ends; the client stays away.
+    Disconnect,
+    /// Only the connection ends; the client comes back and resumes.
+    Reconnect,
+}
+
+impl EndMode {
+    /// `come_back` says whether the client is to come back.
+    pub(crate) fn new(come_back: bool) -> Self {
+        if come_back { Self::Reconnect } else { Self::Disconnect }
+    }
+}
+
+/// Names a session among those of all nodes: `INCARNATION.NUMBER`, both hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SessionRef {
+    /// The run of the server process that has the session.
+    pub(crate) incarnation: u64,
+    /// The session's number within that process.
+    pub(crate) number: u64,
+}
+
+/// Carries calls that concern live sessions to every node that may have them.
+///
+/// # Duties of an implementer
+/// - Two events that one caller publishes to one user, one after the other, arrive in that order.
+/// - A call that some node did not answer returns [`BusError::Unavailable`] rather than a partial answer.
+/// - `announce` reaches the listener of this node before it returns.
+#[async_trait]
+pub(crate) trait Bus: fmt::Debug + Send + Sync {
+    /// Sends a message to each session of the recipients; returns how many have it, or have it queued.
+    async fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> Result<usize, BusError>;
+
+    /// Lists the live sessions of an app, or of one of its users, at most `most` of them.
+    async fn sessions(
+        &self,
+        app: &AppId,
+        user: Option<&UserId>,
+        most: usize,
+    ) -> Result<SessionList, BusError>;
+
+    /// Ends one session; returns `false` if the app has no such live session.
+    async fn end_session(&self, app: &AppId, id: SessionRef, mode: EndMode) -> Result<bool, BusError>;
+
+    /// Ends all sessions of a user; returns how many there were.
+    async fn end_sessions(&self, app: &AppId, user: &UserId, mode: EndMode) -> Result<usize, BusError>;
+
+    /// Returns for each user, in order, whether it has a live session.
+    async fn are_online(&self, app: &AppId, users: &[&UserId]) -> Result<Vec<bool>, BusError>;
+
+    /// Returns the app's users that have a live session and whose ids are greater than `after`, in byte order.
+    async fn online_users(&self, app: &AppId, after: Option<&UserId>) -> Result<Vec<UserId>, BusError>;
+
+    /// Tells every node, this one included, that a record has changed.
+    fn announce(&self, change: Change);
+}
+
+/// Answers a bus for the sessions of one process.
+pub(crate) trait Node: fmt::Debug + Send + Sync + 'static {
+    /// See [`Bus::publish`].
+    fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> impl Future<Output = usize> + Send;
+
+    /// See [`Bus::sessions`].
+    fn sessions(&self, app: &AppId, user: Option<&UserId>, most: usize) -> SessionList;
+
+    /// See [`Bus::end_session`].
+    fn end_session(&self, app: &AppId, id: SessionRef, mode: EndMode) -> bool;
+
+    /// See [`Bus::end_sessions`].
+    fn end_sessions(&self, app: &AppId, user: &UserId, mode: EndMode) -> usize;
+
+    /// Returns whether the user has a live session.
+    fn is_online(&self, app: &AppId, user: &UserId) -> bool;
+
+    /// See [`Bus::online_users`].
+    fn online_users(&self, app: &AppId, after: Option<&UserId>) -> Vec<UserId>;
+}
+
+impl SessionRef {
+    /// Reads the form that [`Display`](fmt::Display) writes; returns `None` for any other text.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (incarnation, number) = text.split_once('.')?;
+        let parsed = Self {
+            incarnation: u64::from_str_radix(incarnation, 16).ok()?,
+            number: u64::from_str_radix(number, 16).ok()?,
+        };
+        (parsed.to_string() == text).then_some(parsed)
+    }
+}
+
+impl fmt::Display for SessionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}.{:x}", self.incarnation, self.number)
+    }
+}
+
+const _: fn(&dyn Bus) = |_| ();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_reference_is_read_as_it_was_written_and_in_no_other_form() {
+        let id = SessionRef { incarnation: 0xabc, number: 0x1_0000_0002 };
+        assert_eq!(id.to_string(), "abc.100000002");
+        assert_eq!(SessionRef::parse("abc.100000002"), Some(id));
+        for text in
+            ["", ".", "abc", "abc.", ".1", "ABC.1", "abc.+1", "0abc.1", "abc.1.2", "abc.1ffffffffffffffff"]
+        {
+            assert_eq!(SessionRef::parse(text), None, "{text:?}");
+        }
+    }
+}

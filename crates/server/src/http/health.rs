@@ -1,0 +1,54 @@
+//! Whether the server can let users in, asked of the store no more than once a second.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chatcamp_runtime::Runtime;
+use chatcamp_store::Store;
+use tokio::sync::Mutex;
+
+use super::endpoint::Answer;
+use crate::shutdown::Shutdown;
+
+/// How long an answer of the store counts.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Answers `/healthz`.
+#[derive(Debug)]
+pub(crate) struct Health {
+    store: Arc<dyn Store>,
+    shutdown: Arc<Shutdown>,
+    runtime: Arc<dyn Runtime>,
+    /// When the store was asked last, and what was wrong, if anything was.
+    last: Mutex<Option<(Instant, Option<String>)>>,
+}
+
+impl Health {
+    pub(crate) fn new(store: Arc<dyn Store>, shutdown: Arc<Shutdown>, runtime: Arc<dyn Runtime>) -> Self {
+        Self { store, shutdown, runtime, last: Mutex::default() }
+    }
+
+    /// Answers 200, or 503 with the reason.
+    pub(super) async fn answer(&self) -> Answer {
+        if self.shutdown.has_begun() {
+            return Answer::failure(503, "SHUTTING_DOWN", "the server is shutting down");
+        }
+        let now = self.runtime.now();
+        // Requests that come while the store is asked wait for the same answer.
+        let mut last = self.last.lock().await;
+        let wrong = match &*last {
+            Some((at, wrong)) if now.saturating_duration_since(*at) < FRESH => wrong.clone(),
+            _ => {
+                let wrong = self.store.probe().await.err().map(|error| error.to_string());
+                *last = Some((now, wrong.clone()));
+                wrong
+            }
+        };
+        match wrong {
+            None => Answer::json(200, &serde_json::json!({ "ok": true })),
+            Some(why) => Answer::failure(503, "STORE_UNAVAILABLE", &why),
+        }
+    }
+}

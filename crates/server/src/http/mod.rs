@@ -1,0 +1,42 @@
+//! The ways in over HTTP: the front door of a TCP port, and services for other HTTP servers.
+//!
+//! [`endpoint`] is `/chat/2.0` without any HTTP framework. [`front_door`] and [`service`] speak HTTP for it.
+
+mod endpoint;
+mod front_door;
+mod health;
+mod service;
+mod web;
+
+use std::{fmt, sync::Arc};
+
+use chatcamp_runtime::Runtime;
+use chatcamp_transport::long_poll::Hub;
+
+use crate::{Limits, admission::Admission, api::Api, session::Budget, shutdown::Shutdown};
+
+pub(crate) use self::health::Health;
+pub use self::{
+    front_door::{FrontDoor, Pages},
+    service::{AnswerFuture, ChatService},
+};
+
+/// What all ways in over HTTP share.
+pub(crate) struct Http {
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) api: Arc<Api>,
+    /// The connections over long-poll.
+    pub(crate) hub: Hub,
+    pub(crate) health: Health,
+    /// Bytes of polls' bodies that are being read.
+    pub(crate) bodies: Arc<Budget>,
+    pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) shutdown: Arc<Shutdown>,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
+}

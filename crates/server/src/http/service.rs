@@ -1,0 +1,214 @@
+//! The chat endpoint as a `tower` service, for axum or any other server on hyper.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::ready,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use chatcamp_runtime::timeout;
+use chatcamp_transport::{
+    Connection,
+    websocket::{self, Upgrade},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
+use hyper_util::rt::TokioIo;
+use tower_service::Service;
+
+use super::{
+    Http,
+    endpoint::{self, Answer, Ask, Becomes, Method, Wanted},
+    web::File,
+};
+
+/// Serves `/chat/2.0` (WebSocket upgrades of HTTP/1.1, long-poll of HTTP/1.1 and HTTP/2), `/chatcamp.js`, the client for web
+/// pages, with its types `/chatcamp.d.ts`, and `/compat.js`, the script that lets pages of the hosted service use this
+/// server. Every other path is answered 404.
+///
+/// Mount it at these paths without stripping them, for example with axum's `route_service("/chat/2.0", …)`.
+#[derive(Debug, Clone)]
+pub struct ChatService {
+    http: Arc<Http>,
+    peer: Option<SocketAddr>,
+}
+
+/// The answer to a request, on its way: dropping it gives up a held poll, and loses no message.
+pub struct AnswerFuture(Pin<Box<dyn Future<Output = Rendered> + Send>>);
+
+/// No request fails: what is wrong with it is an answer.
+type Rendered = Result<Response<Full<Bytes>>, Infallible>;
+
+impl ChatService {
+    pub(crate) fn of(http: Arc<Http>) -> Self {
+        Self { http, peer: None }
+    }
+
+    /// The same for requests of one peer, whose address then counts for the limits on connections.
+    #[must_use]
+    pub fn for_peer(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+}
+
+impl<B> Service<Request<B>> for ChatService
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = AnswerFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> AnswerFuture {
+        let path = request.uri().path();
+        if path != endpoint::PATH {
+            let has = request.headers().get(http::header::IF_NONE_MATCH).map(HeaderValue::as_bytes);
+            let answer = match (File::at(path), request.method()) {
+                (Some(file), &http::Method::GET | &http::Method::HEAD) => Answer::file(file, has),
+                (Some(_), _) => Answer::file_is_read(),
+                (None, _) => {
+                    Answer::failure(404, "NOT_FOUND", "nothing is served here; chat is at /chat/2.0")
+                }
+            };
+            return AnswerFuture::now(render(&answer));
+        }
+        let ask = ask(request.method(), request.uri(), request.headers(), self.peer);
+        let upgrade = match request.version() {
+            Version::HTTP_11 => ask.upgrade(pairs(request.headers())),
+            _ => None,
+        };
+        // Its body would be read as frames.
+        if upgrade.is_some() && !request.body().is_end_stream() {
+            return AnswerFuture::now(render(&ask.body_behind_upgrade()));
+        }
+        match upgrade {
+            Some(Ok(upgrade)) => {
+                let facts = ask.facts("websocket");
+                let upgraded = hyper::upgrade::on(&mut request);
+                let (admission, task) = (self.http.admission.clone(), self.http.shutdown.enter());
+                tokio::spawn(async move {
+                    match upgraded.await {
+                        Ok(stream) => {
+                            let carrier = websocket::Carrier::server(TokioIo::new(stream), &[], Vec::new());
+                            admission.serve(Connection::new(carrier, facts)).await;
+                        }
+                        Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
+                    }
+                    drop(task);
+                });
+                AnswerFuture::now(switching(&upgrade))
+            }
+            Some(Err(answer)) => AnswerFuture::now(render(&answer)),
+            None => AnswerFuture(Box::pin(poll(self.clone(), request))),
+        }
+    }
+}
+
+/// Reads the body, as far as it may be long, and lets the endpoint answer.
+async fn poll<B>(service: ChatService, request: Request<B>) -> Rendered
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (head, body) = request.into_parts();
+    let ask = ask(&head.method, &head.uri, &head.headers, service.peer);
+    let becomes = match read_body(&service.http, &ask, body).await {
+        Ok(body) => service.http.poll(&ask, body),
+        Err(answer) => Becomes::Answer(answer),
+    };
+    let answer = match becomes {
+        Becomes::Answer(answer) => answer,
+        Becomes::Held(held, cors) => cors.answer(held.await),
+    };
+    Ok(render(&answer))
+}
+
+/// Reads the body, if the head deserves it, there is room for it, and it comes in time.
+async fn read_body<B>(http: &Http, ask: &Ask<'_>, body: B) -> Result<Bytes, Answer>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let most = body.size_hint().upper().and_then(|most| usize::try_from(most).ok());
+    if let Some(answer) = http.answer_head(ask, most.unwrap_or(0)) {
+        return Err(answer);
+    }
+    let _room = http.make_room(ask, most.unwrap_or(endpoint::BODY_LIMIT))?;
+    let reading = Limited::new(body, endpoint::BODY_LIMIT).collect();
+    match timeout(&*http.runtime, http.limits.handshake, reading).await {
+        Some(Ok(body)) => Ok(body.to_bytes()),
+        Some(Err(error)) if error.is::<LengthLimitError>() => Err(ask.too_large()),
+        Some(Err(_)) | None => Err(ask.cut_short()),
+    }
+}
+
+fn ask<'a>(
+    method: &http::Method,
+    uri: &'a http::Uri,
+    headers: &'a HeaderMap,
+    peer: Option<SocketAddr>,
+) -> Ask<'a> {
+    let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    Ask { method: Method::new(method.as_str()), target, headers: Wanted::from_headers(pairs(headers)), peer }
+}
+
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+/// Writes an answer as hyper wants it.
+pub(crate) fn render(answer: &Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(answer.body.clone()));
+    *response.status_mut() = StatusCode::from_u16(answer.status).expect("answers have a valid status");
+    answer.headers(|name, value| {
+        // An origin came as a header value, so it is one.
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            response.headers_mut().append(HeaderName::from_static(name), value);
+        }
+    });
+    response
+}
+
+fn switching(upgrade: &Upgrade) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let accept = HeaderValue::from_str(upgrade.accept_key()).expect("base64 is a header value");
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(http::header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(http::header::SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
+
+impl AnswerFuture {
+    fn now(response: Response<Full<Bytes>>) -> Self {
+        Self(Box::pin(ready(Ok(response))))
+    }
+}
+
+impl Future for AnswerFuture {
+    type Output = Rendered;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for AnswerFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnswerFuture")
+    }
+}

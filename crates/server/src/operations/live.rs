@@ -1,0 +1,100 @@
+//! Operations on live sessions, wherever they are: publish, list, end, presence.
+
+use chatcamp_protocol::{AppId, UserId, envelope, limits};
+use chatcamp_transport::Message;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Operations;
+use crate::bus::{BusError, EndMode, Recipients, SessionList, SessionRef};
+
+/// An event was not published; no session has it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The event type is invalid.
+    #[error("an event type has 1 to {} characters of a-z 0-9 . _ -", limits::EVENT_TYPE)]
+    InvalidType,
+    /// The event is too large.
+    #[error("an event has at most {} bytes", limits::EVENT)]
+    TooLarge,
+    /// The nodes that have the sessions cannot be reached.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// `app.event.pub`, as clients get it.
+#[derive(Serialize)]
+struct Event<'a> {
+    ok: bool,
+    r#type: &'a str,
+    data: &'a Value,
+}
+
+impl Operations {
+    /// Publishes an event to the recipients' sessions; returns how many have it, or have it queued.
+    pub(crate) async fn publish(
+        &self,
+        app: &AppId,
+        to: &Recipients,
+        kind: &str,
+        data: &Value,
+    ) -> Result<usize, PublishError> {
+        let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+        if kind.is_empty() || kind.len() > limits::EVENT_TYPE || !kind.bytes().all(is_allowed) {
+            return Err(PublishError::InvalidType);
+        }
+        let text = envelope::push("app.event.pub", &Event { ok: true, r#type: kind, data });
+        if text.len() > limits::EVENT {
+            return Err(PublishError::TooLarge);
+        }
+        Ok(self.bus.publish(app, to, &Message::from(text)).await?)
+    }
+
+    /// Lists the live sessions of an app, or of one of its users, at most `most` of them.
+    pub(crate) async fn sessions(
+        &self,
+        app: &AppId,
+        user: Option<&UserId>,
+        most: usize,
+    ) -> Result<SessionList, BusError> {
+        self.bus.sessions(app, user, most).await
+    }
+
+    /// Ends one session by its public id; returns `false` if the app has no such live session.
+    pub(crate) async fn end_session(&self, app: &AppId, id: &str, mode: EndMode) -> Result<bool, BusError> {
+        match SessionRef::parse(id) {
+            Some(id) => self.bus.end_session(app, id, mode).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Ends all sessions of a user; returns how many there were.
+    pub(crate) async fn end_sessions(
+        &self,
+        app: &AppId,
+        user: &UserId,
+        mode: EndMode,
+    ) -> Result<usize, BusError> {
+        self.bus.end_sessions(app, user, mode).await
+    }
+
+    /// Returns whether a user has a live session.
+    pub(crate) async fn is_online(&self, app: &AppId, user: &UserId) -> Result<bool, BusError> {
+        Ok(self.bus.are_online(app, &[user]).await?.contains(&true))
+    }
+
+    /// Returns for each user, in order, whether it has a live session.
+    pub(crate) async fn are_online(&self, app: &AppId, users: &[&UserId]) -> Result<Vec<bool>, BusError> {
+        self.bus.are_online(app, users).await
+    }
+
+    /// Returns the app's users that have a live session and whose ids are greater than `after`, in byte order.
+    pub(crate) async fn online_users(
+        &self,
+        app: &AppId,
+        after: Option<&UserId>,
+    ) -> Result<Vec<UserId>, BusError> {
+        self.bus.online_users(app, after).await
+    }
+}

@@ -1,0 +1,60 @@
+//! What may be done and by which rules, whoever asks: a client's request or a backend's call.
+//!
+//! [`Accounts`] makes and changes apps, users and tokens, and works without a running server too. [`Operations`] adds what
+//! needs one: live sessions, through the bus.
+
+mod accounts;
+mod last_seen;
+mod live;
+mod per_user_locks;
+mod users;
+
+use std::sync::Arc;
+
+use chatcamp_store::{Store, StoreError};
+
+use crate::{
+    bus::{Bus, BusError},
+    sessions::Sessions,
+};
+
+use self::per_user_locks::PerUserLocks;
+pub(crate) use self::{accounts::name, last_seen::write_last_seen};
+pub use self::{
+    accounts::{
+        AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, UserFields, Written,
+        WrittenUser,
+    },
+    live::PublishError,
+};
+
+/// The operations of a running server.
+#[derive(Debug)]
+pub(crate) struct Operations {
+    pub(crate) accounts: Accounts,
+    pub(crate) store: Arc<dyn Store>,
+    sessions: Arc<Sessions>,
+    bus: Arc<dyn Bus>,
+    locks: PerUserLocks,
+}
+
+/// An operation failed because a part that it needs did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unavailable {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+impl Operations {
+    pub(crate) fn new(
+        accounts: Accounts,
+        store: Arc<dyn Store>,
+        sessions: Arc<Sessions>,
+        bus: Arc<dyn Bus>,
+    ) -> Self {
+        let locks = PerUserLocks::new(sessions.runtime.random());
+        Self { accounts, store, sessions, bus, locks }
+    }
+}

@@ -1,0 +1,39 @@
+//! What a user's own sessions are told of its changes.
+
+use chatcamp_protocol::{AppId, User, UserId, envelope};
+use chatcamp_transport::Message;
+use serde::Serialize;
+use tokio::sync::MutexGuard;
+
+use super::Operations;
+use crate::{session::Session, user_view::own_user};
+
+/// `users.update.ack` without a number: a user's new state.
+#[derive(Serialize)]
+struct UserChanged {
+    ok: bool,
+    user: User,
+}
+
+impl Operations {
+    /// Waits until no other task changes this user; changes are told to its sessions in their order.
+    pub(crate) async fn lock_user(&self, app: &AppId, user: &UserId) -> MutexGuard<'_, ()> {
+        self.locks.lock(app, user).await
+    }
+
+    /// Returns a session's own user object.
+    pub(crate) fn own_user(&self, session: &Session, user: &chatcamp_store::User) -> User {
+        own_user(user, session.vouched().token.as_ref(), true)
+    }
+
+    /// Sends a user's new state to those of its sessions that `include` accepts; the caller holds the user's lock.
+    pub(crate) fn tell_user(&self, user: &chatcamp_store::User, include: impl Fn(&Session) -> bool) {
+        for session in self.sessions.registry.of_user(&user.app, &user.id) {
+            if include(&session) {
+                let body = UserChanged { ok: true, user: self.own_user(&session, user) };
+                let message = Message::from(envelope::push("users.update.ack", &body));
+                self.sessions.push(&session, &message);
+            }
+        }
+    }
+}
