@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,6 +20,9 @@ use serde_json::Value;
 const BYTES: usize = 2560;
 /// Resident bytes per held poll, its session and user included, at most.
 const POLL_BYTES: usize = 4096;
+/// Resident bytes that guesses at the dashboard's password may add, once both lanes have hashed one: much less than the 19 MiB
+/// that hashing a single password takes.
+const GUESS_BYTES: usize = 4 * 1024 * 1024;
 /// System calls of the server per connect of a known user, from accepting to having closed, at most.
 const SYSTEM_CALLS: usize = 12;
 
@@ -65,6 +70,39 @@ impl Dev {
         let mut tcp = self.ask(user, &id);
         tcp.write_all(self.head(user, &id).as_bytes()).unwrap();
         tcp
+    }
+
+    /// Sends wrong passwords to the dashboard over many connections at once; returns when every one has been refused.
+    fn guess_passwords(&self, guesses: usize) {
+        const CONNECTIONS: usize = 32;
+        let left = AtomicUsize::new(guesses);
+        let take_one = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        thread::scope(|scope| {
+            for _ in 0..CONNECTIONS {
+                scope.spawn(|| {
+                    while take_one().is_ok() {
+                        let answer = self.guess_password();
+                        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+                    }
+                });
+            }
+        });
+    }
+
+    fn guess_password(&self) -> String {
+        const FORM: &str = "password=a+wrong+password&to=%2Fdashboard%2F";
+        let (host, length) = (&self.address, FORM.len());
+        let mut tcp = TcpStream::connect(host).unwrap();
+        tcp.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        write!(
+            tcp,
+            "POST /dashboard/sign-in HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{FORM}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     fn head(&self, user: &str, headers: &str) -> String {
@@ -124,6 +162,27 @@ fn a_held_poll_costs_few_bytes() {
     assert!(each <= POLL_BYTES, "{each} bytes per held poll");
 }
 
+#[test]
+fn wrong_passwords_do_not_grow_memory() {
+    let guesses = env::var("CHATCAMP_GUESSES").map_or(200, |guesses| guesses.parse().unwrap());
+    let dev = Dev::start(&[]);
+    let started = resident_bytes(dev.child.id());
+    // The first is checked in the lane for addresses that have not failed, the others in the lane for those that have.
+    dev.guess_passwords(1);
+    dev.guess_passwords(40);
+    let before = resident_bytes(dev.child.id());
+    dev.guess_passwords(guesses);
+    let after = resident_bytes(dev.child.id());
+    println!(
+        "resident KiB: {} started, {} after 41 guesses, {} after {guesses} more",
+        started / 1024,
+        before / 1024,
+        after / 1024
+    );
+    let grown = after.saturating_sub(before);
+    assert!(grown <= GUESS_BYTES, "{grown} bytes more after {guesses} guesses");
+}
+
 /// The system calls of connections; what the runtime does to wait and to wake is not theirs alone.
 const OF_CONNECTIONS: &str = "trace=accept4,recvfrom,recvmsg,sendto,sendmsg,writev,shutdown,close,epoll_ctl,\
     setsockopt,getsockopt,getpeername,getsockname,ioctl,fcntl";
@@ -139,7 +198,7 @@ fn system_calls(trace: &Path, closed: usize) -> usize {
             return calls.len();
         }
         assert!(Instant::now() < deadline, "not every connection was closed");
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

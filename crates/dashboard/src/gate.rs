@@ -147,10 +147,10 @@ impl Dashboard {
                 return Ok(self.let_in(hash, origin, to));
             }
             Attempt::Wrong => "That is not the admin password.",
-            Attempt::Crowded => {
-                let why = "Too many people are signing in just now. Try again in a second.";
+            Attempt::Busy => {
+                let why = "Too many sign-ins are waiting. Try again in a few seconds.";
                 let page = pages::sign_in(to, Some(why));
-                return Ok(Reply::page(StatusCode::TOO_MANY_REQUESTS, page).retrying_after(1));
+                return Ok(Reply::page(StatusCode::TOO_MANY_REQUESTS, page).retrying_after(5));
             }
         };
         Ok(Reply::page(StatusCode::FORBIDDEN, pages::sign_in(to, Some(why))))

@@ -1,11 +1,13 @@
-//! Guessing is slow, and the right password is never locked out.
+//! Sign-in by password: guessing is slow and takes little memory, and does not lock the operator out.
 //!
-//! Attempts are checked one after another, in the order in which they came, as each takes memory; a wrong one is answered
-//! late, but holds no place meanwhile. So whoever guesses from the same address, which behind a proxy is everybody's, makes
-//! the right one wait and does not shut it out. Addresses that failed lately wait in a lane of their own.
+//! Hashing a password takes 19 MiB for some milliseconds. Two lanes check passwords, each one at a time in memory of its own:
+//! one lane for networks that have not failed recently, one for those that have. Within a lane, networks take turns, so
+//! the wait for one of them depends on how many networks wait and not on how much each of them guesses. A wrong password is
+//! answered after a delay that holds up nobody else. So guesses from the same address, which behind a proxy is everybody's
+//! address, make the right password wait and do not lock it out.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
     time::Duration,
@@ -13,94 +15,99 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
     time::{Instant, sleep},
 };
 use zeroize::Zeroizing;
 
-use crate::password::{Hash, LONGEST};
+use crate::password::{Hash, HashMemory, LONGEST};
 
-/// How long the answer to a wrong password is held back.
+/// Delay of the answer to a wrong password.
 const DELAY: Duration = Duration::from_secs(1);
-/// Attempts that wait in one lane, at most; more are told to come again. Who hangs up waits no more, and an address has 64
-/// connections: only a proxy with very many of them fills it.
-const LANE: usize = 1024;
-/// For how long an address that failed is remembered.
+/// Attempts of one network that are checked or wait in a lane; further ones are told to try again. That is some seconds of
+/// checking. An address has at most 64 connections here, except for loopback: only a proxy can reach this limit.
+const WAITING: usize = 256;
+/// Networks with attempts in a lane; attempts of further ones are told to try again.
+const NETWORKS: usize = 1024;
+/// How long a failed attempt of a network is remembered.
 const MEMORY: Duration = Duration::from_secs(10 * 60);
-/// Addresses remembered, at most; for one more the eldest is forgotten.
+/// Networks whose failures are remembered; the earliest failure is forgotten first.
 const REMEMBERED: usize = 1024;
 
-/// Checks passwords, one after another.
+/// Checks passwords, in two lanes.
 pub(crate) struct SignIn {
-    /// For addresses that did not fail lately.
+    /// For networks that have not failed recently.
     quiet: Lane,
-    /// For those that did.
-    busy: Lane,
+    /// For networks that have.
+    failing: Lane,
     failed: Mutex<VecDeque<(IpAddr, Instant)>>,
 }
 
+/// Checks one password at a time; networks take turns.
+#[derive(Default)]
 struct Lane {
-    room: Semaphore,
-    turn: Arc<Semaphore>,
+    /// The attempts of each network, in order of arrival. Each attempt holds a reference to its queue.
+    queues: Mutex<HashMap<IpAddr, Arc<AsyncMutex<()>>>>,
+    memory: Arc<AsyncMutex<HashMemory>>,
+}
+
+/// The right to check one password in a lane.
+struct Turn {
+    memory: OwnedMutexGuard<HashMemory>,
+    _queue: OwnedMutexGuard<()>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attempt {
     Right,
     Wrong,
-    /// It was not checked: too many wait.
-    Crowded,
+    /// The password was not checked: too many attempts are waiting.
+    Busy,
 }
 
 impl SignIn {
     pub(crate) fn new() -> Self {
-        let lane = || Lane { room: Semaphore::new(LANE), turn: Arc::new(Semaphore::new(1)) };
-        Self { quiet: lane(), busy: lane(), failed: Mutex::default() }
+        Self { quiet: Lane::default(), failing: Lane::default(), failed: Mutex::default() }
     }
 
-    /// Checks a password that came from an address.
+    /// Checks a password that was sent from an address.
     pub(crate) async fn attempt(self: &Arc<Self>, peer: IpAddr, password: &str, hash: Hash) -> Attempt {
         if password.len() > LONGEST {
-            // Nothing is computed, and no log filled: it is no guess.
+            // Cannot be the password: neither computed nor logged.
             sleep(DELAY).await;
             return Attempt::Wrong;
         }
         let password = Zeroizing::new(password.to_owned());
-        self.attempt_with(peer, move || hash.is_of(&password)).await
+        self.attempt_with(peer, move |memory| hash.is_of(&password, memory)).await
     }
 
     async fn attempt_with(
         self: &Arc<Self>,
         peer: IpAddr,
-        is_right: impl FnOnce() -> bool + Send + 'static,
+        is_right: impl FnOnce(&mut HashMemory) -> bool + Send + 'static,
     ) -> Attempt {
         let network = network(peer);
-        let lane = if self.has_failed(network) { &self.busy } else { &self.quiet };
-        let is_right = {
-            let Ok(_room) = lane.room.try_acquire() else { return Attempt::Crowded };
-            let turn = lane.turn.clone().acquire_owned().await.expect("no lane is ever closed");
-            let check = self.clone().check(peer, turn, is_right);
-            tokio::spawn(check).await.expect("a check does not panic, and nobody aborts it")
-        };
-        if is_right {
+        let lane = if self.has_failed(network) { &self.failing } else { &self.quiet };
+        let Some(turn) = lane.turn(network).await else { return Attempt::Busy };
+        // In a task of its own: an attempt counts even if its client disconnects while it is checked.
+        let check = tokio::spawn(self.clone().check(peer, turn, is_right));
+        if check.await.expect("checking a password does not panic, and nobody aborts it") {
             return Attempt::Right;
         }
         sleep(DELAY).await;
         Attempt::Wrong
     }
 
-    /// In a task of its own: whoever hangs up once it has begun has guessed all the same.
     async fn check(
         self: Arc<Self>,
         peer: IpAddr,
-        turn: OwnedSemaphorePermit,
-        is_right: impl FnOnce() -> bool + Send + 'static,
+        mut turn: Turn,
+        is_right: impl FnOnce(&mut HashMemory) -> bool + Send + 'static,
     ) -> bool {
-        let checked = tokio::task::spawn_blocking(is_right).await;
-        drop(turn);
-        let is_right = checked.expect("checking a password does not panic, and nobody aborts it");
+        let checked = tokio::task::spawn_blocking(move || (is_right(&mut turn.memory), turn)).await;
+        let (is_right, _turn) = checked.expect("checking a password does not panic, and nobody aborts it");
         if !is_right {
-            tracing::warn!(%peer, "a wrong password for the dashboard");
+            tracing::warn!(%peer, "wrong password for the dashboard");
             self.remember(network(peer));
         }
         is_right
@@ -124,7 +131,27 @@ impl SignIn {
     }
 }
 
-/// What one guesser has many addresses of counts as one.
+impl Lane {
+    /// Waits until a password of a network may be checked. Returns `None` if too many are waiting.
+    async fn turn(&self, network: IpAddr) -> Option<Turn> {
+        // First the network's own queue: only one attempt of each network waits for the memory, in order of arrival.
+        let queue = self.queue(network)?.lock_owned().await;
+        let memory = self.memory.clone().lock_owned().await;
+        Some(Turn { memory, _queue: queue })
+    }
+
+    fn queue(&self, network: IpAddr) -> Option<Arc<AsyncMutex<()>>> {
+        let mut queues = self.queues.lock();
+        queues.retain(|_, queue| Arc::strong_count(queue) > 1);
+        if queues.len() >= NETWORKS && !queues.contains_key(&network) {
+            return None;
+        }
+        let queue = queues.entry(network).or_default();
+        (Arc::strong_count(queue) <= WAITING).then(|| queue.clone())
+    }
+}
+
+/// The network that an address is counted by: addresses of one IPv6 /64 belong to one client.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !(u128::MAX >> 64)).into(),
@@ -134,7 +161,13 @@ fn network(peer: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Barrier, mpsc};
+    use std::sync::{
+        Barrier,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
+
+    use tokio::task::{self, JoinHandle, yield_now};
 
     use super::*;
 
@@ -142,63 +175,121 @@ mod tests {
         text.parse().unwrap()
     }
 
-    #[tokio::test]
-    async fn only_a_wrong_password_is_answered_late() {
-        let sign_in = Arc::new(SignIn::new());
-        let began = Instant::now();
-        assert_eq!(sign_in.attempt_with(address("192.0.2.1"), || true).await, Attempt::Right);
-        assert!(began.elapsed() < DELAY);
-        assert_eq!(sign_in.attempt_with(address("192.0.2.1"), || false).await, Attempt::Wrong);
-        assert!(began.elapsed() >= DELAY);
-        let began = Instant::now();
-        assert_eq!(sign_in.attempt_with(address("192.0.2.1"), || true).await, Attempt::Right);
-        assert!(began.elapsed() < DELAY, "an address that failed is not slow when it is right");
+    /// Starts an attempt with a check of its own, and waits until it is in the queue of its network.
+    async fn queue_attempt(
+        sign_in: &Arc<SignIn>,
+        peer: IpAddr,
+        is_right: impl FnOnce() -> bool + Send + 'static,
+    ) -> JoinHandle<Attempt> {
+        let queued = waiting(sign_in, peer);
+        let attempt = tokio::spawn({
+            let sign_in = sign_in.clone();
+            async move { sign_in.attempt_with(peer, |_| is_right()).await }
+        });
+        while waiting(sign_in, peer) == queued {
+            yield_now().await;
+        }
+        attempt
     }
 
-    /// Fills the lane of those who failed, as long as the first of its guesses is being checked.
-    #[tokio::test]
-    async fn a_full_lane_is_not_in_the_way_of_other_addresses() {
-        let sign_in = Arc::new(SignIn::new());
-        let guesser = address("192.0.2.1");
-        sign_in.remember(guesser);
-        let (begun, began) = mpsc::sync_channel(1);
-        let barrier = Arc::new(Barrier::new(2));
-        let first = {
-            let barrier = barrier.clone();
-            move || {
-                begun.send(()).unwrap();
-                barrier.wait();
-                false
-            }
-        };
-        let guess = |is_right: Box<dyn FnOnce() -> bool + Send>| {
-            let sign_in = sign_in.clone();
-            tokio::spawn(async move { sign_in.attempt_with(guesser, is_right).await })
-        };
-        let mut guesses = vec![guess(Box::new(first))];
-        tokio::task::spawn_blocking(move || began.recv().unwrap()).await.unwrap();
-        for _ in 1..LANE {
-            guesses.push(guess(Box::new(|| false)));
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(sign_in.attempt_with(guesser, || true).await, Attempt::Crowded);
-        assert_eq!(sign_in.attempt_with(address("192.0.2.2"), || true).await, Attempt::Right);
+    /// Returns how many attempts of a network are in the lane of networks that have failed.
+    fn waiting(sign_in: &SignIn, peer: IpAddr) -> usize {
+        let queues = sign_in.failing.queues.lock();
+        queues.get(&network(peer)).map_or(0, |queue| Arc::strong_count(queue) - 1)
+    }
 
-        // Who hangs up gives its place to others.
-        let left = guesses.pop().unwrap();
-        left.abort();
-        assert!(left.await.unwrap_err().is_cancelled());
-        let knows = guess(Box::new(|| true));
-        tokio::task::yield_now().await;
-        barrier.wait();
-        assert_eq!(knows.await.unwrap(), Attempt::Right);
+    #[tokio::test(start_paused = true)]
+    async fn only_wrong_passwords_are_answered_late() {
+        let sign_in = Arc::new(SignIn::new());
+        for (is_right, outcome, delay) in [
+            (true, Attempt::Right, Duration::ZERO),
+            (false, Attempt::Wrong, DELAY),
+            (true, Attempt::Right, Duration::ZERO),
+        ] {
+            let began = Instant::now();
+            assert_eq!(sign_in.attempt_with(address("192.0.2.1"), move |_| is_right).await, outcome);
+            assert_eq!(began.elapsed(), delay);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_attempts_of_its_own_network_only() {
+        let sign_in = Arc::new(SignIn::new());
+        let (guesser, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        sign_in.remember(guesser);
+        sign_in.remember(other);
+        let busy = sign_in.failing.memory.clone().lock_owned().await;
+        let mut guesses = Vec::new();
+        for _ in 0..WAITING {
+            guesses.push(queue_attempt(&sign_in, guesser, || false).await);
+        }
+        assert_eq!(sign_in.attempt_with(guesser, |_| true).await, Attempt::Busy);
+        let of_other = queue_attempt(&sign_in, other, || true).await;
+
+        // A client that disconnects makes room for another attempt.
+        let gone = guesses.pop().unwrap();
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        let admitted = queue_attempt(&sign_in, guesser, || true).await;
+        drop(busy);
+        assert_eq!(of_other.await.unwrap(), Attempt::Right);
+        assert_eq!(admitted.await.unwrap(), Attempt::Right);
         for guess in guesses {
             assert_eq!(guess.await.unwrap(), Attempt::Wrong);
         }
     }
 
     #[tokio::test]
-    async fn the_right_password_is_let_in_while_somebody_guesses_from_the_same_address() {
+    async fn networks_take_turns() {
+        let sign_in = Arc::new(SignIn::new());
+        let (guesser, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        sign_in.remember(guesser);
+        sign_in.remember(other);
+        let busy = sign_in.failing.memory.clone().lock_owned().await;
+        let checked = Arc::new(AtomicUsize::new(0));
+        for _ in 0..100 {
+            let checked = checked.clone();
+            queue_attempt(&sign_in, guesser, move || {
+                checked.fetch_add(1, Ordering::Relaxed);
+                false
+            })
+            .await;
+        }
+        let checked_before = Arc::new(AtomicUsize::new(0));
+        let of_other = queue_attempt(&sign_in, other, {
+            let checked_before = checked_before.clone();
+            move || {
+                checked_before.store(checked.load(Ordering::Relaxed), Ordering::Relaxed);
+                true
+            }
+        })
+        .await;
+        drop(busy);
+        assert_eq!(of_other.await.unwrap(), Attempt::Right);
+        assert_eq!(checked_before.load(Ordering::Relaxed), 1, "one guess was ahead of it");
+    }
+
+    #[tokio::test]
+    async fn a_lane_holds_a_bounded_number_of_networks() {
+        let sign_in = Arc::new(SignIn::new());
+        let busy = sign_in.failing.memory.clone().lock_owned().await;
+        let networks: Vec<_> = (1..=u32::try_from(NETWORKS).unwrap()).map(|n| IpAddr::V4(n.into())).collect();
+        let mut attempts = Vec::new();
+        for network in &networks {
+            sign_in.remember(*network);
+            attempts.push(queue_attempt(&sign_in, *network, || true).await);
+        }
+        assert!(sign_in.failing.turn(address("192.0.2.1")).await.is_none());
+        drop(busy);
+        for attempt in attempts {
+            assert_eq!(attempt.await.unwrap(), Attempt::Right);
+        }
+        assert!(sign_in.failing.turn(address("192.0.2.1")).await.is_some());
+        assert_eq!(sign_in.failing.queues.lock().len(), 1, "networks without attempts are forgotten");
+    }
+
+    #[tokio::test]
+    async fn the_right_password_is_accepted_while_its_own_network_guesses() {
         let sign_in = Arc::new(SignIn::new());
         let shared = address("127.0.0.1");
         let guessers: Vec<_> = (0..200)
@@ -206,37 +297,38 @@ mod tests {
                 let sign_in = sign_in.clone();
                 tokio::spawn(async move {
                     loop {
-                        sign_in.attempt_with(shared, || false).await;
+                        sign_in.attempt_with(shared, |_| false).await;
                     }
                 })
             })
             .collect();
         while !sign_in.has_failed(shared) {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         for _ in 0..10 {
-            assert_eq!(sign_in.attempt_with(shared, || true).await, Attempt::Right);
+            assert_eq!(sign_in.attempt_with(shared, |_| true).await, Attempt::Right);
         }
-        guessers.iter().for_each(tokio::task::JoinHandle::abort);
+        guessers.iter().for_each(JoinHandle::abort);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_too_long_to_be_a_password_is_answered_late_too() {
+    async fn a_password_that_is_too_long_is_refused_late_without_computing() {
         let (sign_in, began) = (Arc::new(SignIn::new()), Instant::now());
         let long = "x".repeat(LONGEST + 1);
-        let hash = Hash::from_text("no hash at all");
+        let hash = Hash::from_text("not a hash");
         assert_eq!(sign_in.attempt(address("192.0.2.1"), &long, hash).await, Attempt::Wrong);
         assert_eq!(began.elapsed(), DELAY);
+        assert!(!sign_in.has_failed(address("192.0.2.1")));
     }
 
     #[tokio::test]
-    async fn whoever_hangs_up_while_it_is_checked_has_guessed_all_the_same() {
+    async fn an_attempt_counts_if_its_client_disconnects_during_the_check() {
         let sign_in = Arc::new(SignIn::new());
         let (begun, began) = mpsc::sync_channel(1);
         let barrier = Arc::new(Barrier::new(2));
         let guess = {
             let barrier = barrier.clone();
-            move || {
+            move |_: &mut HashMemory| {
                 begun.send(()).unwrap();
                 barrier.wait();
                 false
@@ -246,19 +338,19 @@ mod tests {
             let sign_in = sign_in.clone();
             async move { sign_in.attempt_with(address("192.0.2.1"), guess).await }
         });
-        tokio::task::spawn_blocking(move || began.recv().unwrap()).await.unwrap();
+        task::spawn_blocking(move || began.recv().unwrap()).await.unwrap();
         guessing.abort();
         assert!(guessing.await.unwrap_err().is_cancelled());
-        assert_eq!(sign_in.quiet.turn.available_permits(), 0, "only one is checked at a time");
-        tokio::task::spawn_blocking(move || _ = barrier.wait()).await.unwrap();
+        assert!(sign_in.quiet.memory.try_lock().is_err(), "a lane checks one password at a time");
+        task::spawn_blocking(move || _ = barrier.wait()).await.unwrap();
         while !sign_in.has_failed(address("192.0.2.1")) {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
-        assert_eq!(sign_in.quiet.turn.available_permits(), 1);
+        drop(sign_in.quiet.memory.lock().await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_so_many_addresses_are_remembered_and_not_for_ever() {
+    async fn a_bounded_number_of_networks_is_remembered_for_ten_minutes() {
         let sign_in = SignIn::new();
         for n in 0..=u32::try_from(REMEMBERED).unwrap() {
             sign_in.remember(IpAddr::V4(n.into()));
@@ -271,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn one_network_of_many_addresses_is_one_guesser() {
+    fn addresses_of_one_network_count_as_one() {
         assert_eq!(network(address("2001:db8::1")), network(address("2001:db8::ffff:1:2:3")));
         assert_ne!(network(address("2001:db8::1")), network(address("2001:db8:0:1::1")));
         assert_eq!(network(address("::ffff:192.0.2.1")), address("192.0.2.1"));
