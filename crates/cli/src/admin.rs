@@ -12,7 +12,7 @@ use crate::{context::Context, dev_file::DevFile, failure::Failure, secret_input}
 /// What can be done about the dashboard.
 #[derive(Subcommand)]
 pub(crate) enum AdminCommand {
-    /// Sets another admin password, and ends every visit to the dashboard within a second.
+    /// Sets a new admin password, and signs all browsers out of the dashboard within a second.
     Password(Password),
 }
 

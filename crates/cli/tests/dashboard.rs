@@ -1,7 +1,7 @@
 //! The dashboard of `chatcamp dev`, in a real browser.
 //!
-//! Its scenarios are in `browser/dashboard/`. `CHATCAMP_SCREENSHOTS=DIR` keeps pictures of its pages, phone and wide, light
-//! and dark.
+//! Its scenarios are in `browser/dashboard/`. `CHATCAMP_SCREENSHOTS=DIR` saves screenshots of its pages: phone and
+//! wide, light and dark.
 
 #[macro_use]
 mod browser;
@@ -9,7 +9,7 @@ mod browser;
 scenarios! {
     "dashboard",
     both: [
-        a_newcomer_finds_the_way,
+        a_new_operator_creates_a_user_and_watches_its_session,
         a_user_is_suspended_and_restored_without_the_script,
         everything_is_done_by_keyboard,
     ],

@@ -1,7 +1,7 @@
 //! The page `/try` of `chatcamp dev`, in a real browser.
 //!
-//! Its scenarios are in `browser/try_page/`. `CHATCAMP_SCREENSHOTS=DIR` keeps pictures of the page, phone and wide, light and
-//! dark.
+//! Its scenarios are in `browser/try_page/`. `CHATCAMP_SCREENSHOTS=DIR` saves screenshots of the page: phone and
+//! wide, light and dark.
 
 #[macro_use]
 mod browser;
@@ -9,10 +9,10 @@ mod browser;
 scenarios! {
     "try_page",
     both: [
-        both_users_connect_and_hear_each_other,
-        a_plug_that_is_pulled_comes_back,
-        a_token_is_taken_and_never_shown,
-        a_refusal_says_why,
+        both_users_connect_and_receive_messages,
+        a_cut_connection_resumes,
+        a_token_is_accepted_and_never_shown,
+        a_refusal_shows_the_reason,
         everything_is_done_by_keyboard,
     ],
     web_socket: [

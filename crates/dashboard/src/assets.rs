@@ -1,4 +1,4 @@
-//! The files of the pages. A path names a version, so that browsers keep what they have.
+//! Style sheet, script and icon. Their paths contain a digest of the content, so that browsers can cache them without revalidation.
 
 use std::sync::LazyLock;
 
@@ -22,13 +22,13 @@ struct File {
 }
 
 impl File {
-    fn new(name: &str, ending: &str, content_type: &'static str, content: &'static [u8]) -> Self {
-        let version = HEXLOWER.encode(&Sha256::digest(content)[..6]);
-        Self { path: format!("/dashboard/{name}-{version}.{ending}"), content_type, content }
+    fn new(name: &str, extension: &str, content_type: &'static str, content: &'static [u8]) -> Self {
+        let digest = HEXLOWER.encode(&Sha256::digest(content)[..6]);
+        Self { path: format!("/dashboard/{name}-{digest}.{extension}"), content_type, content }
     }
 }
 
-/// The file at a path.
+/// Returns the file at a path.
 pub(crate) fn at(path: &str) -> Option<Reply> {
     let file = FILES.iter().find(|file| file.path == path)?;
     Some(Reply::file(file.content_type, file.content))

@@ -1,37 +1,45 @@
-//! Bodies of requests: bounded in bytes and in time, as strangers send them too.
+//! Reads request bodies, with limits on size and time.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body;
 use tokio::time::timeout;
 
-/// How long a body may take to come.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum time until a body is received.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unread {
+pub(crate) enum BodyError {
     TooLarge,
-    TooSlow,
-    Broken,
+    TimedOut,
+    Incomplete,
 }
 
-/// Reads a body of so many bytes at most; of what says its length too long nothing is read.
-pub(crate) async fn read<B>(body: B, most: usize) -> Result<Bytes, Unread>
+/// Returns whether the headers declare this content type, with or without parameters.
+pub(crate) fn has_content_type(headers: &HeaderMap, content_type: &str) -> bool {
+    let declared = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    let essence = declared.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(content_type.as_bytes())
+}
+
+/// Reads a body of at most `max` bytes. If its declared length is larger, nothing is read.
+pub(crate) async fn read<B>(body: B, max: usize) -> Result<Bytes, BodyError>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if body.size_hint().lower() > most as u64 {
-        return Err(Unread::TooLarge);
+    if body.size_hint().lower() > max as u64 {
+        return Err(BodyError::TooLarge);
     }
-    match timeout(PATIENCE, Limited::new(body, most).collect()).await {
+    match timeout(TIMEOUT, Limited::new(body, max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
-        Ok(Err(_)) => Err(Unread::Broken),
-        Err(_) => Err(Unread::TooSlow),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Ok(Err(_)) => Err(BodyError::Incomplete),
+        Err(_) => Err(BodyError::TimedOut),
     }
 }
 
@@ -49,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    /// A body that never comes.
+    /// A body that is never sent.
     struct Stalled;
 
     impl Body for Stalled {
@@ -65,11 +73,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_read_in_its_bounds_only() {
+    async fn a_body_is_read_within_its_limits() {
         assert_eq!(read(Full::<Bytes>::from("body"), 4).await.as_deref(), Ok(&b"body"[..]));
-        assert_eq!(read(Full::<Bytes>::from("body"), 3).await, Err(Unread::TooLarge));
+        assert_eq!(read(Full::<Bytes>::from("body"), 3).await, Err(BodyError::TooLarge));
         let began = Instant::now();
-        assert_eq!(read(Stalled, 4).await, Err(Unread::TooSlow));
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(read(Stalled, 4).await, Err(BodyError::TimedOut));
+        assert_eq!(began.elapsed(), TIMEOUT);
     }
 }

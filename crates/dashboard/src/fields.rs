@@ -1,39 +1,40 @@
-//! Queries and forms, as names and values.
+//! Queries and forms, parsed into names and values.
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-/// Names and values in a query or form, at most.
-const MOST: usize = 32;
-/// What stands for itself in a value of a query.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Maximum number of fields in a query or form.
+const MAX_FIELDS: usize = 32;
+/// Characters of a query value that are percent-encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What a query or form says. Values may be secrets, and are wiped.
+/// The fields of a query or form. Values may be secrets and are wiped from memory when dropped.
 #[derive(Default)]
 pub(crate) struct Fields(Vec<(String, Zeroizing<String>)>);
 
-/// Why something is no query or form.
+/// Why a query or form is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidFields {
-    #[error("it is not UTF-8 once it is decoded")]
+    #[error("a field is not valid UTF-8 after decoding")]
     NotUtf8,
-    #[error("it says something twice")]
+    #[error("a field is repeated")]
     Repeated,
-    #[error("it says more than {MOST} things")]
+    #[error("it has more than {MAX_FIELDS} fields")]
     TooMany,
 }
 
 impl Fields {
-    /// Reads `name=value&…`, percent-encoded, a plus for a space.
+    /// Parses `name=value&…`, percent-encoded, with `+` for a space.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, InvalidFields> {
         let text = std::str::from_utf8(text).map_err(|_| InvalidFields::NotUtf8)?;
         let mut fields = Self::default();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (name, value) = (decode(name)?, decode(value)?);
-            if fields.0.len() == MOST {
+            let name = decode(name)?;
+            let value = decode(value)?;
+            if fields.0.len() == MAX_FIELDS {
                 return Err(InvalidFields::TooMany);
             }
             if fields.get(&name).is_some() {
@@ -48,35 +49,35 @@ impl Fields {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value, empty where there is none.
+    /// Returns a field's value, or an empty text if the field is missing.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()
     }
 
-    /// A copy of these values.
+    /// Returns a copy of the named fields.
     pub(crate) fn only(&self, names: &[&str]) -> Self {
         Self(self.0.iter().filter(|(name, _)| names.contains(&name.as_str())).cloned().collect())
     }
 
-    /// Forgets a value, such as one that must not be kept.
+    /// Removes a field.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.0.retain(|(n, _)| n != name);
         self
     }
 }
 
-/// Shows the names only.
+/// Contains only the names.
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
 
-/// A path with a query.
+/// Returns a path with a query.
 pub(crate) fn href(path: &str, query: &[(&str, &str)]) -> String {
     let mut href = path.to_owned();
-    for (mark, (name, value)) in ["?"].into_iter().chain(std::iter::repeat("&")).zip(query) {
-        href += &format!("{mark}{name}={}", utf8_percent_encode(value, PLAIN));
+    for (separator, (name, value)) in ["?"].into_iter().chain(std::iter::repeat("&")).zip(query) {
+        href += &format!("{separator}{name}={}", utf8_percent_encode(value, ENCODED));
     }
     href
 }
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_into_a_query_is_read_from_it() {
+    fn a_query_that_href_writes_is_parsed_back() {
         for value in ["alice", "a b+c&d=e?#%/\\", "..", "é 漢 \u{1f3d5}", "", "\"<script>"] {
             let href = href("/p", &[("app", "1"), ("id", value)]);
             let query = href.strip_prefix("/p?").unwrap();
@@ -103,8 +104,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_is_refused() {
-        let many: String = (0..=MOST).map(|n| format!("n{n}=&")).collect();
+    fn an_invalid_form_is_refused() {
+        let many: String = (0..=MAX_FIELDS).map(|n| format!("n{n}=&")).collect();
         for (text, why) in [
             (&b"a=%ff"[..], InvalidFields::NotUtf8),
             (b"a=\xff", InvalidFields::NotUtf8),

@@ -1,4 +1,4 @@
-//! Under which names the dashboard answers, so that no name of somebody else leads a browser to it (DNS rebinding).
+//! Checks the `Host` header, against DNS rebinding, and the `Origin` header, against forms of other sites.
 
 use std::{
     fmt,
@@ -12,39 +12,39 @@ use http::{
     uri::Authority,
 };
 
-/// A name under which the dashboard is reached, such as `chat.example.com`, or `https://chat.example.com` where a proxy
-/// speaks TLS: then its cookie is `Secure`, and what it shows for pasting says `https`.
+/// A name of the dashboard, such as `chat.example.com`, or `https://chat.example.com` if a proxy terminates TLS: then its
+/// cookie is `Secure`, and code to copy contains `https`.
 ///
-/// Any port will do unless one is named.
+/// Without a port, the name is valid with every port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostName {
     authority: Authority,
     scheme: &'static str,
 }
 
-/// Why a text is no name of a host.
+/// The text is not a host name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is no host, such as chat.example.com or https://chat.example.com")]
+#[error("invalid host: expected a name such as chat.example.com or https://chat.example.com")]
 pub struct InvalidHostName;
 
-/// The names under which a dashboard answers.
+/// The names of a dashboard.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     listen: IpAddr,
     names: Vec<HostName>,
 }
 
-/// Whose page sent a form, as the browser says.
+/// The origin of the page that sent a form, according to the browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sender {
     Ours,
-    /// Of this other origin.
+    /// Another origin.
     Foreign(String),
-    /// None that has an origin.
+    /// The `Origin` header is missing, repeated, `null` or invalid.
     Unnamed,
 }
 
-/// Where a browser believes to be.
+/// The origin of the dashboard's pages, as the browser sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
     scheme: &'static str,
@@ -67,16 +67,16 @@ impl FromStr for HostName {
 }
 
 impl HostName {
-    /// Whether TLS is spoken under this name, by a proxy.
+    /// Returns whether a proxy terminates TLS for this name.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.scheme == "https"
     }
 
-    fn is(&self, asked: &Authority) -> bool {
+    fn matches(&self, requested: &Authority) -> bool {
         let port = |authority: &Authority| authority.port_u16().unwrap_or_else(|| default_port(self.scheme));
-        let port_fits = self.authority.port().is_none() || port(&self.authority) == port(asked);
-        port_fits && self.authority.host().eq_ignore_ascii_case(asked.host())
+        let port_matches = self.authority.port().is_none() || port(&self.authority) == port(requested);
+        port_matches && self.authority.host().eq_ignore_ascii_case(requested.host())
     }
 }
 
@@ -85,27 +85,26 @@ impl Hosts {
         Self { listen: listen.ip(), names }
     }
 
-    /// Where the browser believes to be; nothing when that is not here.
+    /// Returns the origin that a request was sent to, or `None` if its `Host` header does not name this dashboard.
     ///
-    /// Loopback is always here. Of an address that listens everywhere every address is: a rebinding needs a name.
+    /// Loopback names are always accepted. If the server listens on all addresses, every IP address is: DNS rebinding
+    /// needs a name.
     pub(crate) fn origin(&self, headers: &HeaderMap) -> Option<Origin> {
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
-        let asked = authority(host.to_str().ok()?)?;
-        let scheme = match self.names.iter().find(|name| name.is(&asked)) {
+        let requested = authority(host.to_str().ok()?)?;
+        let scheme = match self.names.iter().find(|name| name.matches(&requested)) {
             Some(name) => name.scheme,
-            None if self.is_here(asked.host()) => "http",
+            None if self.is_own_address(requested.host()) => "http",
             None => return None,
         };
-        // As browsers write an origin: without the port that goes without saying.
-        let here = match asked.port_u16() == Some(default_port(scheme)) {
-            true => asked.host(),
-            false => asked.as_str(),
-        };
-        Some(Origin { scheme, authority: here.to_ascii_lowercase() })
+        // Browsers omit the default port from an origin.
+        let is_default_port = requested.port_u16() == Some(default_port(scheme));
+        let authority = if is_default_port { requested.host() } else { requested.as_str() };
+        Some(Origin { scheme, authority: authority.to_ascii_lowercase() })
     }
 
-    fn is_here(&self, host: &str) -> bool {
+    fn is_own_address(&self, host: &str) -> bool {
         if host.eq_ignore_ascii_case("localhost") {
             return true;
         }
@@ -120,13 +119,13 @@ impl Origin {
         self.scheme == "https"
     }
 
-    /// Whether a request comes from a page of this very origin, as a browser says with every form it sends.
+    /// Returns whether a page of this origin sent the request. Browsers send the `Origin` header with every form.
     pub(crate) fn has_sent(&self, headers: &HeaderMap) -> bool {
-        self.of_sender(headers) == Sender::Ours
+        self.sender(headers) == Sender::Ours
     }
 
-    /// Whether it does, and if not from which it comes.
-    pub(crate) fn of_sender(&self, headers: &HeaderMap) -> Sender {
+    /// Returns who sent the request.
+    pub(crate) fn sender(&self, headers: &HeaderMap) -> Sender {
         let mut origins = headers.get_all(ORIGIN).iter();
         let (Some(origin), None) = (origins.next(), origins.next()) else { return Sender::Unnamed };
         match origin.to_str() {
@@ -149,7 +148,7 @@ fn default_port(scheme: &str) -> u16 {
     if scheme == "https" { 443 } else { 80 }
 }
 
-/// A host with or without port, and nothing else.
+/// Parses a host with an optional port.
 fn authority(text: &str) -> Option<Authority> {
     text.parse().ok().filter(|authority: &Authority| !text.contains('@') && !authority.host().is_empty())
 }
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_its_own_are_answered() {
+    fn only_own_names_are_accepted() {
         let names = [
             "chat.example.com",
             "https://secure.example.com",
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_another_origin_is_told_from_our_own() {
+    fn a_form_of_another_origin_is_recognised() {
         let hosts = Hosts::new("127.0.0.1:9080".parse().unwrap(), Vec::new());
         let origin = hosts.origin(&headers("localhost:9080")).unwrap();
         for (sent, is_ours) in [
@@ -221,13 +220,14 @@ mod tests {
             let sent_by = HeaderMap::from_iter(sent.map(|sent| (ORIGIN, sent.parse().unwrap())));
             assert_eq!(origin.has_sent(&sent_by), is_ours, "{sent:?}");
             let named = sent.filter(|sent| *sent != "null" && !is_ours).map(str::to_owned);
-            let foreign = matches!(origin.of_sender(&sent_by), Sender::Foreign(sender) if Some(&sender) == named.as_ref());
+            let foreign =
+                matches!(origin.sender(&sent_by), Sender::Foreign(sender) if Some(&sender) == named.as_ref());
             assert_eq!(foreign, named.is_some(), "{sent:?}");
         }
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn an_invalid_host_is_refused() {
         for text in ["", "ftp://x", "https://", "a b", "https://x/path", "user@x", "x?y"] {
             assert_eq!(text.parse::<HostName>(), Err(InvalidHostName), "{text}");
         }

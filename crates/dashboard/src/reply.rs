@@ -1,4 +1,4 @@
-//! Answers, and the headers that every one of them carries.
+//! Answers, with the headers that all of them have.
 
 use bytes::Bytes;
 use http::{
@@ -11,21 +11,21 @@ use http::{
 use http_body_util::Full;
 use maud::Markup;
 
-/// Nothing but what this server sends itself: no script or style within a page, no other origin, no frame around it.
+/// Allows only files of this server: no inline scripts or styles, no other origins, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-const EVERY_ANSWER: [(HeaderName, &str); 6] = [
+const COMMON_HEADERS: [(HeaderName, &str); 6] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_FRAME_OPTIONS, "DENY"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    // With `no-referrer` browsers say `Origin: null` of our own forms too; this one tells other sites as little.
+    // With `no-referrer`, browsers send `Origin: null` with our own forms too. `same-origin` also sends nothing to other sites.
     (REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// What is answered.
+/// An answer.
 pub(crate) struct Reply(Response<Full<Bytes>>);
 
 impl Reply {
@@ -35,15 +35,15 @@ impl Reply {
         reply
     }
 
-    /// Leads to another page, by GET.
-    pub(crate) fn see(location: &str) -> Self {
+    /// Redirects to another page, which is read with GET.
+    pub(crate) fn see_other(location: &str) -> Self {
         let mut reply = Self::new(StatusCode::SEE_OTHER, "text/plain", Bytes::new());
         reply.set(CACHE_CONTROL, "no-store");
         reply.set(LOCATION, location);
         reply
     }
 
-    /// A file that never changes under its path.
+    /// A file that never changes: its path contains a digest of it.
     pub(crate) fn file(content_type: &'static str, body: &'static [u8]) -> Self {
         let mut reply = Self::new(StatusCode::OK, content_type, Bytes::from_static(body));
         reply.set(CACHE_CONTROL, "public, max-age=31536000, immutable");
@@ -55,13 +55,13 @@ impl Reply {
         self
     }
 
-    pub(crate) fn allowing(mut self, methods: &'static str) -> Self {
+    pub(crate) fn with_allow(mut self, methods: &'static str) -> Self {
         self.set(ALLOW, methods);
         self
     }
 
-    /// With when to come again, in seconds.
-    pub(crate) fn retrying_after(mut self, seconds: u64) -> Self {
+    /// Tells the client when to retry, in seconds.
+    pub(crate) fn with_retry_after(mut self, seconds: u64) -> Self {
         self.set(RETRY_AFTER, &seconds.to_string());
         self
     }
@@ -74,7 +74,7 @@ impl Reply {
         let mut reply = Self(Response::new(Full::new(body)));
         *reply.0.status_mut() = status;
         reply.set(CONTENT_TYPE, content_type);
-        for (name, value) in EVERY_ANSWER {
+        for (name, value) in COMMON_HEADERS {
             reply.set(name, value);
         }
         reply

@@ -1,371 +1,71 @@
-//! Sign-in by password: guessing is slow and takes little memory, and does not lock the operator out.
-//!
-//! Hashing a password takes 19 MiB for some milliseconds. Two lanes check passwords, each one at a time in memory of its own:
-//! one lane for networks that have not failed recently, one for those that have. Within a lane, networks take turns, so
-//! the wait for one of them depends on how many networks wait and not on how much each of them guesses. A wrong password is
-//! answered after a delay that holds up nobody else. So guesses from the same address, which behind a proxy is everybody's
-//! address, make the right password wait and do not lock it out.
+//! Signing in, by password or one-time link, and out.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-    time::Duration,
+use std::net::IpAddr;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::{
+    access::{Access, Attempt, BrowserSession, Trigger},
+    error::PageError,
+    fields::Fields,
+    host::Origin,
+    pages, paths,
+    reply::Reply,
 };
 
-use parking_lot::Mutex;
-use tokio::{
-    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
-    time::{Instant, sleep},
-};
-use zeroize::Zeroizing;
-
-use crate::password::{Hash, HashMemory, LONGEST};
-
-/// Delay of the answer to a wrong password.
-const DELAY: Duration = Duration::from_secs(1);
-/// Attempts of one network that are checked or wait in a lane; further ones are told to try again. That is some seconds of
-/// checking. An address has at most 64 connections here, except for loopback: only a proxy can reach this limit.
-const WAITING: usize = 256;
-/// Networks with attempts in a lane; attempts of further ones are told to try again.
-const NETWORKS: usize = 1024;
-/// How long a failed attempt of a network is remembered.
-const MEMORY: Duration = Duration::from_secs(10 * 60);
-/// Networks whose failures are remembered; the earliest failure is forgotten first.
-const REMEMBERED: usize = 1024;
-
-/// Checks passwords, in two lanes.
-pub(crate) struct SignIn {
-    /// For networks that have not failed recently.
-    quiet: Lane,
-    /// For networks that have.
-    failing: Lane,
-    failed: Mutex<VecDeque<(IpAddr, Instant)>>,
-}
-
-/// Checks one password at a time; networks take turns.
-#[derive(Default)]
-struct Lane {
-    /// The attempts of each network, in order of arrival. Each attempt holds a reference to its queue.
-    queues: Mutex<HashMap<IpAddr, Arc<AsyncMutex<()>>>>,
-    memory: Arc<AsyncMutex<HashMemory>>,
-}
-
-/// The right to check one password in a lane.
-struct Turn {
-    memory: OwnedMutexGuard<HashMemory>,
-    _queue: OwnedMutexGuard<()>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    Right,
-    Wrong,
-    /// The password was not checked: too many attempts are waiting.
-    Busy,
-}
-
-impl SignIn {
-    pub(crate) fn new() -> Self {
-        Self { quiet: Lane::default(), failing: Lane::default(), failed: Mutex::default() }
-    }
-
-    /// Checks a password that was sent from an address.
-    pub(crate) async fn attempt(self: &Arc<Self>, peer: IpAddr, password: &str, hash: Hash) -> Attempt {
-        if password.len() > LONGEST {
-            // Cannot be the password: neither computed nor logged.
-            sleep(DELAY).await;
-            return Attempt::Wrong;
-        }
-        let password = Zeroizing::new(password.to_owned());
-        self.attempt_with(peer, move |memory| hash.is_of(&password, memory)).await
-    }
-
-    async fn attempt_with(
-        self: &Arc<Self>,
-        peer: IpAddr,
-        is_right: impl FnOnce(&mut HashMemory) -> bool + Send + 'static,
-    ) -> Attempt {
-        let network = network(peer);
-        let lane = if self.has_failed(network) { &self.failing } else { &self.quiet };
-        let Some(turn) = lane.turn(network).await else { return Attempt::Busy };
-        // In a task of its own: an attempt counts even if its client disconnects while it is checked.
-        let check = tokio::spawn(self.clone().check(peer, turn, is_right));
-        if check.await.expect("checking a password does not panic, and nobody aborts it") {
-            return Attempt::Right;
-        }
-        sleep(DELAY).await;
-        Attempt::Wrong
-    }
-
-    async fn check(
-        self: Arc<Self>,
-        peer: IpAddr,
-        mut turn: Turn,
-        is_right: impl FnOnce(&mut HashMemory) -> bool + Send + 'static,
-    ) -> bool {
-        let checked = tokio::task::spawn_blocking(move || (is_right(&mut turn.memory), turn)).await;
-        let (is_right, _turn) = checked.expect("checking a password does not panic, and nobody aborts it");
-        if !is_right {
-            tracing::warn!(%peer, "wrong password for the dashboard");
-            self.remember(network(peer));
-        }
-        is_right
-    }
-
-    fn has_failed(&self, network: IpAddr) -> bool {
-        let mut failed = self.failed.lock();
-        while failed.front().is_some_and(|(_, at)| at.elapsed() >= MEMORY) {
-            failed.pop_front();
-        }
-        failed.iter().any(|(address, _)| *address == network)
-    }
-
-    fn remember(&self, network: IpAddr) {
-        let mut failed = self.failed.lock();
-        failed.retain(|(address, _)| *address != network);
-        if failed.len() == REMEMBERED {
-            failed.pop_front();
-        }
-        failed.push_back((network, Instant::now()));
-    }
-}
-
-impl Lane {
-    /// Waits until a password of a network may be checked. Returns `None` if too many are waiting.
-    async fn turn(&self, network: IpAddr) -> Option<Turn> {
-        // First the network's own queue: only one attempt of each network waits for the memory, in order of arrival.
-        let queue = self.queue(network)?.lock_owned().await;
-        let memory = self.memory.clone().lock_owned().await;
-        Some(Turn { memory, _queue: queue })
-    }
-
-    fn queue(&self, network: IpAddr) -> Option<Arc<AsyncMutex<()>>> {
-        let mut queues = self.queues.lock();
-        queues.retain(|_, queue| Arc::strong_count(queue) > 1);
-        if queues.len() >= NETWORKS && !queues.contains_key(&network) {
-            return None;
-        }
-        let queue = queues.entry(network).or_default();
-        (Arc::strong_count(queue) <= WAITING).then(|| queue.clone())
-    }
-}
-
-/// The network that an address is counted by: addresses of one IPv6 /64 belong to one client.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !(u128::MAX >> 64)).into(),
-        ip => ip,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::{
-        Barrier,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
+pub(crate) async fn by_password(
+    access: &Access,
+    headers: &HeaderMap,
+    origin: &Origin,
+    form: &Fields,
+    peer: IpAddr,
+) -> Result<Reply, PageError> {
+    let to = form.text("to");
+    let Some(hash) = access.password.hash().await? else {
+        let advice = "No admin password is set. `chatcamp admin password` sets one.";
+        return Err(PageError::new(StatusCode::SERVICE_UNAVAILABLE, "Sign-in is unavailable", advice));
     };
-
-    use tokio::task::{self, JoinHandle, yield_now};
-
-    use super::*;
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    /// Starts an attempt with a check of its own, and waits until it is in the queue of its network.
-    async fn queue_attempt(
-        sign_in: &Arc<SignIn>,
-        peer: IpAddr,
-        is_right: impl FnOnce() -> bool + Send + 'static,
-    ) -> JoinHandle<Attempt> {
-        let queued = waiting(sign_in, peer);
-        let attempt = tokio::spawn({
-            let sign_in = sign_in.clone();
-            async move { sign_in.attempt_with(peer, |_| is_right()).await }
-        });
-        while waiting(sign_in, peer) == queued {
-            yield_now().await;
-        }
-        attempt
-    }
-
-    /// Returns how many attempts of a network are in the lane of networks that have failed.
-    fn waiting(sign_in: &SignIn, peer: IpAddr) -> usize {
-        let queues = sign_in.failing.queues.lock();
-        queues.get(&network(peer)).map_or(0, |queue| Arc::strong_count(queue) - 1)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_wrong_passwords_are_answered_late() {
-        let sign_in = Arc::new(SignIn::new());
-        for (is_right, outcome, delay) in [
-            (true, Attempt::Right, Duration::ZERO),
-            (false, Attempt::Wrong, DELAY),
-            (true, Attempt::Right, Duration::ZERO),
-        ] {
-            let began = Instant::now();
-            assert_eq!(sign_in.attempt_with(address("192.0.2.1"), move |_| is_right).await, outcome);
-            assert_eq!(began.elapsed(), delay);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_refuses_attempts_of_its_own_network_only() {
-        let sign_in = Arc::new(SignIn::new());
-        let (guesser, other) = (address("192.0.2.1"), address("192.0.2.2"));
-        sign_in.remember(guesser);
-        sign_in.remember(other);
-        let busy = sign_in.failing.memory.clone().lock_owned().await;
-        let mut guesses = Vec::new();
-        for _ in 0..WAITING {
-            guesses.push(queue_attempt(&sign_in, guesser, || false).await);
-        }
-        assert_eq!(sign_in.attempt_with(guesser, |_| true).await, Attempt::Busy);
-        let of_other = queue_attempt(&sign_in, other, || true).await;
-
-        // A client that disconnects makes room for another attempt.
-        let gone = guesses.pop().unwrap();
-        gone.abort();
-        assert!(gone.await.unwrap_err().is_cancelled());
-        let admitted = queue_attempt(&sign_in, guesser, || true).await;
-        drop(busy);
-        assert_eq!(of_other.await.unwrap(), Attempt::Right);
-        assert_eq!(admitted.await.unwrap(), Attempt::Right);
-        for guess in guesses {
-            assert_eq!(guess.await.unwrap(), Attempt::Wrong);
-        }
-    }
-
-    #[tokio::test]
-    async fn networks_take_turns() {
-        let sign_in = Arc::new(SignIn::new());
-        let (guesser, other) = (address("192.0.2.1"), address("192.0.2.2"));
-        sign_in.remember(guesser);
-        sign_in.remember(other);
-        let busy = sign_in.failing.memory.clone().lock_owned().await;
-        let checked = Arc::new(AtomicUsize::new(0));
-        for _ in 0..100 {
-            let checked = checked.clone();
-            queue_attempt(&sign_in, guesser, move || {
-                checked.fetch_add(1, Ordering::Relaxed);
-                false
-            })
-            .await;
-        }
-        let checked_before = Arc::new(AtomicUsize::new(0));
-        let of_other = queue_attempt(&sign_in, other, {
-            let checked_before = checked_before.clone();
-            move || {
-                checked_before.store(checked.load(Ordering::Relaxed), Ordering::Relaxed);
-                true
+    match access.attempts.attempt(peer, form.text("password"), hash.clone()).await {
+        Attempt::Right => {
+            tracing::info!(%peer, "signed in to the dashboard by password");
+            if let Some(earlier) = access.session(headers, Trigger::User).await? {
+                access.sessions.end(&earlier);
             }
-        })
-        .await;
-        drop(busy);
-        assert_eq!(of_other.await.unwrap(), Attempt::Right);
-        assert_eq!(checked_before.load(Ordering::Relaxed), 1, "one guess was ahead of it");
-    }
-
-    #[tokio::test]
-    async fn a_lane_holds_a_bounded_number_of_networks() {
-        let sign_in = Arc::new(SignIn::new());
-        let busy = sign_in.failing.memory.clone().lock_owned().await;
-        let networks: Vec<_> = (1..=u32::try_from(NETWORKS).unwrap()).map(|n| IpAddr::V4(n.into())).collect();
-        let mut attempts = Vec::new();
-        for network in &networks {
-            sign_in.remember(*network);
-            attempts.push(queue_attempt(&sign_in, *network, || true).await);
+            let to = if to.starts_with(paths::HOME) && is_valid_location(to) { to } else { paths::HOME };
+            Ok(Reply::see_other(to).with_cookie(&access.start_session(hash, origin.is_https())))
         }
-        assert!(sign_in.failing.turn(address("192.0.2.1")).await.is_none());
-        drop(busy);
-        for attempt in attempts {
-            assert_eq!(attempt.await.unwrap(), Attempt::Right);
+        Attempt::Wrong => {
+            let page = pages::sign_in(to, Some("That is not the admin password."));
+            Ok(Reply::page(StatusCode::FORBIDDEN, page))
         }
-        assert!(sign_in.failing.turn(address("192.0.2.1")).await.is_some());
-        assert_eq!(sign_in.failing.queues.lock().len(), 1, "networks without attempts are forgotten");
-    }
-
-    #[tokio::test]
-    async fn the_right_password_is_accepted_while_its_own_network_guesses() {
-        let sign_in = Arc::new(SignIn::new());
-        let shared = address("127.0.0.1");
-        let guessers: Vec<_> = (0..200)
-            .map(|_| {
-                let sign_in = sign_in.clone();
-                tokio::spawn(async move {
-                    loop {
-                        sign_in.attempt_with(shared, |_| false).await;
-                    }
-                })
-            })
-            .collect();
-        while !sign_in.has_failed(shared) {
-            yield_now().await;
+        Attempt::Busy => {
+            let page = pages::sign_in(to, Some("Too many sign-ins are waiting. Try again in a few seconds."));
+            Ok(Reply::page(StatusCode::TOO_MANY_REQUESTS, page).with_retry_after(5))
         }
-        for _ in 0..10 {
-            assert_eq!(sign_in.attempt_with(shared, |_| true).await, Attempt::Right);
+    }
+}
+
+pub(crate) async fn by_link(
+    access: &Access,
+    origin: &Origin,
+    form: &Fields,
+    peer: IpAddr,
+) -> Result<Reply, PageError> {
+    let hash = access.password.hash().await?;
+    match hash.filter(|_| access.links.take(form.text("secret"), access.clock.now())) {
+        Some(hash) => {
+            tracing::info!(%peer, "signed in to the dashboard by one-time link");
+            Ok(Reply::see_other(paths::HOME).with_cookie(&access.start_session(hash, origin.is_https())))
         }
-        guessers.iter().for_each(JoinHandle::abort);
+        None => Ok(Reply::page(StatusCode::FORBIDDEN, pages::invalid_link())),
     }
+}
 
-    #[tokio::test(start_paused = true)]
-    async fn a_password_that_is_too_long_is_refused_late_without_computing() {
-        let (sign_in, began) = (Arc::new(SignIn::new()), Instant::now());
-        let long = "x".repeat(LONGEST + 1);
-        let hash = Hash::from_text("not a hash");
-        assert_eq!(sign_in.attempt(address("192.0.2.1"), &long, hash).await, Attempt::Wrong);
-        assert_eq!(began.elapsed(), DELAY);
-        assert!(!sign_in.has_failed(address("192.0.2.1")));
-    }
+pub(crate) fn sign_out(access: &Access, origin: &Origin, session: &BrowserSession) -> Reply {
+    Reply::see_other(paths::SIGN_IN).with_cookie(&access.end_session(session, origin.is_https()))
+}
 
-    #[tokio::test]
-    async fn an_attempt_counts_if_its_client_disconnects_during_the_check() {
-        let sign_in = Arc::new(SignIn::new());
-        let (begun, began) = mpsc::sync_channel(1);
-        let barrier = Arc::new(Barrier::new(2));
-        let guess = {
-            let barrier = barrier.clone();
-            move |_: &mut HashMemory| {
-                begun.send(()).unwrap();
-                barrier.wait();
-                false
-            }
-        };
-        let guessing = tokio::spawn({
-            let sign_in = sign_in.clone();
-            async move { sign_in.attempt_with(address("192.0.2.1"), guess).await }
-        });
-        task::spawn_blocking(move || began.recv().unwrap()).await.unwrap();
-        guessing.abort();
-        assert!(guessing.await.unwrap_err().is_cancelled());
-        assert!(sign_in.quiet.memory.try_lock().is_err(), "a lane checks one password at a time");
-        task::spawn_blocking(move || _ = barrier.wait()).await.unwrap();
-        while !sign_in.has_failed(address("192.0.2.1")) {
-            yield_now().await;
-        }
-        drop(sign_in.quiet.memory.lock().await);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_bounded_number_of_networks_is_remembered_for_ten_minutes() {
-        let sign_in = SignIn::new();
-        for n in 0..=u32::try_from(REMEMBERED).unwrap() {
-            sign_in.remember(IpAddr::V4(n.into()));
-        }
-        assert_eq!(sign_in.failed.lock().len(), REMEMBERED);
-        assert!(!sign_in.has_failed(address("0.0.0.0")) && sign_in.has_failed(address("0.0.0.1")));
-        tokio::time::advance(MEMORY).await;
-        assert!(!sign_in.has_failed(address("0.0.0.1")));
-        assert!(sign_in.failed.lock().is_empty());
-    }
-
-    #[test]
-    fn addresses_of_one_network_count_as_one() {
-        assert_eq!(network(address("2001:db8::1")), network(address("2001:db8::ffff:1:2:3")));
-        assert_ne!(network(address("2001:db8::1")), network(address("2001:db8:0:1::1")));
-        assert_eq!(network(address("::ffff:192.0.2.1")), address("192.0.2.1"));
-    }
+/// Returns whether a path can be sent as a `Location` header.
+fn is_valid_location(path: &str) -> bool {
+    path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }

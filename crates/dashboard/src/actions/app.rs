@@ -1,75 +1,79 @@
-//! Apps and their API keys.
+//! Changes to apps and their API keys.
 
 use chatcamp_protocol::AppId;
 use chatcamp_server::{AppFields, AuthPolicy, SessionPolicy};
 use chatcamp_store::MAX_SESSIONS;
 
-use super::{Done, No, app_id};
+use super::{ActionError, Completed, app_id};
 use crate::{
-    fault::{Fault, sentence},
+    error::{PageError, sentence},
     fields::{Fields, href},
-    gate::Ask,
-    note::Note,
+    flash::FlashMessage,
+    request::PageRequest,
 };
 
-pub(super) async fn create(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
+pub(super) async fn create(request: &PageRequest<'_>, form: &Fields) -> Result<Completed, ActionError> {
     let id = match form.text("id").trim() {
         "" => None,
-        id => Some(AppId::new(id).map_err(|error| No::Refused(sentence(&error)))?),
+        id => Some(AppId::new(id).map_err(|error| ActionError::Rejected(sentence(&error)))?),
     };
-    let created = ask.dashboard.accounts.create_app(form.text("name").trim(), policy(form)?, id).await?;
-    let text = "Your app is there. This is its first API key: keep it where only your backend can read it. It is not shown \
-                again.";
-    Ok(Done {
-        to: href("/dashboard/app", &[("app", created.id.as_str())]),
-        note: Note::done(text).with_secret("API key", created.api_key.key),
+    let name = form.text("name").trim();
+    let created = request.services.accounts.create_app(name, auth_policy(form)?, id).await?;
+    let text = "The app was created. This is its first API key. Store it where only your backend can read it: it is not \
+                shown again.";
+    Ok(Completed {
+        next_page: href("/dashboard/app", &[("app", created.id.as_str())]),
+        flash: FlashMessage::success(text).with_secret("API key", created.api_key.key),
     })
 }
 
-pub(super) async fn update(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
+pub(super) async fn update(request: &PageRequest<'_>, form: &Fields) -> Result<Completed, ActionError> {
     let app = app_id(form)?;
     let fields = AppFields {
         name: Some(form.text("name").trim().to_owned()),
-        auth: Some(policy(form)?),
+        auth: Some(auth_policy(form)?),
         directory: Some(form.get("directory").is_some()),
-        sessions: sessions(form)?,
+        sessions: session_policy(form)?,
     };
-    ask.dashboard.accounts.update_app(&app, fields).await?;
-    Ok(settings(&app, Note::done("Saved.")))
+    request.services.accounts.update_app(&app, fields).await?;
+    Ok(on_settings_page(&app, FlashMessage::success("Saved.")))
 }
 
-pub(super) async fn create_key(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
+pub(super) async fn create_key(request: &PageRequest<'_>, form: &Fields) -> Result<Completed, ActionError> {
     let app = app_id(form)?;
-    let created = ask.dashboard.accounts.create_api_key(&app, form.text("name").trim()).await?;
-    let text = "The API key is made. Keep it where only your backend can read it. It is not shown again.";
-    Ok(settings(&app, Note::done(text).with_secret("API key", created.key)))
+    let created = request.services.accounts.create_api_key(&app, form.text("name").trim()).await?;
+    let text =
+        "The API key was created. Store it where only your backend can read it: it is not shown again.";
+    Ok(on_settings_page(&app, FlashMessage::success(text).with_secret("API key", created.key)))
 }
 
-pub(super) async fn revoke_key(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
+pub(super) async fn revoke_key(request: &PageRequest<'_>, form: &Fields) -> Result<Completed, ActionError> {
     let app = app_id(form)?;
-    ask.dashboard.accounts.revoke_api_key(&app, form.text("key")).await?;
-    Ok(settings(&app, Note::done("The API key is revoked. Calls with it are refused from now on.")))
+    request.services.accounts.revoke_api_key(&app, form.text("key")).await?;
+    Ok(on_settings_page(&app, FlashMessage::success("The API key was revoked. Calls with it are refused.")))
 }
 
-/// How many sessions a user may have; what it is, where the form does not say.
-fn sessions(form: &Fields) -> Result<Option<SessionPolicy>, No> {
+/// Returns the maximum number of sessions of a user, or `None` if the form does not contain it.
+fn session_policy(form: &Fields) -> Result<Option<SessionPolicy>, ActionError> {
     let policy = match form.text("sessions") {
         "" => return Ok(None),
         "unlimited" => "unlimited".parse(),
         limited => format!("{limited}:{}", form.text("most").trim()).parse(),
     };
-    policy.map(Some).map_err(|_| No::Refused(format!("A user may have 1 to {MAX_SESSIONS} sessions.")))
+    policy.map(Some).map_err(|_| {
+        ActionError::Rejected(format!("The limit of sessions per user must be between 1 and {MAX_SESSIONS}."))
+    })
 }
 
-fn policy(form: &Fields) -> Result<AuthPolicy, No> {
+fn auth_policy(form: &Fields) -> Result<AuthPolicy, ActionError> {
     match form.text("auth") {
         "open" => Ok(AuthPolicy::Open),
         "token" => Ok(AuthPolicy::Token),
-        "" => Err(No::Refused("Choose what users must present.".into())),
-        _ => Err(No::Fault(Fault::bad_request("An app is open or token."))),
+        "" => Err(ActionError::Rejected("Choose what users must present.".into())),
+        _ => Err(ActionError::Page(PageError::bad_request("The field auth must be open or token."))),
     }
 }
 
-fn settings(app: &AppId, note: Note) -> Done {
-    Done { to: href("/dashboard/settings", &[("app", app.as_str())]), note }
+fn on_settings_page(app: &AppId, flash: FlashMessage) -> Completed {
+    Completed { next_page: href("/dashboard/settings", &[("app", app.as_str())]), flash }
 }

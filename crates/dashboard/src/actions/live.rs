@@ -1,31 +1,38 @@
-//! Live sessions, and events to them.
+//! Ending live sessions, and publishing events.
 
 use chatcamp_server::Recipients;
 use serde_json::Value;
 
-use super::{Done, No, app_id, live_page, user_id};
-use crate::{fault::sentence, fields::Fields, gate::Ask, note::Note};
+use super::{ActionError, Completed, app_id, live_page, user_id};
+use crate::{error::sentence, fields::Fields, flash::FlashMessage, request::PageRequest};
 
-pub(super) async fn end(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
+pub(super) async fn end_session(request: &PageRequest<'_>, form: &Fields) -> Result<Completed, ActionError> {
     let app = app_id(form)?;
-    let note = match ask.dashboard.server.end_session(&app, form.text("session"), false).await? {
-        true => Note::done("The session is ended. Its client was told not to come back by itself."),
-        false => Note::done("The session was over already."),
+    let text = if request.services.server.end_session(&app, form.text("session"), false).await? {
+        "The session was ended. Its client will not reconnect automatically."
+    } else {
+        "The session had already ended."
     };
-    Ok(Done { to: live_page(app.as_str(), form.text("on_user")), note })
+    let next_page = live_page(app.as_str(), form.text("on_user"));
+    Ok(Completed { next_page, flash: FlashMessage::success(text) })
 }
 
-pub(super) async fn end_all(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
-    let (app, user) = (app_id(form)?, user_id(form, "on_user")?);
-    let note = match ask.dashboard.server.end_sessions(&app, &user, false).await? {
-        0 => Note::done("There was no session to end."),
-        ended => Note::done(format!("Ended: {}.", sessions(ended))),
+pub(super) async fn end_all_sessions(
+    request: &PageRequest<'_>,
+    form: &Fields,
+) -> Result<Completed, ActionError> {
+    let app = app_id(form)?;
+    let user = user_id(form, "on_user")?;
+    let text = match request.services.server.end_sessions(&app, &user, false).await? {
+        0 => "The user had no session.".to_owned(),
+        ended => format!("Ended {}.", count(ended)),
     };
-    Ok(Done { to: live_page(app.as_str(), user.as_str()), note })
+    let next_page = live_page(app.as_str(), user.as_str());
+    Ok(Completed { next_page, flash: FlashMessage::success(text) })
 }
 
-pub(super) async fn publish(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
-    let app = ask.dashboard.accounts.app(&app_id(form)?).await?.id.clone();
+pub(super) async fn publish(request: &PageRequest<'_>, form: &Fields) -> Result<Completed, ActionError> {
+    let app = request.services.accounts.app(&app_id(form)?).await?.id.clone();
     let to = match form.text("to") {
         "" => Recipients::All,
         _ => Recipients::Users(vec![user_id(form, "to")?]),
@@ -33,19 +40,20 @@ pub(super) async fn publish(ask: &Ask<'_>, form: &Fields) -> Result<Done, No> {
     let data: Value = match form.text("data").trim() {
         "" => Value::Null,
         text => serde_json::from_str(text).map_err(|error| {
-            No::Refused(format!("The data is not JSON: {error}. Text needs double quotes."))
+            ActionError::Rejected(format!(
+                "The data is not valid JSON: {error}. Text must be in double quotes."
+            ))
         })?,
     };
-    let delivered = ask.dashboard.server.publish(&app, &to, form.text("type"), &data).await;
-    let text = match delivered.map_err(|error| No::Refused(sentence(&error)))? {
-        0 => "Published, but nobody it is for is connected.".to_owned(),
-        delivered => format!("Delivered to {}.", sessions(delivered)),
+    let published = request.services.server.publish(&app, &to, form.text("type"), &data).await;
+    let text = match published.map_err(|error| ActionError::Rejected(sentence(&error)))? {
+        0 => "Published, but no recipient is connected.".to_owned(),
+        sessions => format!("Delivered to {}.", count(sessions)),
     };
-    // For the next event.
-    let kept = form.only(&["to", "type", "data"]);
-    Ok(Done { to: live_page(app.as_str(), form.text("on_user")), note: Note::done(text).keeping(kept) })
+    let flash = FlashMessage::success(text).keeping(form.only(&["to", "type", "data"]));
+    Ok(Completed { next_page: live_page(app.as_str(), form.text("on_user")), flash })
 }
 
-fn sessions(count: usize) -> String {
-    if count == 1 { "1 session".into() } else { format!("{count} sessions") }
+fn count(sessions: usize) -> String {
+    if sessions == 1 { "1 session".into() } else { format!("{sessions} sessions") }
 }

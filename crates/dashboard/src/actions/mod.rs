@@ -1,4 +1,4 @@
-//! What the forms do. Each then leads to a page, which says what came of it.
+//! What forms change. Each action then redirects to a page, which shows the outcome.
 
 mod app;
 mod live;
@@ -11,72 +11,73 @@ use chatcamp_server::{AccountError, BusError};
 use http::StatusCode;
 
 use crate::{
-    PATH,
-    fault::{Fault, sentence},
+    error::{PageError, sentence},
     fields::{Fields, href},
-    gate::Ask,
-    note::Note,
+    flash::FlashMessage,
+    paths,
     reply::Reply,
+    request::PageRequest,
 };
 
-/// What came of a form, and the page that says so.
-struct Done {
-    to: String,
-    note: Note,
+/// A completed action: the next page and its message.
+struct Completed {
+    next_page: String,
+    flash: FlashMessage,
 }
 
-/// Why nothing came of it.
-enum No {
-    /// What was filled in cannot be; the page of the form says so.
-    Refused(String),
-    Fault(Fault),
+/// Why an action was not carried out.
+enum ActionError {
+    /// A field is invalid; the page of the form says which.
+    Rejected(String),
+    Page(PageError),
 }
 
-/// Does what a form asks for.
-pub(crate) async fn act(path: &str, ask: &Ask<'_>, form: Fields) -> Result<Reply, Fault> {
+/// Carries out the action of a form.
+pub(crate) async fn act(path: &str, request: &PageRequest<'_>, form: Fields) -> Result<Reply, PageError> {
     let outcome = match path {
-        "/dashboard/app/create" => app::create(ask, &form).await,
-        "/dashboard/app/update" => app::update(ask, &form).await,
-        "/dashboard/key/create" => app::create_key(ask, &form).await,
-        "/dashboard/key/revoke" => app::revoke_key(ask, &form).await,
-        "/dashboard/user/create" => user::create(ask, &form).await,
-        "/dashboard/user/suspend" => user::suspend(ask, &form, true).await,
-        "/dashboard/user/restore" => user::suspend(ask, &form, false).await,
-        "/dashboard/user/lock" => user::lock(ask, &form, true).await,
-        "/dashboard/user/unlock" => user::lock(ask, &form, false).await,
-        "/dashboard/user/show-token" => user::show_token(ask, &form).await,
-        "/dashboard/user/issue-token" => user::issue_token(ask, &form).await,
-        "/dashboard/user/revoke-tokens" => user::revoke_tokens(ask, &form).await,
-        "/dashboard/user/delete" => user::delete(ask, &form).await,
-        "/dashboard/session/end" => live::end(ask, &form).await,
-        "/dashboard/session/end-all" => live::end_all(ask, &form).await,
-        "/dashboard/event/publish" => live::publish(ask, &form).await,
-        _ => return Err(Fault::not_found()),
+        "/dashboard/app/create" => app::create(request, &form).await,
+        "/dashboard/app/update" => app::update(request, &form).await,
+        "/dashboard/key/create" => app::create_key(request, &form).await,
+        "/dashboard/key/revoke" => app::revoke_key(request, &form).await,
+        "/dashboard/user/create" => user::create(request, &form).await,
+        "/dashboard/user/suspend" => user::set_suspended(request, &form, true).await,
+        "/dashboard/user/restore" => user::set_suspended(request, &form, false).await,
+        "/dashboard/user/lock" => user::set_locked(request, &form, true).await,
+        "/dashboard/user/unlock" => user::set_locked(request, &form, false).await,
+        "/dashboard/user/show-token" => user::show_token(request, &form).await,
+        "/dashboard/user/issue-token" => user::issue_token(request, &form).await,
+        "/dashboard/user/revoke-tokens" => user::revoke_tokens(request, &form).await,
+        "/dashboard/user/delete" => user::delete(request, &form).await,
+        "/dashboard/session/end" => live::end_session(request, &form).await,
+        "/dashboard/session/end-all" => live::end_all_sessions(request, &form).await,
+        "/dashboard/event/publish" => live::publish(request, &form).await,
+        _ => return Err(PageError::not_found()),
     };
-    let Done { to, note } = match outcome {
-        Ok(done) => {
-            tracing::info!(form = path, app = form.text("app"), "done from the dashboard");
-            done
+    let Completed { next_page, flash } = match outcome {
+        Ok(completed) => {
+            tracing::info!(form = path, app = form.text("app"), "changed from the dashboard");
+            completed
         }
-        Err(No::Refused(why)) => {
-            let to = page_of(path, &form);
-            Done { to, note: Note::refused(why).keeping(form.without("form_token")) }
+        Err(ActionError::Rejected(reason)) => {
+            let next_page = page_of_form(path, &form);
+            let flash = FlashMessage::rejected(reason).keeping(form.without("form_token"));
+            Completed { next_page, flash }
         }
-        Err(No::Fault(fault)) => return Err(fault),
+        Err(ActionError::Page(error)) => return Err(error),
     };
-    ask.dashboard.visits.leave_note(&ask.visit, &to, note);
-    Ok(Reply::see(&to))
+    request.set_flash(&next_page, flash);
+    Ok(Reply::see_other(&next_page))
 }
 
-/// The page on which a form stands.
-fn page_of(path: &str, form: &Fields) -> String {
-    let (app, user) = (form.text("app"), form.text("on_user"));
+/// Returns the page that contains a form.
+fn page_of_form(path: &str, form: &Fields) -> String {
+    let app = form.text("app");
     match path {
-        "/dashboard/app/create" => PATH.to_owned(),
+        "/dashboard/app/create" => paths::HOME.to_owned(),
         "/dashboard/user/create" => href("/dashboard/users", &[("app", app)]),
         _ if path.starts_with("/dashboard/user/") => user_page(app, form.text("id")),
         _ if path.starts_with("/dashboard/session/") || path.starts_with("/dashboard/event/") => {
-            live_page(app, user)
+            live_page(app, form.text("on_user"))
         }
         _ => href("/dashboard/settings", &[("app", app)]),
     }
@@ -86,7 +87,7 @@ fn user_page(app: &str, id: &str) -> String {
     href("/dashboard/user", &[("app", app), ("id", id)])
 }
 
-/// The page of a user's live sessions, or of all.
+/// Returns the page with the live sessions of a user, or of all users if `user` is empty.
 fn live_page(app: &str, user: &str) -> String {
     match user {
         "" => href("/dashboard/live", &[("app", app)]),
@@ -94,34 +95,41 @@ fn live_page(app: &str, user: &str) -> String {
     }
 }
 
-fn app_id(form: &Fields) -> Result<AppId, No> {
-    AppId::new(form.text("app")).map_err(|_| No::Fault(Fault::not_found()))
+fn app_id(form: &Fields) -> Result<AppId, ActionError> {
+    AppId::new(form.text("app")).map_err(|_| ActionError::Page(PageError::not_found()))
 }
 
-fn user_id(form: &Fields, field: &str) -> Result<UserId, No> {
-    UserId::new(form.text(field)).map_err(|error| No::Refused(sentence(&error)))
+fn user_id(form: &Fields, field: &str) -> Result<UserId, ActionError> {
+    UserId::new(form.text(field)).map_err(|error| ActionError::Rejected(sentence(&error)))
 }
 
-/// One of the times that a form offers, in seconds; none where it offers that.
-fn one_of(form: &Fields, field: &str, offered: &[(Option<Duration>, &str)]) -> Result<Option<u64>, No> {
-    let said = form.text(field);
-    let chosen = offered.iter().map(|(time, _)| time.map(|time| time.as_secs()));
-    let mut chosen = chosen.filter(|seconds| seconds.map_or(String::new(), |s| s.to_string()) == said);
-    chosen.next().ok_or_else(|| No::Fault(Fault::bad_request("The form offers no such time.")))
+/// Returns the chosen duration in seconds, which must be one that the form offers.
+fn offered_duration(
+    form: &Fields,
+    field: &str,
+    offered: &[(Option<Duration>, &str)],
+) -> Result<Option<u64>, ActionError> {
+    let submitted = form.text(field);
+    let mut seconds = offered.iter().map(|(duration, _)| duration.map(|duration| duration.as_secs()));
+    seconds
+        .find(|seconds| seconds.map_or(String::new(), |seconds| seconds.to_string()) == submitted)
+        .ok_or_else(|| {
+            ActionError::Page(PageError::bad_request(format!("The form does not offer this {field}.")))
+        })
 }
 
-impl From<AccountError> for No {
+impl From<AccountError> for ActionError {
     fn from(error: AccountError) -> Self {
-        let fault = Fault::from(error);
-        match fault.status {
-            StatusCode::BAD_REQUEST => Self::Refused(fault.advice),
-            _ => Self::Fault(fault),
+        let error = PageError::from(error);
+        match error.status {
+            StatusCode::BAD_REQUEST => Self::Rejected(error.advice),
+            _ => Self::Page(error),
         }
     }
 }
 
-impl From<BusError> for No {
+impl From<BusError> for ActionError {
     fn from(error: BusError) -> Self {
-        Self::Fault(error.into())
+        Self::Page(error.into())
     }
 }

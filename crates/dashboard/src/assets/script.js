@@ -1,16 +1,16 @@
-// What pages do by themselves: copy a value, and keep the live sessions up to date. Everything else is forms.
+// Copies values and keeps the tables of live sessions up to date. Everything else works without the script.
 
-const EVERY_MS = 2000;
-const PATIENCE_MS = 8000;
+const RELOAD_MS = 2000;
+const TIMEOUT_MS = 8000;
 
 for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
-  const copied = await copy(button.dataset.copy, button);
-  button.textContent = copied ? "Copied" : "Select it and copy";
-  button.classList.toggle("copied", copied);
+  const isCopied = await copy(button.dataset.copy, button);
+  button.textContent = isCopied ? "Copied" : "Select and copy it";
+  button.classList.toggle("copied", isCopied);
   clearTimeout(button.timer);
   button.timer = setTimeout(() => {
     button.textContent = "Copy";
@@ -23,68 +23,68 @@ async function copy(text, near) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Browsers give the clipboard to pages of this machine and of https only.
+    // Browsers allow this only for pages from this machine or over https.
   }
   const area = document.createElement("textarea");
-  area.className = "unseen";
+  area.className = "visually-hidden";
   area.value = text;
   near.after(area);
   area.select();
-  const copied = document.execCommand("copy");
+  const isCopied = document.execCommand("copy");
   area.remove();
   near.focus();
-  return copied;
+  return isCopied;
 }
 
-for (const region of document.querySelectorAll("[data-live]")) keepUpToDate(region);
+for (const table of document.querySelectorAll("[data-live]")) keepUpToDate(table);
 
-function keepUpToDate(region) {
-  const pulse = region.parentElement.querySelector(".pulse");
+function keepUpToDate(table) {
+  const status = table.parentElement.querySelector(".refresh-status");
   let shown = null;
   let timer = null;
-  let held = false;
+  let isPressed = false;
 
-  // A button that is being pressed stays where it is.
-  region.addEventListener("pointerdown", () => { held = true; });
-  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { held = false; });
+  // The table is not replaced while a button in it is pressed.
+  table.addEventListener("pointerdown", () => { isPressed = true; });
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { isPressed = false; });
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (!document.hidden) update();
+    if (!document.hidden) reload();
   });
 
-  say("Updates by itself.", true);
-  pulse.hidden = false;
+  showStatus("Updates automatically.", true);
+  status.hidden = false;
   schedule();
 
   function schedule() {
     clearTimeout(timer);
-    if (!document.hidden) timer = setTimeout(update, EVERY_MS);
+    if (!document.hidden) timer = setTimeout(reload, RELOAD_MS);
   }
 
-  async function update() {
+  async function reload() {
     try {
-      const answer = await fetch(region.dataset.live, { signal: AbortSignal.timeout(PATIENCE_MS), cache: "no-store" });
+      const answer = await fetch(table.dataset.live, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
       if (answer.status === 403) return location.reload();
       if (!answer.ok) throw new Error(String(answer.status));
       show(await answer.text());
-      say("Updates by itself.", true);
+      showStatus("Updates automatically.", true);
     } catch {
-      say("The server does not answer; trying again.", false);
+      showStatus("The server does not respond. Retrying.", false);
     }
     schedule();
   }
 
-  function show(text) {
-    if (text === shown || held) return;
-    const focused = region.contains(document.activeElement) ? document.activeElement.id : "";
-    region.innerHTML = text;
-    shown = text;
-    for (const button of region.querySelectorAll("button[data-copy]")) button.hidden = false;
+  function show(html) {
+    if (html === shown || isPressed) return;
+    const focused = table.contains(document.activeElement) ? document.activeElement.id : "";
+    table.innerHTML = html;
+    shown = html;
+    for (const button of table.querySelectorAll("button[data-copy]")) button.hidden = false;
     if (focused) document.getElementById(focused)?.focus();
   }
 
-  function say(text, isWell) {
-    if (pulse.textContent !== text) pulse.textContent = text;
-    pulse.classList.toggle("lost", !isWell);
+  function showStatus(text, isConnected) {
+    if (status.textContent !== text) status.textContent = text;
+    status.classList.toggle("failed", !isConnected);
   }
 }

@@ -1,41 +1,42 @@
-//! An app: its APP_ID, and code to paste.
+//! The page of an app: its APP_ID, and code to copy.
 
 use maud::html;
 
 use super::{
-    frame::{self, Part},
-    live,
-    parts::{self, count},
-    snippets,
+    components::{self, count},
+    layout::{self, Tab},
+    live, snippets,
 };
-use crate::{fault::Fault, fields::href, gate::Ask, reply::Reply, shown::Shown};
+use crate::{error::PageError, fields::href, reply::Reply, request::PageRequest, visible_text::VisibleText};
 
-pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
-    let app = ask.app().await?;
-    let users = ask.dashboard.store.user_count(&app.id).await?;
-    let live = live::count(ask, &app).await?;
-    let (id, url) = (app.id.as_str(), ask.chat_url());
-    Ok(frame::page(ask, &Shown(&app.name).to_string(), Some((&app, Part::Connect)), |_| {
+pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> {
+    let app = request.app().await?;
+    let users = request.services.store.user_count(&app.id).await?;
+    let live_sessions = live::count(request, &app).await?;
+    let id = app.id.as_str();
+    let url = request.chat_url();
+    let title = VisibleText(&app.name).to_string();
+    Ok(layout::page(request, &title, Some((&app, Tab::Connect)), |_| {
         html! {
             section.card.first {
-                h2.quiet { "What your code needs" }
-                (parts::copyable("APP_ID", id))
-                (parts::copyable("Chat URL", &url))
+                h2.quiet { "Values for your code" }
+                (components::copyable("APP_ID", id))
+                (components::copyable("Chat URL", &url))
                 p.facts {
                     a href=(href("/dashboard/users", &[("app", id)])) { (count(users, "user", "users")) }
                     " · "
-                    a href=(href("/dashboard/live", &[("app", id)])) { (live) }
+                    a href=(href("/dashboard/live", &[("app", id)])) { (live_sessions) }
                 }
             }
             section.card {
-                h2 { "Paste it" }
+                h2 { "Code to copy" }
                 p.lead {
                     @if snippets::needs_token(app.auth) {
-                        "This app asks everybody for an access token: your backend creates the user and gets it. "
-                        a href=(href("/dashboard/users", &[("app", id)])) { "Create a user by hand" } " to try."
+                        "Every user of this app needs an access token: your backend creates the user and receives the token. "
+                        "To try it, " a href=(href("/dashboard/users", &[("app", id)])) { "create a user here" } "."
                     } @else {
-                        "This app is open: a user id alone connects. Switch it to tokens in "
-                        a href=(href("/dashboard/settings", &[("app", id)])) { "Settings" } " before strangers can reach it."
+                        "This app is open: users connect with a user id alone. Require access tokens in the "
+                        a href=(href("/dashboard/settings", &[("app", id)])) { "settings" } " before others can reach the app."
                     }
                 }
                 (snippets::show(&url, &app))

@@ -1,68 +1,68 @@
-//! The list of apps, where everything begins.
+//! The list of apps.
 
 use maud::{Markup, html};
 
 use super::{
-    frame, live,
-    parts::{self, count},
+    components::{self, count},
+    layout, live,
 };
 use crate::{
-    fault::Fault,
+    error::PageError,
     fields::{Fields, href},
-    gate::Ask,
     reply::Reply,
-    shown::Shown,
+    request::PageRequest,
+    visible_text::VisibleText,
 };
 
-pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
+pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> {
     let mut cards = Vec::new();
-    for app in ask.dashboard.accounts.apps().await? {
-        let users = ask.dashboard.store.user_count(&app.id).await?;
-        let live = live::count(ask, &app).await?;
+    for app in request.services.accounts.apps().await? {
+        let users = request.services.store.user_count(&app.id).await?;
+        let live_sessions = live::count(request, &app).await?;
         let id = app.id.as_str();
         cards.push(html! {
             li.card {
                 div.app {
-                    h2 { a href=(href("/dashboard/app", &[("app", id)])) { bdi { (Shown(&app.name)) } } }
-                    (parts::policy(app.auth))
+                    h2 { a href=(href("/dashboard/app", &[("app", id)])) { bdi { (VisibleText(&app.name)) } } }
+                    (components::auth_policy(app.auth))
                 }
-                (parts::copyable("APP_ID", id))
+                (components::copyable("APP_ID", id))
                 p.facts {
                     a href=(href("/dashboard/users", &[("app", id)])) { (count(users, "user", "users")) }
                     " · "
-                    a href=(href("/dashboard/live", &[("app", id)])) { (live) }
+                    a href=(href("/dashboard/live", &[("app", id)])) { (live_sessions) }
                 }
             }
         });
     }
-    Ok(frame::page(ask, "Apps", None, |kept| {
+    Ok(layout::page(request, "Apps", None, |kept| {
         html! {
             div.title { h1 { "Apps" } }
             @if cards.is_empty() {
-                (parts::empty("Make your first app", html! {
-                    p { "An app is a set of users of its own. Its APP_ID is what your code connects with." }
+                (components::empty_state("Create your first app", html! {
+                    p { "An app has its own users. Your code connects with its APP_ID." }
                 }))
-                section.card { h2 { "New app" } (new_app(ask, kept)) }
+                section.card { h2 { "New app" } (new_app(request, kept)) }
             } @else {
                 ul.cards { @for card in &cards { (card) } }
                 details.card.more open[kept.get("name").is_some()] {
                     summary { "New app" }
-                    (new_app(ask, kept))
+                    (new_app(request, kept))
                 }
             }
         }
     }))
 }
 
-fn new_app(ask: &Ask<'_>, kept: &Fields) -> Markup {
+fn new_app(request: &PageRequest<'_>, kept: &Fields) -> Markup {
     let content = html! {
         label { "Name" input name="name" required maxlength="255" placeholder="My shop" value=(kept.text("name")); }
-        (parts::policy_choice(None))
+        (components::auth_policy_choice(None))
         label {
-            "APP_ID " span.optional { "to keep one you have; else one is made" }
+            "APP_ID " span.optional { "to keep an existing one; generated if empty" }
             input name="id" maxlength="64" pattern="[A-Za-z0-9._~\\-]+" spellcheck="false" value=(kept.text("id"));
         }
         button.main { "Create app" }
     };
-    parts::form(ask, "/dashboard/app/create", &[], content)
+    components::form(request, "/dashboard/app/create", &[], content)
 }

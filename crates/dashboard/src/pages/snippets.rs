@@ -1,12 +1,12 @@
-//! Code to paste, with an app's real values. Never with a real key or token: what is pasted gets around.
+//! Code to copy, with an app's APP_ID and URL. It never contains a real key or token: copied code is shared.
 
 use chatcamp_server::AuthPolicy;
 use chatcamp_store::App;
 use maud::{Markup, html};
 
-use super::parts;
+use super::components;
 
-/// A language, and what is said in it.
+/// Code in one language.
 struct Snippet {
     id: &'static str,
     name: &'static str,
@@ -18,21 +18,21 @@ pub(super) fn needs_token(auth: AuthPolicy) -> bool {
     auth == AuthPolicy::Token
 }
 
-/// All of them, one at a time.
+/// The snippets, one of them visible.
 pub(super) fn show(url: &str, app: &App) -> Markup {
     let snippets = all(url, app);
     html! {
         fieldset.snippets {
-            legend.unseen { "Language" }
+            legend.visually-hidden { "Language" }
             @for (index, snippet) in snippets.iter().enumerate() {
-                input.unseen type="radio" name="snippet" id=(snippet.id) checked[index == 0];
+                input.visually-hidden type="radio" name="snippet" id=(snippet.id) checked[index == 0];
                 label for=(snippet.id) { (snippet.name) }
             }
             @for snippet in &snippets {
                 div.snippet {
-                    div.over {
+                    div.above-code {
                         p.hint { (snippet.hint) }
-                        (parts::copy(&format!("Copy the code: {}", snippet.name), &snippet.code))
+                        (components::copy_button(&format!("Copy the code: {}", snippet.name), &snippet.code))
                     }
                     div.code {
                         pre tabindex="0" aria-label={ "Code: " (snippet.name) } { code { (snippet.code) } }
@@ -44,17 +44,17 @@ pub(super) fn show(url: &str, app: &App) -> Markup {
 }
 
 fn all(url: &str, app: &App) -> [Snippet; 5] {
-    let (id, token) = (&app.id, needs_token(app.auth));
-    let (sdk_token, module_token, rust_who) = match token {
-        true => ("\"ACCESS_TOKEN\", ", ", \"ACCESS_TOKEN\"", "(\"alice\", \"ACCESS_TOKEN\")"),
-        false => ("", "", "\"alice\""),
-    };
-    let terminal_token = if token { " --token ACCESS_TOKEN" } else { "" };
+    let id = &app.id;
+    let has_token = needs_token(app.auth);
+    let sdk_token = if has_token { "\"ACCESS_TOKEN\", " } else { "" };
+    let module_token = if has_token { ", \"ACCESS_TOKEN\"" } else { "" };
+    let rust_credentials = if has_token { "(\"alice\", \"ACCESS_TOKEN\")" } else { "\"alice\"" };
+    let terminal_token = if has_token { " --token ACCESS_TOKEN" } else { "" };
     [
         Snippet {
             id: "snippet-module",
             name: "Web page",
-            hint: html! { "The client comes from this server: one module, nothing to install or build." },
+            hint: html! { "The client is one module, served by this server. There is nothing to install or build." },
             code: format!(
                 "<script type=\"module\">\n  \
                    import {{ ChatCamp }} from \"{url}/chatcamp.js\";\n\n  \
@@ -67,9 +67,9 @@ fn all(url: &str, app: &App) -> [Snippet; 5] {
         },
         Snippet {
             id: "snippet-sdk",
-            name: "Old SDK",
+            name: "Published SDK",
             hint: html! {
-                "The published SDK, unmodified: the first line leads it here. "
+                "The published SDK, unmodified. The first line makes it connect to this server. "
                 code { "ChatCamp.min.js" } " is in the npm package " code { "chatcamp" } "."
             },
             code: format!(
@@ -86,10 +86,10 @@ fn all(url: &str, app: &App) -> [Snippet; 5] {
         Snippet {
             id: "snippet-rust",
             name: "Rust",
-            hint: html! { "With the crate " code { "chatcamp-client" } "." },
+            hint: html! { "Uses the crate " code { "chatcamp-client" } "." },
             code: format!(
                 "let chat = ChatCamp::builder(\"{id}\").url(\"{url}\").build()?;\n\
-                 let user = chat.connect({rust_who}).await?;\n\
+                 let user = chat.connect({rust_credentials}).await?;\n\
                  println!(\"connected as {{}}\", user.id);"
             ),
         },
@@ -97,8 +97,8 @@ fn all(url: &str, app: &App) -> [Snippet; 5] {
             id: "snippet-curl",
             name: "Backend",
             hint: html! {
-                "Creates a user and answers with the access token. " code { "API_KEY" }
-                " stands for a key from Settings; it belongs in a backend, never in an app."
+                "Creates a user and returns the access token. " code { "API_KEY" }
+                " is a key from the settings; use it only in a backend, never in an app."
             },
             code: format!(
                 "curl {url}/api/2.0/users.create \\\n  \
@@ -110,7 +110,7 @@ fn all(url: &str, app: &App) -> [Snippet; 5] {
         Snippet {
             id: "snippet-terminal",
             name: "Terminal",
-            hint: html! { "Connects and prints what happens, until Ctrl-C." },
+            hint: html! { "Connects and prints events until Ctrl-C." },
             code: format!("chatcamp connect alice --app {id} --url {url}{terminal_token}"),
         },
     ]

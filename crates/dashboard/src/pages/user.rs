@@ -1,4 +1,4 @@
-//! One user: token, access, sessions, profile.
+//! The page of a user: token, access, sessions and profile.
 
 use std::time::Duration;
 
@@ -7,91 +7,100 @@ use chatcamp_store::{App, TokenRecord, User};
 use maud::{Markup, html};
 
 use super::{
-    frame::{self, Part},
-    live, parts,
-    users::{access, seen, token},
+    components,
+    layout::{self, Tab},
+    live,
+    time::{Utc, until},
+    users::{access, last_seen, token},
 };
 use crate::{
-    fault::Fault,
+    error::PageError,
     fields::href,
-    gate::Ask,
-    moment::{Utc, until},
     reply::Reply,
-    shown::{Lines, Shown},
+    request::PageRequest,
+    visible_text::{VisibleLines, VisibleText},
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a new token may be good.
+/// The offered lifetimes of a new token.
 pub(crate) const LIFETIMES: [(Option<Duration>, &str); 5] = [
     (None, "never"),
-    (Some(HOUR), "in an hour"),
-    (Some(DAY), "in a day"),
+    (Some(HOUR), "in 1 hour"),
+    (Some(DAY), "in 1 day"),
     (Some(DAY.saturating_mul(30)), "in 30 days"),
-    (Some(DAY.saturating_mul(365)), "in a year"),
+    (Some(DAY.saturating_mul(365)), "in 1 year"),
 ];
 
-/// How long the token before may stay good.
-pub(crate) const GRACES: [(Option<Duration>, &str); 4] = [
-    (None, "not at all"),
-    (Some(Duration::from_secs(5 * 60)), "5 minutes"),
-    (Some(HOUR), "an hour"),
-    (Some(DAY), "a day"),
+/// The offered times until the previous token expires.
+pub(crate) const GRACE_PERIODS: [(Option<Duration>, &str); 4] = [
+    (None, "now"),
+    (Some(Duration::from_secs(5 * 60)), "in 5 minutes"),
+    (Some(HOUR), "in 1 hour"),
+    (Some(DAY), "in 1 day"),
 ];
 
-pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
-    let app = ask.app().await?;
-    let id = UserId::new(ask.query.text("id")).map_err(|_| Fault::not_found())?;
-    let user = ask.dashboard.accounts.user(&app.id, &id).await?;
-    let sessions = live::newest(ask, &app, Some(&user.id)).await?;
+pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> {
+    let app = request.app().await?;
+    let id = UserId::new(request.query.text("id")).map_err(|_| PageError::not_found())?;
+    let user = request.services.accounts.user(&app.id, &id).await?;
+    let sessions = live::newest(request, &app, Some(&user.id)).await?;
     let is_online = sessions.total > 0;
-    let title = format!("{} of {}", Shown(id.as_str()), Shown(&app.name));
-    Ok(frame::page(ask, &title, Some((&app, Part::Users)), |kept| {
+    let title = format!("{} of {}", VisibleText(id.as_str()), VisibleText(&app.name));
+    Ok(layout::page(request, &title, Some((&app, Tab::Users)), |kept| {
         html! {
             p.trail { a href=(href("/dashboard/users", &[("app", app.id.as_str())])) { "← All users" } }
             div.app.person {
-                h2 { bdi { (Shown(name(&user))) } }
-                (access(&user)) (presence(ask, &user, is_online))
+                h2 { bdi { (VisibleText(display_name(&user))) } }
+                (access(&user)) (presence(request, &user, is_online))
             }
-            (parts::copyable("User id", id.as_str()))
+            (components::copyable("User id", id.as_str()))
             div.columns {
                 div {
-                    (token_card(ask, &user))
-                    (access_card(ask, &app, &user))
+                    (token_card(request, &user))
+                    (access_card(request, &app, &user))
                 }
                 div {
                     section.card {
                         h3 { "Live sessions" }
-                        (live::region(ask, &app, Some(&user.id), user.check_access_token, &sessions))
+                        (live::updating_table(request, &app, Some(&user.id), user.check_access_token, &sessions))
                     }
                     section.card {
                         h3 { "Send an event" }
-                        (live::publish_form(ask, &app, Some(&user.id), kept))
+                        (live::publish_form(request, &app, Some(&user.id), kept))
                     }
-                    (profile_card(ask, &user, is_online))
+                    (profile_card(request, &user, is_online))
                 }
             }
         }
     }))
 }
 
-fn name(user: &User) -> &str {
+/// Returns the display name, or the id if there is no display name.
+fn display_name(user: &User) -> &str {
     match user.profile.display_name.as_str() {
         "" => user.id.as_str(),
         name => name,
     }
 }
 
-/// Whether the user is there, in words.
-fn presence(ask: &Ask<'_>, user: &User, is_online: bool) -> Markup {
+/// Whether the user is online, or was last seen.
+fn presence(request: &PageRequest<'_>, user: &User, is_online: bool) -> Markup {
     html! {
-        @if is_online { (seen(ask, user, is_online)) } @else if user.last_seen == 0 { span.dim { "never seen" } } @else { span.dim { "last seen " (seen(ask, user, is_online)) } }
+        @if is_online {
+            (last_seen(request, user, is_online))
+        } @else if user.last_seen == 0 {
+            span.dim { "never seen" }
+        } @else {
+            span.dim { "last seen " (last_seen(request, user, is_online)) }
+        }
     }
 }
 
-fn token_card(ask: &Ask<'_>, user: &User) -> Markup {
-    let (now, hidden) = (ask.now(), [("app", user.app.as_str()), ("id", user.id.as_str())]);
+fn token_card(request: &PageRequest<'_>, user: &User) -> Markup {
+    let now = request.now();
+    let hidden = [("app", user.app.as_str()), ("id", user.id.as_str())];
     let has_token = user.token != TokenRecord::None;
     html! {
         section.card {
@@ -99,70 +108,70 @@ fn token_card(ask: &Ask<'_>, user: &User) -> Markup {
             dl.facts {
                 dt { "Token" } dd { (token(user, now)) }
                 @if let Some(previous) = user.previous.as_ref().filter(|previous| previous.grace_until > now) {
-                    dt { "The one before" } dd { "ends " (until(previous.grace_until, now)) }
+                    dt { "Previous token" } dd { "expires " (until(previous.grace_until, now)) }
                 }
             }
             @if let TokenRecord::Derived { .. } = user.token {
-                (parts::form(ask, "/dashboard/user/show-token", &hidden, html! { button { "Show token" } }))
+                (components::form(request, "/dashboard/user/show-token", &hidden, html! { button { "Show token" } }))
             }
-            (parts::form(ask, "/dashboard/user/issue-token", &hidden, html! {
+            (components::form(request, "/dashboard/user/issue-token", &hidden, html! {
                 div.row {
-                    label { "New one expires" (select("lifetime", &LIFETIMES)) }
-                    @if has_token { label { "Old one stays good" (select("grace", &GRACES)) } }
+                    label { "New token expires" (select("lifetime", &LIFETIMES)) }
+                    @if has_token { label { "Previous token expires" (select("grace", &GRACE_PERIODS)) } }
                     @else { input type="hidden" name="grace" value=""; }
                 }
                 button.main[!has_token] { @if has_token { "Issue a new token" } @else { "Issue a token" } }
             }))
             @if has_token {
-                (parts::hesitate(
+                (components::with_confirmation(
                     "Revoke tokens",
-                    "Every token of this user is void at once, and the sessions they opened end.",
-                    parts::form(ask, "/dashboard/user/revoke-tokens", &hidden, html! { button.danger { "Revoke every token" } }),
+                    "All tokens of this user become invalid, and sessions that were opened with a token end.",
+                    components::form(request, "/dashboard/user/revoke-tokens", &hidden, html! { button.danger { "Revoke all tokens" } }),
                 ))
             }
         }
     }
 }
 
-fn access_card(ask: &Ask<'_>, app: &App, user: &User) -> Markup {
+fn access_card(request: &PageRequest<'_>, app: &App, user: &User) -> Markup {
     let hidden = [("app", user.app.as_str()), ("id", user.id.as_str())];
-    let one = |action: &str, content: Markup| parts::form(ask, action, &hidden, content);
+    let form = |action: &str, content: Markup| components::form(request, action, &hidden, content);
     html! {
         section.card {
             h3 { "Access" }
             div.setting {
                 @if user.check_access_token {
-                    p { strong { "Locked." } " The user must present the token." }
-                    (one("/dashboard/user/unlock", html! { button { "Unlock" } }))
+                    p { strong { "Locked." } " The access token is required." }
+                    (form("/dashboard/user/unlock", html! { button { "Unlock" } }))
                 } @else {
                     p {
                         strong { "Not locked." }
-                        @if super::snippets::needs_token(app.auth) { " This app asks for the token all the same." }
-                        @else { " The user id alone suffices." }
+                        @if super::snippets::needs_token(app.auth) { " The app requires the access token from all users." }
+                        @else { " The user id is enough." }
                     }
-                    (one("/dashboard/user/lock", html! { button { "Lock" } }))
+                    (form("/dashboard/user/lock", html! { button { "Lock" } }))
                 }
             }
             div.setting {
                 @if user.is_suspended {
                     p { strong { "Suspended." } " The user cannot connect." }
-                    (one("/dashboard/user/restore", html! { button { "Restore" } }))
+                    (form("/dashboard/user/restore", html! { button { "Restore" } }))
                 } @else {
-                    p { strong { "Not suspended." } " To suspend ends every session and shuts the user out." }
-                    (one("/dashboard/user/suspend", html! { button.danger { "Suspend" } }))
+                    p { strong { "Not suspended." } " Suspending ends all sessions and refuses new ones." }
+                    (form("/dashboard/user/suspend", html! { button.danger { "Suspend" } }))
                 }
             }
-            (parts::hesitate(
+            (components::with_confirmation(
                 "Delete user",
-                "Profile, blocks and tokens are gone for good, and every session ends. Where the app is open, whoever \
-                 connects by this id later is a new user.",
-                one("/dashboard/user/delete", html! { button.danger { "Delete for good" } }),
+                "Deletes the profile, the block list and the tokens permanently, and ends all sessions. If the app is open, \
+                 connecting with this id later creates a new user.",
+                form("/dashboard/user/delete", html! { button.danger { "Delete permanently" } }),
             ))
         }
     }
 }
 
-fn profile_card(ask: &Ask<'_>, user: &User, is_online: bool) -> Markup {
+fn profile_card(request: &PageRequest<'_>, user: &User, is_online: bool) -> Markup {
     let Profile {
         display_name,
         first_name,
@@ -194,10 +203,10 @@ fn profile_card(ask: &Ask<'_>, user: &User, is_online: bool) -> Markup {
                     ("Data", data),
                     ("Metadata", &metadata),
                 ] {
-                    @if !text.is_empty() { dt { (label) } dd { bdi.said { (Lines(text)) } } }
+                    @if !text.is_empty() { dt { (label) } dd { bdi.user-text { (VisibleLines(text)) } } }
                 }
                 dt { "Created" } dd { (Utc(user.created_at)) }
-                dt { "Last seen" } dd { (seen(ask, user, is_online)) }
+                dt { "Last seen" } dd { (last_seen(request, user, is_online)) }
             }
         }
     }

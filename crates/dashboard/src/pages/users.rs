@@ -1,4 +1,4 @@
-//! The users of an app: found, and made.
+//! The users of an app: list, search and creation.
 
 use std::sync::Arc;
 
@@ -7,115 +7,125 @@ use chatcamp_store::{App, TokenRecord, User};
 use maud::{Markup, html};
 
 use super::{
-    frame::{self, Part},
-    parts,
+    components,
+    layout::{self, Tab},
+    time::{ago, until},
 };
 use crate::{
-    fault::Fault,
+    error::PageError,
     fields::{Fields, href},
-    gate::Ask,
-    moment::{ago, until},
     reply::Reply,
-    shown::Shown,
+    request::PageRequest,
+    visible_text::VisibleText,
 };
 
-/// Users on a page.
-const PAGE: usize = 50;
+/// Number of users on a page.
+const PAGE_SIZE: usize = 50;
 
-/// Users to show, and where the next page begins.
-struct Found {
+/// The users of a page.
+struct UserPage {
     users: Vec<Arc<User>>,
-    more: bool,
+    has_more: bool,
 }
 
-pub(super) async fn show(ask: &Ask<'_>) -> Result<Reply, Fault> {
-    let app = ask.app().await?;
+pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> {
+    let app = request.app().await?;
     let id = app.id.as_str();
-    let (q, after) = (ask.query.text("q").trim(), UserId::new(ask.query.text("after")).ok());
-    let found = find(ask, &app, q, after.as_ref()).await?;
+    let search = request.query.text("q").trim();
+    let after = UserId::new(request.query.text("after")).ok();
+    let found = find(request, &app, search, after.as_ref()).await?;
     let ids: Vec<_> = found.users.iter().map(|user| &user.id).collect();
-    let online = ask.dashboard.server.are_online(&app.id, &ids).await?;
-    let is_first = after.is_none() && q.is_empty();
-    let title = format!("Users of {}", Shown(&app.name));
-    Ok(frame::page(ask, &title, Some((&app, Part::Users)), |kept| {
-        let nobody = found.users.is_empty() && is_first;
+    let online = request.services.server.are_online(&app.id, &ids).await?;
+    let app_has_no_users = found.users.is_empty() && after.is_none() && search.is_empty();
+    let title = format!("Users of {}", VisibleText(&app.name));
+    Ok(layout::page(request, &title, Some((&app, Tab::Users)), |kept| {
         html! {
-            details.card.more open[nobody || kept.get("id").is_some()] {
+            details.card.more open[app_has_no_users || kept.get("id").is_some()] {
                 summary { "New user with access token" }
-                (new_user(ask, &app, kept))
+                (new_user(request, &app, kept))
             }
-            @if nobody {
-                (parts::empty("Nobody has connected yet", html! {
+            @if app_has_no_users {
+                (components::empty_state("No users yet", html! {
                     p {
-                        "Create a user here, let your backend do it, or connect one: the code is on "
+                        "Create a user here or from your backend, or connect: the code is on the tab "
                         a href=(href("/dashboard/app", &[("app", id)])) { "Connect" } "."
                     }
                 }))
             } @else {
                 form.search role="search" action="/dashboard/users" {
                     input type="hidden" name="app" value=(id);
-                    label.unseen for="q" { "Find users by the beginning of an id or a name" }
-                    input #q type="search" name="q" value=(q) maxlength="255" placeholder="Id or name"
+                    label.visually-hidden for="q" { "Search users by the start of their id or name" }
+                    input #q type="search" name="q" value=(search) maxlength="255" placeholder="Id or name"
                         autocomplete="off" spellcheck="false";
                     button { "Search" }
                 }
                 @if found.users.is_empty() {
-                    (parts::empty("Nobody of that name", html! {
+                    (components::empty_state("No matching users", html! {
                         p {
-                            "No id and no display name begins with “" (Shown(q)) "”. "
-                            a href=(href("/dashboard/users", &[("app", id)])) { "All users" }
+                            "No user id or display name starts with “" (VisibleText(search)) "”. "
+                            a href=(href("/dashboard/users", &[("app", id)])) { "Show all users" }
                         }
                     }))
                 } @else {
-                    (table(ask, &found.users, &online))
-                    (next(id, q, &found))
+                    (table(request, &found.users, &online))
+                    (next_page(id, search, &found))
                 }
             }
         }
     }))
 }
 
-/// A page of all, or those whose id or display name begins so.
-async fn find(ask: &Ask<'_>, app: &App, q: &str, after: Option<&UserId>) -> Result<Found, Fault> {
-    let (accounts, store) = (&ask.dashboard.accounts, &ask.dashboard.store);
-    if q.is_empty() {
-        let mut users = accounts.users(&app.id, after, PAGE + 1).await?;
-        let more = users.len() > PAGE;
-        users.truncate(PAGE);
-        return Ok(Found { users, more });
+/// Finds a page of all users, or the users whose id or display name starts with `search`.
+async fn find(
+    request: &PageRequest<'_>,
+    app: &App,
+    search: &str,
+    after: Option<&UserId>,
+) -> Result<UserPage, PageError> {
+    let store = &request.services.store;
+    if search.is_empty() {
+        let mut users = request.services.accounts.users(&app.id, after, PAGE_SIZE + 1).await?;
+        let has_more = users.len() > PAGE_SIZE;
+        users.truncate(PAGE_SIZE);
+        return Ok(UserPage { users, has_more });
     }
     let mut users = Vec::new();
-    if let Ok(id) = UserId::new(q) {
+    if let Ok(id) = UserId::new(search) {
         users.extend(store.user(&app.id, &id).await?);
-        let behind = store.users(&app.id, Some(&id), PAGE + 1).await?;
-        users.extend(behind.into_iter().take_while(|user| user.id.as_str().starts_with(q)));
+        let following = store.users(&app.id, Some(&id), PAGE_SIZE + 1).await?;
+        users.extend(following.into_iter().take_while(|user| user.id.as_str().starts_with(search)));
     }
-    let by_name = store.users_by_name(&app.id, q, None, PAGE + 1).await?;
+    let by_name = store.users_by_name(&app.id, search, None, PAGE_SIZE + 1).await?;
     for user in by_name {
         if !users.iter().any(|found| found.id == user.id) {
             users.push(user);
         }
     }
-    let more = users.len() > PAGE;
-    users.truncate(PAGE);
-    Ok(Found { users, more })
+    let has_more = users.len() > PAGE_SIZE;
+    users.truncate(PAGE_SIZE);
+    Ok(UserPage { users, has_more })
 }
 
-fn table(ask: &Ask<'_>, users: &[Arc<User>], online: &[bool]) -> Markup {
-    let now = ask.now();
+fn table(request: &PageRequest<'_>, users: &[Arc<User>], online: &[bool]) -> Markup {
+    let now = request.now();
     html! {
         div.card.flush {
             table.list.users {
-                caption.unseen { "Users" }
-                thead { tr { th scope="col" { "User" } th scope="col" { "Access" } th scope="col" { "Token" } th scope="col" { "Last seen" } } }
+                caption.visually-hidden { "Users" }
+                thead {
+                    tr {
+                        th scope="col" { "User" } th scope="col" { "Access" }
+                        th scope="col" { "Token" } th scope="col" { "Last seen" }
+                    }
+                }
                 tbody {
                     @for (user, &is_online) in users.iter().zip(online) {
                         @let to = href("/dashboard/user", &[("app", user.app.as_str()), ("id", user.id.as_str())]);
                         tr {
-                            th scope="row" { a.who href=(to) { (who(user)) } }
+                            th scope="row" { a.user-link href=(to) { (name_and_id(user)) } }
                             td data-label="Access" { (access(user)) }
                             td.short data-label="Token" { span { (token(user, now)) } }
-                            td.short data-label="Last seen" { span { (seen(ask, user, is_online)) } }
+                            td.short data-label="Last seen" { span { (last_seen(request, user, is_online)) } }
                         }
                     }
                 }
@@ -124,21 +134,21 @@ fn table(ask: &Ask<'_>, users: &[Arc<User>], online: &[bool]) -> Markup {
     }
 }
 
-fn next(app: &str, q: &str, found: &Found) -> Markup {
+fn next_page(app: &str, search: &str, found: &UserPage) -> Markup {
     html! {
-        @if let Some(last) = found.users.last().filter(|_| found.more) {
+        @if let Some(last) = found.users.last().filter(|_| found.has_more) {
             p.pager {
-                @if q.is_empty() {
+                @if search.is_empty() {
                     a.button href=(href("/dashboard/users", &[("app", app), ("after", last.id.as_str())])) { "Next page" }
                 } @else {
-                    "There are more: type more of the name."
+                    "There are more matches. Enter more characters to narrow the search."
                 }
             }
         }
     }
 }
 
-fn new_user(ask: &Ask<'_>, app: &App, kept: &Fields) -> Markup {
+fn new_user(request: &PageRequest<'_>, app: &App, kept: &Fields) -> Markup {
     let content = html! {
         div.row {
             label { "User id" input name="id" required maxlength="255" spellcheck="false" autocomplete="off" autocapitalize="none"
@@ -149,34 +159,43 @@ fn new_user(ask: &Ask<'_>, app: &App, kept: &Fields) -> Markup {
             }
         }
         label.check {
-            input type="checkbox" name="locked" value="yes" checked[kept.get("id").is_none() || kept.get("locked").is_some()];
-            span { "Locked: the token must be presented, even where the app is open." }
+            input type="checkbox" name="locked" value="yes"
+                checked[kept.get("id").is_none() || kept.get("locked").is_some()];
+            span { "Locked: the access token is required, even if the app is open." }
         }
         button.main { "Create user" }
     };
-    parts::form(ask, "/dashboard/user/create", &[("app", app.id.as_str())], content)
+    components::form(request, "/dashboard/user/create", &[("app", app.id.as_str())], content)
 }
 
-/// The name, and the id beneath it.
-pub(super) fn who(user: &User) -> Markup {
+/// The display name, with the id below it.
+fn name_and_id(user: &User) -> Markup {
     let name = &user.profile.display_name;
     html! {
-        @if name.is_empty() { bdi.name { (Shown(user.id.as_str())) } } @else { bdi.name { (Shown(name)) } bdi.id { (Shown(user.id.as_str())) } }
+        @if name.is_empty() {
+            bdi.name { (VisibleText(user.id.as_str())) }
+        } @else {
+            bdi.name { (VisibleText(name)) } bdi.id { (VisibleText(user.id.as_str())) }
+        }
     }
 }
 
-/// What stands between the user and a session.
+/// Badges for what restricts the user's access.
 pub(super) fn access(user: &User) -> Markup {
     html! {
         span.badges {
             @if user.is_suspended { span.badge.bad { "suspended" } }
-            @if user.check_access_token { span.badge.good { "locked" } } @else { span.badge { "not locked" } }
-            @if user.auto_created { span.badge title="By connecting; no backend has created or claimed this user" { "came by" } }
+            @if user.check_access_token {
+                span.badge.good title="The access token is required" { "locked" }
+            } @else {
+                span.badge { "not locked" }
+            }
+            @if user.auto_created { span.badge title="Created by connecting, not by a backend" { "auto-created" } }
         }
     }
 }
 
-/// What kind of token is good.
+/// The state of the user's token.
 pub(super) fn token(user: &User, now: u64) -> Markup {
     html! {
         @match user.token {
@@ -189,8 +208,8 @@ pub(super) fn token(user: &User, now: u64) -> Markup {
     }
 }
 
-pub(super) fn seen(ask: &Ask<'_>, user: &User, is_online: bool) -> Markup {
+pub(super) fn last_seen(request: &PageRequest<'_>, user: &User, is_online: bool) -> Markup {
     html! {
-        @if is_online { span.badge.live { "online" } } @else { (ago(user.last_seen, ask.now())) }
+        @if is_online { span.badge.live { "online" } } @else { (ago(user.last_seen, request.now())) }
     }
 }

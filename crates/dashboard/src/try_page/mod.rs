@@ -1,9 +1,9 @@
-//! The page `/try`: two users of one app side by side, who connect, say things to each other, and lose their connection.
+//! The page `/try`: two users of one app side by side, who connect, send each other messages and lose their connection.
 //!
-//! A browser's client cannot publish. What one user says to the other the page asks of its own server, `POST /try/publish`,
-//! as an app's page would ask its backend. Everybody who reaches the page may: it is for an open app in development.
+//! The client for web pages cannot publish events. To send a message, the page asks its own server, `POST /try/publish`, as
+//! the page of an app would ask its backend. Everyone who can reach the page can publish: it is for an open app in development.
 
-mod page;
+mod template;
 
 use std::{fmt, net::SocketAddr};
 
@@ -23,22 +23,22 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::{
-    body::{self, Unread},
+    body::{self, BodyError},
     host::{HostName, Hosts},
 };
 
-/// Where the page is.
+/// The path of the page.
 const PATH: &str = "/try";
-/// Largest body, in bytes: an event with the names beside it.
-const BODY: usize = limits::EVENT + 4 * 1024;
+/// Maximum size of a publish request, in bytes: an event and the names of the fields.
+const MAX_BODY: usize = limits::EVENT + 4 * 1024;
 
-/// Nothing but what this server sends itself: no script or style within the page, no other origin, no frame around it.
+/// Allows only files of this server: no inline scripts or styles, no other origins, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const EVERY_ANSWER: [(HeaderName, &str); 6] = [
+const COMMON_HEADERS: [(HeaderName, &str); 6] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_FRAME_OPTIONS, "DENY"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -47,7 +47,7 @@ const EVERY_ANSWER: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// The page, and what it asks of its server.
+/// The page `/try`, with its files and its publish request.
 pub struct TryPage {
     server: Server,
     app: AppId,
@@ -55,24 +55,25 @@ pub struct TryPage {
     hosts: Hosts,
 }
 
-/// Why nothing was published.
+/// Why an event was not published.
 #[derive(Debug)]
 enum Refusal {
-    /// A page of another origin asks, or no page at all.
+    /// The request was not sent by the page itself.
     Foreign,
     TooLarge,
-    /// With what is wrong about it.
     Invalid(String),
 }
 
 impl TryPage {
-    /// The page for users of this app, reached at the address `listen`; it answers to loopback names and to that address.
+    /// Creates the page for users of an app, reached at the address `listen`.
+    ///
+    /// It answers to loopback names and to that address. [`with_hosts`](Self::with_hosts) adds other names.
     #[must_use]
     pub fn new(server: Server, app: AppId, listen: SocketAddr) -> Self {
         Self { server, app, listen, hosts: Hosts::new(listen, Vec::new()) }
     }
 
-    /// The same, answering to these names too.
+    /// Answers to these names too.
     #[must_use]
     pub fn with_hosts(self, names: Vec<HostName>) -> Self {
         Self { hosts: Hosts::new(self.listen, names), ..self }
@@ -80,7 +81,7 @@ impl TryPage {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let Some(origin) = self.hosts.origin(request.headers()) else {
-            let message = "this page answers to the address it listens on, to localhost, and to the names of --dashboard-host";
+            let message = "this page answers only to localhost, to the address it listens on and to the names given with --dashboard-host";
             return fail(StatusCode::MISDIRECTED_REQUEST, message);
         };
         let allowed = match request.uri().path() {
@@ -99,38 +100,37 @@ impl TryPage {
                 answer.headers_mut().insert(LOCATION, HeaderValue::from_static(PATH));
                 answer
             }
-            PATH => respond(StatusCode::OK, HTML, page::render(&self.app).into_string().into()),
+            PATH => respond(StatusCode::OK, HTML, template::render(&self.app).into_string().into()),
             "/try/page.js" => file(SCRIPT, include_str!("page.js")),
-            "/try/plug.js" => file(SCRIPT, include_str!("plug.js")),
+            "/try/network.js" => file(SCRIPT, include_str!("network.js")),
             "/try/page.css" => file("text/css; charset=utf-8", include_str!("page.css")),
             "/try/icon.svg" => file("image/svg+xml", include_str!("icon.svg")),
             "/try/publish" if !origin.has_sent(request.headers()) => Refusal::Foreign.answer(),
             "/try/publish" => self.publish(request).await.unwrap_or_else(|refusal| refusal.answer()),
-            _ => fail(StatusCode::NOT_FOUND, "there is no such page; the page is at /try"),
+            _ => fail(StatusCode::NOT_FOUND, "page not found; the page is at /try"),
         }
     }
 
-    /// `{"to": user id, "type": …, "data": …}`.
+    /// Publishes an event: `{"to": user id, "type": …, "data": …}`.
     async fn publish(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
-        let invalid = |what: &str| Refusal::Invalid(what.into());
-        // No form can send this to another origin unasked.
-        let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        let essence = kind.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
-        if !essence.eq_ignore_ascii_case(b"application/json") {
-            return Err(invalid("the body is to be application/json"));
+        let invalid = |reason: &str| Refusal::Invalid(reason.into());
+        // A form of another site cannot have this content type.
+        if !body::has_content_type(request.headers(), "application/json") {
+            return Err(invalid("the content type must be application/json"));
         }
-        let body = body::read(request.into_body(), BODY).await.map_err(|why| match why {
-            Unread::TooLarge => Refusal::TooLarge,
-            Unread::TooSlow | Unread::Broken => invalid("the body did not come whole, and in time"),
+        let body = body::read(request.into_body(), MAX_BODY).await.map_err(|error| match error {
+            BodyError::TooLarge => Refusal::TooLarge,
+            BodyError::TimedOut => invalid("the body was not received in time"),
+            BodyError::Incomplete => invalid("the body is incomplete"),
         })?;
-        let Ok(Value::Object(asked)) = serde_json::from_slice(&body) else {
+        let Ok(Value::Object(fields)) = serde_json::from_slice(&body) else {
             return Err(invalid("the body is not a JSON object"));
         };
         let text = |name: &str| {
-            let text = asked.get(name).and_then(Value::as_str);
-            text.ok_or_else(|| Refusal::Invalid(format!("{name} is to be text")))
+            let text = fields.get(name).and_then(Value::as_str);
+            text.ok_or_else(|| Refusal::Invalid(format!("{name} must be text")))
         };
-        let data = asked.get("data").unwrap_or(&Value::Null);
+        let data = fields.get("data").unwrap_or(&Value::Null);
         let to = UserId::new(text("to")?).map_err(|error| Refusal::Invalid(error.to_string()))?;
         match self.server.publish(&self.app, &Recipients::Users(vec![to]), text("type")?, data).await {
             Ok(delivered) => Ok(respond_json(StatusCode::OK, &json!({ "ok": true, "delivered": delivered }))),
@@ -165,9 +165,9 @@ impl fmt::Debug for TryPage {
 impl Refusal {
     fn answer(self) -> Response<Full<Bytes>> {
         match self {
-            Self::Foreign => fail(StatusCode::FORBIDDEN, "only the page itself may ask for this"),
-            Self::TooLarge => fail(StatusCode::PAYLOAD_TOO_LARGE, "an event has at most 32 KiB"),
-            Self::Invalid(what) => fail(StatusCode::BAD_REQUEST, &what),
+            Self::Foreign => fail(StatusCode::FORBIDDEN, "only the page /try may send this request"),
+            Self::TooLarge => fail(StatusCode::PAYLOAD_TOO_LARGE, "an event must not exceed 32 KiB"),
+            Self::Invalid(reason) => fail(StatusCode::BAD_REQUEST, &reason),
         }
     }
 }
@@ -184,7 +184,7 @@ fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Respo
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    for (name, value) in EVERY_ANSWER {
+    for (name, value) in COMMON_HEADERS {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     answer

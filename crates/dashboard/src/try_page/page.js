@@ -1,15 +1,15 @@
-// The page at /try: two clients of one app, each with a plug in its line.
+// The page /try: two clients of one app, each with a network that can be cut.
 
 import { ChatCamp } from "/chatcamp.js";
-import { Plug } from "./plug.js";
+import { CuttableNetwork } from "./network.js";
 
-/** Where the page is too narrow for two, the wire is shown when asked for. */
+/** On narrow screens, the wire log is closed at first. */
 const NARROW = "(max-width: 52rem)";
-/** How long a plug that was pulled stays out. */
-const OUT_MS = 4_000;
-/** Lines of a log, at most; the oldest go first. */
-const LINES = 200;
-const EVENT = "try.said";
+/** How long a connection stays cut. */
+const CUT_MS = 4_000;
+/** Maximum number of lines in a list; the oldest are removed. */
+const MAX_LINES = 200;
+const EVENT = "try.message";
 
 const STATES = {
   disconnected: "Not connected",
@@ -22,7 +22,7 @@ const TRANSPORTS = { websocket: "WebSocket", "long-poll": "long-poll" };
 class Panel {
   #root;
   #chat = null;
-  #plug = new Plug();
+  #network = new CuttableNetwork();
   #countdown = 0;
 
   constructor(root) {
@@ -32,12 +32,12 @@ class Panel {
       this.connect();
     });
     this.#find(".disconnect").addEventListener("click", () => this.#chat?.disconnect());
-    this.#find(".plug").addEventListener("click", () => this.#pull());
-    this.#find("form.say").addEventListener("submit", (event) => {
+    this.#find(".cut").addEventListener("click", () => this.#cut());
+    this.#find("form.message").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#say();
+      this.#send();
     });
-    this.#find(".user-id").addEventListener("input", () => this.#name());
+    this.#find(".user-id").addEventListener("input", () => this.#showNames());
     this.#find(".wire").open = !matchMedia(NARROW).matches;
   }
 
@@ -50,18 +50,18 @@ class Panel {
     const chat = new ChatCamp({
       appId: document.querySelector("#app-id").value.trim(),
       transport: this.#find(".transport").value,
-      webSocket: this.#plug.webSocket,
-      fetch: this.#plug.fetch,
-      trace: (direction, text) => this.#wire(direction, text),
+      webSocket: this.#network.webSocket,
+      fetch: this.#network.fetch,
+      trace: (direction, text) => this.#log(direction, text),
     });
     this.#chat = chat;
     this.#listen(chat);
-    this.#name();
+    this.#showNames();
     await old?.disconnect();
     try {
       await chat.connect(this.userId, this.#find(".token").value);
     } catch {
-      // The event `disconnected` has shown it.
+      // The event `disconnected` shows the reason.
     }
   }
 
@@ -69,61 +69,61 @@ class Panel {
     const on = (type, listener) => chat.on(type, (detail) => this.#chat === chat && listener(detail));
     on("state", (state) => this.#show(state, STATES[state]));
     on("connected", ({ transport, resumed, fresh }) => {
-      const anew = fresh === "new" ? "a new session" : `a new session (${fresh})`;
-      const session = resumed ? `the session goes on, ${resumed.replayed} messages come again` : anew;
+      const started = fresh === "new" ? "new session" : `new session (${fresh})`;
+      const session = resumed ? `session resumed, messages replayed: ${resumed.replayed}` : started;
       this.#show("connected", `Connected over ${TRANSPORTS[transport]}`);
       this.#note(`connected over ${TRANSPORTS[transport]}: ${session}`);
     });
-    on("reconnecting", ({ why, afterMs }) => this.#note(`${why.message}; trying again in ${(afterMs / 1000).toFixed(1)} s`));
+    on("reconnecting", ({ why, afterMs }) => this.#note(`${why.message}; retrying in ${(afterMs / 1000).toFixed(1)} s`));
     on("disconnected", ({ reason }) => {
-      const byUs = ["DISCONNECTED_BY_US", "SUPERSEDED"].includes(reason.code);
-      const why = `${reason.advice === "retry" ? "No connection" : "Refused"}: ${reason.message}`;
-      this.#show("disconnected", byUs ? STATES.disconnected : why, !byUs);
-      this.#note(byUs ? "disconnected" : `${reason.code}: ${reason.message}`);
+      const isWanted = ["DISCONNECTED_BY_US", "SUPERSEDED"].includes(reason.code);
+      const failure = `${reason.advice === "retry" ? "No connection" : "Refused"}: ${reason.message}`;
+      this.#show("disconnected", isWanted ? STATES.disconnected : failure, !isWanted);
+      this.#note(isWanted ? "disconnected" : `${reason.code}: ${reason.message}`);
     });
     on("event", ({ type, data }) => {
-      if (type === EVENT) this.#heard(String(data.from), String(data.text));
-      else this.#heard(type, JSON.stringify(data));
+      if (type === EVENT) this.#received(String(data.from), String(data.text));
+      else this.#received(type, JSON.stringify(data));
     });
   }
 
-  #show(state, text, isBad = false) {
+  #show(state, text, isRefused = false) {
     const status = this.#find(".status");
-    status.dataset.state = isBad ? "refused" : state;
+    status.dataset.state = isRefused ? "refused" : state;
     status.textContent = text;
-    const isOn = state !== "disconnected";
-    this.#find(".connect").textContent = isOn ? "Connect again" : "Connect";
-    this.#find(".connect").classList.toggle("primary", !isOn);
-    this.#find(".disconnect").disabled = !isOn;
-    this.#find(".plug").disabled = !isOn || this.#countdown !== 0;
-    for (const control of [this.#find(".text"), this.#find(".send")]) control.disabled = !isOn;
+    const isActive = state !== "disconnected";
+    this.#find(".connect").textContent = isActive ? "Connect again" : "Connect";
+    this.#find(".connect").classList.toggle("primary", !isActive);
+    this.#find(".disconnect").disabled = !isActive;
+    this.#find(".cut").disabled = !isActive || this.#countdown !== 0;
+    for (const control of [this.#find(".text"), this.#find(".send")]) control.disabled = !isActive;
   }
 
-  #name() {
-    this.#find(".name").textContent = this.userId || "nobody";
+  #showNames() {
+    this.#find(".name").textContent = this.userId || "(no user id)";
     for (const panel of panels) {
-      panel.#find(".text").placeholder = `Say something to ${other(panel).userId || "nobody"}`;
+      panel.#find(".text").placeholder = `Message to ${other(panel).userId || "the other user"}`;
     }
   }
 
-  #pull() {
-    this.#note("the plug is out");
-    this.#plug.pull();
-    const button = this.#find(".plug");
-    const until = performance.now() + OUT_MS;
+  #cut() {
+    this.#note("connection cut");
+    this.#network.cut();
+    const button = this.#find(".cut");
+    const until = performance.now() + CUT_MS;
     const tick = () => {
       const left = until - performance.now();
       if (left > 0) {
-        button.textContent = `Back in ${Math.ceil(left / 1000)} s`;
+        button.textContent = `Restored in ${Math.ceil(left / 1000)} s`;
         return;
       }
       clearInterval(this.#countdown);
       this.#countdown = 0;
-      this.#plug.putBack();
-      this.#note("the plug is back");
-      button.textContent = "Pull the plug";
+      this.#network.restore();
+      this.#note("network restored");
+      button.textContent = "Cut connection";
       button.disabled = !this.#chat || this.#chat.state === "disconnected";
-      // What a browser says when its network is back.
+      // Browsers dispatch this event when their network is restored.
       window.dispatchEvent(new Event("online"));
     };
     this.#countdown = setInterval(tick, 200);
@@ -131,33 +131,34 @@ class Panel {
     tick();
   }
 
-  async #say() {
+  async #send() {
     const input = this.#find(".text");
-    const [text, to] = [input.value, other(this).userId];
+    const text = input.value;
+    const to = other(this).userId;
     input.value = "";
-    const line = this.#line("own", "", text);
-    const told = await publish(to, { from: this.userId, text });
-    inSight(line.parentElement, () => line.append(element("small", "", told)));
+    const line = this.#addMessage("own", "", text);
+    const outcome = await publish(to, { from: this.userId, text });
+    keepEndVisible(line.parentElement, () => line.append(element("small", "", outcome)));
   }
 
-  #heard(from, text) {
-    this.#line("others", from, text);
+  #received(from, text) {
+    this.#addMessage("others", from, text);
   }
 
-  #line(kind, from, text) {
-    const talk = this.#find(".talk");
-    talk.querySelector(".empty")?.remove();
+  #addMessage(kind, from, text) {
+    const messages = this.#find(".messages");
+    messages.querySelector(".empty")?.remove();
     const line = element("p", kind, "");
     if (from) line.append(element("b", "", from));
     line.append(element("span", "", text));
-    return append(talk, line);
+    return append(messages, line);
   }
 
   #note(text) {
     append(this.#find(".wire ol"), element("li", "note", text));
   }
 
-  #wire(direction, text) {
+  #log(direction, text) {
     append(this.#find(".wire ol"), element("li", direction, text));
   }
 
@@ -167,27 +168,27 @@ class Panel {
 }
 
 function element(tag, className, text) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
+  const created = document.createElement(tag);
+  created.className = className;
+  created.textContent = text;
+  return created;
 }
 
-/** Appends a line; the oldest go. */
+/** Appends a line, and removes the oldest if there are too many. */
 function append(list, line) {
-  inSight(list, () => list.append(line));
-  while (list.children.length > LINES) list.firstElementChild.remove();
+  keepEndVisible(list, () => list.append(line));
+  while (list.children.length > MAX_LINES) list.firstElementChild.remove();
   return line;
 }
 
-/** Changes a list and keeps its end in sight, unless somebody has scrolled up to read. */
-function inSight(list, change) {
+/** Changes a list and keeps its end visible, unless the user has scrolled up. */
+function keepEndVisible(list, change) {
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   change();
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
-/** Asks the page's server to say something to a user; what came of it, for people. */
+/** Publishes an event to a user through the page's server; returns the outcome as text. */
 async function publish(to, data) {
   try {
     const answer = await fetch("/try/publish", {
@@ -197,7 +198,7 @@ async function publish(to, data) {
     });
     const { ok, delivered, error } = await answer.json();
     if (!ok) return error.message;
-    return delivered > 0 ? "delivered" : `${to} is not there`;
+    return delivered > 0 ? "delivered" : `${to} is not connected`;
   } catch {
     return "the server cannot be reached";
   }

@@ -1,4 +1,4 @@
-//! The page over real sockets, behind the front door it is made for.
+//! The page over real sockets, mounted into a front door.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -29,7 +29,7 @@ async fn listen_to(names: Vec<HostName>) -> (SocketAddr, AppId) {
     (address, app)
 }
 
-/// Sends a request with these lines of its head; the whole answer.
+/// Sends a request with these header lines and returns the complete answer.
 async fn exchange(address: SocketAddr, lines: &str, body: &str) -> String {
     let mut tcp = TcpStream::connect(address).await.unwrap();
     let head = lines.replace("HERE", &address.to_string()).replace('\n', "\r\n");
@@ -41,7 +41,7 @@ async fn exchange(address: SocketAddr, lines: &str, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_page_names_its_app_and_allows_no_script_within_it() {
+async fn the_page_contains_its_app_id_and_no_inline_script() {
     let (address, app) = listen().await;
     let answer = exchange(address, "GET /try HTTP/1.1\nHost: HERE", "").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -56,20 +56,20 @@ async fn the_page_names_its_app_and_allows_no_script_within_it() {
 }
 
 #[tokio::test]
-async fn all_that_the_page_names_is_there() {
+async fn every_file_that_the_page_links_exists() {
     let (address, _) = listen().await;
     let page = exchange(address, "GET /try HTTP/1.1\nHost: HERE", "").await;
     let script = exchange(address, "GET /try/page.js HTTP/1.1\nHost: HERE", "").await;
-    assert!(script.contains("from \"/chatcamp.js\"") && script.contains("from \"./plug.js\""));
-    let named = page.split('"').filter(|part| part.starts_with('/'));
-    for path in named.chain(["/try/plug.js"]) {
+    assert!(script.contains("from \"/chatcamp.js\"") && script.contains("from \"./network.js\""));
+    let linked = page.split('"').filter(|part| part.starts_with('/'));
+    for path in linked.chain(["/try/network.js"]) {
         let answer = exchange(address, &format!("GET {path} HTTP/1.1\nHost: HERE"), "").await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn the_page_answers_to_the_names_it_is_given_and_leads_a_slash_to_itself() {
+async fn the_page_answers_to_configured_names_and_redirects_a_trailing_slash() {
     let (address, _) = listen_to(vec!["https://camp.example".parse().unwrap()]).await;
     for (host, status) in [("camp.example", 200), ("camp.example:443", 200), ("evil.example", 421)] {
         let answer = exchange(address, &format!("GET /try HTTP/1.1\nHost: {host}"), "").await;
@@ -84,10 +84,10 @@ async fn the_page_answers_to_the_names_it_is_given_and_leads_a_slash_to_itself()
 }
 
 #[tokio::test]
-async fn nobody_but_the_page_itself_publishes() {
+async fn only_the_page_itself_can_publish() {
     let (address, _) = listen().await;
     let good = "POST /try/publish HTTP/1.1\nHost: HERE\nOrigin: http://HERE\nContent-Type: application/json";
-    let event = r#"{"to":"bob","type":"try.said","data":{"text":"hello"}}"#;
+    let event = r#"{"to":"bob","type":"try.message","data":{"text":"hello"}}"#;
     let long = format!(r#"{{"to":"bob","type":"t","data":"{}"}}"#, "x".repeat(40_000));
     for (head, body, status) in [
         (good.to_owned(), event, 200),
@@ -114,7 +114,7 @@ async fn nobody_but_the_page_itself_publishes() {
 }
 
 #[tokio::test]
-async fn other_paths_are_not_its_own() {
+async fn other_paths_are_not_claimed() {
     let (address, _) = listen().await;
     for path in ["/tryout", "/", "/healthz"] {
         let answer = exchange(address, &format!("GET {path} HTTP/1.1\nHost: HERE"), "").await;

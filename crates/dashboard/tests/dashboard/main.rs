@@ -1,8 +1,8 @@
-//! The dashboard behind a real front door, asked by a plain HTTP client.
+//! The dashboard behind a real front door, with a plain HTTP client.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access;
+mod fixture;
 mod forms;
-mod gate;
 mod pages;
-mod world;

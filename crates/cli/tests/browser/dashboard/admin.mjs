@@ -1,4 +1,4 @@
-// The dashboard, as its operator uses it.
+// The dashboard in a browser, as its operator uses it.
 
 import assert from "node:assert/strict";
 import { DEADLINE_MS } from "../wait.mjs";
@@ -20,12 +20,12 @@ export class Admin {
       if (["error", "warning"].includes(message.type())) self.#failures.push(message.text());
     });
     self.page.on("request", (request) => {
-      if (new URL(request.url()).host !== world.server) self.#failures.push(`strayed to ${request.url()}`);
+      if (new URL(request.url()).host !== world.server) self.#failures.push(`request to another host: ${request.url()}`);
     });
     if (signsIn) {
       await self.go("/dashboard/");
       await self.page.getByLabel("Admin password").fill(world.dashboardPassword);
-      // All sign in at once, and hashing a password takes long in a build without optimisation.
+      // All scenarios sign in at once, and the server checks one password at a time.
       await self.page.getByRole("button", { name: "Sign in" }).click({ timeout: 3 * DEADLINE_MS });
       await self.page.getByRole("heading", { name: "Apps" }).waitFor();
     }
@@ -36,7 +36,7 @@ export class Admin {
     return this.page.goto(new URL(path, `http://${this.#world.server}`).href);
   }
 
-  /** A page of the development app. */
+  /** Opens a tab of the development app. */
   async part(name) {
     await this.go(`/dashboard/app?app=${this.#world.openApp}`);
     if (name !== "Connect") await this.page.getByRole("link", { name, exact: true }).click();
@@ -46,7 +46,7 @@ export class Admin {
     return this.page.getByRole("button", { name, exact: true });
   }
 
-  /** Creates a user with the page's form; the token that it shows. */
+  /** Creates a user with the page's form; returns the token that the page shows. */
   async createUser(id, name) {
     await this.part("Users");
     const form = this.page.locator("details", { hasText: "New user with access token" });
@@ -54,24 +54,25 @@ export class Admin {
     await this.page.getByLabel("User id").fill(id);
     await this.page.getByLabel("Display name").fill(name);
     await this.button("Create user").click();
-    return this.page.locator(".note .copyable code").innerText();
+    return this.page.locator(".flash .copyable code").innerText();
   }
 
-  /** The live session of a user, on a page that shows them. */
+  /** Returns the live session of a user, on a page that lists sessions. */
   session(id) {
     return this.page.locator("[data-live] tbody tr").filter({ has: this.page.getByRole("link", { name: id, exact: true }) });
   }
 
-  said() {
-    return this.page.locator(".note").innerText();
+  /** Returns the flash message. */
+  flash() {
+    return this.page.locator(".flash").innerText();
   }
 
-  /** Takes back a failure that the scenario brought about. */
-  forgive(pattern) {
+  /** Ignores failures that the scenario causes on purpose. */
+  ignore(pattern) {
     this.#failures = this.#failures.filter((failure) => !pattern.test(failure));
   }
 
-  /** Fails if the page broke, or its own rules kept something from it. */
+  /** Fails if a script failed, or the content security policy blocked something. */
   assertSound() {
     assert.deepEqual(this.#failures, []);
   }

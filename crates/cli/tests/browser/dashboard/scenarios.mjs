@@ -1,9 +1,9 @@
-// What an operator does with the dashboard.
+// Scenarios of an operator.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 
-export async function a_newcomer_finds_the_way(world) {
+export async function a_new_operator_creates_a_user_and_watches_its_session(world) {
   const admin = await world.open();
   const id = `${world.transport}-nora`;
   await admin.page.getByRole("link", { name: "dev", exact: true }).click();
@@ -21,19 +21,19 @@ export async function a_newcomer_finds_the_way(world) {
   const client = await world.open({ client: true });
   assert.equal((await client.connect(id, token)).error, null);
   await admin.session(id).waitFor();
-  await admin.page.getByText("Updates by itself.").waitFor();
+  await admin.page.getByText("Updates automatically.").waitFor();
 
   await admin.page.getByLabel("To").fill(id);
   await admin.page.getByLabel("Type").fill("greeting");
   await admin.page.getByLabel("Data").fill('{"text": "hello Nora 🏕"}');
   await admin.button("Publish").click();
-  assert.equal(await admin.said(), "Delivered to 1 session.");
+  assert.equal(await admin.flash(), "Delivered to 1 session.");
   const [event] = await client.told("event");
   assert.match(JSON.stringify(event), /"greeting".*hello Nora 🏕/);
 
   await admin.session(id).getByRole("button", { name: `End the session of ${id}` }).click();
   await client.told("disconnected");
-  assert.match(await admin.said(), /The session is ended/);
+  assert.match(await admin.flash(), /The session was ended/);
   await admin.session(id).waitFor({ state: "detached" });
 
   assert.equal((await client.connect(id, token)).error, null);
@@ -55,9 +55,9 @@ export async function the_link_of_dev_signs_in_once(world) {
     const body = new URLSearchParams({ secret });
     const answer = await fetch("/dashboard/enter", { method: "POST", body });
     return { status: answer.status, text: await answer.text() };
-  }, world.dashboardLink).finally(() => admin.forgive(/403/));
+  }, world.dashboardLink).finally(() => admin.ignore(/403/));
   assert.equal(status, 403);
-  assert.match(text, /This link was used/);
+  assert.match(text, /This link was already used/);
 }
 
 export async function a_user_is_suspended_and_restored_without_the_script(world) {
@@ -65,13 +65,13 @@ export async function a_user_is_suspended_and_restored_without_the_script(world)
   const id = `${world.transport}-plain`;
   assert.match(await admin.createUser(id, ""), /^ct1_/);
   await admin.button("Suspend").click();
-  assert.match(await admin.said(), /^Suspended/);
+  assert.match(await admin.flash(), /^The user was suspended/);
   await admin.button("Restore").click();
-  assert.match(await admin.said(), /^Restored/);
+  assert.match(await admin.flash(), /^The user was restored/);
   await admin.page.getByText("Delete user…").click();
-  await admin.button("Delete for good").click();
-  assert.equal(await admin.said(), `${id} is deleted.`);
-  assert.equal(await admin.page.locator("button[data-copy]:visible").count(), 0, "what needs the script is not there");
+  await admin.button("Delete permanently").click();
+  assert.equal(await admin.flash(), `The user ${id} was deleted.`);
+  assert.equal(await admin.page.locator("button[data-copy]:visible").count(), 0, "buttons that need the script are hidden");
 }
 
 export async function everything_is_done_by_keyboard(world) {
@@ -80,18 +80,18 @@ export async function everything_is_done_by_keyboard(world) {
   const { keyboard } = page;
   await admin.part("Connect");
   await keyboard.press("Tab");
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to content");
   await keyboard.press("Enter");
   const reached = [];
   for (let presses = 0; presses < 30; presses += 1) {
     await keyboard.press("Tab");
     const [name, outline] = await page.evaluate(() => {
       const at = document.activeElement;
-      const seen = at.matches("input[type=radio]") ? document.querySelector(`label[for="${at.id}"]`) : at;
-      return [at.getAttribute("aria-label") ?? at.id ?? "", getComputedStyle(seen).outlineStyle];
+      const shown = at.matches("input[type=radio]") ? document.querySelector(`label[for="${at.id}"]`) : at;
+      return [at.getAttribute("aria-label") ?? at.id ?? "", getComputedStyle(shown).outlineStyle];
     });
     reached.push(name);
-    if (await page.evaluate(() => document.activeElement !== document.body)) assert.equal(outline, "solid", `${name} is seen`);
+    if (await page.evaluate(() => document.activeElement !== document.body)) assert.equal(outline, "solid", `${name} has a visible focus`);
   }
   for (const name of ["Copy APP_ID", "Copy Chat URL", "snippet-module", "Copy the code: Web page"]) {
     assert.ok(reached.includes(name), `${name} is reached: ${reached}`);
@@ -110,19 +110,19 @@ export async function everything_is_done_by_keyboard(world) {
   await page.getByLabel("User id").focus();
   await keyboard.type(id);
   await keyboard.press("Enter");
-  await page.getByText("The user is there.").waitFor();
+  await page.getByText("The user was created.").waitFor();
   await page.locator("summary", { hasText: "Delete user" }).focus();
   await keyboard.press("Enter");
   await keyboard.press("Tab");
   await keyboard.press("Enter");
-  await page.getByText(`${id} is deleted.`).waitFor();
+  await page.getByText(`The user ${id} was deleted.`).waitFor();
 }
 
 export async function pages_fit_a_phone_and_a_wide_screen(world) {
   const folder = process.env.CHATCAMP_SCREENSHOTS;
   if (folder) await mkdir(folder, { recursive: true });
   const first = await world.open();
-  await first.createUser("pia", "Pia with a name that is longer than most, as some people have");
+  await first.createUser("pia", "Pia with a name that is longer than most, as some are");
   const client = await world.open({ client: true });
   await client.connect("quentin@example.com");
   const long = "w".repeat(120);
@@ -135,11 +135,11 @@ export async function pages_fit_a_phone_and_a_wide_screen(world) {
     apps: "/dashboard/",
     app: at("app"),
     users: at("users"),
-    nobody: at("users", "&q=zzz"),
+    nomatch: at("users", "&q=zzz"),
     user: at("user", "&id=pia"),
     live: at("live"),
     settings: at("settings"),
-    moved: at("user", "&id=quentin@example.com"),
+    email: at("user", "&id=quentin@example.com"),
     long: at("user", `&id=${long}`),
     bidi: at("user", "&id=mallory%E2%80%AEgnp.eciov"),
   };
@@ -153,7 +153,7 @@ export async function pages_fit_a_phone_and_a_wide_screen(world) {
         }
         const { inner, scroll } = await admin.page.evaluate(() =>
           ({ inner: window.innerWidth, scroll: document.documentElement.scrollWidth }));
-        assert.ok(scroll <= inner, `${name}: nothing sticks out at the side: ${scroll} in ${inner}`);
+        assert.ok(scroll <= inner, `${name}: nothing is wider than the screen: ${scroll} in ${inner}`);
         const broken = await admin.page.evaluate(() => [...document.querySelectorAll(".sessions td[data-label]:not(.address)")]
           .filter((cell) => {
             const text = document.createRange();
@@ -161,22 +161,22 @@ export async function pages_fit_a_phone_and_a_wide_screen(world) {
             return text.getBoundingClientRect().height > 36;
           })
           .map((cell) => cell.textContent));
-        assert.deepEqual(broken, [], `${name}: no long id squeezes the other columns`);
+        assert.deepEqual(broken, [], `${name}: long ids do not make other columns too narrow`);
         const covered = await admin.page.evaluate(() => [...document.querySelectorAll(".sessions tbody tr")].filter((row) => {
           const text = document.createRange();
           text.selectNodeContents(row.querySelector("[data-label=Since]"));
           const [since, end] = [text.getBoundingClientRect(), row.querySelector(".act button").getBoundingClientRect()];
           return since.right > end.left && since.top < end.bottom && since.bottom > end.top;
         }).length);
-        assert.equal(covered, 0, `${name}: no button lies on what is beside it`);
+        assert.equal(covered, 0, `${name}: no button covers the text beside it`);
         const narrow = await admin.page.evaluate(() => [...document.querySelectorAll(".trail a, p.facts a, .list a")]
           .filter((link) => link.getBoundingClientRect().height < 24).map((link) => link.textContent));
-        assert.deepEqual(narrow, [], `${name}: every link that stands alone is large enough for a finger`);
+        assert.deepEqual(narrow, [], `${name}: every separate link is large enough for touch`);
         const small = await admin.page.evaluate(() => [...document.querySelectorAll("button, input, select, summary")]
-          .filter((control) => control.checkVisibility() && !control.matches(".unseen, [type=radio], [type=checkbox]"))
+          .filter((control) => control.checkVisibility() && !control.matches(".visually-hidden, [type=radio], [type=checkbox]"))
           .filter((control) => control.getBoundingClientRect().height < 36)
           .map((control) => control.name || control.textContent));
-        assert.deepEqual(small, [], `${name}: every control is large enough for a finger`);
+        assert.deepEqual(small, [], `${name}: every control is large enough for touch`);
       }
     }
   }

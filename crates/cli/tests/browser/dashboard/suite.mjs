@@ -1,4 +1,4 @@
-// The scenarios of the dashboard. Those over both transports watch a user who connects by the client for web pages.
+// The scenarios of the dashboard. In those over both transports, a user connects with the client for web pages.
 
 import { ClientPage } from "../web_client/client_page.mjs";
 import { Admin } from "./admin.mjs";

@@ -1,46 +1,46 @@
-// What somebody does who tries ChatCamp for the first time.
+// Scenarios of a first-time user of ChatCamp.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { backend } from "../backend.mjs";
 
-export async function both_users_connect_and_hear_each_other(world) {
+export async function both_users_connect_and_receive_messages(world) {
   const page = await world.open();
-  assert.equal(await page.appId.inputValue(), world.openApp, "the app of `chatcamp dev` is there already");
+  assert.equal(await page.appId.inputValue(), world.openApp, "the app id of `chatcamp dev` is filled in");
   const [alice, bob] = page.users;
   await page.name(`${world.transport} alice`, `${world.transport} bob`);
   await page.connectBoth();
-  await alice.say("hello Bob 🦀");
-  await bob.hears("hello Bob 🦀");
-  await bob.say("<b>hello</b> Alice");
-  await alice.hears("<b>hello</b> Alice");
-  assert.equal(await alice.said.locator("small").innerText(), "delivered");
+  await alice.send("hello Bob 🦀");
+  await bob.receives("hello Bob 🦀");
+  await bob.send("<b>hello</b> Alice");
+  await alice.receives("<b>hello</b> Alice");
+  assert.equal(await alice.sent.locator("small").innerText(), "delivered");
   const wire = (await alice.wire.allInnerTexts()).join("\n");
   assert.match(wire, /"users\.auth"/);
   assert.match(wire, /"app\.event\.pub"/);
   assert.match(wire, /"key":"…"/, "the session's key is not shown");
 }
 
-export async function a_plug_that_is_pulled_comes_back(world) {
+export async function a_cut_connection_resumes(world) {
   const page = await world.open();
   const [alice, bob] = page.users;
-  await page.name(`${world.transport} plugged`, `${world.transport} other`);
+  await page.name(`${world.transport} cut`, `${world.transport} other`);
   await page.connectBoth();
-  await alice.plug.click();
+  await alice.cut.click();
   await alice.reaches("reconnecting");
-  await bob.say("are you there?");
-  await bob.say("hello?");
+  await bob.send("are you there?");
+  await bob.send("hello?");
   await alice.reaches("connected");
-  await bob.say("welcome back");
-  await alice.hears("welcome back");
-  assert.equal(await bob.status.getAttribute("data-state"), "connected", "the other one has noticed nothing");
+  await bob.send("welcome back");
+  await alice.receives("welcome back");
+  assert.equal(await bob.status.getAttribute("data-state"), "connected", "the other connection is not affected");
   const notes = (await alice.wire.allInnerTexts()).join("\n");
-  assert.match(notes, /the plug is out[^]*trying again[^]*the plug is back[^]*connected over/);
-  assert.match(notes, /the session goes on, 2 messages come again/);
-  assert.deepEqual(await alice.heard.locator("span").allInnerTexts(), ["are you there?", "hello?", "welcome back"]);
+  assert.match(notes, /connection cut[^]*retrying[^]*network restored[^]*connected over/);
+  assert.match(notes, /session resumed, messages replayed: 2/);
+  assert.deepEqual(await alice.received.locator("span").allInnerTexts(), ["are you there?", "hello?", "welcome back"]);
 }
 
-export async function a_token_is_taken_and_never_shown(world) {
+export async function a_token_is_accepted_and_never_shown(world) {
   const id = `${world.transport} tamara`;
   const { access_token: token } = await backend(world, "users.create", { id });
   const page = await world.open();
@@ -52,14 +52,14 @@ export async function a_token_is_taken_and_never_shown(world) {
   await tamara.button("Connect").click();
   await tamara.reaches("connected");
   const shown = await page.page.locator("body").innerText();
-  assert.ok(!shown.includes(token), "the token is on the page nowhere");
+  assert.ok(!shown.includes(token), "the page does not contain the token");
   assert.match(shown, /"access_token":"…"/);
 }
 
-export async function a_refusal_says_why(world) {
+export async function a_refusal_shows_the_reason(world) {
   const page = await world.open();
   const [alice] = page.users;
-  await page.name(`${world.transport} ada`, "somebody who never comes");
+  await page.name(`${world.transport} ada`, "offline user");
   await page.appId.fill("no-such-app");
   await alice.button("Connect").click();
   await alice.reaches("refused");
@@ -67,8 +67,8 @@ export async function a_refusal_says_why(world) {
   await page.appId.fill(world.openApp);
   await alice.button("Connect").click();
   await alice.reaches("connected");
-  await alice.say("is anybody there?");
-  assert.match(await alice.said.locator("small").innerText(), /is not there/);
+  await alice.send("is anybody there?");
+  assert.match(await alice.sent.locator("small").innerText(), /is not connected/);
   await alice.button("Disconnect").click();
   await alice.reaches("disconnected");
 }
@@ -86,7 +86,7 @@ export async function everything_is_done_by_keyboard(world) {
     await keyboard.press("Tab");
     reached.push(await page.page.evaluate(() => document.activeElement.textContent || document.activeElement.id));
   }
-  for (const name of ["Connect again", "Disconnect", "Pull the plug", "text-0", "Send", "user-1"]) {
+  for (const name of ["Connect again", "Disconnect", "Cut connection", "text-0", "Send", "user-1"]) {
     assert.ok(reached.some((found) => found.trim() === name), `${name} is reached: ${reached.map((text) => text.slice(0, 20))}`);
   }
   await bob.id.focus();
@@ -95,7 +95,7 @@ export async function everything_is_done_by_keyboard(world) {
   await alice.text.focus();
   await keyboard.type("by hand");
   await keyboard.press("Enter");
-  await bob.hears("by hand");
+  await bob.receives("by hand");
 }
 
 export async function the_page_fits_a_phone_and_a_wide_screen(world) {
@@ -110,24 +110,24 @@ export async function the_page_fits_a_phone_and_a_wide_screen(world) {
       await picture("empty");
       const [alice, bob] = page.users;
       await page.connectBoth();
-      await alice.say("Hello Bob, did the parcel arrive?");
-      await bob.say("Yes, this morning. Thank you!");
-      await alice.hears("this morning");
-      assert.equal(await page.page.locator("button.connect.primary").count(), 0, "what is done is not what is next");
+      await alice.send("Hello Bob, did the parcel arrive?");
+      await bob.send("Yes, this morning. Thank you!");
+      await alice.receives("this morning");
+      assert.equal(await page.page.locator("button.connect.primary").count(), 0, "a connected user has no primary button");
       const edges = await page.page.evaluate(() => ["#connect-both", "section.user"]
         .map((selector) => Math.round(document.querySelector(selector).getBoundingClientRect().right)));
-      if (size === "phone") assert.equal(edges[0], edges[1], "the head is as wide as the cards");
-      await bob.plug.click();
+      if (size === "phone") assert.equal(edges[0], edges[1], "the header is as wide as the cards");
+      await bob.cut.click();
       await bob.reaches("reconnecting");
       await picture("talking", { fullPage: true });
       if (size === "phone") await bob.showWire();
       await picture("wire", { fullPage: true });
       const { inner, scroll } = await page.page.evaluate(() =>
         ({ inner: window.innerWidth, scroll: document.documentElement.scrollWidth }));
-      assert.ok(scroll <= inner, `nothing sticks out at the side: ${scroll} in ${inner}`);
+      assert.ok(scroll <= inner, `nothing is wider than the screen: ${scroll} in ${inner}`);
       const small = await page.page.evaluate(() => [...document.querySelectorAll("button, input, select")]
         .filter((control) => control.getBoundingClientRect().height < 40).map((control) => control.id || control.textContent));
-      assert.deepEqual(small, [], "every control is large enough for a finger");
+      assert.deepEqual(small, [], "every control is large enough for touch");
       await bob.reaches("connected");
     }
   }

@@ -1,4 +1,4 @@
-// The scenarios of the page /try. It chooses its transport itself, and goes straight to its server.
+// The scenarios of the page /try. The page itself chooses the transport, and connects to its server directly.
 
 import * as scenarios from "./scenarios.mjs";
 import { TryPage } from "./try_page.mjs";

@@ -1,4 +1,4 @@
-// The page /try, as somebody uses it.
+// The page /try in a browser, as its user uses it.
 
 import assert from "node:assert/strict";
 import { DEADLINE_MS } from "../wait.mjs";
@@ -30,7 +30,7 @@ export class TryPage {
     return this.page.locator("#app-id");
   }
 
-  /** Names both users, so that scenarios do not meet. */
+  /** Sets the user ids, so that scenarios do not interfere. */
   async name(...ids) {
     for (const [index, id] of ids.entries()) await this.users[index].id.fill(id);
   }
@@ -40,7 +40,7 @@ export class TryPage {
     for (const user of this.users) await user.reaches("connected");
   }
 
-  /** Fails if the page broke, or its own rules kept something from it. */
+  /** Fails if a script failed, or the content security policy blocked something. */
   assertSound() {
     assert.deepEqual(this.#failures, []);
   }
@@ -62,12 +62,12 @@ class User {
     this.id = root.getByLabel("User id");
     this.transport = root.getByLabel("Transport");
     this.token = root.getByLabel("Access token");
-    this.text = root.getByLabel("Say something to the other");
+    this.text = root.getByLabel("Message to the other user");
     this.status = root.getByRole("status");
-    this.plug = root.locator(".plug");
+    this.cut = root.locator(".cut");
     this.wire = root.locator(".wire li");
-    this.heard = root.locator(".talk .others");
-    this.said = root.locator(".talk .own");
+    this.received = root.locator(".messages .others");
+    this.sent = root.locator(".messages .own");
   }
 
   button(name) {
@@ -78,17 +78,17 @@ class User {
     await this.#root.locator(`.status[data-state="${state}"]`).waitFor();
   }
 
-  async say(text) {
+  async send(text) {
     await this.text.fill(text);
     await this.button("Send").click();
-    await this.said.last().locator("small", { hasText: /./ }).waitFor();
+    await this.sent.last().locator("small", { hasText: /./ }).waitFor();
   }
 
   async showWire() {
-    await this.#root.getByText("On the wire").click();
+    await this.#root.getByText("Wire log").click();
   }
 
-  async hears(text) {
-    await this.heard.filter({ hasText: text }).waitFor();
+  async receives(text) {
+    await this.received.filter({ hasText: text }).waitFor();
   }
 }

@@ -1,31 +1,30 @@
-//! Random texts that let somebody in, and how they are kept: by digest, so that a look-up tells nothing by its timing.
+//! Random secrets for links, cookies and forms. They are stored as digests, so that the timing of a lookup reveals nothing.
 
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// The digest of a secret.
-pub(crate) type Mark = [u8; 32];
+/// The SHA-256 digest of a secret.
+pub(crate) type SecretDigest = [u8; 32];
 
-/// A new secret of 192 bits, as text for URLs, cookies and forms.
+/// Returns a new secret of 192 bits, as text for URLs, cookies and forms.
 ///
 /// # Panics
-/// When the operating system has no randomness to give, without which nothing here is safe.
+/// If the operating system's random number generator fails: nothing here is safe without it.
 pub(crate) fn random() -> Zeroizing<String> {
     let mut bytes = Zeroizing::new([0; 24]);
-    getrandom::fill(&mut *bytes).expect("the operating system gives random bytes");
+    getrandom::fill(&mut *bytes).expect("the operating system provides random bytes");
     Zeroizing::new(BASE64URL_NOPAD.encode(&*bytes))
 }
 
-/// The digest by which a secret is known again.
-pub(crate) fn mark(secret: &str) -> Mark {
+pub(crate) fn digest(secret: &str) -> SecretDigest {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// Whether two texts are the same, in a time that does not depend on where they differ.
+/// Compares two texts in a time that does not depend on where they differ.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
-    mark(one).ct_eq(&mark(other)).into()
+    digest(one).ct_eq(&digest(other)).into()
 }
 
 #[cfg(test)]
@@ -34,7 +33,8 @@ mod tests {
 
     #[test]
     fn secrets_differ_and_need_no_escaping() {
-        let (one, other) = (random(), random());
+        let one = random();
+        let other = random();
         assert_ne!(*one, *other);
         assert_eq!(one.len(), 32);
         assert!(one.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)), "{}", *one);

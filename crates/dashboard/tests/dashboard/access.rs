@@ -1,4 +1,4 @@
-//! Who may in, and how.
+//! Sign-in, sessions of browsers, and the checks before every request.
 
 use std::time::{Duration, Instant};
 
@@ -8,29 +8,29 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{PASSWORD, World};
+use crate::fixture::{Fixture, PASSWORD};
 
 #[tokio::test]
-async fn the_right_password_lets_in_and_leads_on_to_where_one_wanted() {
-    let world = World::new().await;
-    let mut browser = world.browser();
-    let wanted = world.path("users");
-    let sent_away = browser.get(&wanted).await;
-    assert_eq!(sent_away.status, 303);
-    let sign_in = browser.get(sent_away.header("location").unwrap()).await;
+async fn the_right_password_signs_in_and_redirects_to_the_requested_page() {
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
+    let requested = fixture.path("users");
+    let redirect = browser.get(&requested).await;
+    assert_eq!(redirect.status, 303);
+    let sign_in = browser.get(redirect.header("location").unwrap()).await;
     let to = sign_in.between("name=\"to\" value=\"", "\"").unwrap().to_owned();
-    assert_eq!(to, wanted);
+    assert_eq!(to, requested);
 
-    let let_in = browser.post("/dashboard/sign-in", &[("password", PASSWORD), ("to", &to)]).await;
-    assert_eq!((let_in.status, let_in.header("location")), (303, Some(&*wanted)));
-    let users = browser.get(&wanted).await;
+    let signed_in = browser.post("/dashboard/sign-in", &[("password", PASSWORD), ("to", &to)]).await;
+    assert_eq!((signed_in.status, signed_in.header("location")), (303, Some(&*requested)));
+    let users = browser.get(&requested).await;
     assert_eq!(users.status, 200);
-    users.says("Nobody has connected yet");
+    users.assert_contains("No users yet");
 }
 
 #[tokio::test]
-async fn one_is_led_on_to_pages_of_the_dashboard_only() {
-    let world = World::new().await;
+async fn sign_in_redirects_only_to_pages_of_the_dashboard() {
+    let fixture = Fixture::new().await;
     for to in [
         "https://evil.example/",
         "//evil.example",
@@ -40,42 +40,42 @@ async fn one_is_led_on_to_pages_of_the_dashboard_only() {
         "/dashboard/\\x",
         "",
     ] {
-        let mut browser = world.browser();
-        let let_in = browser.post("/dashboard/sign-in", &[("password", PASSWORD), ("to", to)]).await;
-        assert_eq!((let_in.status, let_in.header("location")), (303, Some("/dashboard/")), "{to:?}");
+        let mut browser = fixture.browser();
+        let signed_in = browser.post("/dashboard/sign-in", &[("password", PASSWORD), ("to", to)]).await;
+        assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/dashboard/")), "{to:?}");
     }
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_answered_late_and_does_not_lock_the_right_one_out() {
-    let world = World::new().await;
+async fn a_wrong_password_is_answered_late_and_does_not_delay_the_right_one() {
+    let fixture = Fixture::new().await;
     for wrong in ["", "Correct horse battery", &"x".repeat(2000)] {
-        let (mut guesser, mut admin) = (world.browser(), world.browser());
+        let mut guesser = fixture.browser();
+        let mut admin = fixture.browser();
         let began = Instant::now();
-        let (refused, let_in) =
-            tokio::join!(async { (guesser.sign_in(wrong).await, began.elapsed()) }, async {
-                (admin.sign_in(PASSWORD).await, began.elapsed())
-            },);
-        assert_eq!((refused.0.status, guesser.cookie), (403, None));
-        refused.0.says("That is not the admin password.");
-        assert_eq!(let_in.0.status, 303);
-        assert!(refused.1 >= Duration::from_secs(1), "{:?}", refused.1);
-        assert!(let_in.1 < Duration::from_secs(1), "{:?}", let_in.1);
+        let guess = async { (guesser.sign_in(wrong).await, began.elapsed()) };
+        let sign_in = async { (admin.sign_in(PASSWORD).await, began.elapsed()) };
+        let ((refused, refused_after), (signed_in, signed_in_after)) = tokio::join!(guess, sign_in);
+        refused.assert_contains("That is not the admin password.");
+        assert_eq!((refused.status, guesser.cookie), (403, None));
+        assert_eq!(signed_in.status, 303);
+        assert!(refused_after >= Duration::from_secs(1), "{refused_after:?}");
+        assert!(signed_in_after < refused_after, "{signed_in_after:?}, {refused_after:?}");
     }
 }
 
 #[tokio::test]
-async fn the_cookie_is_for_the_dashboard_of_this_site_and_no_script() {
-    let world = World::new().await;
-    let mut browser = world.browser();
-    let let_in = browser.enter(&world.dashboard.one_time_path()).await;
-    let cookie = let_in.header("set-cookie").unwrap();
+async fn the_cookie_is_limited_to_the_dashboard_and_hidden_from_scripts() {
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
+    let signed_in = browser.enter(&fixture.dashboard.one_time_path()).await;
+    let cookie = signed_in.header("set-cookie").unwrap();
     let (pair, attributes) = cookie.split_once("; ").unwrap();
     assert_eq!(attributes, "Path=/dashboard; Max-Age=43200; HttpOnly; SameSite=Strict");
     let (name, value) = pair.split_once('=').unwrap();
     assert_eq!(
         name,
-        format!("chatcamp_dashboard_{}", world.address.port()),
+        format!("chatcamp_dashboard_{}", fixture.address.port()),
         "two servers on one host have two cookies"
     );
     assert!(value.len() >= 32, "{value}");
@@ -83,130 +83,135 @@ async fn the_cookie_is_for_the_dashboard_of_this_site_and_no_script() {
 
 #[tokio::test]
 async fn behind_a_proxy_with_tls_the_cookie_is_secure() {
-    let world =
-        World::with(|dashboard| dashboard.with_hosts(vec!["https://camp.example".parse().unwrap()])).await;
-    let mut browser = world.browser();
+    let fixture =
+        Fixture::with(|dashboard| dashboard.with_hosts(vec!["https://camp.example".parse().unwrap()])).await;
+    let mut browser = fixture.browser();
     (browser.host, browser.origin) = ("camp.example".into(), Some("https://camp.example".into()));
-    let let_in = browser.enter(&world.dashboard.one_time_path()).await;
-    assert!(let_in.header("set-cookie").unwrap().ends_with("; Secure"));
-    browser.get(&world.path("app")).await.says("https://camp.example/compat.js");
+    let signed_in = browser.enter(&fixture.dashboard.one_time_path()).await;
+    assert!(signed_in.header("set-cookie").unwrap().ends_with("; Secure"));
+    browser.get(&fixture.path("app")).await.assert_contains("https://camp.example/compat.js");
 
     browser.origin = Some("http://camp.example".into());
     assert_eq!(browser.post("/dashboard/sign-out", &[]).await.status, 403);
 }
 
 #[tokio::test]
-async fn a_one_time_link_is_not_used_up_by_looking_and_works_once() {
-    let world = World::new().await;
-    let path = world.dashboard.one_time_path();
+async fn a_one_time_link_works_once_and_opening_it_does_not_use_it() {
+    let fixture = Fixture::new().await;
+    let path = fixture.dashboard.one_time_path();
     for _ in 0..3 {
-        let looked = world.browser().get(&path).await;
-        assert_eq!((looked.status, looked.header("set-cookie")), (200, None));
+        let opened = fixture.browser().get(&path).await;
+        assert_eq!((opened.status, opened.header("set-cookie")), (200, None));
     }
-    assert_eq!(world.browser().enter(&path).await.status, 303);
-    let again = world.browser().enter(&path).await;
+    assert_eq!(fixture.browser().enter(&path).await.status, 303);
+    let again = fixture.browser().enter(&path).await;
     assert_eq!((again.status, again.header("set-cookie")), (403, None));
-    again.says("This link was used, or is too old");
-    assert_eq!(world.browser().get(&path).await.status, 403);
-    assert_eq!(world.browser().get("/dashboard/enter/guessed").await.status, 403);
+    again.assert_contains("This link was already used or has expired");
+    assert_eq!(fixture.browser().get(&path).await.status, 403);
+    assert_eq!(fixture.browser().get("/dashboard/enter/guessed").await.status, 403);
 
-    let late = world.dashboard.one_time_path();
-    world.pass(60 * 60);
-    assert_eq!(world.browser().enter(&late).await.status, 403);
+    let late = fixture.dashboard.one_time_path();
+    fixture.advance_time(60 * 60);
+    assert_eq!(fixture.browser().enter(&late).await.status, 403);
 }
 
 #[tokio::test]
-async fn a_visit_ends_by_signing_out_by_time_and_with_another_password() {
-    let world = World::new().await;
-    let mut browser = world.admin().await;
+async fn a_browser_session_ends_by_sign_out_by_time_and_with_a_new_password() {
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.admin().await;
     let cookie = browser.cookie.clone();
     assert_eq!(browser.post("/dashboard/sign-out", &[]).await.status, 303);
-    assert_eq!(browser.cookie, None, "the browser forgets it");
+    assert_eq!(browser.cookie, None, "the browser deletes it");
     browser.cookie = cookie;
     assert_eq!(browser.get("/dashboard/").await.status, 303, "and the server too");
 
-    let mut idle = world.admin().await;
+    let mut idle = fixture.admin().await;
     let mut watching = idle.clone();
-    let live = format!("{}&user=alice", world.path("live/sessions"));
-    world.pass(60 * 60 - 1);
+    let live = format!("{}&user=alice", fixture.path("live/sessions"));
+    fixture.advance_time(60 * 60 - 1);
     assert_eq!(watching.get(&live).await.status, 200);
-    world.pass(1);
-    assert_eq!(watching.get(&live).await.status, 403, "a page that updates itself does not keep a visit");
-    let refused = idle.post("/dashboard/user/create", &[("app", world.app.as_str()), ("id", "alice")]).await;
+    fixture.advance_time(1);
+    assert_eq!(
+        watching.get(&live).await.status,
+        403,
+        "a page that reloads its data does not keep a session alive"
+    );
+    let refused =
+        idle.post("/dashboard/user/create", &[("app", fixture.app.as_str()), ("id", "alice")]).await;
     assert_eq!(refused.status, 403);
-    refused.says("You are signed out");
+    refused.assert_contains("You are signed out");
 
-    let mut admin = world.admin().await;
-    world.set_password("another one entirely");
+    let mut admin = fixture.admin().await;
+    fixture.set_password("another one entirely");
     let ended = Instant::now() + Duration::from_secs(10);
     while admin.get("/dashboard/").await.status != 303 {
-        assert!(Instant::now() < ended, "the visit outlives its password");
+        assert!(Instant::now() < ended, "the session outlives its password");
     }
-    assert_eq!(world.browser().sign_in("another one entirely").await.status, 303);
+    assert_eq!(fixture.browser().sign_in("another one entirely").await.status, 303);
 }
 
 #[tokio::test]
-async fn a_form_of_another_site_or_visit_changes_nothing() {
-    let world = World::new().await;
-    let admin = world.admin().await;
-    let other = world.admin().await;
-    let form = [("app", world.app.as_str()), ("id", "alice")];
+async fn a_form_of_another_site_or_session_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let admin = fixture.admin().await;
+    let other = fixture.admin().await;
+    let form = [("app", fixture.app.as_str()), ("id", "alice")];
     for (what, origin, form_token) in [
         ("another site", Some("http://evil.example".to_owned()), admin.form_token.clone()),
-        ("another port", Some(format!("http://{}:1", world.address.ip())), admin.form_token.clone()),
+        ("another port", Some(format!("http://{}:1", fixture.address.ip())), admin.form_token.clone()),
         ("a hidden origin", Some("null".into()), admin.form_token.clone()),
         ("no origin", None, admin.form_token.clone()),
         ("no token", admin.origin.clone(), String::new()),
         ("a wrong token", admin.origin.clone(), admin.form_token.to_lowercase() + "x"),
-        ("the token of another visit", admin.origin.clone(), other.form_token.clone()),
+        ("the token of another session", admin.origin.clone(), other.form_token.clone()),
     ] {
         let mut forged = admin.clone();
         (forged.origin, forged.form_token) = (origin, form_token);
         for path in ["/dashboard/user/create", "/dashboard/sign-out"] {
             let refused = forged.post(path, &form).await;
             assert_eq!(refused.status, 403, "{what}");
-            refused.says("This form was not accepted");
+            refused.assert_contains("The form was not accepted");
         }
     }
-    assert!(world.accounts.users(&world.app, None, 10).await.unwrap().is_empty());
-    let mut foreign = world.browser();
+    assert!(fixture.accounts.users(&fixture.app, None, 10).await.unwrap().is_empty());
+    let mut foreign = fixture.browser();
     foreign.origin = Some("http://evil.example".into());
-    assert_eq!(foreign.sign_in(PASSWORD).await.status, 403, "nobody is signed in by another site");
+    assert_eq!(foreign.sign_in(PASSWORD).await.status, 403, "another site cannot sign in");
     assert_eq!(admin.clone().get("/dashboard/").await.status, 200);
 }
 
 #[tokio::test]
-async fn behind_a_proxy_a_refused_form_says_what_the_proxy_must_do() {
+async fn a_form_refused_behind_a_proxy_says_how_to_configure_the_proxy() {
     let names = || vec!["https://camp.example".parse().unwrap()];
-    let world = World::with(|dashboard| dashboard.with_hosts(names())).await;
-    let mut browser = world.browser();
+    let fixture = Fixture::with(|dashboard| dashboard.with_hosts(names())).await;
+    let mut browser = fixture.browser();
     browser.origin = Some("https://camp.example".into());
-    // As nginx does unless told otherwise.
+    // The default of nginx: the Host header is replaced.
     let refused = browser.sign_in(PASSWORD).await;
     assert_eq!(refused.status, 403);
-    refused.says("sent the form from https://camp.example,");
-    refused.says(&format!("was asked as http://{}.", world.address));
-    refused.says("proxy_set_header Host");
-    // And as some do that pass it on.
+    refused.assert_contains("sent the form from https://camp.example,");
+    refused.assert_contains(&format!("reached this server as http://{}.", fixture.address));
+    refused.assert_contains("proxy_set_header Host");
+    // Some proxies pass the Host header on with the default port.
     browser.host = "camp.example:443".into();
     assert_eq!(browser.sign_in(PASSWORD).await.status, 303);
 }
 
 #[tokio::test]
-async fn a_form_of_somebody_unknown_is_not_waited_for() {
-    let world = World::new().await;
-    let origin = format!("http://{}", world.address);
+async fn a_large_form_is_not_read_before_sign_in() {
+    let fixture = Fixture::new().await;
+    let origin = format!("http://{}", fixture.address);
     for (path, length, status) in [
         ("user/create", 131_072, 403),
         ("sign-out", 131_072, 403),
         ("sign-in", 10_000, 413),
         ("enter", 10_000, 413),
     ] {
-        let mut tcp = TcpStream::connect(world.address).await.unwrap();
+        let mut tcp = TcpStream::connect(fixture.address).await.unwrap();
         let head = format!(
             "POST /dashboard/{path} HTTP/1.1\r\nHost: {}\r\nOrigin: {origin}\r\nContent-Length: {length}\r\n\
              Content-Type: application/x-www-form-urlencoded\r\n\r\n",
-            world.address
+            fixture.address
         );
         tcp.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -219,32 +224,32 @@ async fn a_form_of_somebody_unknown_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_name_of_another_site_is_not_answered() {
-    let world = World::new().await;
-    let mut admin = world.admin().await;
+async fn a_request_for_another_host_is_refused() {
+    let fixture = Fixture::new().await;
+    let mut admin = fixture.admin().await;
     for host in ["evil.example", "localhost.evil.example", "10.0.0.1", ""] {
         admin.host = host.into();
         for path in ["/dashboard/", "/dashboard/sign-in", "/dashboard/enter/x"] {
             let refused = admin.get(path).await;
             assert_eq!(refused.status, 421, "{host}");
-            refused.says_nothing_of(world.app.as_str());
+            refused.assert_lacks(fixture.app.as_str());
         }
     }
-    admin.host = format!("localhost:{}", world.address.port());
+    admin.host = format!("localhost:{}", fixture.address.port());
     assert_eq!(admin.get("/dashboard/").await.status, 200);
 }
 
 #[tokio::test]
-async fn every_answer_forbids_frames_foreign_scripts_and_keeping() {
-    let world = World::new().await;
-    let mut browser = world.browser();
+async fn every_answer_forbids_framing_foreign_scripts_and_caching() {
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
     let style = browser
         .get("/dashboard/sign-in")
         .await
         .between("rel=\"stylesheet\" href=\"", "\"")
         .unwrap()
         .to_owned();
-    let mut admin = world.admin().await;
+    let mut admin = fixture.admin().await;
     let answers = [
         browser.get("/dashboard/sign-in").await,
         browser.get("/dashboard/").await,
@@ -252,8 +257,8 @@ async fn every_answer_forbids_frames_foreign_scripts_and_keeping() {
         browser.sign_in("wrong").await,
         admin.get("/dashboard/").await,
         admin.get("/dashboard/nowhere").await,
-        admin.get(&world.path("live/sessions")).await,
-        admin.post("/dashboard/user/create", &[("app", world.app.as_str()), ("id", "alice")]).await,
+        admin.get(&fixture.path("live/sessions")).await,
+        admin.post("/dashboard/user/create", &[("app", fixture.app.as_str()), ("id", "alice")]).await,
         browser.get(&style).await,
     ];
     for (index, answer) in answers.iter().enumerate() {
@@ -285,9 +290,9 @@ async fn every_answer_forbids_frames_foreign_scripts_and_keeping() {
 }
 
 #[tokio::test]
-async fn what_is_no_form_is_refused_with_the_reason() {
-    let world = World::new().await;
-    let admin = world.admin().await;
+async fn invalid_requests_are_refused_with_the_right_status() {
+    let fixture = Fixture::new().await;
+    let admin = fixture.admin().await;
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let large = format!("data={}", "x".repeat(200_000));
     for (method, path, headers, body, status) in [
@@ -316,9 +321,9 @@ async fn what_is_no_form_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn the_chat_and_the_rest_are_where_they_were() {
-    let world = World::new().await;
-    let mut browser = world.browser();
+async fn other_paths_of_the_server_stay_reachable() {
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
     for path in ["/healthz", "/compat.js"] {
         assert_eq!(browser.get(path).await.status, 200, "{path}");
     }

@@ -1,9 +1,9 @@
-//! The page's text; what moves on it is `page.js`.
+//! The page's HTML. `page.js` makes it work.
 
 use chatcamp_protocol::AppId;
 use maud::{DOCTYPE, Markup, html};
 
-/// Who is on the page, unless somebody names others.
+/// The default user ids.
 const USERS: [&str; 2] = ["alice", "bob"];
 
 pub(super) fn render(app: &AppId) -> Markup {
@@ -23,7 +23,7 @@ pub(super) fn render(app: &AppId) -> Markup {
                 header.top {
                     div.title {
                         h1 { "Try ChatCamp" }
-                        p { "Connect both, say something, pull the plug of one, and watch it come back." }
+                        p { "Connect both users, send a message, cut one connection and watch it resume." }
                     }
                     div.app {
                         label for="app-id" { "App id" }
@@ -31,21 +31,16 @@ pub(super) fn render(app: &AppId) -> Markup {
                         button.primary id="connect-both" type="button" { "Connect both" }
                     }
                 }
-                noscript { p.note { "This page is a script: it needs JavaScript." } }
+                noscript { p.note { "This page needs JavaScript." } }
                 main {
                     @for (index, user) in USERS.iter().enumerate() { (panel(index, user)) }
                 }
                 footer {
                     p {
-                        "A page connects, and hears; to say something it asks its backend, which "
-                        "publishes it with the API key ("
-                        code { "users.publish" }
-                        "). Here the server that "
-                        "sent this page takes the backend's place, for the development app only. The client is "
-                        a href="/chatcamp.js" { "chatcamp.js" }
-                        ", its types are "
-                        a href="/chatcamp.d.ts" { "chatcamp.d.ts" }
-                        "."
+                        "A client receives events. To send one, the page of an app asks its backend, which publishes it with the "
+                        "API key (" code { "users.publish" } "). Here, the server of this page replaces the backend, for the "
+                        "development app only. The client is " a href="/chatcamp.js" { "chatcamp.js" } "; its types are in "
+                        a href="/chatcamp.d.ts" { "chatcamp.d.ts" } "."
                     }
                 }
             }
@@ -82,21 +77,21 @@ fn panel(index: usize, user: &str) -> Markup {
                 div.buttons {
                     button.connect.primary type="submit" { "Connect" }
                     button.disconnect type="button" disabled { "Disconnect" }
-                    button.plug type="button" disabled { "Pull the plug" }
+                    button.cut type="button" disabled { "Cut connection" }
                 }
             }
-            div.talk role="log" aria-label="What was said" {
-                p.empty { "Nothing was said yet." }
+            div.messages role="log" aria-label="Messages" {
+                p.empty { "No messages yet." }
             }
-            form.say {
-                label.hidden for=(id("text")) { "Say something to the other" }
-                input.text id=(id("text")) placeholder="Say something" required maxlength="2000" autocomplete="off"
+            form.message {
+                label.hidden for=(id("text")) { "Message to the other user" }
+                input.text id=(id("text")) placeholder="Message" required maxlength="2000" autocomplete="off"
                     disabled;
                 button.send type="submit" disabled { "Send" }
             }
             details.wire open {
-                summary { "On the wire" }
-                p.legend { span.sent { "→ sent" } " " span.received { "← received" } " " span { "secrets show as …" } }
+                summary { "Wire log" }
+                p.legend { span.sent { "→ sent" } " " span.received { "← received" } " " span { "secrets are replaced by …" } }
                 ol tabindex="0" aria-label="Messages on the wire" {}
             }
         }

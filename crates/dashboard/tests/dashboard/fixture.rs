@@ -1,4 +1,4 @@
-//! A server with a dashboard, and somebody who asks it.
+//! A server with a dashboard, and a browser that sends it requests.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use tokio::{
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) address: SocketAddr,
     pub(crate) accounts: Accounts,
     pub(crate) server: Server,
@@ -31,7 +31,7 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
 }
 
-/// A browser, as far as a server can tell.
+/// The parts of a browser that a server can observe.
 #[derive(Clone)]
 pub(crate) struct Browser {
     pub(crate) address: SocketAddr,
@@ -47,19 +47,20 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// A user who is connected.
+/// A connected user.
 pub(crate) struct Connected {
     tcp: TcpStream,
     read: Vec<u8>,
 }
 
-impl World {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         Self::with(|dashboard| dashboard).await
     }
 
     pub(crate) async fn with(change: impl FnOnce(Dashboard) -> Dashboard) -> Self {
-        let (store, keyring) = (Arc::new(memory::Store::new()), Keyring::new(vec![[7; 32]]).unwrap());
+        let store = Arc::new(memory::Store::new());
+        let keyring = Keyring::new(vec![[7; 32]]).unwrap();
         let accounts = Accounts::new(store.clone(), keyring.clone());
         let app = accounts.create_app("Camp", AuthPolicy::Open, None).await.unwrap().id;
         let folder = tempfile::tempdir().unwrap();
@@ -74,19 +75,19 @@ impl World {
             .with_clock(Clock::new(move || told.load(Ordering::Relaxed)));
         let dashboard = Arc::new(change(dashboard));
         tokio::spawn(door.mount(dashboard.clone()).run());
-        let world = Self { address, accounts, server, app, dashboard, time, folder };
-        world.set_password(PASSWORD);
-        world
+        let fixture = Self { address, accounts, server, app, dashboard, time, folder };
+        fixture.set_password(PASSWORD);
+        fixture
     }
 
-    /// Sets the password by a hash that costs little.
+    /// Sets the password, with a hash that is fast to compute.
     pub(crate) fn set_password(&self, password: &str) {
-        let cheap = Params::new(8, 1, 1, None).unwrap();
-        let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, cheap).hash_password(password.as_bytes());
+        let fast = Params::new(8, 1, 1, None).unwrap();
+        let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, fast).hash_password(password.as_bytes());
         fs::write(self.folder.path().join("admin-password.hash"), hash.unwrap().to_string()).unwrap();
     }
 
-    pub(crate) fn pass(&self, seconds: u64) {
+    pub(crate) fn advance_time(&self, seconds: u64) {
         self.time.fetch_add(seconds, Ordering::Relaxed);
     }
 
@@ -101,7 +102,7 @@ impl World {
         }
     }
 
-    /// A browser that is signed in.
+    /// Returns a signed-in browser.
     pub(crate) async fn admin(&self) -> Browser {
         let mut browser = self.browser();
         browser.enter(&self.dashboard.one_time_path()).await;
@@ -119,7 +120,7 @@ impl World {
         UserId::new(id).unwrap()
     }
 
-    /// Connects a user as the published SDK does; the session is there when this returns.
+    /// Connects a user as the published SDK does; returns when the session is open.
     pub(crate) async fn connect(&self, user: &str, token: Option<&str>) -> Connected {
         let token = token.map(|token| format!("&access_token={token}")).unwrap_or_default();
         let mut tcp = TcpStream::connect(self.address).await.unwrap();
@@ -130,25 +131,29 @@ impl World {
         );
         tcp.write_all(head.as_bytes()).await.unwrap();
         let mut connected = Connected { tcp, read: Vec::new() };
-        connected.hears("users.auth.ack").await;
+        connected.wait_for("users.auth.ack").await;
         connected
     }
 }
 
 impl Connected {
-    pub(crate) async fn hears(&mut self, text: &str) {
+    pub(crate) async fn wait_for(&mut self, text: &str) {
         while !String::from_utf8_lossy(&self.read).contains(text) {
-            assert_ne!(self.tcp.read_buf(&mut self.read).await.unwrap(), 0, "it never said {text}");
+            assert_ne!(
+                self.tcp.read_buf(&mut self.read).await.unwrap(),
+                0,
+                "the connection closed before {text}"
+            );
         }
     }
 
-    /// Waits until the server has closed the session, or broken it off.
+    /// Waits until the server closes the session, with or without a close frame.
     pub(crate) async fn wait_for_end(mut self) {
         while !has_close(&self.read) && self.tcp.read_buf(&mut self.read).await.unwrap_or(0) != 0 {}
     }
 }
 
-/// Whether a close is among the frames that came after the answer's head.
+/// Returns whether there is a close frame after the head of the answer.
 fn has_close(read: &[u8]) -> bool {
     let mut at = read.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
     while let Some(&[first, length]) = read.get(at..at + 2) {
@@ -169,7 +174,7 @@ impl Browser {
         self.ask("GET", path, "", "").await
     }
 
-    /// Sends a form as the page does, with its token.
+    /// Sends a form as a page does, with the form token.
     pub(crate) async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
         let token = self.form_token.clone();
         let fields = form.iter().copied().chain([("form_token", token.as_str())]);
@@ -177,7 +182,7 @@ impl Browser {
         self.ask("POST", path, "Content-Type: application/x-www-form-urlencoded\r\n", &body.join("&")).await
     }
 
-    /// Sends a form, and follows to the page that says what came of it.
+    /// Sends a form and follows the redirect to the page that shows the outcome.
     pub(crate) async fn submit(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
         let answer = self.post(path, form).await;
         assert_eq!(answer.status, 303, "{path}: {}", answer.body);
@@ -185,7 +190,7 @@ impl Browser {
         self.get(&to).await
     }
 
-    /// Opens a one-time link and presses its button.
+    /// Opens a one-time link and sends its form.
     pub(crate) async fn enter(&mut self, path: &str) -> Answer {
         let page = self.get(path).await;
         let secret = page.between("name=\"secret\" value=\"", "\"").unwrap_or_default().to_owned();
@@ -206,7 +211,7 @@ impl Browser {
         head += &self.cookie.as_ref().map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
         let mut tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
-        // A server that refuses the head may not read the body.
+        // The server may refuse the head without reading the body.
         _ = tcp.write_all(body.as_bytes()).await;
         let mut read = Vec::new();
         _ = tcp.read_to_end(&mut read).await;
@@ -235,21 +240,21 @@ impl Answer {
         Some(self.body.split_once(before)?.1.split_once(after)?.0)
     }
 
-    pub(crate) fn says(&self, text: &str) {
+    pub(crate) fn assert_contains(&self, text: &str) {
         assert!(self.body.contains(text), "{text:?} is not in {}", self.main());
     }
 
-    pub(crate) fn says_nothing_of(&self, text: &str) {
+    pub(crate) fn assert_lacks(&self, text: &str) {
         assert!(!self.body.contains(text), "{text:?} is in {}", self.main());
     }
 
-    /// The beginning of what the page is about.
+    /// Returns the start of the page's main content.
     fn main(&self) -> String {
         let main = self.body.split_once("<main").map_or(&*self.body, |(_, main)| main);
         main.chars().take(2000).collect()
     }
 
-    /// The text of a secret that is shown.
+    /// Returns the value of a secret that is shown.
     pub(crate) fn secret(&self, name: &str) -> String {
         let before = format!("<span class=\"name\">{name}</span><code>");
         self.between(&before, "</code>").unwrap_or_else(|| panic!("no {name} in {}", self.body)).to_owned()

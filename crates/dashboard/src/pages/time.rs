@@ -1,4 +1,4 @@
-//! Moments for people: how long ago, and in UTC.
+//! Times for readers: relative to now, and in UTC.
 
 use std::fmt;
 
@@ -9,32 +9,32 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A moment in Unix seconds, as date and time in UTC.
+/// A time in Unix seconds, displayed as date and time in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Utc(pub(crate) u64);
+pub(super) struct Utc(pub(super) u64);
 
-/// How long ago something was, with the moment itself for whoever looks closer; 0 is never.
-pub(crate) fn ago(then: u64, now: u64) -> Markup {
+/// A past time, relative to `now`, with the exact time as a tooltip; 0 is shown as "never".
+pub(super) fn ago(then: u64, now: u64) -> Markup {
     html! {
         @if then == 0 { "never" } @else {
             time datetime=(Utc(then).iso()) title=(Utc(then)) {
-                @if now.saturating_sub(then) < MINUTE { "just now" } @else { (distance(now - then)) " ago" }
+                @if now.saturating_sub(then) < MINUTE { "just now" } @else { (duration(now - then)) " ago" }
             }
         }
     }
 }
 
-/// How far off something is that is to come.
-pub(crate) fn until(then: u64, now: u64) -> Markup {
+/// A future time, relative to `now`, with the exact time as a tooltip.
+pub(super) fn until(then: u64, now: u64) -> Markup {
     html! {
         time datetime=(Utc(then).iso()) title=(Utc(then)) {
-            @if then <= now { "now" } @else { "in " (distance(then - now)) }
+            @if then <= now { "now" } @else { "in " (duration(then - now)) }
         }
     }
 }
 
-/// In minutes at the least, so that a page that updates itself does not change all the time.
-fn distance(seconds: u64) -> String {
+/// Formats a duration in minutes or larger units: with seconds, a page that reloads its data would change all the time.
+fn duration(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..MINUTE => return "less than a minute".into(),
         MINUTE..HOUR => (seconds / MINUTE, "minute"),
@@ -52,7 +52,7 @@ impl Utc {
 
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A time beyond the calendar, which ends with the year 9999, is its end.
+        // The calendar ends with the year 9999.
         let seconds = i64::try_from(self.0).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
         write!(f, "{}", seconds.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%d %H:%M:%S UTC"))
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_dates() {
+    fn times_are_shown_as_dates() {
         for (seconds, text) in [
             (0, "1970-01-01 00:00:00 UTC"),
             (951_782_400, "2000-02-29 00:00:00 UTC"),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_in_the_largest_unit_that_fits() {
+    fn durations_are_in_the_largest_unit_that_fits() {
         for (seconds, text) in [
             (0, "less than a minute"),
             (59, "less than a minute"),
@@ -86,7 +86,7 @@ mod tests {
             (86_400, "1 day"),
             (864_000, "10 days"),
         ] {
-            assert_eq!(distance(seconds), text);
+            assert_eq!(duration(seconds), text);
         }
     }
 }

@@ -1,0 +1,68 @@
+//! A signed-in request, and the services that pages and actions use.
+
+use std::sync::Arc;
+
+use chatcamp_protocol::AppId;
+use chatcamp_server::{Accounts, Clock, Server};
+use chatcamp_store::{App, Store};
+
+use crate::{
+    access::{BrowserSession, BrowserSessions},
+    error::PageError,
+    fields::Fields,
+    flash::FlashMessage,
+    host::Origin,
+};
+
+/// What pages read and actions change.
+pub(crate) struct Services {
+    pub(crate) server: Server,
+    pub(crate) accounts: Accounts,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    /// The URL of the chat, if it differs from the dashboard's.
+    pub(crate) chat_url: Option<String>,
+}
+
+/// A request of a signed-in browser.
+pub(crate) struct PageRequest<'a> {
+    pub(crate) services: &'a Services,
+    pub(crate) sessions: &'a BrowserSessions,
+    pub(crate) session: BrowserSession,
+    pub(crate) origin: Origin,
+    pub(crate) path_and_query: String,
+    pub(crate) query: Fields,
+    /// The body of the answer will be dropped: a flash message must not be used up.
+    pub(crate) is_head: bool,
+}
+
+impl PageRequest<'_> {
+    /// Returns the app that the query names.
+    pub(crate) async fn app(&self) -> Result<Arc<App>, PageError> {
+        let id = AppId::new(self.query.text("app")).map_err(|_| PageError::not_found())?;
+        Ok(self.services.accounts.app(&id).await?)
+    }
+
+    /// Returns the URL at which apps reach the chat.
+    pub(crate) fn chat_url(&self) -> String {
+        self.services.chat_url.clone().unwrap_or_else(|| self.origin.to_string())
+    }
+
+    /// Returns the current Unix time in seconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.services.clock.now()
+    }
+
+    /// Stores a flash message for the page that follows.
+    pub(crate) fn set_flash(&self, page: &str, flash: FlashMessage) {
+        self.sessions.set_flash(&self.session, page, flash);
+    }
+
+    /// Removes and returns the flash message of this page.
+    pub(crate) fn take_flash(&self) -> Option<FlashMessage> {
+        if self.is_head {
+            return None;
+        }
+        self.sessions.take_flash(&self.session, &self.path_and_query)
+    }
+}
