@@ -6,7 +6,7 @@ use reqwest::header::HeaderValue;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    ApiKey, Builder, Error,
+    Error,
     exchange::{Exchange, Request, check_length},
     retry::{Outcome, Policy, Repeat},
 };
@@ -24,11 +24,6 @@ struct Inner {
 }
 
 impl Backend {
-    /// Starts from the server's address, such as `https://chat.example`, and an API key of the app.
-    pub fn builder(url: impl AsRef<str>, api_key: impl Into<ApiKey>) -> Builder {
-        Builder::new(url.as_ref(), api_key.into())
-    }
-
     pub(crate) fn new(exchange: Exchange, policy: Policy) -> Self {
         Self(Arc::new(Inner { exchange, policy }))
     }

@@ -20,8 +20,15 @@ pub struct Builder {
     expose_key: bool,
 }
 
+impl Backend {
+    /// Starts from the server's address, such as `https://chat.example`, and an API key of the app.
+    pub fn builder(url: impl AsRef<str>, api_key: impl Into<ApiKey>) -> Builder {
+        Builder::new(url.as_ref(), api_key.into())
+    }
+}
+
 impl Builder {
-    pub(crate) fn new(url: &str, key: ApiKey) -> Self {
+    fn new(url: &str, key: ApiKey) -> Self {
         Self {
             address: Address::parse(url),
             key,

@@ -7,7 +7,7 @@ use chatcamp_server::{AuthPolicy, SessionPolicy};
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::{context::Context, failure::Failure, moment::Moment, output::field};
+use crate::{context::Context, escape::field, failure::Failure, moment::Moment};
 
 /// What to do with apps.
 #[derive(Subcommand)]

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
+    escape::field,
     failure::{Failure, chain},
-    output::field,
 };
 
 /// An event in both its forms.

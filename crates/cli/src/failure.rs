@@ -9,7 +9,7 @@ use std::{
 use chatcamp_server::{AccountError, DataDirError};
 use chatcamp_store::StoreError;
 
-use crate::output::plain;
+use crate::escape::plain;
 
 /// Any cause.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;

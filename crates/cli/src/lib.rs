@@ -13,7 +13,7 @@
 //! | `connect`, `event` | a user at the terminal |
 //! | [`self_check`] | the same scenarios over every transport |
 //! | `context`, `dev_file`, `private_file`, `secret_input` | the data folder and its development app; secrets as given |
-//! | `output`, `failure`, `logs`, `moment` | how it all is said |
+//! | `output`, `escape`, `failure`, `logs`, `moment` | what is printed and logged |
 //! | `open_files`, `signals` | what the operating system is asked |
 
 mod admin;
@@ -24,6 +24,7 @@ mod connect;
 mod context;
 mod dev;
 mod dev_file;
+mod escape;
 mod event;
 mod failure;
 mod logs;

@@ -6,7 +6,7 @@ use chatcamp_protocol::{AccessToken, AppId, Profile, UserId};
 use chatcamp_store::{TokenRecord, User};
 use serde::{Serialize, Serializer};
 
-use crate::{moment::Moment, output::field};
+use crate::{escape::field, moment::Moment};
 
 /// A user, shown in full.
 #[derive(Serialize)]
