@@ -4,7 +4,7 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// The root of the workspace.
 pub(crate) fn root() -> &'static Path {

@@ -4,8 +4,9 @@ use std::io;
 use std::time::Instant;
 
 use crate::cargo::{cargo, line, succeed};
+use crate::failure::{Failure, Reported};
 use crate::test::{self, Counts};
-use crate::{Failure, Reported, features, hygiene, layers, simulate};
+use crate::{features, hygiene, layers, simulate};
 
 struct Stage {
     name: &'static str,
@@ -19,8 +20,8 @@ const STAGES: &[Stage] = &[
     Stage { name: "hygiene", run: |_| hygiene::run(), remedy: "remove what is named above from those lines" },
     Stage {
         name: "layers",
-        run: |_| layers::run(),
-        remedy: "remove the dependency that is named above, or move the code to the layer that may have it",
+        run: |_| layers::run(&[]),
+        remedy: "remove the dependency or import that is named above, or move the code to a layer that may have it",
     },
     Stage {
         name: "clippy",

@@ -1,7 +1,7 @@
 //! `features`: transport, client and backend compile with each of their features alone, and with none.
 
-use crate::Failure;
 use crate::cargo::{cargo, line, succeed};
+use crate::failure::Failure;
 use crate::graph::Graph;
 
 const PACKAGES: &[&str] = &["chatcamp-transport", "chatcamp-client", "chatcamp-backend"];

@@ -1,55 +1,58 @@
-//! The dependency graph, as cargo resolves it: what ships, so without dev-dependencies.
+//! The dependency graph of what ships, as cargo resolves it: without dev-dependencies.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
 
-use serde::Deserialize;
+use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package};
 
-use crate::Failure;
-use crate::cargo::cargo;
+use crate::cargo::root;
+use crate::failure::Failure;
 
 /// Packages by id, each with the ids that it depends on.
 pub(crate) struct Graph {
     names: HashMap<String, String>,
     edges: HashMap<String, BTreeSet<String>>,
     features: BTreeMap<String, BTreeSet<String>>,
+    roots: BTreeMap<String, PathBuf>,
 }
 
 impl Graph {
-    /// The graph of this workspace: every feature, every platform, normal and build dependencies.
+    /// Reads the graph of this workspace: every feature, every platform, normal and build dependencies.
     ///
     /// # Errors
     ///
-    /// If `cargo metadata` fails or prints something else than metadata.
+    /// If `cargo metadata` fails.
     pub(crate) fn of_the_workspace() -> Result<Self, Failure> {
-        let metadata =
-            cargo(&["metadata", "--format-version", "1", "--all-features", "--locked"]).output()?;
-        if !metadata.status.success() {
-            return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&metadata.stderr)).into());
-        }
-        Self::parse(&metadata.stdout)
+        let mut command = MetadataCommand::new();
+        command.current_dir(root()).features(CargoOpt::AllFeatures).other_options(["--locked".to_owned()]);
+        Ok(Self::from_metadata(command.exec()?))
     }
 
-    /// Reads what `cargo metadata` printed.
-    ///
-    /// # Errors
-    ///
-    /// If it is not metadata with a resolved graph.
-    pub(crate) fn parse(metadata: &[u8]) -> Result<Self, Failure> {
-        let Metadata { packages, resolve } = serde_json::from_slice(metadata)?;
-        let mut graph = Self { names: HashMap::new(), edges: HashMap::new(), features: BTreeMap::new() };
-        for package in packages {
-            let features = package.features.into_keys().collect();
-            graph.features.insert(package.name.clone(), features);
-            graph.names.insert(package.id, package.name);
+    fn from_metadata(metadata: Metadata) -> Self {
+        let members = metadata.workspace_packages().into_iter();
+        let roots =
+            members.filter_map(|package| Some((package.name.to_string(), root_file(package)?))).collect();
+        let resolved = metadata.resolve.expect("cargo metadata resolves unless it is told not to");
+        let edges = resolved.nodes.into_iter().map(|node| {
+            let shipped =
+                node.deps.into_iter().filter(|dep| dep.dep_kinds.iter().any(|kind| ships(kind.kind)));
+            (node.id.repr, shipped.map(|dep| dep.pkg.repr).collect())
+        });
+        let mut graph =
+            Self { names: HashMap::new(), edges: edges.collect(), features: BTreeMap::new(), roots };
+        for package in metadata.packages {
+            graph.features.insert(package.name.to_string(), package.features.into_keys().collect());
+            graph.names.insert(package.id.repr, package.name.to_string());
         }
-        for node in resolve.nodes {
-            let ships = |dep: &Dep| dep.dep_kinds.iter().any(|kind| kind.kind.as_deref() != Some("dev"));
-            graph.edges.insert(node.id, node.deps.into_iter().filter(ships).map(|dep| dep.pkg).collect());
-        }
-        Ok(graph)
+        graph
     }
 
-    /// The shortest way from one package to another through dependencies, both ends included.
+    /// The packages of the workspace, each with the root file of its library, or of its program if it has no library.
+    pub(crate) fn roots(&self) -> &BTreeMap<String, PathBuf> {
+        &self.roots
+    }
+
+    /// Returns the shortest path from one package to another through dependencies, both ends included.
     ///
     /// # Errors
     ///
@@ -72,7 +75,7 @@ impl Graph {
         Ok(None)
     }
 
-    /// The features that `package` declares, `default` among them.
+    /// Returns the features that `package` declares, including `default`.
     ///
     /// # Errors
     ///
@@ -95,105 +98,84 @@ impl Graph {
     }
 }
 
+fn root_file(package: &Package) -> Option<PathBuf> {
+    let targets = &package.targets;
+    let target = targets
+        .iter()
+        .find(|target| target.is_lib())
+        .or_else(|| targets.iter().find(|target| target.is_bin()))?;
+    Some(target.src_path.clone().into())
+}
+
+fn ships(kind: DependencyKind) -> bool {
+    kind != DependencyKind::Development
+}
+
 fn no_package(name: &str) -> Failure {
-    format!("there is no package {name} in the workspace or below it").into()
+    format!("no package {name} in the workspace or its dependencies: correct the name in xtask").into()
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-    resolve: Resolve,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    id: String,
-    name: String,
-    #[serde(default)]
-    features: BTreeMap<String, Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct Resolve {
-    nodes: Vec<Node>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    id: String,
-    deps: Vec<Dep>,
-}
-
-#[derive(Deserialize)]
-struct Dep {
-    pkg: String,
-    dep_kinds: Vec<DepKind>,
-}
-
-#[derive(Deserialize)]
-struct DepKind {
-    kind: Option<String>,
-}
-
-/// A made-up graph: each edge is `(from, to, kind)`, the kinds as in metadata, `"normal"` for none.
+/// Builds a graph from edges `(from, to, kind)`.
 #[cfg(test)]
-pub(crate) fn made_up(edges: &[(&str, &str, &str)]) -> Graph {
-    use serde_json::json;
-
-    let names: BTreeSet<&str> = edges.iter().flat_map(|(from, to, _)| [*from, *to]).collect();
-    let kind = |kind: &str| if kind == "normal" { json!(null) } else { json!(kind) };
-    let deps = |name: &str| -> Vec<_> {
-        let own = edges.iter().filter(|(from, ..)| *from == name);
-        own.map(|(_, to, k)| json!({ "pkg": format!("id of {to}"), "dep_kinds": [{ "kind": kind(k) }] }))
-            .collect()
+pub(crate) fn made_up(edges: &[(&str, &str, DependencyKind)]) -> Graph {
+    let mut graph = Graph {
+        names: HashMap::new(),
+        edges: HashMap::new(),
+        features: BTreeMap::new(),
+        roots: BTreeMap::new(),
     };
-    let packages: Vec<_> =
-        names.iter().map(|name| json!({ "id": format!("id of {name}"), "name": name })).collect();
-    let nodes: Vec<_> =
-        names.iter().map(|name| json!({ "id": format!("id of {name}"), "deps": deps(name) })).collect();
-    let metadata = json!({ "packages": packages, "resolve": { "nodes": nodes } });
-    Graph::parse(metadata.to_string().as_bytes()).expect("made up in the form of metadata")
+    for (from, to, kind) in edges {
+        for name in [from, to] {
+            graph.names.insert(format!("id of {name}"), (*name).to_owned());
+        }
+        if ships(*kind) {
+            graph.edges.entry(format!("id of {from}")).or_default().insert(format!("id of {to}"));
+        }
+    }
+    graph
 }
 
 #[cfg(test)]
 mod tests {
+    use cargo_metadata::DependencyKind::{Build, Development, Normal};
+
     use super::*;
 
     #[test]
     fn path_is_the_shortest_of_several() {
         let graph = made_up(&[
-            ("a", "b", "normal"),
-            ("b", "c", "normal"),
-            ("c", "d", "normal"),
-            ("b", "d", "normal"),
-            ("d", "a", "normal"),
+            ("a", "b", Normal),
+            ("b", "c", Normal),
+            ("c", "d", Normal),
+            ("b", "d", Normal),
+            ("d", "a", Normal),
         ]);
         assert_eq!(graph.path("a", "d").unwrap(), Some(vec!["a", "b", "d"]));
     }
 
     #[test]
     fn normal_and_build_dependencies_count_and_dev_dependencies_do_not() {
-        for (kind, expected) in
-            [("normal", Some(vec!["a", "b"])), ("build", Some(vec!["a", "b"])), ("dev", None)]
-        {
-            let graph = made_up(&[("a", "b", kind)]);
-            assert_eq!(graph.path("a", "b").unwrap(), expected, "{kind}");
+        for (kinds, expected) in [
+            (&[Normal][..], Some(vec!["a", "b"])),
+            (&[Build], Some(vec!["a", "b"])),
+            (&[Development], None),
+            (&[Development, Normal], Some(vec!["a", "b"])),
+        ] {
+            let edges: Vec<_> = kinds.iter().map(|kind| ("a", "b", *kind)).collect();
+            assert_eq!(made_up(&edges).path("a", "b").unwrap(), expected, "{kinds:?}");
         }
     }
 
     #[test]
-    fn a_dependency_that_is_dev_and_normal_counts() {
-        let graph = Graph::parse(
-            br#"{"packages":[{"id":"1","name":"a"},{"id":"2","name":"b"}],"resolve":{"nodes":[
-                {"id":"1","deps":[{"pkg":"2","dep_kinds":[{"kind":"dev"},{"kind":null}]}]},{"id":"2","deps":[]}]}}"#,
-        )
-        .unwrap();
-        assert_eq!(graph.path("a", "b").unwrap(), Some(vec!["a", "b"]));
+    fn dev_dependencies_of_the_workspace_are_left_out() {
+        let graph = Graph::of_the_workspace().unwrap();
+        assert!(graph.path("chatcamp-backend", "chatcamp-protocol").unwrap().is_some());
+        assert_eq!(graph.path("chatcamp-backend", "chatcamp-client").unwrap(), None);
     }
 
     #[test]
-    fn a_package_that_is_not_there_is_an_error_and_not_a_pass() {
-        let graph = made_up(&[("a", "b", "normal")]);
+    fn an_unknown_package_is_an_error() {
+        let graph = made_up(&[("a", "b", Normal)]);
         assert!(graph.path("renamed", "b").is_err());
         assert!(graph.features("renamed").is_err());
     }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use crate::Failure;
 use crate::cargo::root;
+use crate::failure::Failure;
 
 /// What must not stand in a committed file, and why. Split, so that this file passes.
 const FORBIDDEN: &[(&str, &str)] = &[

@@ -3,6 +3,7 @@
 
 mod cargo;
 mod ci;
+mod failure;
 mod features;
 mod graph;
 mod hygiene;
@@ -11,48 +12,39 @@ mod restart;
 mod simulate;
 mod test;
 
+use std::env;
 use std::process::ExitCode;
-use std::{env, fmt};
 
-/// What a verb returns when it fails: what is wrong, for people.
-type Failure = Box<dyn std::error::Error>;
-
-/// A failure that has been told on the terminal already.
-#[derive(Debug)]
-struct Reported;
-
-impl fmt::Display for Reported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("failed, as reported")
-    }
-}
-
-impl std::error::Error for Reported {}
+use failure::{Failure, Reported};
 
 type Verb = (&'static str, &'static str, fn(&[String]) -> Result<(), Failure>);
 
 const VERBS: &[Verb] = &[
     ("ci", "run every stage, in order, and stop at the first that fails", |_| ci::run()),
-    ("layers", "check that no crate depends on what its layer must not know", |_| layers::run()),
+    (
+        "layers",
+        "check who may depend on whom, crates and modules; --write puts the modules into the docs",
+        layers::run,
+    ),
     ("features", "check that crates compile with each feature alone, and none", |_| features::run()),
     ("hygiene", "check that committed files name no registry host and no path of one machine", |_| {
         hygiene::run()
     }),
     ("restart", "start a server anew under 5,000 clients, and draw when they come back", |_| restart::run()),
     (
-        SIMULATE,
+        "simulate",
         "run client and server under seeded schedules: --seeds N, --seconds N, --seed N to replay one",
         simulate::run,
     ),
 ];
 
-/// The one verb with arguments of its own.
-const SIMULATE: &str = "simulate";
+/// The verbs with arguments of their own.
+const WITH_ARGUMENTS: &[&str] = &["layers", "simulate"];
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let wanted = match args.as_slice() {
-        [verb, rest @ ..] if rest.is_empty() || verb == SIMULATE => {
+        [verb, rest @ ..] if rest.is_empty() || WITH_ARGUMENTS.contains(&verb.as_str()) => {
             VERBS.iter().find(|(name, ..)| name == verb).map(|verb| (verb, rest))
         }
         _ => None,

@@ -4,8 +4,8 @@ use std::{fmt::Write as _, fs};
 
 use serde::Deserialize;
 
-use crate::Failure;
 use crate::cargo::{cargo, line, root};
+use crate::failure::Failure;
 
 const CLIENTS: u64 = 5000;
 const PICTURE: &str = "docs/restart.svg";

@@ -1,7 +1,7 @@
 //! `simulate`: the real client and server under seeded schedules, in a program of their own.
 
-use crate::Failure;
 use crate::cargo::{cargo, line, succeed};
+use crate::failure::Failure;
 
 /// Runs what is asked for: `--seed N`, `--seeds N`, `--seconds N` and what else the program takes.
 ///

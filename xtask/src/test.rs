@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::ops::AddAssign;
 use std::process::{Command, Stdio};
 
-use crate::Failure;
 use crate::cargo::line;
+use crate::failure::Failure;
 
 /// How many tests passed, failed or were skipped.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

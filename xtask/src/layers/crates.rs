@@ -1,6 +1,6 @@
-//! `layers`: no crate depends on what its layer must not know (architecture, the invariants on who may depend on whom).
+//! Checks that no crate depends on what its layer must not know.
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::graph::Graph;
 
 /// Packages that bring I/O, a runtime, a clock or randomness with them.
@@ -20,13 +20,13 @@ const WORLD: &[&str] = &[
 ];
 
 /// One crate, what must not be below it, and why.
-struct Rule {
+pub(crate) struct Rule {
     package: &'static str,
     never: &'static [&'static str],
     why: &'static str,
 }
 
-const RULES: &[Rule] = &[
+pub(crate) const RULES: &[Rule] = &[
     Rule { package: "chatcamp-protocol", never: WORLD, why: "the protocol does no I/O and reads no clock" },
     Rule { package: "chatcamp-auth", never: WORLD, why: "the handshake does no I/O and reads no clock" },
     Rule {
@@ -94,16 +94,12 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// Checks the rules against the workspace.
+/// Checks the rules against the graph.
 ///
 /// # Errors
 ///
 /// Names every forbidden path, from the crate to what it must not reach.
-pub(crate) fn run() -> Result<(), Failure> {
-    check(&Graph::of_the_workspace()?, RULES)
-}
-
-fn check(graph: &Graph, rules: &[Rule]) -> Result<(), Failure> {
+pub(crate) fn check(graph: &Graph, rules: &[Rule]) -> Result<(), Failure> {
     let mut broken = Vec::new();
     for rule in rules {
         for never in rule.never {
@@ -122,6 +118,8 @@ fn check(graph: &Graph, rules: &[Rule]) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use cargo_metadata::DependencyKind::{Build, Development, Normal};
+
     use super::*;
     use crate::graph::made_up;
 
@@ -130,9 +128,9 @@ mod tests {
     #[test]
     fn a_forbidden_dependency_several_steps_down_is_found_and_its_path_is_named() {
         let graph = made_up(&[
-            ("auth", "protocol", "normal"),
-            ("protocol", "helper", "build"),
-            ("helper", "tokio", "normal"),
+            ("auth", "protocol", Normal),
+            ("protocol", "helper", Build),
+            ("helper", "tokio", Normal),
         ]);
         let error = check(&graph, RULE).unwrap_err().to_string();
         assert!(error.contains("auth -> protocol -> helper -> tokio"), "{error}");
@@ -142,17 +140,17 @@ mod tests {
     #[test]
     fn what_only_tests_or_other_crates_need_is_allowed() {
         let graph = made_up(&[
-            ("auth", "protocol", "normal"),
-            ("auth", "tokio", "dev"),
-            ("server", "auth", "normal"),
-            ("server", "tokio", "normal"),
+            ("auth", "protocol", Normal),
+            ("auth", "tokio", Development),
+            ("server", "auth", Normal),
+            ("server", "tokio", Normal),
         ]);
         check(&graph, RULE).unwrap();
     }
 
     #[test]
     fn a_rule_about_a_crate_that_was_renamed_fails() {
-        assert!(check(&made_up(&[("login", "protocol", "normal")]), RULE).is_err());
+        assert!(check(&made_up(&[("login", "protocol", Normal)]), RULE).is_err());
     }
 
     #[test]
@@ -161,7 +159,7 @@ mod tests {
             Rule { package: "client", never: &["server"], why: "sides" },
             Rule { package: "transport", never: &["protocol"], why: "leaf" },
         ];
-        let graph = made_up(&[("client", "server", "normal"), ("transport", "protocol", "normal")]);
+        let graph = made_up(&[("client", "server", Normal), ("transport", "protocol", Normal)]);
         let error = check(&graph, &rules).unwrap_err().to_string();
         assert!(error.contains("client -> server") && error.contains("transport -> protocol"), "{error}");
     }

@@ -1,0 +1,84 @@
+//! The order of the top-level modules of each crate.
+
+use Order::{Circles, Layers};
+
+/// How the top-level modules of a crate may import each other.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// The layers from top to bottom. A module may import modules of the layers below its own, and no others.
+    ///
+    /// `lib` and `main` are what the root file itself defines.
+    Layers(&'static [&'static str]),
+    /// An exemption: this many modules import each other in circles. The number may only shrink.
+    Circles(usize),
+}
+
+/// Every crate with two or more modules, by name.
+pub(crate) const TABLE: &[(&str, Order)] = &[
+    (
+        "chatcamp-auth",
+        Layers(&["handshake", "credential, directory, query", "session_key", "token", "keyring"]),
+    ),
+    (
+        "chatcamp-backend",
+        Layers(&[
+            "builder",
+            "app, pages, sessions",
+            "users",
+            "backend",
+            "exchange, retry",
+            "address, secret",
+            "error",
+        ]),
+    ),
+    (
+        "chatcamp-cli",
+        Layers(&[
+            "lib",
+            "command",
+            "app, backup, connect, dev, user",
+            "event, self_check, serve",
+            "admin, logs, moment, open_files, signals",
+            "context, secret_input",
+            "dev_file, output",
+            "failure, private_file",
+            "escape",
+        ]),
+    ),
+    ("chatcamp-client", Circles(2)),
+    ("chatcamp-dashboard", Circles(5)),
+    (
+        "chatcamp-protocol",
+        Layers(&["code, envelope, error, handshake, sequence", "user", "id, secret", "limits"]),
+    ),
+    ("chatcamp-runtime", Layers(&["on_tokio", "lib"])),
+    ("chatcamp-server", Circles(12)),
+    ("chatcamp-simulation", Circles(2)),
+    (
+        "chatcamp-store",
+        Layers(&["testing", "memory, sqlite", "listeners, rounding", "store", "error, record"]),
+    ),
+    (
+        "chatcamp-transport",
+        Layers(&[
+            "testing",
+            "fallback, long_poll, memory, websocket",
+            "url",
+            "lib",
+            "connection",
+            "carrier",
+            "message",
+        ]),
+    ),
+    (
+        "xtask",
+        Layers(&[
+            "main",
+            "ci",
+            "features, hygiene, layers, restart, simulate, test",
+            "graph",
+            "cargo",
+            "failure",
+        ]),
+    ),
+];
