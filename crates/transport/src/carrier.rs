@@ -30,7 +30,7 @@ const REASON_LIMIT: usize = 123;
 /// - **The end is an answer.** Once `poll_recv` has returned [`Closed`] it returns the same again, `try_send`
 ///   takes nothing, `poll_flush` is ready. Messages that arrived before the end are received before it.
 /// - **State lives in the object.** Dropping a future that polls it loses nothing. Dropping the object closes at best effort.
-pub trait Carrier: fmt::Debug + Send + Sync {
+pub trait Carrier: fmt::Debug + Send {
     /// The next message, or the end.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>>;
 

@@ -6,7 +6,6 @@ use std::{
     io,
     mem::{self, MaybeUninit},
     pin::{Pin, pin},
-    sync::{Mutex, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -31,8 +30,7 @@ const OUTPUT_LIMIT: usize = 64 * 1024;
 /// Made by [`Transport`](super::Transport), [`accept`](super::accept) and their likes; directly, after a handshake
 /// that was done elsewhere.
 pub struct Carrier<S> {
-    /// Never locked: the mutex makes the carrier `Sync` over streams that are only `Send`.
-    stream: Mutex<S>,
+    stream: S,
     role: Role,
     decoder: Decoder,
     /// Whole frames and held-back opening bytes, less what has been written.
@@ -82,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
         let mut decoder = Decoder::default();
         decoder.push(already_read);
         Self {
-            stream: Mutex::new(stream),
+            stream,
             role,
             decoder,
             output: Bytes::from(opening).into(),
@@ -143,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [const { MaybeUninit::<u8>::uninit() }; READ_CHUNK];
         let mut chunk = ReadBuf::uninit(&mut space);
-        ready!(pinned(&mut self.stream).poll_read(cx, &mut chunk))?;
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut chunk))?;
         if chunk.filled().is_empty() {
             let cause = io::Error::new(io::ErrorKind::UnexpectedEof, "the peer hung up without a close");
             return Poll::Ready(Err(cause));
@@ -174,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
             if self.output.is_empty() {
                 break;
             }
-            let count = ready!(pinned(&mut self.stream).poll_write(cx, &self.output))?;
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -182,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
             self.written = true;
         }
         if self.written {
-            ready!(pinned(&mut self.stream).poll_flush(cx))?;
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.written = false;
         }
         Poll::Ready(Ok(()))
@@ -228,10 +226,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
             None => self.driver = Some(driver.clone()),
         }
     }
-}
-
-fn pinned<S: Unpin>(stream: &mut Mutex<S>) -> Pin<&mut S> {
-    Pin::new(stream.get_mut().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> crate::Carrier for Carrier<S> {
