@@ -33,6 +33,12 @@ fn the_endpoint_is_mounted_in_axum() {
 }
 
 #[test]
+fn a_network_of_messages_passes_the_suite_and_carries_a_login() {
+    let said = run(env!("CARGO_BIN_EXE_message_network"), &[]);
+    assert_eq!(said, "the network passes the suite\nalice is connected over a network of messages\n");
+}
+
+#[test]
 fn a_transport_of_ones_own_passes_the_suite_and_carries_a_login() {
     let said = run(env!("CARGO_BIN_EXE_unix_socket"), &[]);
     assert_eq!(said, "the transport passes the suite\nalice is connected over a Unix domain socket\n");

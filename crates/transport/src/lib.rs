@@ -3,8 +3,9 @@
 //! A transport moves UTF-8 texts between two peers, reliably and in order while it lives. It knows no
 //! envelope, no user and no token, so a network written today stays valid when the protocol changes.
 //!
-//! Start from [`Transport`], which dials a [`Connection`], and [`Listener`], which accepts one. To bring a
-//! network of your own, implement [`Carrier`] (one object that never waits) and wrap it in a [`Connection`].
+//! Start from [`Transport`], which dials a [`Connection`], and [`Listener`], which accepts one. To bring a network of your
+//! own, make a [`Carrier`] of its channels or streams ([`carrier::from_channels`], [`carrier::from_stream_sink`]), or
+//! implement one, and wrap it in a [`Connection`].
 //!
 //! ```text
 //!   client                                             server
@@ -15,7 +16,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`carrier`] | the trait of one open connection, and its contract |
+//! | [`carrier`] | the trait of one open connection, its contract, and carriers from channels and streams (feature `adapters`) |
 //! | [`fallback`] | several transports in order, until one opens |
 //! | [`long_poll`] | HTTP requests, some of which wait |
 //! | [`memory`] | connections within a process |
@@ -59,10 +60,7 @@ use async_trait::async_trait;
 
 pub use carrier::{Carrier, Close, Closed, Sent};
 pub use connection::{Connection, Facts};
-pub use message::{Message, NotText};
-
-/// Largest message a built-in transport carries unless told otherwise, in bytes.
-pub const MESSAGE_LIMIT: usize = 64 * 1024;
+pub use message::{MESSAGE_LIMIT, Message, NotText};
 
 /// Dials connections to one place.
 ///

@@ -4,6 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
+/// Maximum size of a message, in bytes, unless a transport is told otherwise.
+pub const MESSAGE_LIMIT: usize = 64 * 1024;
+
 /// UTF-8 text over shared bytes: cloning copies a pointer, so a publish to many is serialised once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message(Bytes);

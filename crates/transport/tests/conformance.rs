@@ -4,19 +4,51 @@
 
 mod support;
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{fmt, io, net::Ipv4Addr, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chatcamp_transport::{
-    ConnectError, Connection, Listener, Transport, memory,
+    Carrier, Close, ConnectError, Connection, Facts, Listener, MESSAGE_LIMIT, Message, Transport,
+    carrier::{self, Frame},
+    memory,
     testing::{self, Faulty},
     websocket,
 };
-use tokio::{io::duplex, sync::mpsc};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::{
+    io::{DuplexStream, duplex},
+    sync::mpsc,
+};
+use tokio_util::codec::LengthDelimitedCodec;
 
 #[tokio::test]
 async fn memory_conforms() {
     testing::conformance(async || memory::network()).await;
+}
+
+#[tokio::test]
+async fn carriers_from_channels_conform() {
+    for capacity in [4, 64] {
+        testing::conformance(async || {
+            adapted(move || {
+                let ((near, far_in), (far, near_in)) = (mpsc::channel(capacity), mpsc::channel(capacity));
+                (carrier::from_channels(near, near_in), carrier::from_channels(far, far_in))
+            })
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn carriers_from_a_stream_and_a_sink_conform() {
+    testing::conformance(async || {
+        adapted(|| {
+            let (near, far) = duplex(1024);
+            (framed(near), framed(far))
+        })
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -63,6 +95,66 @@ async fn a_faulty_transport_without_faults_conforms() {
         (Faulty::new(transport, []), listener)
     })
     .await;
+}
+
+/// Frames with a length before them, over a stream of bytes.
+fn framed(stream: DuplexStream) -> impl Carrier {
+    let codec = LengthDelimitedCodec::builder().max_frame_length(MESSAGE_LIMIT + 1024).new_framed(stream);
+    let (sink, stream) = codec.split();
+    let frames = stream.map(|bytes| {
+        let mut bytes = bytes?.freeze();
+        let code = bytes.split_to(2);
+        let text = Message::try_from(bytes).map_err(io::Error::other)?;
+        Ok::<_, io::Error>(match u16::from_be_bytes([code[0], code[1]]) {
+            0 => Frame::Message(text),
+            code => Frame::Close(Close::new(code, text.as_str().to_owned())),
+        })
+    });
+    let sink = sink.with(async |frame| {
+        let (code, text) = match &frame {
+            Frame::Message(message) => (0, message.as_str()),
+            Frame::Close(close) => (close.code, &*close.reason),
+        };
+        Ok::<_, io::Error>(Bytes::from([&code.to_be_bytes(), text.as_bytes()].concat()))
+    });
+    carrier::from_stream_sink(frames, sink)
+}
+
+/// A network whose connections are pairs of carriers from `pair`.
+fn adapted<A: Carrier + 'static, B: Carrier + 'static>(
+    pair: impl Fn() -> (A, B) + Send + Sync + 'static,
+) -> (Pairs, Accepted) {
+    let (dial, accept) = mpsc::channel(16);
+    let pair = move || {
+        let (near, far) = pair();
+        let connection = |carrier| Connection::from_parts(carrier, Facts::default());
+        (connection(Box::new(near)), connection(Box::new(far)))
+    };
+    (Pairs { dial, pair: Box::new(pair) }, Accepted { accept })
+}
+
+struct Pairs {
+    dial: mpsc::Sender<Connection>,
+    pair: Box<dyn Fn() -> (Connection, Connection) + Send + Sync>,
+}
+
+impl fmt::Debug for Pairs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pairs").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Transport for Pairs {
+    async fn connect(&self) -> Result<Connection, ConnectError> {
+        let (near, far) = (self.pair)();
+        self.dial.send(far).await.map_err(|_| ConnectError::unreachable("the listener was dropped"))?;
+        Ok(near)
+    }
+
+    fn is_exposed(&self) -> bool {
+        false
+    }
 }
 
 async fn loopback() -> (websocket::Transport, websocket::Listener) {

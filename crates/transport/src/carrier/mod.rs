@@ -1,5 +1,8 @@
 //! One open connection, as one object that never waits.
 
+#[cfg(feature = "adapters")]
+mod adapters;
+
 use std::{
     borrow::Cow,
     fmt,
@@ -8,8 +11,11 @@ use std::{
 
 use crate::Message;
 
+#[cfg(feature = "adapters")]
+pub use adapters::{Frame, from_channels, from_stream_sink};
+
 /// Longest reason of a close, in bytes.
-#[cfg(any(feature = "websocket", feature = "long-poll"))]
+#[cfg(any(feature = "adapters", feature = "websocket", feature = "long-poll"))]
 const REASON_LIMIT: usize = 123;
 
 /// One open connection that carries whole text messages in both directions.
@@ -87,7 +93,7 @@ impl Close {
     }
 
     /// The same with as much of the reason as fits.
-    #[cfg(any(feature = "websocket", feature = "long-poll"))]
+    #[cfg(any(feature = "adapters", feature = "websocket", feature = "long-poll"))]
     pub(crate) fn fitted(mut self) -> Self {
         if self.reason.len() > REASON_LIMIT {
             let end = (0..=REASON_LIMIT).rfind(|&end| self.reason.is_char_boundary(end)).unwrap_or(0);
@@ -126,7 +132,7 @@ impl Closed {
 }
 
 #[cfg(test)]
-#[cfg(any(feature = "websocket", feature = "long-poll"))]
+#[cfg(any(feature = "adapters", feature = "websocket", feature = "long-poll"))]
 mod tests {
     use super::*;
 
