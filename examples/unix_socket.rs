@@ -1,11 +1,11 @@
-//! A network of one's own: a transport and a listener over a Unix domain socket, proved by the conformance suite with one
-//! call, then carrying a real login.
+//! A network of byte streams: a transport and a listener over a Unix domain socket. The conformance suite proves it with one
+//! call, then it carries a real login.
 //!
 //! `cargo run -p chatcamp-examples --bin unix_socket`
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use std::{error::Error, path::PathBuf, sync::Arc};
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chatcamp_client::ChatCamp;
@@ -15,12 +15,17 @@ use chatcamp_transport::{ConnectError, Connection, Listener, Transport, testing,
 use tokio::{
     net::{UnixListener, UnixStream},
     task::JoinSet,
+    time::{sleep, timeout},
 };
 
-/// Handshakes under way at once; beyond it, new connections wait in the kernel.
+/// Maximum number of pending handshakes; further connections wait in the kernel.
 const HANDSHAKES: usize = 64;
+/// Time for one handshake.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// Pause after the system could not accept a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Dials the socket at a path. The messages are framed as WebSocket frames, which any byte stream can carry.
+/// Dials the socket at a path. Messages are sent as WebSocket frames, which any byte stream can carry.
 #[derive(Debug)]
 struct UnixTransport(PathBuf);
 
@@ -36,7 +41,7 @@ impl Transport for UnixTransport {
     }
 }
 
-/// Accepts from the socket at a path; a peer that does not finish its handshake holds up nobody.
+/// Accepts from the socket at a path. A peer that does not finish its handshake does not block others.
 #[derive(Debug)]
 struct UnixAccept {
     socket: UnixListener,
@@ -48,17 +53,27 @@ impl Listener for UnixAccept {
     async fn accept(&mut self) -> Option<Connection> {
         loop {
             tokio::select! {
-                accepted = self.socket.accept(), if self.handshakes.len() < HANDSHAKES => {
-                    let (stream, _) = accepted.ok()?;
-                    self.handshakes.spawn(async move { websocket::accept(stream, None).await.ok() });
+                accepted = self.socket.accept(), if self.handshakes.len() < HANDSHAKES => match accepted {
+                    Ok((stream, _)) => {
+                        self.handshakes.spawn(async {
+                            timeout(HANDSHAKE_DEADLINE, websocket::accept(stream, None)).await.ok()?.ok()
+                        });
+                    }
+                    // The process may have no file descriptor left: a later attempt can succeed.
+                    Err(_) => sleep(ACCEPT_PAUSE).await,
+                },
+                // A pattern that left failed handshakes out would disable the last branch when all are taken.
+                Some(finished) = self.handshakes.join_next() => {
+                    if let Ok(Some(connection)) = finished {
+                        return Some(connection);
+                    }
                 }
-                Some(Ok(Some(connection))) = self.handshakes.join_next() => return Some(connection),
             }
         }
     }
 }
 
-/// A transport and the listener it dials, at a path of their own.
+/// Makes a transport, and the listener that it dials, at `path`.
 fn network(path: PathBuf) -> std::io::Result<(UnixTransport, UnixAccept)> {
     let socket = UnixListener::bind(&path)?;
     Ok((UnixTransport(path), UnixAccept { socket, handshakes: JoinSet::new() }))
@@ -90,4 +105,68 @@ async fn main() -> Result<(), Box<dyn Error>> {
     chat.disconnect().await;
     server.shutdown().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, future::Future, pin::pin, task::Poll};
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    use super::*;
+
+    /// Generous: only a listener that stands still exceeds it.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// One test, because the limit of open files is that of the whole process.
+    #[tokio::test]
+    async fn a_peer_that_fails_and_a_lack_of_files_cost_no_other_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sock");
+        let (transport, mut listener) = network(path.clone()).unwrap();
+
+        // As many handshakes as there may be, none of which goes on; one fails.
+        let mut silent = Vec::new();
+        for _ in 0..HANDSHAKES {
+            silent.push(UnixStream::connect(&path).await.unwrap());
+        }
+        assert!(now(listener.accept()).await.is_pending());
+        assert_eq!(listener.handshakes.len(), HANDSHAKES);
+        silent.pop();
+        let (client, server) =
+            timeout(DEADLINE, async { tokio::join!(transport.connect(), listener.accept()) })
+                .await
+                .expect("a failed handshake makes room for another");
+        let (_client, _server) = (client.unwrap(), server.unwrap());
+        drop(silent);
+
+        let stream = UnixStream::connect(&path).await.unwrap();
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(512), ..before }).unwrap();
+        let mut files = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            files.push(file);
+        }
+        assert!(now(listener.accept()).await.is_pending(), "a lack of files passes");
+        drop(files);
+        setrlimit(Resource::Nofile, before).unwrap();
+        let client = websocket::connect_over(stream, "localhost", "/chat/2.0");
+        let (client, server) = timeout(DEADLINE, async { tokio::join!(client, listener.accept()) })
+            .await
+            .expect("the listener goes on");
+        assert!(client.is_ok() && server.is_some());
+    }
+
+    /// Polls until the other tasks have run and nothing new came of it.
+    async fn now<T>(future: impl Future<Output = T>) -> Poll<T> {
+        let mut future = pin!(future);
+        for _ in 0..1000 {
+            let polled = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+            if polled.is_ready() {
+                return polled;
+            }
+            tokio::task::yield_now().await;
+        }
+        Poll::Pending
+    }
 }
