@@ -39,7 +39,6 @@ pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 /// - Answer for one user, always the same; which user connects is the caller's word, never the provider's.
 /// - After [`Why::Rejected`] offer something else, or the refusal is final.
 /// - It is asked by one task at a time and never while an answer is outstanding; dropping the future ends the question.
-#[cfg_attr(feature = "test-util", mockall::automock)]
 #[async_trait]
 pub trait CredentialProvider: fmt::Debug + Send + Sync {
     /// Provides the credential.

@@ -82,7 +82,6 @@ impl Default for SessionLimit {
 /// - A token that is presented is checked, even where none is needed; presented for an unknown user it is refused.
 /// - In an app that always asks for a token, unknown user, missing token and wrong token are one code, after the same work.
 /// - A user created by the answer is durable before it is given.
-#[cfg_attr(feature = "test-util", mockall::automock)]
 #[async_trait]
 pub trait Directory: fmt::Debug + Send + Sync {
     /// Answers at `now`, in Unix seconds.
