@@ -1,10 +1,21 @@
 //! Time, randomness and tasks, passed in.
 //!
-//! The drivers of client and server ask a [`Runtime`] for all three, and nothing else for any of them. So the same code runs
-//! on tokio ([`Tokio`]), on an executor of one's own, and in a simulation whose clock stands still.
+//! The drivers of client and server take all three from a [`Runtime`]. The same code therefore runs on tokio ([`Tokio`]), on
+//! another executor, and in a simulation with virtual time.
+//!
+//! ```
+//! # #[cfg(feature = "tokio")]
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! use std::{future::pending, time::Duration};
+//!
+//! use chatcamp_runtime::{Tokio, timeout};
+//!
+//! assert_eq!(timeout(&Tokio, Duration::from_millis(1), pending::<()>()).await, None);
+//! # });
+//! ```
 
 #[cfg(feature = "tokio")]
-mod on_tokio;
+mod tokio_runtime;
 
 use std::{
     fmt,
@@ -15,53 +26,53 @@ use std::{
 };
 
 #[cfg(feature = "tokio")]
-pub use on_tokio::Tokio;
+pub use tokio_runtime::Tokio;
 
-/// What `after` takes for a moment beyond all clocks.
+/// The wait that `after` uses if the result would overflow.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// A future that a runtime keeps or runs.
+/// A boxed future that a runtime runs or returns.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Where drivers have their time, their randomness and their tasks from.
+/// Provides time, randomness and tasks.
 ///
 /// # Duties of an implementer
-/// - Time never runs backwards; a sleep ends at its moment or later, never earlier.
-/// - A task runs until it ends, without anybody waiting for it.
+/// - Time never runs backwards; a sleep never ends before its deadline.
+/// - A spawned task runs until it ends, even if nothing waits for it.
 pub trait Runtime: fmt::Debug + Send + Sync {
-    /// The moment it is.
+    /// Returns the current time.
     fn now(&self) -> Instant;
 
-    /// Ends at `deadline`.
+    /// Returns a future that is ready at `deadline`.
     fn sleep_until(&self, deadline: Instant) -> Task;
 
-    /// Runs a task beside all others.
+    /// Runs a task concurrently with all others.
     fn spawn(&self, task: Task);
 
-    /// An evenly distributed number, for what is to be spread. Secrets are made elsewhere.
+    /// Returns a uniformly distributed number, for jitter. Never use it for secrets.
     fn random(&self) -> u64 {
-        // Without randomness the middle is as good as any: it spreads nothing, but keeps away.
+        // Without randomness, the middle of the range: no jitter, but no immediate retry either.
         getrandom::u64().unwrap_or(u64::MAX / 2)
     }
 }
 
-/// The moment `wait` after `now`, far away where that lies beyond all clocks.
+/// Returns `now + wait`, or a time 30 years ahead if that overflows.
 #[must_use]
 pub fn after(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or_else(|| now + FAR)
 }
 
-/// A time between `base` and twice that, so that many who are told to come back do not come at once.
+/// Returns a random duration between `base` and twice that, so that many clients do not retry at the same time.
 pub fn spread(runtime: &dyn Runtime, base: Duration) -> Duration {
-    // Sixteen bits are as even as sixty-four.
+    // Sixteen bits are fine enough.
     let share = u32::try_from(runtime.random() >> 48).unwrap_or(0);
     base.saturating_add((base / u32::from(u16::MAX)).saturating_mul(share))
 }
 
-/// The output of `future`, or nothing when `deadline` comes first.
+/// Runs `future` until `deadline`. Returns `None` if the deadline passes first.
 ///
 /// # Cancel safety
-/// As `future`.
+/// Cancel safe if `future` is: dropping this drops it.
 pub async fn timeout_at<T>(
     runtime: &dyn Runtime,
     deadline: Instant,
@@ -76,10 +87,10 @@ pub async fn timeout_at<T>(
     .await
 }
 
-/// The same with a time from now on.
+/// Runs `future` for at most `limit`. Returns `None` if the limit passes first.
 ///
 /// # Cancel safety
-/// As `future`.
+/// Cancel safe if `future` is: dropping this drops it.
 pub async fn timeout<T>(
     runtime: &dyn Runtime,
     limit: Duration,
@@ -95,21 +106,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_beyond_all_clocks_is_far_away() {
+    fn a_time_that_overflows_is_far_away() {
         let now = Instant::now();
         assert_eq!(after(now, Duration::MAX), now + FAR);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_time_out_ends_what_does_not_end() {
-        let (begun, limit) = (Tokio.now(), Duration::from_secs(5));
+    async fn a_timeout_ends_a_pending_future() {
+        let begun = Tokio.now();
+        let limit = Duration::from_secs(5);
         assert_eq!(timeout(&Tokio, limit, std::future::pending::<()>()).await, None);
         assert_eq!(Tokio.now() - begun, limit);
         assert_eq!(timeout(&Tokio, limit, async { 7 }).await, Some(7));
     }
 
     #[test]
-    fn what_is_spread_lies_between_once_and_twice() {
+    fn spread_returns_between_once_and_twice_the_base() {
         for _ in 0..100 {
             let drawn = spread(&Tokio, Duration::from_secs(1));
             assert!((1.0..=2.0).contains(&drawn.as_secs_f64()), "{drawn:?}");

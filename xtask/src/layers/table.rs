@@ -51,7 +51,7 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
         "chatcamp-protocol",
         Layers(&["code, envelope, error, handshake, sequence", "user", "id, secret", "limits"]),
     ),
-    ("chatcamp-runtime", Layers(&["on_tokio", "lib"])),
+    ("chatcamp-runtime", Layers(&["tokio_runtime", "lib"])),
     ("chatcamp-server", Circles(12)),
     ("chatcamp-simulation", Circles(2)),
     (

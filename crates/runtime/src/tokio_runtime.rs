@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use crate::{Runtime, Task};
 
-/// The tokio runtime it is called on; its timer must be enabled.
+/// The tokio runtime of the calling task. Its timer must be enabled.
 ///
 /// # Panics
-/// `sleep_until` and `spawn` outside a tokio runtime.
+/// `sleep_until` and `spawn` panic outside a tokio runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tokio;
 
