@@ -1,4 +1,4 @@
-//! `ci`: every stage in order, with its seconds; the first that fails ends the run.
+//! `ci`: runs every stage in order and prints its seconds; the first failure ends the run.
 
 use std::io;
 use std::time::Instant;
@@ -17,7 +17,11 @@ struct Stage {
 
 const STAGES: &[Stage] = &[
     Stage { name: "fmt", run: |_| command(&["fmt", "--all", "--check"]), remedy: "run `cargo fmt --all`" },
-    Stage { name: "hygiene", run: |_| hygiene::run(), remedy: "remove what is named above from those lines" },
+    Stage {
+        name: "hygiene",
+        run: |_| hygiene::run(),
+        remedy: "remove the text that is named above from those lines",
+    },
     Stage {
         name: "layers",
         run: |_| layers::run(&[]),
@@ -28,9 +32,9 @@ const STAGES: &[Stage] = &[
         run: |_| {
             command(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])
         },
-        remedy: "mend what clippy names; a lint is silenced only with a reason",
+        remedy: "fix what clippy reports; silence a lint only with a reason",
     },
-    Stage { name: "doc", run: |_| doc(), remedy: "mend what rustdoc names" },
+    Stage { name: "doc", run: |_| doc(), remedy: "fix what rustdoc reports" },
     Stage {
         name: "features",
         run: |_| features::run(),
@@ -45,7 +49,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "simulate",
         run: |_| simulate::for_a_minute(),
-        remedy: "replay the seed with `cargo xtask simulate --seed N` and mend what breaks the invariant",
+        remedy: "replay the seed with `cargo xtask simulate --seed N` and fix what breaks the invariant",
     },
     Stage {
         name: "test-outside",
@@ -58,7 +62,7 @@ const STAGES: &[Stage] = &[
 ///
 /// # Errors
 ///
-/// `Reported`, if a stage fails; which one, and what to do, is printed before the counts.
+/// `Reported` if a stage fails. The stage, and what to do, are printed before the counts.
 pub(crate) fn run() -> Result<(), Failure> {
     let mut counts = Counts::default();
     let mut seconds = Vec::new();
@@ -76,7 +80,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     if let Err(why) = &verdict {
         println!("\n{why}");
     }
-    // Tools read this line: it stands alone, and it is the last.
+    // Tools read this line: it must be the last, with an empty line before it.
     if counts != Counts::default() {
         println!("\n{counts}");
     }
@@ -96,14 +100,14 @@ fn doc() -> Result<(), Failure> {
     succeed(doc)
 }
 
-/// The test command of the README, word for word.
+/// Runs the test command of the README.
 fn test_plain(counts: &mut Counts) -> Result<(), Failure> {
     let (run, verdict) = test::run(cargo(&["test", "--workspace"]), io::stdout());
     *counts += run;
     verdict
 }
 
-/// Only the tests that the plain run skips, because they need an outside part.
+/// Runs only the tests that the plain run skips, because they need an outside part.
 fn test_ignored(counts: &mut Counts) -> Result<(), Failure> {
     let (run, verdict) = test::run(cargo(&["test", "--workspace", "--", "--ignored"]), io::stdout());
     counts.add_run_of_skipped(run);

@@ -1,4 +1,4 @@
-//! `features`: transport, client and backend compile with each of their features alone, and with none.
+//! `features`: checks that transport, client and backend compile with each of their features alone, and with none.
 
 use crate::cargo::{cargo, line, succeed};
 use crate::failure::Failure;
@@ -6,11 +6,11 @@ use crate::graph::Graph;
 
 const PACKAGES: &[&str] = &["chatcamp-transport", "chatcamp-client", "chatcamp-backend"];
 
-/// Lints each combination, so that what one feature alone leaves unused is an error.
+/// Runs clippy on each combination, so that code that one feature alone leaves unused is an error.
 ///
 /// # Errors
 ///
-/// On the first combination that does not compile without warnings.
+/// If a combination does not compile without warnings; the first one ends the run.
 pub(crate) fn run() -> Result<(), Failure> {
     let graph = Graph::of_the_workspace()?;
     for package in PACKAGES {
@@ -36,13 +36,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_feature_and_each_but_the_default_set_is_tried() {
+    fn no_feature_and_each_but_default_are_tried() {
         let tried = none_and_each(["default", "memory", "websocket"].into_iter());
         assert_eq!(tried, [None, Some("memory"), Some("websocket")]);
     }
 
     #[test]
-    fn every_package_has_the_features_that_are_meant() {
+    fn every_package_has_its_features() {
         let graph = Graph::of_the_workspace().unwrap();
         let transports: &[_] = &["long-poll", "websocket"];
         for (package, meant) in PACKAGES.iter().zip([transports, transports, &["tls"]]) {

@@ -1,4 +1,4 @@
-//! `hygiene`: committed files name no registry host and no path of one machine, and hold no fetched package.
+//! `hygiene`: checks that committed files name no registry host and no path of one machine, and are no fetched packages.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::cargo::root;
 use crate::failure::Failure;
 
-/// What must not stand in a committed file, and why. Split, so that this file passes.
+/// Texts that a committed file must not contain, and why. Split, so that this file passes.
 const FORBIDDEN: &[(&str, &str)] = &[
     (concat!("crates", ".io"), "names a registry host: readers may use another"),
     (concat!("registry", ".npmjs.org"), "names a registry host: readers may use another"),

@@ -1,5 +1,5 @@
-//! What the project does to itself: `cargo xtask VERB`, one module per verb.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people talks on the terminal")]
+//! Checks and tools of the project: `cargo xtask VERB`, one module per verb.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod cargo;
 mod ci;
@@ -20,7 +20,7 @@ use failure::{Failure, Reported};
 type Verb = (&'static str, &'static str, fn(&[String]) -> Result<(), Failure>);
 
 const VERBS: &[Verb] = &[
-    ("ci", "run every stage, in order, and stop at the first that fails", |_| ci::run()),
+    ("ci", "run every stage in order, and stop at the first failure", |_| ci::run()),
     (
         "layers",
         "check who may depend on whom, crates and modules; --write puts the modules into the docs",
@@ -30,7 +30,7 @@ const VERBS: &[Verb] = &[
     ("hygiene", "check that committed files name no registry host and no path of one machine", |_| {
         hygiene::run()
     }),
-    ("restart", "start a server anew under 5,000 clients, and draw when they come back", |_| restart::run()),
+    ("restart", "restart a server under 5,000 clients, and draw when they reconnect", |_| restart::run()),
     (
         "simulate",
         "run client and server under seeded schedules: --seeds N, --seconds N, --seed N to replay one",

@@ -1,4 +1,4 @@
-//! `restart`: starts a server anew under many clients, and draws when they come back into `docs/restart.svg`.
+//! `restart`: restarts a server under many clients, and draws into `docs/restart.svg` when they reconnect.
 
 use std::{fmt::Write as _, fs};
 
@@ -9,14 +9,14 @@ use crate::failure::Failure;
 
 const CLIENTS: u64 = 5000;
 const PICTURE: &str = "docs/restart.svg";
-/// The tallest bar, and what is above it.
+/// The height of the tallest bar, and of the space above it.
 const HEIGHT: u64 = 200;
 const TOP: u64 = 40;
-/// A bar with its gap, and what is left of the first.
+/// The width of a bar with its gap, and of the space left of the first bar.
 const BAR: usize = 36;
 const LEFT: usize = 60;
 
-/// What the test prints: how many clients, when the last was back, and the attempts of each second.
+/// What the test prints: the number of clients, the time until the last had reconnected, and the attempts of each second.
 #[derive(Deserialize)]
 struct Restart {
     clients: u64,
@@ -24,7 +24,7 @@ struct Restart {
     attempts: Vec<u64>,
 }
 
-/// Runs the test of `cli` with so many clients, and draws.
+/// Runs the test of `cli` with this many clients, and draws its figures.
 ///
 /// # Errors
 ///
@@ -40,16 +40,24 @@ pub(crate) fn run() -> Result<(), Failure> {
     let (true, Some(restart)) = (output.status.success(), figures) else {
         return Err(format!("{printed}\n{}", String::from_utf8_lossy(&output.stderr)).into());
     };
-    println!("{} clients were back after {:.1} s: {:?}", restart.clients, restart.seconds, restart.attempts);
+    println!(
+        "{} clients had reconnected after {:.1} s; attempts per second: {:?}",
+        restart.clients, restart.seconds, restart.attempts
+    );
     fs::write(root().join(PICTURE), draw(&restart)?)?;
-    println!("drawn into {PICTURE}");
+    println!("wrote {PICTURE}");
     Ok(())
 }
 
-/// A bar for each second, as tall as the attempts in it.
+/// Draws a bar for each second, as tall as its attempts.
 fn draw(restart: &Restart) -> Result<String, Failure> {
-    let busiest =
-        restart.attempts.iter().copied().max().filter(|&most| most > 0).ok_or("there was no attempt")?;
+    let busiest = restart
+        .attempts
+        .iter()
+        .copied()
+        .max()
+        .filter(|&most| most > 0)
+        .ok_or("the test counted no attempt to connect")?;
     let width = LEFT + BAR * restart.attempts.len() + 20;
     let (floor, bottom) = (TOP + HEIGHT, TOP + HEIGHT + 50);
     let mut svg = format!(

@@ -1,13 +1,13 @@
-//! `simulate`: the real client and server under seeded schedules, in a program of their own.
+//! `simulate`: runs the simulator, with the real client and server under seeded schedules.
 
 use crate::cargo::{cargo, line, succeed};
 use crate::failure::Failure;
 
-/// Runs what is asked for: `--seed N`, `--seeds N`, `--seconds N` and what else the program takes.
+/// Runs the simulator with `args`, such as `--seed N`, `--seeds N` or `--seconds N`.
 ///
 /// # Errors
 ///
-/// If an invariant is broken; the program shows seed and steps.
+/// If an invariant is broken; the simulator prints the seed and the steps.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let mut simulate = cargo(&["run", "--quiet", "--package", "chatcamp-simulation", "--"]);
     simulate.args(args);
@@ -15,7 +15,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     succeed(simulate)
 }
 
-/// As many seeds as fit into a minute; the program says how many.
+/// Runs as many seeds as fit into a minute; the simulator prints how many.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Runs tests: output passes through live while the summaries of all test binaries are added up.
+//! Runs tests: passes their output through and adds up the summaries of all test binaries.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::cargo::line;
 use crate::failure::Failure;
 
-/// How many tests passed, failed or were skipped.
+/// The number of tests that passed, failed and were skipped.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) passed: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Reads a summary line of one test binary; `None` for any other line.
+    /// Reads the summary line of a test binary. Returns `None` for any other line.
     fn of_summary(line: &str) -> Option<Self> {
         let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
         let count = |what: &str| -> Option<u64> {
@@ -26,12 +26,12 @@ impl Counts {
         Some(Self { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
     }
 
-    /// How many tests ran.
+    /// Returns the number of tests that ran.
     fn ran(self) -> u64 {
         self.passed + self.failed
     }
 
-    /// Adds a run of just those tests that the runs so far had skipped.
+    /// Adds a run of the tests that earlier runs skipped.
     pub(crate) fn add_run_of_skipped(&mut self, run: Self) {
         let left = self.skipped.saturating_sub(run.ran());
         *self += run;
@@ -53,14 +53,14 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Runs a `cargo test`, copies what it prints to `to`, and returns what its binaries counted, beside the verdict.
+/// Runs a `cargo test`, copies its output to `to`, and returns the counts of its binaries with the result.
 pub(crate) fn run(mut test: Command, to: impl Write) -> (Counts, Result<(), Failure>) {
     let mut counts = Counts::default();
     let ended = stream(&mut test, to, &mut counts);
     let verdict = match ended {
         Err(why) => Err(why),
         Ok(false) => Err(format!("{} failed", line(&test)).into()),
-        Ok(true) if counts.ran() == 0 => Err(format!("{} ran no test at all", line(&test)).into()),
+        Ok(true) if counts.ran() == 0 => Err(format!("{} ran no test", line(&test)).into()),
         Ok(true) => Ok(()),
     };
     (counts, verdict)
@@ -108,7 +108,7 @@ no newline at the end";
     }
 
     #[test]
-    fn a_run_of_the_skipped_ones_takes_them_off_the_skipped() {
+    fn a_run_of_skipped_tests_reduces_the_skipped() {
         let mut counts = Counts { passed: 100, failed: 0, skipped: 19 };
         counts.add_run_of_skipped(Counts { passed: 17, failed: 1, skipped: 0 });
         assert_eq!(counts, Counts { passed: 117, failed: 1, skipped: 1 });
@@ -118,7 +118,7 @@ no newline at the end";
     fn a_command_that_runs_no_test_is_a_failure() {
         let (counts, verdict) = run(Command::new("true"), io::sink());
         assert_eq!(counts, Counts::default());
-        assert!(verdict.unwrap_err().to_string().contains("no test at all"));
+        assert!(verdict.unwrap_err().to_string().contains("no test"));
     }
 
     #[test]

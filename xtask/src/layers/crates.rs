@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::graph::Graph;
 
-/// Packages that bring I/O, a runtime, a clock or randomness with them.
+/// Packages that do I/O, or bring a runtime, a clock or randomness.
 const WORLD: &[&str] = &[
     "axum",
     "async-std",
@@ -19,7 +19,7 @@ const WORLD: &[&str] = &[
     "tungstenite",
 ];
 
-/// One crate, what must not be below it, and why.
+/// A crate, the packages that it must not depend on, and why.
 pub(crate) struct Rule {
     package: &'static str,
     never: &'static [&'static str],
@@ -54,12 +54,12 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         package: "chatcamp-auth",
         never: &["chatcamp-transport", "chatcamp-client", "chatcamp-server", "chatcamp-store"],
-        why: "the handshake needs the protocol and nothing else of ours",
+        why: "the handshake needs no other crate of ours but the protocol",
     },
     Rule {
         package: "chatcamp-store",
         never: &["chatcamp-auth", "chatcamp-transport", "chatcamp-client", "chatcamp-server"],
-        why: "the store keeps data and knows nothing of who may come in",
+        why: "the store keeps data and does not authenticate",
     },
     Rule {
         package: "chatcamp-client",
@@ -75,7 +75,7 @@ pub(crate) const RULES: &[Rule] = &[
             "chatcamp-server",
             "chatcamp-store",
         ],
-        why: "a backend speaks HTTP and needs the protocol's words, nothing else of ours",
+        why: "a backend uses HTTP and needs no other crate of ours but the protocol",
     },
     Rule {
         package: "chatcamp-server",
@@ -85,12 +85,12 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         package: "chatcamp-server",
         never: &["chatcamp-dashboard"],
-        why: "pages are mounted into a server, which knows none of them",
+        why: "pages are mounted into a server, which does not know them",
     },
     Rule {
         package: "chatcamp-dashboard",
         never: &["chatcamp-client", "chatcamp-backend"],
-        why: "the dashboard shows what the server says of itself",
+        why: "the dashboard shows what the server reports",
     },
 ];
 
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_tests_or_other_crates_need_is_allowed() {
+    fn dev_dependencies_and_those_of_other_crates_are_allowed() {
         let graph = made_up(&[
             ("auth", "protocol", Normal),
             ("auth", "tokio", Development),

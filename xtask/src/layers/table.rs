@@ -52,7 +52,7 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
         Layers(&["code, envelope, error, handshake, sequence", "user", "id, secret", "limits"]),
     ),
     ("chatcamp-runtime", Layers(&["tokio_runtime", "lib"])),
-    ("chatcamp-server", Circles(12)),
+    ("chatcamp-server", Circles(2)),
     ("chatcamp-simulation", Circles(2)),
     (
         "chatcamp-store",
