@@ -10,10 +10,10 @@ use std::{error::Error, io, sync::Arc};
 use async_trait::async_trait;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use chatcamp_client::ChatCamp;
-use chatcamp_server::{Accounts, AuthPolicy, Keyring, Limits, Server};
+use chatcamp_server::{Accounts, AuthPolicy, Keyring, Server};
 use chatcamp_store::memory::Store;
 use chatcamp_transport::{
-    Close, ConnectError, Connection, Facts, Listener, MESSAGE_LIMIT, Message, Transport,
+    Close, ConnectError, Connection, ConnectionInfo, Listener, MESSAGE_LIMIT, Message, Transport,
     carrier::{self, Frame},
     testing,
 };
@@ -35,8 +35,8 @@ fn connection(stream: DuplexStream) -> Connection {
     let (sink, stream) = framed.split();
     let stream = stream.map(|bytes| decode(bytes?.freeze()));
     let sink = sink.with(async |frame| Ok::<_, io::Error>(encode(&frame)));
-    let facts = Facts { transport: "message-network", ..Facts::default() };
-    Connection::new(carrier::from_stream_sink(stream, sink), facts)
+    let info = ConnectionInfo::new("message-network");
+    Connection::new(carrier::from_stream_sink(stream, sink), info)
 }
 
 fn encode(frame: &Frame) -> Bytes {
@@ -111,7 +111,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let keyring = Keyring::new(vec![[7; 32]])?;
     let accounts = Accounts::new(store.clone(), keyring.clone());
     let app = accounts.create_app("messages", AuthPolicy::Open, None).await?.id;
-    let server = Server::start(store, keyring, Limits::default());
+    let server = Server::builder(store, keyring).start();
     let (transport, listener) = network();
     let accepting = server.clone();
     tokio::spawn(async move { accepting.listen(listener).await });

@@ -16,7 +16,7 @@ use std::{
 use chatcamp_protocol::{AccessToken, Code, code::Published};
 use chatcamp_server::{AuthPolicy, Clock, Limits, NewUser};
 use chatcamp_store::{MockStore, StoreError};
-use chatcamp_transport::{Carrier, Close, Closed, Connection, Facts, Message, Sent, Transport};
+use chatcamp_transport::{Carrier, Close, Closed, Connection, ConnectionInfo, Message, Sent, Transport};
 use common::{Peer, World, eventually, user};
 use serde_json::{Value, json};
 
@@ -188,7 +188,7 @@ async fn a_peer_that_ignores_the_close_is_cut_off() {
     let world = World::open().await;
     for app in [world.app.as_str(), "unknown"] {
         let hello = json!({"t": "users.auth", "r": 1, "d": {"v": 1, "client": "x/1", "app_id": app, "user_id": "alice"}});
-        let deaf = Connection::new(Deaf(Some(hello.to_string().into())), Facts::default());
+        let deaf = Connection::new(Deaf(Some(hello.to_string().into())), ConnectionInfo::default());
         let (server, start) = (world.server.clone(), tokio::time::Instant::now());
         let served = tokio::spawn(server.serve(deaf));
         if app != "unknown" {

@@ -1,4 +1,4 @@
-//! A carrier with what is known about its peer.
+//! A carrier with what is known about its connection.
 
 use std::{
     fmt,
@@ -10,60 +10,80 @@ use std::{
 
 use crate::{Carrier, Close, Closed, Message};
 
-/// One open connection: a boxed [`Carrier`], the [`Facts`] about it, and waiting on top.
+/// One open connection: a boxed [`Carrier`], its [`ConnectionInfo`], and methods that wait.
 #[derive(Debug)]
 pub struct Connection {
     carrier: Box<dyn Carrier>,
-    facts: Facts,
+    info: ConnectionInfo,
 }
 
-/// What is known of a connection when it opens.
+/// What is known about a connection when it opens.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The transport's name, such as `websocket`.
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// The name of the transport, such as `websocket`.
     pub transport: &'static str,
-    /// The peer's network address, where there is one.
+    /// The network address of the peer. `None` if the transport has no addresses.
     pub peer: Option<SocketAddr>,
-    /// The query string of the request that opened it, without `?`, still percent-encoded.
+    /// The query string of the request that opened the connection, without `?`, percent-encoded.
     pub query: Option<String>,
-    /// The web page's origin, where a browser named one.
+    /// The `Origin` header, which browsers send.
     pub origin: Option<String>,
+    /// Whether this process encrypts the connection, as TLS does. `false` behind a proxy that does so instead.
+    pub encrypted: bool,
 }
 
-/// Leaves the query out: it may hold a token.
-impl fmt::Debug for Facts {
+impl ConnectionInfo {
+    /// Returns the information about a connection of `transport` of which nothing else is known.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_transport::ConnectionInfo;
+    ///
+    /// let mut info = ConnectionInfo::new("my-network");
+    /// info.encrypted = true;
+    /// ```
+    #[must_use]
+    pub fn new(transport: &'static str) -> Self {
+        Self { transport, ..Self::default() }
+    }
+}
+
+/// Redacts the query, which may contain a token.
+impl fmt::Debug for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Facts")
+        f.debug_struct("ConnectionInfo")
             .field("transport", &self.transport)
             .field("peer", &self.peer)
             .field("query", &self.query.as_ref().map(|_| "…"))
             .field("origin", &self.origin)
+            .field("encrypted", &self.encrypted)
             .finish()
     }
 }
 
 impl Connection {
     /// Wraps an open carrier.
-    pub fn new(carrier: impl Carrier + 'static, facts: Facts) -> Self {
-        Self { carrier: Box::new(carrier), facts }
+    pub fn new(carrier: impl Carrier + 'static, info: ConnectionInfo) -> Self {
+        Self { carrier: Box::new(carrier), info }
     }
 
-    /// What is known of the connection.
+    /// Returns what is known about the connection.
     #[must_use]
-    pub fn facts(&self) -> &Facts {
-        &self.facts
+    pub fn info(&self) -> &ConnectionInfo {
+        &self.info
     }
 
-    /// Takes the connection apart, for a driver of its own.
+    /// Returns the parts, for a driver that polls the carrier itself.
     #[must_use]
-    pub fn into_parts(self) -> (Box<dyn Carrier>, Facts) {
-        (self.carrier, self.facts)
+    pub fn into_parts(self) -> (Box<dyn Carrier>, ConnectionInfo) {
+        (self.carrier, self.info)
     }
 
-    /// Puts a connection together again.
+    /// Makes a connection of its parts.
     #[must_use]
-    pub fn from_parts(carrier: Box<dyn Carrier>, facts: Facts) -> Self {
-        Self { carrier, facts }
+    pub fn from_parts(carrier: Box<dyn Carrier>, info: ConnectionInfo) -> Self {
+        Self { carrier, info }
     }
 
     /// Waits for the next message; flushes first.
@@ -99,10 +119,7 @@ impl Connection {
             }
             // Nothing is buffered now, so an open carrier takes something.
             taken = self.try_send_one(&message);
-            match taken {
-                true => self.carrier.poll_flush(cx),
-                false => Poll::Ready(Err(Closed::ByUs(Close::NORMAL))),
-            }
+            if taken { self.carrier.poll_flush(cx) } else { Poll::Ready(Err(Closed::ByUs(Close::NORMAL))) }
         })
         .await
     }
@@ -111,7 +128,7 @@ impl Connection {
         self.carrier.try_send(slice::from_ref(message)).taken == 1
     }
 
-    /// Ends the connection and waits until the peer agrees; messages still arriving are dropped.
+    /// Closes the connection and waits until the peer confirms it. Messages that still arrive are dropped.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the close requested.

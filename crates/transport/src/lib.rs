@@ -59,16 +59,16 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use carrier::{Carrier, Close, Closed, Sent};
-pub use connection::{Connection, Facts};
+pub use connection::{Connection, ConnectionInfo};
 pub use message::{MESSAGE_LIMIT, Message, NotText};
 
 /// Dials connections to one place.
 ///
 /// # Duties of an implementer
-/// - Each call opens a connection of its own; a failed or dropped call leaves nothing behind.
-/// - The connection is ready to carry messages in both directions; nothing of the application was sent on it.
-///   The listener may see it only with its first message from here.
-/// - No deadline of its own is needed: the caller has one and drops the future.
+/// - Each call opens a new connection; a failed or dropped call leaves nothing behind.
+/// - The connection is ready to carry messages in both directions, and nothing of the application was sent on it. The
+///   listener may see it only with the first message from this side.
+/// - It needs no deadline: the caller has one and drops the future.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Opens one connection.
@@ -80,7 +80,7 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// Dropping the future abandons the attempt.
     async fn connect(&self) -> Result<Connection, ConnectError>;
 
-    /// Whether what is sent can be read by others on the way: true only for plaintext beyond this machine.
+    /// Returns whether others on the way can read what is sent: true only for plaintext that leaves this machine.
     ///
     /// A client refuses to send an access token over such a transport.
     fn is_exposed(&self) -> bool;
@@ -89,8 +89,8 @@ pub trait Transport: fmt::Debug + Send + Sync {
 /// Accepts connections from one place.
 ///
 /// # Duties of an implementer
-/// - A peer that misbehaves costs its own connection only; it never ends or blocks `accept`.
-/// - `None` is final: nothing more will come.
+/// - A peer that misbehaves loses its own connection only; it never ends or blocks `accept`.
+/// - `None` is final: no connection follows.
 #[async_trait]
 pub trait Listener: fmt::Debug + Send {
     /// Waits for the next connection.
@@ -100,28 +100,28 @@ pub trait Listener: fmt::Debug + Send {
     async fn accept(&mut self) -> Option<Connection>;
 }
 
-/// Why no connection was opened.
+/// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody answers there, or not now. Another attempt, or another transport, may succeed.
+    /// No server answered. Another attempt, or another transport, may succeed.
     #[error("cannot reach the server")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Somebody answers but does not speak this transport. Another transport may succeed.
+    /// The server does not accept this transport. Another transport may succeed.
     #[error("the server does not accept this transport: {0}")]
     Refused(String),
-    /// The address or an option makes no sense. No attempt can succeed.
+    /// The address or an option is invalid. No attempt can succeed.
     #[error("cannot dial: {0}")]
     Invalid(String),
 }
 
 impl ConnectError {
-    /// Wraps the cause of an [`Unreachable`](Self::Unreachable).
+    /// Returns [`Unreachable`](Self::Unreachable) with its cause.
     pub fn unreachable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unreachable(cause.into())
     }
 
-    /// Whether the same attempt may succeed later.
+    /// Returns whether the same attempt may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         !matches!(self, Self::Invalid(_))

@@ -10,42 +10,42 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::{Carrier, Close, Closed, ConnectError, Connection, Facts, MESSAGE_LIMIT, Message, Sent};
+use crate::{Carrier, Close, Closed, ConnectError, Connection, ConnectionInfo, MESSAGE_LIMIT, Message, Sent};
 
-/// Connections waiting to be accepted, at most.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: usize = 1024;
-/// Messages on their way in one direction, at most.
+/// Maximum number of messages on their way in one direction.
 const PIPE_MESSAGES: usize = 64;
-/// Bytes on their way in one direction with which no further message is taken.
+/// Bytes on their way in one direction from which on no message is taken.
 const PIPE_BYTES: usize = 256 * 1024;
 
-/// A network of its own: what the transport dials, the listener accepts.
+/// Makes a network: the listener accepts what the transport dials.
 #[must_use]
 pub fn network() -> (Transport, Listener) {
     let (dial, accept) = mpsc::channel(BACKLOG);
-    (Transport { dial, facts: Facts { transport: "memory", ..Facts::default() } }, Listener { accept })
+    (Transport { dial, info: ConnectionInfo::new("memory") }, Listener { accept })
 }
 
-/// Two ends of one connection.
+/// Returns the two ends of one connection.
 #[must_use]
 pub fn pair() -> (Connection, Connection) {
-    let facts = Facts { transport: "memory", ..Facts::default() };
+    let info = ConnectionInfo::new("memory");
     let (a, b) = ends();
-    (Connection::new(a, facts.clone()), Connection::new(b, facts))
+    (Connection::new(a, info.clone()), Connection::new(b, info))
 }
 
-/// Dials the [`Listener`] it was made with; clones dial the same one.
+/// Dials the [`Listener`] that it was made with; clones dial the same listener.
 #[derive(Debug, Clone)]
 pub struct Transport {
     dial: mpsc::Sender<Connection>,
-    facts: Facts,
+    info: ConnectionInfo,
 }
 
 impl Transport {
-    /// Presents `query` to the listener, as the query string of an upgrade request would be.
+    /// Sets the query that the listener sees, like the query string of an upgrade request.
     #[must_use]
     pub fn with_query(mut self, query: impl Into<String>) -> Self {
-        self.facts.query = Some(query.into());
+        self.info.query = Some(query.into());
         self
     }
 }
@@ -54,9 +54,9 @@ impl Transport {
 impl crate::Transport for Transport {
     async fn connect(&self) -> Result<Connection, ConnectError> {
         let (ours, theirs) = ends();
-        let theirs = Connection::new(theirs, self.facts.clone());
+        let theirs = Connection::new(theirs, self.info.clone());
         self.dial.send(theirs).await.map_err(|_| ConnectError::unreachable("the listener was dropped"))?;
-        Ok(Connection::new(ours, Facts { transport: "memory", ..Facts::default() }))
+        Ok(Connection::new(ours, ConnectionInfo::new("memory")))
     }
 
     fn is_exposed(&self) -> bool {
@@ -64,7 +64,7 @@ impl crate::Transport for Transport {
     }
 }
 
-/// Accepts what its [`Transport`] dials; ends when the last clone of that is dropped.
+/// Accepts what its [`Transport`] dials; ends when the last clone of the transport is dropped.
 #[derive(Debug)]
 pub struct Listener {
     accept: mpsc::Receiver<Connection>,
@@ -82,10 +82,10 @@ impl crate::Listener for Listener {
 struct Pipe {
     messages: VecDeque<Message>,
     bytes: usize,
-    /// Set by the sending end, after which no message follows.
+    /// Set by the sending end; no message follows.
     end: Option<Closed>,
-    /// Set by the receiving end when it takes nothing more.
-    deaf: bool,
+    /// Set by the receiving end when it receives nothing more.
+    is_closed: bool,
     receiver: Option<Waker>,
     sender: Option<Waker>,
 }
@@ -120,14 +120,14 @@ fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
 }
 
 impl End {
-    /// Stops both directions: the peer learns `theirs`, this side `ours`.
+    /// Stops both directions: the peer sees `theirs`, this side `ours`.
     fn stop(&mut self, ours: Closed, theirs: Closed) {
         if self.closed.is_none() {
             self.closed = Some(ours);
             lock(&self.outgoing).end(theirs);
             let mut incoming = lock(&self.incoming);
             incoming.messages.clear();
-            incoming.deaf = true;
+            incoming.is_closed = true;
             [incoming.sender.take(), incoming.receiver.take()].into_iter().flatten().for_each(Waker::wake);
         }
     }
@@ -163,7 +163,7 @@ impl Carrier for End {
     fn try_send(&mut self, batch: &[Message]) -> Sent {
         let mut pipe = lock(&self.outgoing);
         let mut taken = 0;
-        if self.closed.is_none() && !pipe.deaf {
+        if self.closed.is_none() && !pipe.is_closed {
             while let Some(message) = batch.get(taken).filter(|_| pipe.has_room()) {
                 pipe.bytes += message.len();
                 pipe.messages.push_back(message.clone());
@@ -181,7 +181,7 @@ impl Carrier for End {
             return Poll::Ready(Err(closed.clone()));
         }
         let mut pipe = lock(&self.outgoing);
-        if !pipe.deaf {
+        if !pipe.is_closed {
             if pipe.has_room() {
                 return Poll::Ready(Ok(()));
             }
@@ -189,7 +189,7 @@ impl Carrier for End {
             return Poll::Pending;
         }
         drop(pipe);
-        // Whoever stops listening says why, before it is seen to be deaf.
+        // The peer sets the end before it stops receiving.
         let end = lock(&self.incoming).end.clone();
         Poll::Ready(Err(end.expect("the peer set it")))
     }

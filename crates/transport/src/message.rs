@@ -17,31 +17,31 @@ pub struct Message(Bytes);
 pub struct NotText;
 
 impl Message {
-    /// A message of text known at compile time.
+    /// Returns a message of a static text, without a copy.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         Self(Bytes::from_static(text.as_bytes()))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("checked when the message was made")
     }
 
-    /// The text as bytes.
+    /// Returns the text as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the text is empty.
+    /// Returns whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -71,7 +71,7 @@ impl TryFrom<Bytes> for Message {
     }
 }
 
-/// Shows the length only: a message may hold a secret.
+/// Shows only the length: a message may contain a secret.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Message({} bytes)", self.len())
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_text_is_a_message() {
+    fn a_message_must_be_utf_8() {
         assert_eq!(Message::try_from(Bytes::from_static("é".as_bytes())).unwrap().as_str(), "é");
         assert_eq!(Message::try_from(Bytes::from_static(b"\xff")), Err(NotText));
     }

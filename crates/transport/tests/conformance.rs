@@ -9,7 +9,7 @@ use std::{fmt, io, net::Ipv4Addr, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatcamp_transport::{
-    Carrier, Close, ConnectError, Connection, Facts, Listener, MESSAGE_LIMIT, Message, Transport,
+    Carrier, Close, ConnectError, Connection, ConnectionInfo, Listener, MESSAGE_LIMIT, Message, Transport,
     carrier::{self, Frame},
     memory,
     testing::{self, Faulty},
@@ -127,7 +127,7 @@ fn adapted<A: Carrier + 'static, B: Carrier + 'static>(
     let (dial, accept) = mpsc::channel(16);
     let pair = move || {
         let (near, far) = pair();
-        let connection = |carrier| Connection::from_parts(carrier, Facts::default());
+        let connection = |carrier| Connection::from_parts(carrier, ConnectionInfo::default());
         (connection(Box::new(near)), connection(Box::new(far)))
     };
     (Pairs { dial, pair: Box::new(pair) }, Accepted { accept })

@@ -118,11 +118,11 @@ async fn what_is_taken_before_a_flush_is_one_request() {
     let (network, transport, mut accepted) = Network::new([]);
     let (client, mut server) = open(&transport, &mut accepted).await;
     let before = network.count(Method::Post);
-    let (mut carrier, facts) = client.into_parts();
+    let (mut carrier, info) = client.into_parts();
     for n in 0..100 {
         assert_eq!(carrier.try_send(&[Message::from(format!("{n}"))]).taken, 1);
     }
-    let mut client = Connection::from_parts(carrier, facts);
+    let mut client = Connection::from_parts(carrier, info);
     let client = tokio::spawn(async move { client.recv().await });
     for n in 0..100 {
         assert_eq!(server.recv().await, Ok(Message::from(format!("{n}"))));

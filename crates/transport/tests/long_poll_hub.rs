@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use chatcamp_transport::{
-    Carrier, Close, Closed, Facts, MESSAGE_LIMIT, Message,
+    Carrier, Close, Closed, ConnectionInfo, MESSAGE_LIMIT, Message,
     long_poll::{Answer, Held, Hub, Limits, Method, Opens, Reply, Request},
 };
 
@@ -39,7 +39,14 @@ impl Bench {
 
     fn request(&self, method: Method, id: &str, target: &str, body: impl Into<Bytes>) -> Reply {
         let opens = if target.contains('?') { Opens::Get } else { Opens::Post };
-        self.hub.request(Request { method, id, target, opens, body: body.into(), facts: Facts::default() })
+        self.hub.request(Request {
+            method,
+            id,
+            target,
+            opens,
+            body: body.into(),
+            info: ConnectionInfo::default(),
+        })
     }
 
     fn get(&self, id: &str, target: &str) -> Reply {
@@ -172,12 +179,14 @@ fn an_unknown_id_opens_by_the_one_request_that_may() {
 #[test]
 fn the_facts_say_what_opened_it() {
     let hub = Hub::new(Limits::default());
-    let facts =
-        Facts { query: Some("app_id=a".into()), origin: Some("https://a".into()), ..Facts::default() };
+    let mut info = ConnectionInfo::default();
+    info.query = Some("app_id=a".into());
+    info.origin = Some("https://a".into());
     let (id, target, body) = ("id", "/?app_id=a", Bytes::new());
-    let request = Request { method: Method::Get, id, target, opens: Opens::Get, body, facts: facts.clone() };
+    let request = Request { method: Method::Get, id, target, opens: Opens::Get, body, info: info.clone() };
     let Reply::Opened(connection, _held) = hub.request(request) else { panic!("not opened") };
-    assert_eq!(*connection.facts(), Facts { transport: "long-poll", ..facts });
+    info.transport = "long-poll";
+    assert_eq!(*connection.info(), info);
 }
 
 #[test]
@@ -658,8 +667,9 @@ fn debug_shows_no_secret() {
     let (mut carrier, get) = opened(bench.get("secret-id", "/chat/2.0?access_token=secret"));
     send(&mut carrier, "secret text");
     let (id, target, body) = ("secret-id", "/?access_token=secret", Bytes::from_static(b"secret"));
-    let facts = Facts { query: Some("access_token=secret".into()), ..Facts::default() };
-    let request = Request { method: Method::Post, id, target, opens: Opens::Get, body, facts };
+    let mut info = ConnectionInfo::default();
+    info.query = Some("access_token=secret".into());
+    let request = Request { method: Method::Post, id, target, opens: Opens::Get, body, info };
     let shown = format!("{:?} {carrier:?} {get:?} {request:?}", bench.hub);
     assert!(!shown.contains("secret"), "{shown}");
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use chatcamp_transport::{
-    Carrier as _, Close, Closed, Connection, Facts, MESSAGE_LIMIT, Message, Sent, websocket::Carrier,
+    Carrier as _, Close, Closed, Connection, ConnectionInfo, MESSAGE_LIMIT, Message, Sent, websocket::Carrier,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
@@ -57,7 +57,7 @@ fn close_payload(code: u16, reason: &[u8]) -> Vec<u8> {
 }
 
 fn server(stream: DuplexStream) -> Connection {
-    Connection::new(Carrier::server(stream, &[], Vec::new()), Facts::default())
+    Connection::new(Carrier::server(stream, &[], Vec::new()), ConnectionInfo::default())
 }
 
 /// Writes `bytes`, reads what the carrier sends until it drops the stream.
@@ -141,7 +141,8 @@ async fn every_violation_has_its_code() {
 #[tokio::test]
 async fn a_server_that_masks_is_a_violation() {
     let (wire, stream) = duplex(1024);
-    let mut client = Connection::new(Carrier::client(stream, &masked(FIN | TEXT, b"hi")), Facts::default());
+    let mut client =
+        Connection::new(Carrier::client(stream, &masked(FIN | TEXT, b"hi")), ConnectionInfo::default());
     assert!(matches!(client.recv().await, Err(Closed::Violated(why)) if why.code == 1002));
     drop(wire);
 }
@@ -323,7 +324,7 @@ async fn our_close_ends_as_ours_whatever_the_peer_does() {
         Vec::new(),
     ] {
         let (mut wire, stream) = duplex(1024);
-        let mut client = Connection::new(Carrier::client(stream, &[]), Facts::default());
+        let mut client = Connection::new(Carrier::client(stream, &[]), ConnectionInfo::default());
         wire.write_all(&answer).await.unwrap();
         wire.shutdown().await.unwrap();
         assert_eq!(client.close(why.clone()).await, Closed::ByUs(why.clone()));

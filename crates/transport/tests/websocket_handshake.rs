@@ -52,10 +52,10 @@ async fn the_listener_learns_query_and_origin() {
     let early = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
     wire.write_all(&[request.as_bytes(), &early].concat()).await.unwrap();
     let mut connection = websocket::accept(stream, None).await.unwrap();
-    let facts = connection.facts().clone();
-    assert_eq!(facts.transport, "websocket");
-    assert_eq!(facts.query.as_deref(), Some("app_id=1&user_id=%C3%A9"));
-    assert_eq!(facts.origin.as_deref(), Some("https://a.example"));
+    let info = connection.info().clone();
+    assert_eq!(info.transport, "websocket");
+    assert_eq!(info.query.as_deref(), Some("app_id=1&user_id=%C3%A9"));
+    assert_eq!(info.origin.as_deref(), Some("https://a.example"));
     assert_eq!(connection.recv().await, Ok(Message::from("hi")), "a frame right behind the head is not lost");
 }
 
@@ -166,8 +166,8 @@ async fn silent_and_foolish_peers_do_not_keep_others_from_the_listener() {
     let transport = websocket::Transport::new(&format!("ws://{address}")).unwrap();
     let (client, server) = tokio::join!(transport.connect(), listener.accept());
     let (mut client, mut server) = (client.unwrap(), server.unwrap());
-    assert!(server.facts().peer.unwrap().ip().is_loopback());
-    assert_eq!(client.facts().peer, Some(address));
+    assert!(server.info().peer.unwrap().ip().is_loopback());
+    assert_eq!(client.info().peer, Some(address));
     client.send(Message::from("hello")).await.unwrap();
     assert_eq!(server.recv().await, Ok(Message::from("hello")));
 }
@@ -180,6 +180,6 @@ async fn heads_arrive_however_they_are_cut() {
         let both = async { tokio::join!(dialled, websocket::accept(theirs, None)) };
         let (client, server) = timeout(Duration::from_secs(10), both).await.unwrap();
         assert!(client.is_ok());
-        assert_eq!(server.unwrap().facts().query.as_deref(), Some("a=b"));
+        assert_eq!(server.unwrap().info().query.as_deref(), Some("a=b"));
     }
 }

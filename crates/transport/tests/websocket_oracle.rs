@@ -174,10 +174,10 @@ async fn our_close_follows_what_was_sent_and_waits_for_the_peer() {
             ended(oracle);
         },
         async |ours| {
-            let (mut carrier, facts) = ours.into_parts();
+            let (mut carrier, info) = ours.into_parts();
             carrier.try_send(&[Message::from("last words")]);
             carrier.close(Close::new(4001, "bye"));
-            let mut ours = Connection::from_parts(carrier, facts);
+            let mut ours = Connection::from_parts(carrier, info);
             assert_eq!(ours.recv().await, Err(Closed::ByUs(Close::new(4001, "bye"))));
         },
     )
@@ -211,7 +211,7 @@ async fn keep_alive_makes_a_live_peer_show_itself() {
             ended(oracle);
         },
         async |ours| {
-            let (mut carrier, facts) = ours.into_parts();
+            let (mut carrier, info) = ours.into_parts();
             let before = carrier.arrivals();
             carrier.keep_alive();
             let seen = std::future::poll_fn(|cx| {
@@ -223,7 +223,7 @@ async fn keep_alive_makes_a_live_peer_show_itself() {
                 }
             });
             seen.await;
-            let mut ours = Connection::from_parts(carrier, facts);
+            let mut ours = Connection::from_parts(carrier, info);
             ours.send(Message::from("seen")).await.unwrap();
             echo(&mut ours).await;
         },

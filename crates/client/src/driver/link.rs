@@ -7,7 +7,7 @@ use std::{
 };
 
 use chatcamp_protocol::{handshake::Offer, limits};
-use chatcamp_transport::{Carrier, Closed, Connection, Facts, Message};
+use chatcamp_transport::{Carrier, Closed, Connection, ConnectionInfo, Message};
 
 use chatcamp_runtime::after;
 
@@ -19,7 +19,7 @@ const DOUBT: Duration = Duration::from_secs(5);
 /// A live connection of a session.
 pub(super) struct Link {
     carrier: Box<dyn Carrier>,
-    facts: Facts,
+    info: ConnectionInfo,
     opened_at: Instant,
     sent_at: Instant,
     heard_at: Instant,
@@ -32,7 +32,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(connection: Connection, offer: &Offer, now: Instant) -> Self {
-        let (carrier, facts) = connection.into_parts();
+        let (carrier, info) = connection.into_parts();
         let heartbeat = match offer.heartbeat {
             0 => limits::HEARTBEAT,
             seconds => Duration::from_secs(seconds),
@@ -42,7 +42,7 @@ impl Link {
         let arrivals = carrier.arrivals();
         Self {
             carrier,
-            facts,
+            info,
             opened_at: now,
             sent_at: now,
             heard_at: now,
@@ -54,7 +54,7 @@ impl Link {
     }
 
     pub(super) fn into_connection(self) -> Connection {
-        Connection::from_parts(self.carrier, self.facts)
+        Connection::from_parts(self.carrier, self.info)
     }
 
     pub(super) fn poll(

@@ -47,7 +47,7 @@ impl Driver {
     fn on_established(&mut self, opened: Opened) {
         let Some(goal) = &mut self.goal else { return };
         let Opened { connection, established } = opened;
-        let transport = connection.facts().transport;
+        let transport = connection.info().transport;
         debug!(user_id = %goal.user_id, transport, continuity = ?established.session.continuity, "connected");
         let (user, now) = (established.user, self.config.now());
         if let Some(expires_in) = established.token_expires_in {

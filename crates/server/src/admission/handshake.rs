@@ -77,7 +77,7 @@ async fn judge(
     guest: &Guest,
 ) -> Result<(AwaitVerdict, Admission), Option<Ended>> {
     let now = entrance.sessions.clock.now();
-    let half = match server::open(connection.facts().query.as_deref(), &entrance.keyring, now)? {
+    let half = match server::open(connection.info().query.as_deref(), &entrance.keyring, now)? {
         Opening::Published(half) => half,
         Opening::Native(half) => {
             let request = tokio::select! {

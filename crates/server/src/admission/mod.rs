@@ -37,7 +37,7 @@ pub(crate) struct Admission {
 impl Admission {
     /// Serves one connection; the future ends with it.
     pub(crate) fn serve(self: &Arc<Self>, connection: Connection) -> impl Future<Output = ()> + Send + use<> {
-        let guest = self.pending.enter(connection.facts().peer.map(|p| p.ip()), Stay::Handshake);
+        let guest = self.pending.enter(connection.info().peer.map(|p| p.ip()), Stay::Handshake);
         let (admission, task) = (self.clone(), self.sessions.shutdown.enter());
         async move {
             // Boxed, so that an idle connection does not keep the handshake's memory.

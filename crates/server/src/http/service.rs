@@ -96,14 +96,14 @@ where
         }
         match upgrade {
             Some(Ok(upgrade)) => {
-                let facts = ask.facts("websocket");
+                let info = ask.info("websocket");
                 let upgraded = hyper::upgrade::on(&mut request);
                 let (admission, task) = (self.http.admission.clone(), self.http.shutdown.enter());
                 tokio::spawn(async move {
                     match upgraded.await {
                         Ok(stream) => {
                             let carrier = websocket::Carrier::server(TokioIo::new(stream), &[], Vec::new());
-                            admission.serve(Connection::new(carrier, facts)).await;
+                            admission.serve(Connection::new(carrier, info)).await;
                         }
                         Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
                     }

@@ -8,7 +8,7 @@ use std::{
 
 use chatcamp_auth::server::Dialect;
 use chatcamp_protocol::limits;
-use chatcamp_transport::{Carrier, Closed, Connection, Facts, Message};
+use chatcamp_transport::{Carrier, Closed, Connection, ConnectionInfo, Message};
 
 use super::{Budget, Detached, Phase, Session, State, seconds};
 
@@ -45,8 +45,8 @@ pub(crate) enum Parted {
 
 impl Link {
     pub(super) fn new(connection: Connection) -> Self {
-        let (carrier, facts) = connection.into_parts();
-        let (transport, address) = (facts.transport, facts.peer.map(|peer| peer.ip()));
+        let (carrier, info) = connection.into_parts();
+        let (transport, address) = (info.transport, info.peer.map(|peer| peer.ip()));
         let arrivals = carrier.arrivals();
         Self { carrier, transport, address, driver: None, arrivals }
     }
@@ -54,7 +54,7 @@ impl Link {
     /// The connection, to take leave of.
     pub(super) fn into_connection(self) -> Connection {
         self.wake();
-        Connection::from_parts(self.carrier, Facts { transport: self.transport, ..Facts::default() })
+        Connection::from_parts(self.carrier, ConnectionInfo::new(self.transport))
     }
 
     /// Whether the carrier takes the message.

@@ -23,7 +23,7 @@ use std::{
 use async_trait::async_trait;
 use chatcamp_runtime::Runtime;
 use chatcamp_server::Server;
-use chatcamp_transport::{ConnectError, Connection, Facts, Transport};
+use chatcamp_transport::{ConnectError, Connection, ConnectionInfo, Transport};
 use parking_lot::Mutex;
 
 pub(crate) use self::weather::Weather;
@@ -127,9 +127,9 @@ impl Network {
         let name = if over_http { poll::NAME } else { "simulated" };
         self.process.machine().note(format_args!("client {client} opens wire {id}, {name}"));
         self.ledger.opened(id, client);
-        let facts = Facts { transport: name, ..Facts::default() };
+        let info = ConnectionInfo::new(name);
         if over_http {
-            return Ok(Connection::new(poll::End::new(self.clone(), id), facts));
+            return Ok(Connection::new(poll::End::new(self.clone(), id), info));
         }
         let wire = Wire::new(id, self.clone(), &weather);
         if let Some((way, fate)) = fated {
@@ -138,8 +138,8 @@ impl Network {
         self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
         self.tampering.lock().opened(id, client);
         let (ours, theirs) = end::pair(wire);
-        runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, facts.clone()))));
-        Ok(Connection::new(ours, facts))
+        runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, info.clone()))));
+        Ok(Connection::new(ours, info))
     }
 }
 

@@ -32,13 +32,13 @@ pub enum Frame {
 /// # Examples
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// use chatcamp_transport::{Connection, Facts, Message, carrier};
+/// use chatcamp_transport::{Connection, ConnectionInfo, Message, carrier};
 /// use tokio::sync::mpsc;
 ///
 /// let (to_bob, from_alice) = mpsc::channel(16);
 /// let (to_alice, from_bob) = mpsc::channel(16);
-/// let mut alice = Connection::new(carrier::from_channels(to_bob, from_bob), Facts::default());
-/// let mut bob = Connection::new(carrier::from_channels(to_alice, from_alice), Facts::default());
+/// let mut alice = Connection::new(carrier::from_channels(to_bob, from_bob), ConnectionInfo::default());
+/// let mut bob = Connection::new(carrier::from_channels(to_alice, from_alice), ConnectionInfo::default());
 ///
 /// alice.send(Message::from("hello")).await?;
 /// assert_eq!(bob.recv().await?.as_str(), "hello");
@@ -67,7 +67,7 @@ pub fn from_channels(
 /// Bytes of any framed network become frames with the combinators of the `futures` crate:
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// use chatcamp_transport::{Close, Connection, Facts, Message, carrier, carrier::Frame};
+/// use chatcamp_transport::{Close, Connection, ConnectionInfo, Message, carrier, carrier::Frame};
 /// use futures_util::{SinkExt, StreamExt, sink, stream};
 ///
 /// let lines = stream::iter([Ok::<_, std::io::Error>("hello"), Ok("")]);
@@ -77,7 +77,7 @@ pub fn from_channels(
 /// });
 /// let carrier = carrier::from_stream_sink(frames, sink::drain());
 ///
-/// let mut connection = Connection::new(carrier, Facts::default());
+/// let mut connection = Connection::new(carrier, ConnectionInfo::default());
 /// assert_eq!(connection.recv().await?.as_str(), "hello");
 /// assert_eq!(connection.recv().await.unwrap_err().code(), 1000);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

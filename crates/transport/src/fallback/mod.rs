@@ -69,9 +69,9 @@ impl Transport {
         if index == 0 {
             return connection;
         }
-        let (carrier, facts) = connection.into_parts();
+        let (carrier, info) = connection.into_parts();
         let watched = Watched::new(carrier, self.memory.clone(), index, self.remembered);
-        Connection::new(watched, facts)
+        Connection::new(watched, info)
     }
 
     async fn attempt(&self, transport: &dyn crate::Transport) -> Result<Connection, ConnectError> {

@@ -37,7 +37,7 @@ pub const BODY_LIMIT: usize = 512 * 1024;
 /// The header that names the connection a request belongs to.
 pub const ID_HEADER: &str = "iflychat-token";
 
-/// The name in [`Facts::transport`](crate::Facts::transport).
+/// The name in [`ConnectionInfo::transport`](crate::ConnectionInfo::transport).
 const NAME: &str = "long-poll";
 
 /// The two methods that carry messages.

@@ -186,13 +186,13 @@ async fn close(mut near: Connection, mut far: Connection) {
 }
 
 async fn messages_before_a_close(near: Connection, mut far: Connection) {
-    let (mut carrier, facts) = near.into_parts();
+    let (mut carrier, info) = near.into_parts();
     let batch: Vec<_> = (0..3).map(numbered).collect();
     assert_eq!(carrier.try_send(&batch).taken, batch.len(), "an idle connection takes three messages");
     carrier.close(Close::new(4002, "first"));
     carrier.close(Close::new(4003, "second"));
     assert_eq!(carrier.try_send(&batch).taken, 0, "nothing is taken after a close");
-    let mut near = Connection::from_parts(carrier, facts);
+    let mut near = Connection::from_parts(carrier, info);
 
     let receiver = async {
         for message in batch {

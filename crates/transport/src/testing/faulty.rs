@@ -82,7 +82,7 @@ impl Faulty<()> {
     /// Puts `faults` on one end of a connection; the peer sees what a peer would.
     #[must_use]
     pub fn wrap(connection: Connection, faults: Vec<Fault>) -> Connection {
-        let (inner, facts) = connection.into_parts();
+        let (inner, info) = connection.into_parts();
         let state = State::Whole;
         let carrier = FaultyCarrier {
             inner: Some(inner),
@@ -93,7 +93,7 @@ impl Faulty<()> {
             late: None,
             arrivals: 0,
         };
-        Connection::new(carrier, facts)
+        Connection::new(carrier, info)
     }
 }
 

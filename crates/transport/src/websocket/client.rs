@@ -15,7 +15,7 @@ use super::{
     head::{HEADERS_LIMIT, Head, names_token},
 };
 use crate::{
-    ConnectError, Connection, Facts,
+    ConnectError, Connection, ConnectionInfo,
     url::{Url, check_authority},
 };
 
@@ -41,8 +41,8 @@ impl crate::Transport for Transport {
         let port = self.url.authority.port_u16().unwrap_or(80);
         let stream = TcpStream::connect((self.url.host(), port)).await.map_err(ConnectError::unreachable)?;
         stream.set_nodelay(true).map_err(ConnectError::unreachable)?;
-        let facts = Facts { transport: NAME, peer: stream.peer_addr().ok(), ..Facts::default() };
-        Ok(Connection::new(handshake(stream, &self.url.authority, &self.url.target).await?, facts))
+        let info = ConnectionInfo { peer: stream.peer_addr().ok(), ..ConnectionInfo::new(NAME) };
+        Ok(Connection::new(handshake(stream, &self.url.authority, &self.url.target).await?, info))
     }
 
     fn is_exposed(&self) -> bool {
@@ -74,7 +74,7 @@ where
     check_authority(&authority)?;
     let target = target.parse().map_err(|_| ConnectError::Invalid("the target is malformed".to_owned()))?;
     let carrier = handshake(stream, &authority, &target).await?;
-    Ok(Connection::new(carrier, Facts { transport: NAME, ..Facts::default() }))
+    Ok(Connection::new(carrier, ConnectionInfo::new(NAME)))
 }
 
 async fn handshake<S>(

@@ -39,5 +39,5 @@ pub use client::{Transport, connect_over};
 pub use server::{AcceptError, Listener, accept};
 pub use upgrade::{Upgrade, UpgradeError};
 
-/// The name in [`Facts::transport`](crate::Facts::transport).
+/// The name in [`ConnectionInfo::transport`](crate::ConnectionInfo::transport).
 const NAME: &str = "websocket";

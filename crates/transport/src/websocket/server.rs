@@ -22,7 +22,7 @@ use super::{
     Carrier, NAME, Upgrade, UpgradeError,
     head::{HEADERS_LIMIT, Head},
 };
-use crate::{Carrier as _, Connection, Facts};
+use crate::{Carrier as _, Connection, ConnectionInfo};
 
 /// Opening handshakes in progress on one [`Listener`], at most; more wait in the system's backlog.
 const HANDSHAKES: usize = 1024;
@@ -51,7 +51,7 @@ pub enum AcceptError {
 
 /// Performs the opening handshake on any stream; refuses with a plain HTTP answer.
 ///
-/// Any path is accepted. The query and `Origin` are in the connection's [`Facts`]; `peer` is put there too. There is
+/// Any path is accepted. The query and `Origin` are in the connection's [`ConnectionInfo`]; `peer` is put there too. There is
 /// no deadline: the caller has one.
 ///
 /// ```text
@@ -71,11 +71,11 @@ where
 {
     let head = Head::read(&mut stream).await?;
     match head.as_ref().ok_or(AcceptError::HeadTooLarge).and_then(|head| Ok((head, judge(head, peer)?))) {
-        Ok((head, (upgrade, facts))) => {
+        Ok((head, (upgrade, info))) => {
             let mut carrier = Carrier::server(stream, head.rest(), upgrade.response());
             // The peer's dial is complete only with the answer.
             poll_fn(|cx| carrier.poll_flush(cx)).await.map_err(io::Error::other)?;
-            Ok(Connection::new(carrier, facts))
+            Ok(Connection::new(carrier, info))
         }
         Err(error) => {
             // That the answer could not be sent says less than why it was due.
@@ -87,7 +87,7 @@ where
     }
 }
 
-fn judge(head: &Head, peer: Option<SocketAddr>) -> Result<(Upgrade, Facts), AcceptError> {
+fn judge(head: &Head, peer: Option<SocketAddr>) -> Result<(Upgrade, ConnectionInfo), AcceptError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head.bytes()) {
@@ -97,13 +97,13 @@ fn judge(head: &Head, peer: Option<SocketAddr>) -> Result<(Upgrade, Facts), Acce
     }
     let upgrade = Upgrade::from_headers(request.headers.iter().map(|header| (header.name, header.value)))?;
     let origin = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("origin"));
-    let facts = Facts {
-        transport: NAME,
+    let info = ConnectionInfo {
         peer,
         query: request.path.and_then(|target| target.split_once('?')).map(|(_, query)| query.to_owned()),
         origin: origin.and_then(|header| str::from_utf8(header.value).ok()).map(str::to_owned),
+        ..ConnectionInfo::new(NAME)
     };
-    Ok((upgrade, facts))
+    Ok((upgrade, info))
 }
 
 impl AcceptError {

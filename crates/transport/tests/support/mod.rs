@@ -7,7 +7,7 @@ use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatcamp_transport::{
-    Connection, Facts, Listener,
+    Connection, ConnectionInfo, Listener,
     long_poll::{
         Answer, BODY_LIMIT, Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest, Hub, ID_HEADER, Limits,
         Method, Opens, Reply, Request, Transport,
@@ -71,7 +71,8 @@ impl Server {
                 let opens = if head.uri.query().is_some() { Opens::Get } else { Opens::Post };
                 let target = head.uri.to_string();
                 let body = body.to_bytes();
-                let request = Request { method, id, target: &target, opens, body, facts: Facts::default() };
+                let request =
+                    Request { method, id, target: &target, opens, body, info: ConnectionInfo::default() };
                 self.answer(request).await
             }
             Err(_) => Answer { status: 413, body: Bytes::from_static(b"{}") },
@@ -131,6 +132,6 @@ pub(crate) fn native(request: &ExchangeRequest) -> Request<'_> {
         target: &request.target,
         opens: Opens::Post,
         body: request.body.clone(),
-        facts: Facts::default(),
+        info: ConnectionInfo::default(),
     }
 }

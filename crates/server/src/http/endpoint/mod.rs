@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use chatcamp_auth::server::names_credentials;
 use chatcamp_transport::{
-    Facts,
+    ConnectionInfo,
     long_poll::{self, Held, Opens, Reply},
     websocket::{Upgrade, UpgradeError},
 };
@@ -104,14 +104,14 @@ impl<'a> Wanted<'a> {
 }
 
 impl Ask<'_> {
-    /// What is known of a connection that this request opens.
-    pub(crate) fn facts(&self, transport: &'static str) -> Facts {
-        Facts {
-            transport,
-            peer: self.peer,
-            query: self.query().map(str::to_owned),
-            origin: self.headers.origin.and_then(|o| std::str::from_utf8(o).ok()).map(str::to_owned),
-        }
+    /// Returns what is known about a connection that this request opens.
+    pub(crate) fn info(&self, transport: &'static str) -> ConnectionInfo {
+        let mut info = ConnectionInfo::new(transport);
+        info.peer = self.peer;
+        info.query = self.query().map(str::to_owned);
+        info.origin =
+            self.headers.origin.and_then(|origin| std::str::from_utf8(origin).ok()).map(str::to_owned);
+        info
     }
 
     fn query(&self) -> Option<&str> {
@@ -218,7 +218,7 @@ impl Http {
         let opens = if names_credentials(ask.query()) { Opens::Get } else { Opens::Post };
         let id = ask.id().unwrap_or_default();
         let request =
-            long_poll::Request { method, id, target: ask.target, opens, body, facts: ask.facts("long-poll") };
+            long_poll::Request { method, id, target: ask.target, opens, body, info: ask.info("long-poll") };
         match self.hub.request(request) {
             Reply::Now(answer) => Becomes::Answer(cors.answer(answer)),
             Reply::Held(held) => Becomes::Held(held, cors),

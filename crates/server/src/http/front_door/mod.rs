@@ -22,7 +22,7 @@ use std::{
 
 use bytes::Bytes;
 use chatcamp_transport::{
-    Connection, Facts,
+    Connection, ConnectionInfo,
     long_poll::{self, Held},
     websocket::{self, Upgrade},
 };
@@ -166,10 +166,10 @@ async fn open(
         };
         let (becomes, keep_alive) = match asked {
             Asked::Upgrade(upgrade) => {
-                let Upgraded { upgrade, facts, length } = *upgrade;
+                let Upgraded { upgrade, info, length } = *upgrade;
                 let carrier = websocket::Carrier::server(tcp, &read[length..], upgrade.response());
                 drop(read);
-                return Box::pin(http.admission.clone().admit(task, Connection::new(carrier, facts), guest))
+                return Box::pin(http.admission.clone().admit(task, Connection::new(carrier, info), guest))
                     .await;
             }
             Asked::Other => {
@@ -207,7 +207,7 @@ enum Asked {
 /// A granted upgrade; the frames begin `length` bytes into what was read.
 struct Upgraded {
     upgrade: Upgrade,
-    facts: Facts,
+    info: ConnectionInfo,
     length: usize,
 }
 
@@ -250,8 +250,8 @@ async fn request(
         let Head { ask, upgrade, length, body, keep_alive } = *head;
         let becomes = match upgrade {
             Some(Ok(upgrade)) => {
-                let facts = ask.facts("websocket");
-                return Some(Asked::Upgrade(Box::new(Upgraded { upgrade, facts, length })));
+                let info = ask.info("websocket");
+                return Some(Asked::Upgrade(Box::new(Upgraded { upgrade, info, length })));
             }
             Some(Err(answer)) => Becomes::Answer(answer),
             None => http.poll(&ask, Bytes::copy_from_slice(&read[length..length + body])),

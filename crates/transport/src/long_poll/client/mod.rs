@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 
 use super::NAME;
-use crate::{ConnectError, Connection, Facts, url::Url};
+use crate::{ConnectError, Connection, ConnectionInfo, url::Url};
 use carrier::{Carrier, Wire};
 use http::Http;
 
@@ -53,7 +53,7 @@ impl crate::Transport for Transport {
             id: draw_id()?.into(),
             runtime,
         };
-        Ok(Connection::new(Carrier::new(wire), Facts { transport: NAME, ..Facts::default() }))
+        Ok(Connection::new(Carrier::new(wire), ConnectionInfo::new(NAME)))
     }
 
     fn is_exposed(&self) -> bool {

@@ -142,9 +142,9 @@ impl Hub {
         table.entries.insert(key, Entry { target, look_at, line: Arc::clone(&line) });
         drop(table);
         let carrier = Carrier::new(Arc::clone(&self.shared), key, Arc::clone(&line));
-        let mut facts = request.facts;
-        facts.transport = NAME;
-        Reply::Opened(Connection::new(carrier, facts), Held::get(line, ticket))
+        let mut info = request.info;
+        info.transport = NAME;
+        Reply::Opened(Connection::new(carrier, info), Held::get(line, ticket))
     }
 
     fn post(&self, key: Key, line: &Arc<Line>, request: &Request<'_>) -> Reply {

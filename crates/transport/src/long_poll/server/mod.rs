@@ -10,7 +10,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 
 use super::Method;
-use crate::{Connection, Facts};
+use crate::{Connection, ConnectionInfo};
 
 pub use held::Held;
 pub use hub::Hub;
@@ -70,7 +70,7 @@ pub struct Request<'a> {
     /// The body of a POST, at most [`BODY_LIMIT`](super::BODY_LIMIT); ignored for a GET.
     pub body: Bytes,
     /// What the connection will say of itself, if this request opens one; the transport's name is filled in.
-    pub facts: Facts,
+    pub info: ConnectionInfo,
 }
 
 /// Leaves the id, the target and the body out: they may hold secrets.
@@ -79,7 +79,7 @@ impl fmt::Debug for Request<'_> {
         f.debug_struct("Request")
             .field("method", &self.method)
             .field("opens", &self.opens)
-            .field("facts", &self.facts)
+            .field("info", &self.info)
             .finish_non_exhaustive()
     }
 }
