@@ -46,7 +46,20 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
         ]),
     ),
     ("chatcamp-client", Circles(2)),
-    ("chatcamp-dashboard", Circles(5)),
+    (
+        "chatcamp-dashboard",
+        Layers(&[
+            "dashboard, try_page",
+            "router",
+            "actions, body, sign_in",
+            "pages",
+            "assets, paths, request, visible_text",
+            "error, reply",
+            "access, host",
+            "flash",
+            "fields",
+        ]),
+    ),
     (
         "chatcamp-protocol",
         Layers(&["code, envelope, error, handshake, sequence", "user", "id, secret", "limits"]),
