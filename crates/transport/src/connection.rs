@@ -23,7 +23,7 @@ pub struct Connection {
 pub struct ConnectionInfo {
     /// The name of the transport, such as `websocket`.
     pub transport: &'static str,
-    /// The network address of the peer. `None` if the transport has no addresses.
+    /// The network address of the peer; IPv4 is never written as IPv6. `None` if the transport has no addresses.
     pub peer: Option<SocketAddr>,
     /// The query string of the request that opened the connection, without `?`, percent-encoded.
     pub query: Option<String>,
@@ -64,7 +64,10 @@ impl fmt::Debug for ConnectionInfo {
 
 impl Connection {
     /// Wraps an open carrier.
-    pub fn new(carrier: impl Carrier + 'static, info: ConnectionInfo) -> Self {
+    ///
+    /// An IPv4 address that is written as IPv6 (`::ffff:192.0.2.1`) becomes IPv4.
+    pub fn new(carrier: impl Carrier + 'static, mut info: ConnectionInfo) -> Self {
+        info.peer = info.peer.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
         Self { carrier: Box::new(carrier), info }
     }
 
