@@ -91,6 +91,7 @@ impl Builder {
         let http = Http {
             admission: Arc::new(admission),
             api: Arc::new(Api::new(operations, clock, shutdown.clone(), limits.handshake)),
+            admitted_polls: Arc::default(),
             hub: Hub::new(long_poll::Limits { hold: limits::POLL_HOLD, ..long_poll::Limits::default() }),
             health: Health::new(store, shutdown.clone(), runtime.clone()),
             bodies: Arc::new(Budget::new(limits::BODIES)),

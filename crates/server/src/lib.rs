@@ -57,6 +57,7 @@ mod sessions;
 mod shutdown;
 mod user_view;
 
+pub use admission::PendingConnection;
 pub use api::ApiService;
 pub use builder::Builder;
 pub use bus::{BusError, Recipients, SessionList};

@@ -16,14 +16,23 @@ pub(crate) const BODIES: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections without a verdict, per process; the oldest is closed for one more. Default 4,096.
+    /// Pending connections, per process: those without a verdict of the handshake, an accepted API key or a signed-in
+    /// operator. The oldest is closed for one more. Default 4,096; never more than half the files that the process may open
+    /// when the server starts.
     pub unverified: usize,
-    /// Connections without a verdict, per network address other than loopback (of IPv6, per /64). Default 64.
+    /// The same per network address other than loopback (of IPv6, per /64). Default 64.
     ///
     /// Loopback is exempt: there it is a proxy in front, or the operator.
     pub unverified_per_address: usize,
     /// From the first byte of a connection to its verdict. Default 10 s.
+    ///
+    /// Also how long a client may take to send the head of an HTTP request, and its body.
     pub handshake: Duration,
+    /// How long an HTTP connection may be idle between two requests. Default 75 s.
+    ///
+    /// A proxy in front is to close its idle connections sooner: otherwise it sends a request while this server closes the
+    /// connection, and answers 502.
+    pub keep_alive: Duration,
     /// Sessions per user that have a connection. Default 100.
     pub sessions_per_user: usize,
     /// Sessions without a connection, per process; the one that has waited longest goes for one more. Default 100,000.
@@ -41,6 +50,7 @@ impl Default for Limits {
             unverified: 4096,
             unverified_per_address: 64,
             handshake: chatcamp_protocol::limits::HANDSHAKE,
+            keep_alive: Duration::from_secs(75),
             sessions_per_user: 100,
             detached: 100_000,
             detached_per_user: 8,

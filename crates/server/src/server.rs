@@ -43,7 +43,7 @@ pub struct Server {
 pub struct Load {
     /// Tasks of connections.
     pub connections: usize,
-    /// Connections without a verdict.
+    /// Pending connections: see [`Limits::unverified`](crate::Limits::unverified).
     pub unverified: usize,
     /// Sessions with a connection.
     pub sessions: usize,

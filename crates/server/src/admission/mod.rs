@@ -1,6 +1,7 @@
 //! From an open connection to a session: pending connections, the handshake, and who may connect and stay.
 
 mod authenticator;
+mod descriptors;
 mod handshake;
 mod pending;
 mod revalidation;
@@ -22,6 +23,8 @@ pub(crate) use self::{
     revalidation::Revalidation,
 };
 
+pub use self::pending::PendingConnection;
+
 /// Admits connections: what a handshake needs.
 pub(crate) struct Admission {
     pub(crate) sessions: Arc<Sessions>,
@@ -37,11 +40,21 @@ pub(crate) struct Admission {
 impl Admission {
     /// Serves one connection; the future ends with it.
     pub(crate) fn serve(self: &Arc<Self>, connection: Connection) -> impl Future<Output = ()> + Send + use<> {
+        self.serve_while::<(), fn()>(connection, || ())
+    }
+
+    /// Serves one connection, and keeps the output of `admitted` while the connection has a session.
+    pub(crate) fn serve_while<T: Send, F: FnOnce() -> T + Send>(
+        self: &Arc<Self>,
+        connection: Connection,
+        admitted: F,
+    ) -> impl Future<Output = ()> + Send + use<T, F> {
         let guest = self.pending.enter(connection.info().peer.map(|p| p.ip()), Stay::Handshake);
         let (admission, task) = (self.clone(), self.sessions.shutdown.enter());
         async move {
             // Boxed, so that an idle connection does not keep the handshake's memory.
             if let Some(driver) = Box::pin(admission.admit(task, connection, guest)).await {
+                let _admitted = admitted();
                 driver.await;
             }
         }

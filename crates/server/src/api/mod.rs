@@ -16,6 +16,7 @@ mod answer;
 mod app;
 mod auth;
 mod body;
+mod carried_out;
 mod fields;
 mod keys;
 mod kinds;
@@ -40,11 +41,15 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     answer::{Answer, Code, Refusal, RequestId},
+    carried_out::CarriedOut,
     fields::Fields,
     methods::Method,
     repeats::Begun,
 };
-use crate::session::{Overflow, Reserved};
+use crate::{
+    admission::PendingConnection,
+    session::{Overflow, Reserved},
+};
 pub use service::ApiService;
 pub(crate) use state::Api;
 
@@ -75,9 +80,12 @@ pub(crate) fn is_at(path: &str) -> bool {
 }
 
 /// Answers a request for the API.
+///
+/// A client that has sent its request may close the connection at once: the request is carried out, and a shutdown waits for it.
 pub(crate) async fn serve<B>(api: &Arc<Api>, request: Request<B>) -> Response<Full<Bytes>>
 where
-    B: Body,
+    B: Body + Send + 'static,
+    B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let id = RequestId::new();
@@ -85,13 +93,15 @@ where
     if let Some(document) = openapi::answer(&head, &id) {
         return document;
     }
-    let answer = match answer(api, &id, &head, body).await {
-        Ok(answer) => answer,
-        Err(refusal) => {
-            tracing::debug!(request = %id, code = refusal.code.as_str(), "refused a request of a backend");
-            refusal.answer(&id)
-        }
-    };
+    let (api, task, of_call) = (api.clone(), api.shutdown.enter(), id.clone());
+    let answer = CarriedOut::new(async move {
+        let _task = task;
+        answer(&api, &of_call, &head, body).await
+    });
+    let answer = answer.await.unwrap_or_else(|refusal| {
+        tracing::debug!(request = %id, code = refusal.code.as_str(), "refused a request of a backend");
+        refusal.answer(&id)
+    });
     answer.render()
 }
 
@@ -105,6 +115,9 @@ where
         return Err(Refusal::new(Code::MethodNotAllowed, "every method of this API is a POST"));
     }
     let app = auth::app(api, &head.headers).await?;
+    if let Some(connection) = head.extensions.get::<PendingConnection>() {
+        connection.mark_authenticated();
+    }
     let Some(method) = Method::named(name) else {
         let shown: String = name.chars().take(100).collect();
         return Err(Refusal::new(
@@ -113,12 +126,16 @@ where
         ));
     };
     let key = if method.takes_key { idempotency_key(&head.headers)? } else { None };
-    let (body, room) = read(api, body).await?;
+    // Requests whose clients close their connections at once are bounded by nothing else.
+    let Ok(_running) = api.running.try_acquire() else {
+        return Err(Refusal::new(Code::Overloaded, "too many requests are being carried out now"));
+    };
+    let (body, _room) = read(api, body).await?;
     let fields = Fields::parse(head.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()), &body)?;
     let call = Call { api: api.clone(), app, id: id.clone() };
     match key {
         None => method.run(&call, fields).await,
-        Some(key) => once(call, method, key, &body, fields, room).await,
+        Some(key) => once(call, method, key, &body, fields).await,
     }
 }
 
@@ -129,28 +146,15 @@ async fn once(
     key: &str,
     body: &[u8],
     fields: Fields,
-    room: Reserved,
 ) -> Result<Answer, Refusal> {
     let fingerprint = repeats::fingerprint(method.name, body);
     let first = match call.api.repeats.begin(&call.app.id, key, fingerprint, call.api.clock.now())? {
         Begun::Repeated(answer) => return Ok(answer),
         Begun::First(first) => first,
     };
-    // A task of its own: whoever asks again because the connection broke is to have this answer.
-    let task = call.api.shutdown.enter();
-    let running = tokio::spawn(async move {
-        let answer = method.run(&call, fields).await.unwrap_or_else(|refusal| refusal.answer(&call.id));
-        first.answered(&answer, call.api.clock.now());
-        drop((room, task));
-        answer
-    });
-    match running.await {
-        Ok(answer) => Ok(answer),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Refusal::new(Code::Overloaded, "the server is shutting down")),
-        },
-    }
+    let answer = method.run(&call, fields).await.unwrap_or_else(|refusal| refusal.answer(&call.id));
+    first.answered(&answer, call.api.clock.now());
+    Ok(answer)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {

@@ -19,6 +19,9 @@ use super::Api;
 ///
 /// Mount it without stripping the path, for example with axum's `route_service("/api/{*path}", …)`; published callers write
 /// `//api/1.0/METHOD` too, which a fallback service catches.
+///
+/// A call whose client closes its connection, or half of it, is carried out; in the latter case it is answered only if the HTTP
+/// server permits, as hyper does with `half_close`.
 #[derive(Debug, Clone)]
 pub struct ApiService {
     api: Arc<Api>,

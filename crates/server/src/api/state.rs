@@ -2,11 +2,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
+
 use super::{auth::Slowed, repeats::Repeats};
 use crate::{Clock, operations::Operations, session::Budget, shutdown::Shutdown};
 
 /// Bytes of all requests' bodies together that are being read or worked on, at most.
 const BODIES: usize = 16 * 1024 * 1024;
+
+/// Requests with a good key that are carried out at one moment, at most.
+const AT_ONCE: usize = 4096;
 
 /// The Platform API of a server.
 pub(crate) struct Api {
@@ -20,6 +25,8 @@ pub(crate) struct Api {
     /// Answers to requests that may be repeated.
     pub(super) repeats: Arc<Repeats>,
     pub(super) bodies: Arc<Budget>,
+    /// Room for requests that are being carried out.
+    pub(super) running: Semaphore,
     /// Held while the keys of an app are changed.
     pub(super) keys: tokio::sync::Mutex<()>,
 }
@@ -43,6 +50,7 @@ impl Api {
             slowed: Slowed::default(),
             repeats: Arc::default(),
             bodies: Arc::new(Budget::new(BODIES)),
+            running: Semaphore::new(AT_ONCE),
             keys: tokio::sync::Mutex::default(),
         }
     }

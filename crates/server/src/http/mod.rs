@@ -15,7 +15,7 @@ use chatcamp_transport::long_poll::Hub;
 
 use crate::{Limits, admission::Admission, api::Api, session::Budget, shutdown::Shutdown};
 
-pub(crate) use self::health::Health;
+pub(crate) use self::{endpoint::AdmittedPolls, health::Health};
 pub use self::{
     front_door::{FrontDoor, Pages},
     service::{AnswerFuture, ChatService},
@@ -27,6 +27,8 @@ pub(crate) struct Http {
     pub(crate) api: Arc<Api>,
     /// The connections over long-poll.
     pub(crate) hub: Hub,
+    /// Those of them that have a session.
+    pub(crate) admitted_polls: Arc<AdmittedPolls>,
     pub(crate) health: Health,
     /// Bytes of polls' bodies that are being read.
     pub(crate) bodies: Arc<Budget>,

@@ -25,6 +25,7 @@ use tower_service::Service;
 use super::{
     Http,
     endpoint::{self, Answer, Ask, Becomes, Method, Wanted},
+    front_door::HttpConnection,
     web::File,
 };
 
@@ -33,6 +34,9 @@ use super::{
 /// server. Every other path is answered 404.
 ///
 /// Mount it at these paths without stripping them, for example with axum's `route_service("/chat/2.0", …)`.
+///
+/// Whether a client that closes its half of a connection after its request is answered is up to the HTTP server: hyper gives such
+/// requests up unless its `half_close` is set.
 #[derive(Debug, Clone)]
 pub struct ChatService {
     http: Arc<Http>,
@@ -124,15 +128,25 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
+    let http = &service.http;
+    let connection = head.extensions.get::<HttpConnection>();
     let ask = ask(&head.method, &head.uri, &head.headers, service.peer);
-    let becomes = match read_body(&service.http, &ask, body).await {
-        Ok(body) => service.http.poll(&ask, body),
+    let becomes = match read_body(http, &ask, body).await {
+        Ok(body) => http.poll(&ask, body),
         Err(answer) => Becomes::Answer(answer),
     };
-    let answer = match becomes {
-        Becomes::Answer(answer) => answer,
-        Becomes::Held(held, cors) => cors.answer(held.await),
+    let answer = match (becomes, connection) {
+        (Becomes::Answer(answer), _) => answer,
+        (Becomes::Held { held, cors, is_news: true }, Some(connection)) => {
+            cors.answer(connection.held_answer(held).await)
+        }
+        (Becomes::Held { held, cors, .. }, _) => cors.answer(held.await),
     };
+    if let Some(connection) = connection
+        && http.admitted_polls.id(&ask).is_some_and(|poll| http.admitted_polls.contains(poll))
+    {
+        connection.mark_authenticated();
+    }
     Ok(render(&answer))
 }
 
@@ -155,7 +169,8 @@ where
     }
 }
 
-fn ask<'a>(
+/// The request, as the endpoint takes it.
+pub(super) fn ask<'a>(
     method: &http::Method,
     uri: &'a http::Uri,
     headers: &'a HeaderMap,

@@ -21,6 +21,9 @@ pub(crate) struct Cors {
     origin: Option<Box<[u8]>>,
 }
 
+/// Every origin, for requests without credentials.
+const ANY: &[u8] = b"*";
+
 /// The body of an error: `{"ok":false,"error":{"code":…,"message":…}}`.
 #[derive(Debug, Serialize)]
 struct Failure<'a> {
@@ -101,7 +104,10 @@ impl Answer {
             each("vary", b"Origin");
             if let Some(origin) = &cors.origin {
                 each("access-control-allow-origin", origin);
-                each("access-control-allow-credentials", b"true");
+                // A browser takes the two together for no grant at all.
+                if **origin != *ANY {
+                    each("access-control-allow-credentials", b"true");
+                }
             }
         }
         match self.kind {
@@ -128,6 +134,11 @@ impl Answer {
 impl Cors {
     pub(super) fn new(origin: Option<&[u8]>) -> Self {
         Self { origin: origin.map(Into::into) }
+    }
+
+    /// For a page whose origin is not known.
+    pub(super) fn any() -> Self {
+        Self::new(Some(ANY))
     }
 
     /// A poll's answer.

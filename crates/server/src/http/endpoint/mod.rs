@@ -2,7 +2,9 @@
 //!
 //! Wire document, sections 0 and 2. Two adapters speak HTTP for it: the front door and the `tower` service.
 
+mod admitted;
 mod answer;
+mod refused;
 
 use std::net::SocketAddr;
 
@@ -14,7 +16,11 @@ use chatcamp_transport::{
     websocket::{Upgrade, UpgradeError},
 };
 
-pub(crate) use self::answer::{Answer, Cors};
+pub(crate) use self::{
+    admitted::{AdmittedPolls, PollId},
+    answer::{Answer, Cors},
+    refused::{bad_host, refused_head},
+};
 use super::Http;
 use crate::session::{Overflow, Reserved};
 /// Largest body of a POST, in bytes: several messages of a native client in one.
@@ -60,8 +66,13 @@ pub(crate) struct Wanted<'a> {
 pub(crate) enum Becomes {
     /// This answer.
     Answer(Answer),
-    /// The answer that this resolves to, with [`Cors::answer`].
-    Held(Held, Cors),
+    /// The answer that `held` resolves to, with [`Cors::answer`].
+    Held {
+        held: Held,
+        cors: Cors,
+        /// Whether it waits for news, so that an answer without any is as good.
+        is_news: bool,
+    },
 }
 
 impl Method {
@@ -159,6 +170,12 @@ impl Ask<'_> {
         self.cors().failure(400, "BODY_BEHIND_UPGRADE", "a request for a WebSocket has no body")
     }
 
+    /// The answer to a request that does not name its host once.
+    pub(crate) fn bad_host(&self) -> Answer {
+        let (code, message) = refused::HOST;
+        self.cors().failure(400, code, message)
+    }
+
     /// The answer to a body that did not come whole.
     pub(crate) fn cut_short(&self) -> Answer {
         self.cors().failure(400, "CUT_SHORT", "the body did not come whole")
@@ -221,10 +238,13 @@ impl Http {
             long_poll::Request { method, id, target: ask.target, opens, body, info: ask.info("long-poll") };
         match self.hub.request(request) {
             Reply::Now(answer) => Becomes::Answer(cors.answer(answer)),
-            Reply::Held(held) => Becomes::Held(held, cors),
+            Reply::Held(held) => Becomes::Held { held, cors, is_news: method == long_poll::Method::Get },
             Reply::Opened(connection, held) => {
-                self.runtime.spawn(Box::pin(self.admission.serve(connection)));
-                Becomes::Held(held, cors)
+                let poll = self.admitted_polls.id(ask);
+                let polls = self.admitted_polls.clone();
+                let admitted = move || poll.map(|poll| polls.insert(poll));
+                self.runtime.spawn(Box::pin(self.admission.serve_while(connection, admitted)));
+                Becomes::Held { held, cors, is_news: false }
             }
         }
     }

@@ -27,7 +27,8 @@ pub(super) async fn write(tcp: &TcpStream, answer: &Answer, keep_alive: bool) ->
     tokio::time::timeout(PATIENCE, writing).await?
 }
 
-fn encode(answer: &Answer, keep_alive: bool) -> Vec<u8> {
+/// The bytes of an answer.
+pub(super) fn encode(answer: &Answer, keep_alive: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512 + answer.body.len());
     let status = StatusCode::from_u16(answer.status).expect("answers have a valid status");
     let reason = status.canonical_reason().unwrap_or("");

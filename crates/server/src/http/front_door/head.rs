@@ -100,7 +100,12 @@ fn chat<'a>(
         if is("connection") {
             keep_alive &= !header.value.to_ascii_lowercase().windows(5).any(|w| w == b"close");
         }
-        hosts += usize::from(is("host"));
+        if is("host") {
+            hosts += 1;
+            if !is_host(header.value) {
+                return None;
+            }
+        }
     }
     let pairs = || request.headers.iter().map(|h| (h.name, h.value));
     let ask = Ask { method, target, headers: Wanted::from_headers(pairs()), peer: Some(peer) };
@@ -110,13 +115,13 @@ fn chat<'a>(
         Method::Post => body.is_some(),
         _ => upgrade.is_none() || body.is_none(),
     };
-    ((hosts == 1 || is_old) && fits).then_some(Head {
-        ask,
-        upgrade,
-        length,
-        body: body.unwrap_or(0),
-        keep_alive,
-    })
+    let names_host = hosts == 1 || (hosts == 0 && is_old);
+    (names_host && fits).then_some(Head { ask, upgrade, length, body: body.unwrap_or(0), keep_alive })
+}
+
+/// Whether the value of a `Host` header has only bytes that a host and its port may have (RFC 9112, section 3.2).
+pub(super) fn is_host(value: &[u8]) -> bool {
+    value.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&b))
 }
 
 #[cfg(test)]
@@ -176,6 +181,9 @@ mod tests {
             (UPGRADE, "Host: h", "Host: h\r\nHost: i"),
             (UPGRADE, "Host: h", "X: h"),
             (UPGRADE, "Host: h", "Host : h"),
+            (UPGRADE, "Host: h", "Host: h, i"),
+            (UPGRADE, "Host: h", "Host: user@h"),
+            (UPGRADE, "HTTP/1.1\r\nHost: h", "HTTP/1.0\r\nHost: h\r\nHost: i"),
             (UPGRADE, "Host: h", "Host: h\r\nContent-Length: 0"),
             (UPGRADE, "Host: h", "Host: h\r\nExpect: 100-continue"),
             (POST, "Host: h", "Host: h\r\nTransfer-Encoding: chunked"),

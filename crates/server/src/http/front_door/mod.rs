@@ -5,20 +5,15 @@
 //! back.
 
 mod answer;
+mod connection;
 mod head;
+mod http1;
 mod pages;
-mod rewind;
+mod stream;
+#[cfg(test)]
+mod tests;
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chatcamp_transport::{
@@ -26,42 +21,37 @@ use chatcamp_transport::{
     long_poll::{self, Held},
     websocket::{self, Upgrade},
 };
-use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tower_service::Service as _;
-
-pub use pages::Pages;
-
-use self::{
-    head::{Head, Parsed},
-    rewind::Rewind,
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::Instant,
 };
+
+pub(super) use self::connection::HttpConnection;
+pub use self::pages::Pages;
+
+use self::head::{Head, Parsed};
 use super::{
     Http,
-    endpoint::{Answer, Becomes},
-    service::{self, ChatService},
+    endpoint::{Becomes, PollId},
 };
 use crate::{
     admission::{Guest, Stay},
-    api,
     session::Driver,
     shutdown::Task,
 };
 
 /// Connections the kernel keeps until they are accepted.
 const BACKLOG: u32 = 4096;
-/// How long to wait when the process has no file descriptor for one more connection.
+/// How long to wait when the process has no file descriptor for one more connection and no pending connection to evict.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
+/// How long an evicted connection is given to free its file descriptor.
+const EVICTING: Duration = Duration::from_millis(5);
+/// Between two warnings that connections cannot be accepted, at least.
+const WARNINGS: Duration = Duration::from_secs(60);
 
 /// How long a client that polls has to come for its last words when the server shuts down; it comes after 100 ms
 /// (wire document, section 2.3).
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long a page may go on answering a connection that is shown out: its client may be one that sends its form byte by
-/// byte.
-const LAST_PAGE: Duration = Duration::from_secs(3);
-
 /// A listening TCP port of a server.
 #[derive(Debug)]
 pub struct FrontDoor {
@@ -116,20 +106,30 @@ impl FrontDoor {
     /// # Cancel safety
     /// Dropping the future stops accepting; connections already accepted are served on.
     pub async fn run(self) {
+        let mut warned: Option<Instant> = None;
         while let Some(accepted) = self.http.shutdown.unless_begun(self.listener.accept()).await {
             match accepted {
                 Ok((tcp, peer)) => self.receive(tcp, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; trying again");
-                    tokio::time::sleep(OUT_OF_FILES).await;
+                    if warned.is_none_or(|at| at.elapsed() >= WARNINGS) {
+                        warned = Some(Instant::now());
+                        tracing::warn!(%error, "cannot accept connections; raise the limit of open files (ulimit -n)");
+                    }
+                    let pause =
+                        if self.http.admission.pending.evict_oldest() { EVICTING } else { OUT_OF_FILES };
+                    tokio::time::sleep(pause).await;
                 }
             }
         }
     }
 
     fn receive(&self, tcp: TcpStream, peer: SocketAddr) {
-        let (http, task, served) = (self.http.clone(), self.http.shutdown.enter(), self.served.clone());
+        // A listener for both families names a client of IPv4 by an address of IPv6.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let http = self.http.clone();
+        let task = http.shutdown.enter();
+        let served = self.served.clone();
         let guest = http.admission.pending.enter(Some(peer.ip()), Stay::Handshake);
         tokio::spawn(async move {
             // Boxed, so that an idle connection does not keep the handshake's memory.
@@ -145,10 +145,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// From an accepted connection to a session's driver; nothing when it came to something else, which is then over.
+/// Takes an accepted connection to a session's driver; returns `None` if it came to something else, which is then over.
 ///
-/// Whenever it waits for a request, or the rest of one, the connection is a guest of the lobby. What needs memory while it
-/// lasts is boxed, so that a held poll does not keep it.
+/// Whenever it waits for a request, or the rest of one, the connection is pending in the lobby, unless a poll over it had a
+/// session. What needs memory while it lasts is boxed, so that a held poll does not keep it.
 async fn open(
     task: Task,
     http: Arc<Http>,
@@ -159,30 +159,32 @@ async fn open(
 ) -> Option<Driver> {
     let mut read = Vec::new();
     let mut is_first = true;
+    let mut is_authenticated = false;
     loop {
         let asked = match served.chat {
             true => Box::pin(request(&http, &tcp, peer, &guest, &mut read, is_first)).await?,
             false => Asked::Other,
         };
-        let (becomes, keep_alive) = match asked {
+        let (becomes, poll, keep_alive) = match asked {
             Asked::Upgrade(upgrade) => {
                 let Upgraded { upgrade, info, length } = *upgrade;
                 let carrier = websocket::Carrier::server(tcp, &read[length..], upgrade.response());
                 drop(read);
-                return Box::pin(http.admission.clone().admit(task, Connection::new(carrier, info), guest))
-                    .await;
+                let connection = Connection::new(carrier, info);
+                return Box::pin(http.admission.clone().admit(task, connection, guest)).await;
             }
             Asked::Other => {
-                drop(guest);
-                Box::pin(serve_http(&http, served, Rewind::new(read, tcp), peer)).await;
+                Box::pin(http1::serve(&http, served, read, tcp, peer, guest)).await;
                 return None;
             }
-            Asked::Chat(becomes, keep_alive) => (becomes, keep_alive),
+            Asked::Chat(becomes, poll, keep_alive) => (becomes, poll, keep_alive),
         };
         drop(guest);
         let answer = match becomes {
             Becomes::Answer(answer) => answer,
-            Becomes::Held(held, cors) => cors.answer(unless_gone(held, &tcp, &mut read).await?),
+            Becomes::Held { held, cors, is_news } => {
+                cors.answer(held_answer(held, is_news, &tcp, &mut read).await?)
+            }
         };
         let keep_alive = keep_alive && !(http.shutdown.has_begun() && answer.status != 200);
         Box::pin(answer::write(&tcp, &answer, keep_alive)).await.ok()?;
@@ -190,7 +192,11 @@ async fn open(
             return None;
         }
         is_first = false;
-        guest = http.admission.pending.enter(Some(peer.ip()), Stay::Idle);
+        is_authenticated |= poll.is_some_and(|poll| http.admitted_polls.contains(poll));
+        guest = match is_authenticated {
+            true => http.admission.pending.enter_authenticated(Some(peer.ip())),
+            false => http.admission.pending.enter(Some(peer.ip()), Stay::Idle),
+        };
     }
 }
 
@@ -198,8 +204,8 @@ async fn open(
 enum Asked {
     /// To become a WebSocket.
     Upgrade(Box<Upgraded>),
-    /// Something of the chat endpoint that has an answer, and whether another request may follow.
-    Chat(Becomes, bool),
+    /// Something of the chat endpoint that has an answer: over which poll connection, and whether another request may follow.
+    Chat(Becomes, Option<PollId>, bool),
     /// Anything else: it is hyper's, with all that was read.
     Other,
 }
@@ -211,7 +217,7 @@ struct Upgraded {
     length: usize,
 }
 
-/// Reads one request, and takes it out of `read`; nothing when there will be none.
+/// Reads one request, and takes it out of `read`; returns `None` if there will be none.
 async fn request(
     http: &Arc<Http>,
     tcp: &TcpStream,
@@ -221,6 +227,8 @@ async fn request(
     is_first: bool,
 ) -> Option<Asked> {
     let mut room = None;
+    // Between two requests a connection has another deadline than within one.
+    let mut is_begun = is_first;
     loop {
         let head = match head::parse(read, peer) {
             Parsed::Other => return Some(Asked::Other),
@@ -236,8 +244,12 @@ async fn request(
                     };
                     match refused {
                         Ok(reserved) => room = Some(reserved),
-                        Err(answer) => return Some(Asked::Chat(Becomes::Answer(answer), false)),
+                        Err(answer) => return Some(Asked::Chat(Becomes::Answer(answer), None, false)),
                     }
+                }
+                if !is_begun && !read.is_empty() {
+                    guest.change(Stay::Handshake);
+                    is_begun = true;
                 }
                 match http.shutdown.unless_begun(receive(tcp, read, guest)).await {
                     Some(received) => received?,
@@ -248,23 +260,27 @@ async fn request(
             }
         };
         let Head { ask, upgrade, length, body, keep_alive } = *head;
+        let mut poll = None;
         let becomes = match upgrade {
             Some(Ok(upgrade)) => {
                 let info = ask.info("websocket");
                 return Some(Asked::Upgrade(Box::new(Upgraded { upgrade, info, length })));
             }
             Some(Err(answer)) => Becomes::Answer(answer),
-            None => http.poll(&ask, Bytes::copy_from_slice(&read[length..length + body])),
+            None => {
+                poll = http.admitted_polls.id(&ask);
+                http.poll(&ask, Bytes::copy_from_slice(&read[length..length + body]))
+            }
         };
         read.drain(..(length + body).min(read.len()));
         if read.is_empty() {
             *read = Vec::new();
         }
-        return Some(Asked::Chat(becomes, keep_alive));
+        return Some(Asked::Chat(becomes, poll, keep_alive));
     }
 }
 
-/// Waits for more of a request; nothing when there will be none, or the guest must leave.
+/// Waits for more of a request; returns `None` if there will be none, or the connection is evicted.
 async fn receive(tcp: &TcpStream, read: &mut Vec<u8>, guest: &Guest) -> Option<()> {
     tokio::select! {
         biased;
@@ -274,72 +290,42 @@ async fn receive(tcp: &TcpStream, read: &mut Vec<u8>, guest: &Guest) -> Option<(
     head::read_some(tcp, read).ok()
 }
 
-/// The answer of a held poll; nothing when its client has gone meanwhile.
+/// Waits for the answer of a held request; returns `None` if its connection breaks.
 ///
-/// What a client sends before it has its answer waits in `read`, up to the length of a head.
-async fn unless_gone(held: Held, tcp: &TcpStream, read: &mut Vec<u8>) -> Option<long_poll::Answer> {
-    let gone = async {
+/// A client that has closed its half of the connection may still read. What opens a connection or posts is answered as ever;
+/// a poll that waits for news is answered at once, with none: a closed connection looks the same, and a message written to
+/// it would be lost. What a client sends before it has its answer waits in `read`, up to the length of a head.
+async fn held_answer(
+    mut held: Held,
+    is_news: bool,
+    tcp: &TcpStream,
+    read: &mut Vec<u8>,
+) -> Option<long_poll::Answer> {
+    let ended = async {
         while read.len() < head::LIMIT {
-            if tcp.readable().await.is_err() || head::read_some(tcp, read).is_err() {
-                return;
+            let received = match tcp.readable().await {
+                Ok(()) => head::read_some(tcp, read),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = received {
+                return error;
             }
         }
         std::future::pending().await
     };
-    tokio::select! {
+    let error = tokio::select! {
         biased;
-        answer = held => Some(answer),
-        () = gone => None,
-    }
-}
-
-/// Lets hyper serve the connection, for as long as a visit may last; a peer that does not read is cut off then.
-///
-/// A poll that is held, or a call of a backend, may end in its own time; a page is cut off sooner, as strangers keep it
-/// waiting for their forms.
-async fn serve_http(http: &Arc<Http>, served: Served, stream: Rewind, peer: SocketAddr) {
-    let guest = http.admission.pending.enter(Some(peer.ip()), Stay::Http);
-    let chat = ChatService::of(http.clone()).for_peer(peer);
-    let http_of_requests = http.clone();
-    let in_page = Arc::new(AtomicBool::new(false));
-    let tell = in_page.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (mut chat, http) = (chat.clone(), http_of_requests.clone());
-        let claimed = served.pages.iter().find(|pages| pages.claims(request.uri().path())).cloned();
-        tell.store(claimed.is_some(), Ordering::Relaxed);
-        async move {
-            if let Some(pages) = claimed {
-                return Ok(pages.serve(request, peer).await);
-            }
-            match request.uri().path() {
-                "/healthz" => Ok(service::render(&http.health.answer().await)),
-                _ if !served.chat => Ok(service::render(&nothing_here())),
-                path if api::is_at(path) => Ok(api::serve(&http.api, request).await),
-                _ => chat.call(request).await,
-            }
-        }
-    });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(http.limits.handshake).max_buf_size(head::LIMIT);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let over = http.shutdown.unless_begun(guest.must_leave());
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => Ok(ended),
-        _ = over => {
-            connection.as_mut().graceful_shutdown();
-            let drain = http.limits.drain;
-            let patience = if in_page.load(Ordering::Relaxed) { drain.min(LAST_PAGE) } else { drain };
-            tokio::time::timeout(patience, connection).await
-        }
+        answer = &mut held => return Some(answer),
+        error = ended => error,
     };
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "an HTTP connection failed"),
-        Err(_) => tracing::debug!(%peer, "an HTTP connection was cut off"),
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof if is_news => Some(no_news()),
+        io::ErrorKind::UnexpectedEof => Some(held.await),
+        _ => None,
     }
 }
 
-fn nothing_here() -> Answer {
-    Answer::failure(404, "NOT_FOUND", "nothing is served here; this address has pages only, not the chat")
+/// The answer to a poll when there are no messages.
+fn no_news() -> long_poll::Answer {
+    long_poll::Answer { status: 200, body: Bytes::from_static(b"[]") }
 }

@@ -11,8 +11,13 @@ use hyper::body::Incoming;
 /// Pages behind some paths of a [`FrontDoor`](crate::FrontDoor), such as a dashboard.
 ///
 /// A request comes here before the chat is asked, so an implementation claims no path of the chat. It bounds the bodies it
-/// reads, in bytes and in time; the connection as a whole may last a minute. When it is over, or is shown out for others, an
+/// reads, in bytes and in time; an answer may take a minute. When that is over, or the connection is evicted for another, an
 /// answer under way has three seconds.
+///
+/// The extensions of a request have its [`PendingConnection`](crate::PendingConnection). An implementation that authenticates
+/// clients marks their connections there: pending connections are bounded, and evicted for others.
+///
+/// A request is answered to its end, also if its client closes the connection meanwhile.
 #[async_trait]
 pub trait Pages: fmt::Debug + Send + Sync {
     /// Whether requests for this path come here.

@@ -1,0 +1,137 @@
+//! What the front door does not answer itself: hyper reads it, and the API, the pages or the chat answer.
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, Version, header::HOST};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::timeout};
+use tower_service::Service as _;
+
+use super::{
+    Served,
+    connection::{HttpConnection, Phase},
+    head,
+    stream::HttpStream,
+};
+use crate::{
+    ChatService, Pages,
+    admission::{Guest, PendingConnection},
+    api,
+    http::{
+        Http,
+        endpoint::{self, Answer},
+        service,
+    },
+};
+
+/// How long a page may go on answering over a connection that is evicted: its client may be one that sends its form byte by
+/// byte.
+const LAST_PAGE: Duration = Duration::from_secs(3);
+
+/// Lets hyper serve the connection until it ends, is evicted, or the server shuts down.
+///
+/// A poll that is held, or a call of a backend, is answered first; a page has less time, as strangers keep it waiting for
+/// their forms.
+pub(super) async fn serve(
+    http: &Arc<Http>,
+    served: Served,
+    read: Vec<u8>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    guest: Guest,
+) {
+    let guest = Arc::new(guest);
+    let pending = PendingConnection::new(&guest);
+    let connection = HttpConnection::new(tcp, pending.clone());
+    let stream = HttpStream::new(read, connection.clone());
+    let chat = ChatService::of(http.clone()).for_peer(peer);
+    let of_requests = (http.clone(), connection.clone());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (http, connection) = of_requests.clone();
+        let pages = served.pages.iter().find(|pages| pages.claims(request.uri().path())).cloned();
+        let chat = served.chat.then(|| chat.clone());
+        connection.requested(pages.is_some());
+        request.extensions_mut().insert(pending.clone());
+        async move {
+            let response = respond(&http, pages, chat, &connection, request, peer).await;
+            connection.responded();
+            response
+        }
+    });
+    let mut builder = http1::Builder::new();
+    // Deadlines are the lobby's. A client that has sent its request may close its half of the connection.
+    builder.half_close(true).max_buf_size(head::LIMIT);
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let ended = tokio::select! {
+        biased;
+        ended = served.as_mut() => Some(ended),
+        evicted = http.shutdown.unless_begun(guest.must_leave()) => {
+            served.as_mut().graceful_shutdown();
+            let drain = http.limits.drain;
+            let patience = if connection.is_in_page() { drain.min(LAST_PAGE) } else { drain };
+            match evicted {
+                Some(()) if connection.phase() == Phase::Head => None,
+                Some(()) => timeout(patience, served).await.ok(),
+                // The rest of a head keeps its deadline.
+                None => tokio::select! {
+                    ended = timeout(patience, served) => ended.ok(),
+                    () = guest.must_leave() => None,
+                },
+            }
+        }
+    };
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "an HTTP connection failed"),
+        None => tracing::debug!(%peer, "an HTTP connection was cut off"),
+    }
+}
+
+async fn respond(
+    http: &Arc<Http>,
+    pages: Option<Arc<dyn Pages>>,
+    chat: Option<ChatService>,
+    connection: &HttpConnection,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    if !has_one_host(&request) {
+        let answer = match (&chat, request.uri().path()) {
+            (Some(_), endpoint::PATH) => {
+                service::ask(request.method(), request.uri(), request.headers(), Some(peer)).bad_host()
+            }
+            _ => endpoint::bad_host(),
+        };
+        return Ok(service::render(&answer));
+    }
+    if let Some(pages) = pages {
+        return Ok(pages.serve(request, peer).await);
+    }
+    let path = request.uri().path();
+    if path == "/healthz" {
+        return Ok(service::render(&http.health.answer().await));
+    }
+    let Some(mut chat) = chat else { return Ok(service::render(&nothing_here())) };
+    if api::is_at(path) {
+        return Ok(api::serve(&http.api, request).await);
+    }
+    request.extensions_mut().insert(connection.clone());
+    chat.call(request).await
+}
+
+/// Whether a request names its host once, as HTTP/1.1 requires (RFC 9112, section 3.2); HTTP/1.0 may leave it out.
+fn has_one_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => head::is_host(host.as_bytes()),
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    }
+}
+
+fn nothing_here() -> Answer {
+    Answer::failure(404, "NOT_FOUND", "nothing is served here; this address has pages only, not the chat")
+}

@@ -1,0 +1,149 @@
+//! The TCP stream of a connection that hyper serves.
+
+use std::{
+    io,
+    net::Shutdown,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    answer,
+    connection::{HttpConnection, Phase},
+    head,
+};
+use crate::http::endpoint;
+
+/// Reads the given bytes first; tells the connection what is read and written; and writes an answer of the chat endpoint in
+/// place of the bare one by which hyper refuses a head.
+#[derive(Debug)]
+pub(super) struct HttpStream {
+    connection: HttpConnection,
+    read: Bytes,
+    /// What was read while a head is awaited, as far as heads are read.
+    head: Vec<u8>,
+    /// Whether all that hyper has written has left.
+    is_flushed: bool,
+    /// What remains to be written of the answer to a refused head; hyper's own is dropped.
+    refusal: Option<Bytes>,
+}
+
+impl HttpStream {
+    pub(super) fn new(read: Vec<u8>, connection: HttpConnection) -> Self {
+        Self { connection, read: read.into(), head: Vec::new(), is_flushed: true, refusal: None }
+    }
+
+    fn received(&mut self, bytes: &[u8]) {
+        self.connection.received();
+        if self.connection.phase() == Phase::Head {
+            let room = head::LIMIT.saturating_sub(self.head.len());
+            self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    /// Prepares to write; returns whether the bytes are to be dropped.
+    fn drops(&mut self, bytes: &[u8]) -> bool {
+        if self.refusal.is_some() {
+            return true;
+        }
+        let is_own = matches!(self.connection.phase(), Phase::Head | Phase::Idle) && self.is_flushed;
+        self.connection.writes();
+        self.is_flushed = false;
+        let head = std::mem::take(&mut self.head);
+        let Some(status) = status_of_error(bytes).filter(|_| is_own) else { return false };
+        let answer = endpoint::refused_head(&head, status);
+        self.refusal = Some(answer::encode(&answer, false).into());
+        true
+    }
+
+    fn poll_write_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.refusal.as_mut().filter(|rest| !rest.is_empty()) {
+            let tcp = self.connection.tcp();
+            ready!(tcp.poll_write_ready(cx))?;
+            match tcp.try_write(rest) {
+                Ok(n) => rest.advance(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The status of an answer that begins with these bytes, if it is one that hyper gives itself.
+fn status_of_error(bytes: &[u8]) -> Option<u16> {
+    let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    [400, 414, 431].into_iter().find(|known| known.to_string().as_bytes() == status)
+}
+
+impl AsyncRead for HttpStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let filled = buffer.filled().len();
+        if !this.read.is_empty() {
+            let n = this.read.len().min(buffer.remaining());
+            buffer.put_slice(&this.read.split_to(n));
+        }
+        while buffer.filled().len() == filled {
+            let tcp = this.connection.tcp();
+            ready!(tcp.poll_read_ready(cx))?;
+            match tcp.try_read(buffer.initialize_unfilled()) {
+                Ok(0) => return Poll::Ready(Ok(())),
+                Ok(n) => buffer.advance(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        this.received(&buffer.filled()[filled..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for HttpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.drops(bytes.first().map_or(&[], |first| first)) {
+            return Poll::Ready(Ok(bytes.iter().map(|bytes| bytes.len()).sum()));
+        }
+        let tcp = this.connection.tcp();
+        loop {
+            ready!(tcp.poll_write_ready(cx))?;
+            match tcp.try_write_vectored(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.is_flushed = true;
+        this.poll_write_refusal(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_write_refusal(cx))?;
+        Poll::Ready(SockRef::from(this.connection.tcp()).shutdown(Shutdown::Write))
+    }
+}

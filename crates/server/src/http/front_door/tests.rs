@@ -1,0 +1,153 @@
+//! Connections from addresses of the test's own: those of real sockets here are all loopback, which is exempt from limits.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+use crate::{Accounts, AuthPolicy, Keyring, Limits, Server};
+
+const ADDRESS: [u8; 4] = [192, 0, 2, 1];
+
+struct Host {
+    door: FrontDoor,
+    app: String,
+    key: String,
+}
+
+/// A client's connection with its requests' answers.
+struct Client(TcpStream);
+
+impl Host {
+    async fn new(limits: Limits) -> Self {
+        let store = Arc::new(chatcamp_store::memory::Store::new());
+        let keyring = Keyring::new(vec![[7; 32]]).unwrap();
+        let accounts = Accounts::new(store.clone(), keyring.clone());
+        let app = accounts.create_app("test", AuthPolicy::Open, None).await.unwrap().id;
+        let key = accounts.create_api_key(&app, "test").await.unwrap().key;
+        let server = Server::builder(store, keyring).limits(limits).start();
+        let door = FrontDoor::bind(server, "127.0.0.1:0".parse().unwrap()).unwrap();
+        Self { door, app: app.to_string(), key }
+    }
+
+    /// A connection that counts for this address.
+    async fn connect(&self, address: impl Into<IpAddr>) -> Client {
+        let client = TcpStream::connect(self.door.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, self.door.listener.accept());
+        self.door.receive(accepted.unwrap().0, SocketAddr::new(address.into(), 1));
+        Client(client.unwrap())
+    }
+
+    fn call(&self) -> String {
+        format!(
+            "POST /api/2.0/users.list HTTP/1.1\r\nHost: h\r\nx-api-key: {}\r\nContent-Length: 0\r\n\r\n",
+            self.key
+        )
+    }
+
+    fn poll(&self, id: usize) -> String {
+        let app = &self.app;
+        let target = format!("/chat/2.0?app_id={app}&user_id=user{id}");
+        format!("GET {target} HTTP/1.1\r\nHost: h\r\niflychat-token: id{id}\r\n\r\n")
+    }
+}
+
+impl Client {
+    /// Sends a request; returns the status of the answer, or `None` if the connection is closed instead.
+    async fn ask(&mut self, request: &str) -> Option<u16> {
+        self.0.write_all(request.as_bytes()).await.ok()?;
+        let mut read = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&read);
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() == length.map_or(0, |length| length.parse().unwrap()) {
+                    return head.split(' ').nth(1).unwrap().parse().ok();
+                }
+            }
+            let received = self.0.read_buf(&mut read);
+            match tokio::time::timeout(Duration::from_secs(20), received).await {
+                Ok(Ok(1..)) => {}
+                _ => return None,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_of_backends_are_not_counted_as_those_of_strangers() {
+    const BACKENDS: usize = 80;
+    const ROUNDS: usize = 5;
+    let host = Host::new(Limits::default()).await;
+    assert!(BACKENDS > Limits::default().unverified_per_address);
+    let mut backends = Vec::new();
+    let mut failed = 0;
+    let mut strangers = Vec::new();
+    for round in 0..ROUNDS {
+        for n in 0..BACKENDS {
+            if round == 0 {
+                backends.push(host.connect(ADDRESS).await);
+            }
+            // As many half-open connections of the same address as there are calls.
+            strangers.push(host.connect(ADDRESS).await);
+            failed += usize::from(backends[n].ask(&host.call()).await != Some(200));
+        }
+        // Much later.
+        host.door.http.admission.pending.expire(std::time::Instant::now() + Duration::from_secs(70));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(failed, 0, "of {} calls failed", BACKENDS * ROUNDS);
+    assert_eq!(host.door.http.admission.pending.len(), 0, "the strangers' time is over");
+}
+
+#[tokio::test]
+async fn connections_of_polls_with_a_session_are_not_evicted_for_strangers() {
+    let mut limits = Limits::default();
+    limits.unverified = 4;
+    limits.unverified_per_address = 4;
+    let host = Host::new(limits).await;
+    let mut polls = Vec::new();
+    for n in 0..8 {
+        let mut poll = host.connect(ADDRESS).await;
+        // One that hyper reads, after another request, and one that the front door reads itself.
+        if n % 2 == 0 {
+            assert_eq!(poll.ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await, Some(200));
+        }
+        assert_eq!(poll.ask(&host.poll(n)).await, Some(200));
+        // Whether there is a session shows in the answer to the next request.
+        let body = r#"{"t":"ping","d":{},"r":1}"#;
+        let length = body.len();
+        let rest = format!("\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+        let post = host.poll(n).replace("GET", "POST").replace("\r\n\r\n", &rest);
+        assert_eq!(poll.ask(&post).await, Some(200));
+        polls.push(poll);
+    }
+    assert_eq!(host.door.http.admission.pending.len(), 0);
+    let strangers = [host.connect(ADDRESS).await, host.connect(ADDRESS).await];
+    for _ in 0..8 {
+        drop(host.connect([192, 0, 2, 2]).await);
+    }
+    for (n, poll) in polls.iter_mut().enumerate() {
+        let preflight = host.poll(n).replace("GET", "OPTIONS");
+        let status = poll.ask(&preflight.replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n")).await;
+        assert!(matches!(status, Some(204)), "{n}: {status:?}");
+    }
+    drop(strangers);
+}
+
+#[tokio::test]
+async fn an_address_of_ipv4_written_as_one_of_ipv6_is_one_of_ipv4() {
+    let mut limits = Limits::default();
+    limits.unverified_per_address = 1;
+    let host = Host::new(limits).await;
+    let mapped = |last| Ipv4Addr::new(192, 0, 2, last).to_ipv6_mapped();
+    let clients =
+        [host.connect(mapped(1)).await, host.connect(mapped(2)).await, host.connect(mapped(3)).await];
+    assert_eq!(host.door.http.admission.pending.len(), 3, "each address for itself");
+    let again = host.connect([192, 0, 2, 3]).await;
+    assert_eq!(host.door.http.admission.pending.len(), 3, "and with the same address in the other form");
+    drop((clients, again));
+}
