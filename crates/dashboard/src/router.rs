@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use chatcamp_server::PendingConnection;
 use http::{HeaderMap, Method, Request, StatusCode, header::CONTENT_TYPE, request::Parts};
 use hyper::body::Incoming;
 
@@ -78,6 +79,7 @@ impl Router {
                 Trigger::User => Ok(Reply::see_other(&href(paths::SIGN_IN, &[("to", path_and_query)]))),
             };
         };
+        mark_authenticated(head);
         let request = PageRequest {
             services: &self.services,
             sessions: &self.access.sessions,
@@ -110,6 +112,7 @@ impl Router {
         let Some(session) = self.access.session(&head.headers, Trigger::User).await? else {
             return Err(refuse(body, PageError::signed_out()).await);
         };
+        mark_authenticated(head);
         let form = read_form(&head.headers, body, MAX_FORM).await?;
         if !access::is_same(&session.form_token, form.text("form_token")) {
             return Err(PageError::foreign_form());
@@ -127,6 +130,13 @@ impl Router {
             is_head: false,
         };
         actions::act(path, &request, form).await
+    }
+}
+
+/// Takes the connection of a signed-in operator out of the pending ones.
+fn mark_authenticated(head: &Parts) {
+    if let Some(connection) = head.extensions.get::<PendingConnection>() {
+        connection.mark_authenticated();
     }
 }
 
