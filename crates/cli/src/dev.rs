@@ -9,7 +9,7 @@ use std::{
 
 use chatcamp_dashboard::TryPage;
 use chatcamp_protocol::AppId;
-use chatcamp_server::{AuthPolicy, DataDir};
+use chatcamp_server::{AuthPolicy, DataDir, Limits};
 use chatcamp_store::Edited;
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ pub(crate) async fn run(options: Listen, context: Context) -> Result<(), Failure
     admin::make_dev_password(&data, &mut dev)?;
     let app = dev.app_id.clone();
     let mut sign_in = String::new();
-    let serving = Serving::start_with(data, options.listen, |server, data, address| {
+    let serving = Serving::start_with(data, options.listen, Limits::default(), |server, data, address| {
         let names = options.dashboard_host;
         let dashboard = admin::dashboard(server, data, address, names.clone(), None);
         sign_in = dashboard.one_time_path();

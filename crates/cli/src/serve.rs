@@ -6,11 +6,12 @@ use std::{
     path::PathBuf,
     process,
     sync::Arc,
+    time::Duration,
 };
 
 use chatcamp_dashboard::{AdminPassword, HostName};
-use chatcamp_server::{DataDir, FrontDoor, Pages, Server};
-use clap::Args;
+use chatcamp_server::{DataDir, FrontDoor, Limits, Pages, Server};
+use clap::{Args, value_parser};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
@@ -43,6 +44,10 @@ pub(crate) struct Serve {
     /// that is where the dashboard is, or with --admin-listen the address of --listen.
     #[arg(long, value_name = "URL", value_parser = chat_url)]
     chat_url: Option<String>,
+    /// How long an HTTP connection may be idle between two requests, in seconds. A proxy in front is to close its idle
+    /// connections sooner, or it answers 502 now and then.
+    #[arg(long, value_name = "SECONDS", env = "CHATCAMP_KEEP_ALIVE", default_value_t = 75, value_parser = value_parser!(u64).range(1..=86_400))]
+    keep_alive: u64,
 }
 
 /// Serves.
@@ -59,9 +64,11 @@ pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure>
         false => None,
     };
     let Listen { listen, dashboard_host: names } = options.listen;
+    let mut limits = Limits::default();
+    limits.keep_alive = Duration::from_secs(options.keep_alive);
     let mut dashboard = None;
     let serving = match options.admin_listen {
-        None => Serving::start_with(data, listen, |server, data, address| match wants_dashboard {
+        None => Serving::start_with(data, listen, limits, |server, data, address| match wants_dashboard {
             true => {
                 dashboard = Some(address);
                 vec![admin::dashboard(server, data, address, names, options.chat_url)]
@@ -69,7 +76,7 @@ pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure>
             false => Vec::new(),
         })?,
         Some(apart) => {
-            let serving = Serving::start_with(data, listen, |_, _, _| Vec::new())?;
+            let serving = Serving::start_with(data, listen, limits, |_, _, _| Vec::new())?;
             dashboard = Some(serving.listen_apart(apart, names, options.chat_url)?);
             serving
         }
@@ -103,9 +110,10 @@ impl Serving {
     pub(crate) fn start_with(
         mut data: DataDir,
         listen: SocketAddr,
+        limits: Limits,
         pages: impl FnOnce(&Server, &DataDir, SocketAddr) -> Vec<Arc<dyn Pages>>,
     ) -> Result<Self, Failure> {
-        let server = Server::builder(data.store(), data.keyring()).start();
+        let server = Server::builder(data.store(), data.keyring()).limits(limits).start();
         let (door, address) = bind(&server, listen, "--listen")?;
         let door = pages(&server, &data, address).into_iter().fold(door, FrontDoor::mount);
         data.announce(&format!("process {} on {address}", process::id()))?;

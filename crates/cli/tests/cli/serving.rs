@@ -4,12 +4,13 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 
-use crate::process::{Done, Folder, Running, mode, text};
+use crate::process::{Done, Folder, PATIENCE, Running, mode, text};
 
 #[test]
 fn dev_accepts_once_it_says_so_and_checks_itself() {
@@ -193,4 +194,57 @@ fn a_second_signal_ends_the_server_at_once() {
     dev.logs("shutting down");
     dev.signal(Signal::TERM);
     assert_eq!(dev.wait().code, 1);
+}
+
+#[test]
+fn an_idle_connection_is_kept_as_long_as_the_operator_says() {
+    let folder = Folder::new();
+    let serve = folder.start(&["serve", "--listen", "127.0.0.1:0", "--keep-alive", "1"]);
+    let mut tcp = TcpStream::connect(text(&serve.line(), "listening")).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    tcp.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    let mut all = String::new();
+    tcp.read_to_string(&mut all).expect("the server closes it");
+    assert!(all.ends_with("{\"ok\":true}"), "{all}");
+
+    let done = folder.run(&["serve", "--listen", "127.0.0.1:0", "--keep-alive", "0"]);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+}
+
+#[test]
+fn half_open_connections_do_not_keep_users_out_when_files_are_few() {
+    const FILES: usize = 256;
+    let folder = Folder::new();
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {FILES} && exec \"$0\" \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_chatcamp"), "dev", "--listen", "127.0.0.1:0", "--json"]);
+    let dev = Running::start(command.arg("--data").arg(folder.path()).env_remove("CHATCAMP_LOG"));
+    let ready = dev.line();
+    assert_eq!(dev.line()["ok"], true, "the self-check is over");
+    let connect = |user: usize| {
+        let mut tcp = TcpStream::connect(text(&ready, "listening")).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "GET /chat/2.0?app_id={}&user_id=user{user} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            text(&ready, "app_id")
+        );
+        tcp.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !String::from_utf8_lossy(&answer).contains("session_key") {
+            let mut part = [0; 4096];
+            let n = tcp.read(&mut part).unwrap();
+            assert_ne!(n, 0, "{}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&part[..n]);
+        }
+        tcp
+    };
+    // More than half of the files are sessions', so that the half for pending connections is not there.
+    let sessions: Vec<_> = (0..150).map(connect).collect();
+    let half_open: Vec<_> =
+        (0..300).map(|_| TcpStream::connect(text(&ready, "listening")).unwrap()).collect();
+    let newest = connect(sessions.len());
+    let log = dev.kill().stderr;
+    drop((sessions, half_open, newest));
+    assert!(log.matches("cannot accept connections").count() <= 1, "{log}");
 }
