@@ -2,10 +2,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use chatcamp_protocol::{User, limits, user::ProfileUpdate};
+use chatcamp_protocol::{
+    User, limits,
+    request::{self, UpdateUser},
+    user::ProfileUpdate,
+};
 use chatcamp_runtime::{Runtime, after};
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -84,42 +87,66 @@ impl ChatCamp {
         Events::new(self.shared.subscribe())
     }
 
-    /// Sends a request such as `users.get` and waits for its answer: the body of the acknowledgement.
+    /// Sends a request and returns its response. The types of requests are in [`chatcamp_protocol::request`].
     ///
-    /// While the client connects or reconnects, the request waits, one of at most 256. It is never sent twice.
+    /// While the client connects or reconnects, up to 256 requests wait to be sent. A request is never sent twice.
     ///
     /// # Errors
-    /// [`RequestError`]; [`is_retryable`](RequestError::is_retryable) tells whether it may be repeated without running
-    /// twice.
+    /// [`RequestError`]; [`is_retryable`](RequestError::is_retryable) tells whether the request can be repeated without
+    /// running twice.
     ///
     /// # Cancel safety
-    /// Dropping the future withdraws a request that was not sent yet. One that was sent runs; its answer is dropped.
-    pub async fn request(&self, t: &str, body: impl Serialize) -> Result<Body, RequestError> {
-        let body = to_raw_value(&body).map_err(RequestError::InvalidBody)?;
-        self.send(t, body).await
+    /// Dropping the future withdraws a request that was not sent yet. A request that was sent runs, and its response is
+    /// dropped.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use chatcamp_client::{ChatCamp, request::ListUsers};
+    ///
+    /// # async fn example(chat: ChatCamp) -> Result<(), chatcamp_client::RequestError> {
+    /// let search = Some("al".to_owned());
+    /// let page = chat.send(ListUsers { display_name_search: search, ..ListUsers::default() }).await?;
+    /// for user in page.users {
+    ///     println!("{} {}", user.id, user.display_name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn send<R: request::Request>(&self, request: R) -> Result<R::Response, RequestError> {
+        let response = self.request(R::TYPE, request).await?;
+        response.parse().map_err(|_| RequestError::InvalidAnswer)
     }
 
-    /// Changes the connected user's own profile; absent fields stay as they are.
+    /// Sends a request of any type and returns the body of its acknowledgement, for types that
+    /// [`send`](Self::send) does not know.
     ///
     /// # Errors
-    /// As [`request`](Self::request).
+    /// Those of [`send`](Self::send), and [`RequestError::InvalidBody`].
     ///
     /// # Cancel safety
-    /// As [`request`](Self::request).
+    /// That of [`send`](Self::send).
+    pub async fn request(&self, t: &str, body: impl Serialize) -> Result<Body, RequestError> {
+        let request = Request::new(t, &body).map_err(RequestError::InvalidBody)?;
+        if request.size() > limits::MESSAGE {
+            return Err(RequestError::TooLarge);
+        }
+        let deadline = after(self.runtime.now(), self.request_timeout);
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Request(session::Waiting { request, deadline, reply });
+        self.commands.send(command).await.map_err(|_| RequestError::NotConnected)?;
+        answer.await.unwrap_or(Err(RequestError::NotConnected))
+    }
+
+    /// Changes the profile of the connected user. Fields that are `None` stay as they are.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// That of [`send`](Self::send).
     pub async fn update_user(&self, update: ProfileUpdate) -> Result<User, RequestError> {
-        #[derive(Serialize)]
-        struct Update<'a> {
-            id: &'a str,
-            #[serde(flatten)]
-            update: &'a ProfileUpdate,
-        }
-        #[derive(serde::Deserialize)]
-        struct Updated {
-            user: User,
-        }
-        let id = self.current_user().ok_or(RequestError::NotConnected)?.id;
-        let answer = self.request("users.update", Update { id: id.as_str(), update: &update }).await?;
-        answer.parse().map(|updated: Updated| updated.user).map_err(|_| RequestError::InvalidAnswer)
+        let user = self.current_user().ok_or(RequestError::NotConnected)?;
+        Ok(self.send(UpdateUser { id: Some(user.id), update }).await?.user)
     }
 
     /// Ends whatever there is: a connection, an attempt, a wait. Always legal; does nothing when there is nothing.
@@ -148,18 +175,6 @@ impl ChatCamp {
     pub async fn network_changed(&self) {
         // An error means that the task has ended.
         let _ = self.commands.send(Command::NetworkChanged).await;
-    }
-
-    async fn send(&self, t: &str, body: Box<RawValue>) -> Result<Body, RequestError> {
-        let request = Request::new(t, body);
-        if request.size() > limits::MESSAGE {
-            return Err(RequestError::TooLarge);
-        }
-        let deadline = after(self.runtime.now(), self.request_timeout);
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Request(session::Waiting { request, deadline, reply });
-        self.commands.send(command).await.map_err(|_| RequestError::NotConnected)?;
-        answer.await.unwrap_or(Err(RequestError::NotConnected))
     }
 }
 

@@ -112,12 +112,14 @@ impl ConnectError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The server refuses the request.
+    /// The server rejected the request.
     #[error("the server rejected the request: {code}: {message}")]
     Rejected {
-        /// For programs; [`ErrorCode`] lists those of this version.
+        /// The code as the server wrote it.
         code: String,
-        /// For people.
+        /// The code, if this version knows it.
+        known: Option<ErrorCode>,
+        /// The message for people.
         message: String,
     },
     /// The session ended, or began anew, before the answer came.
@@ -156,7 +158,7 @@ impl RequestError {
         match self {
             Self::Unanswered { may_have_run } | Self::TimedOut { may_have_run } => !may_have_run,
             Self::TooManyWaiting => true,
-            Self::Rejected { code, .. } => code == ErrorCode::StoreUnavailable.as_str(),
+            Self::Rejected { known, .. } => *known == Some(ErrorCode::StoreUnavailable),
             Self::NotConnected | Self::TooLarge | Self::InvalidBody(_) | Self::InvalidAnswer => false,
         }
     }

@@ -75,7 +75,8 @@ pub use chatcamp_auth::{client::Refusal, credential};
 pub use chatcamp_protocol::{
     AccessToken, Advice, AppId, Code, ErrorCode, Profile, User, UserId,
     handshake::{Continuity, FreshReason},
-    user::ProfileUpdate,
+    request,
+    user::{ProfileUpdate, PublicUser},
 };
 pub use chatcamp_transport as transport;
 

@@ -16,7 +16,7 @@ use chatcamp_client::{
     transport::{Close, Closed},
 };
 use chatcamp_protocol::{
-    code::SessionClose,
+    event::SessionClose,
     handshake::{Continuity, Offer},
 };
 use serde_json::json;

@@ -1,37 +1,57 @@
 //! The table of ends: why a connection was refused or closed, and what its client should do.
 //!
-//! One row a code. The enum, the documentation (`docs/PROTOCOL.md`), the way each dialect says it and the
+//! One row per code. The enum, its documentation, the tables in `docs/PROTOCOL.md`, the message in each dialect and the
 //! client's action all come from this table, so a code without an action does not compile.
-
-use serde::Serialize;
 
 /// What a client should do after an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Advice {
-    /// Come back after a while, with what it has.
+    /// Connect again after a delay, with the same credential.
     Retry,
-    /// Come back only with another credential.
+    /// Connect again only with another credential.
     Credential,
-    /// Do not come back by itself.
+    /// Do not connect again automatically.
     Terminal,
 }
 
-/// How an end is said to a published SDK, which reads neither close codes nor reasons
-/// (wire document, section 4.2).
+/// How an end is announced to the published SDK, which reads neither close codes nor reasons.
+///
+/// See "The published dialect" in `docs/PROTOCOL.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Published {
-    /// A negative `users.auth.ack` with code `NOT_FOUND`: it tells the application and goes quiet.
+    /// A negative `users.auth.ack` with the code `NOT_FOUND`. The SDK reports it and does not connect again.
     NotFound,
-    /// The same with code `NOT_AUTHORIZED`.
+    /// A negative `users.auth.ack` with the code `NOT_AUTHORIZED`. The SDK reports it and does not connect again.
     NotAuthorized,
-    /// `NOT_AUTHORIZED` with the message `Session Key Invalid`: it comes back with user id and token.
+    /// `NOT_AUTHORIZED` with the message `Session Key Invalid`. The SDK connects again with user id and token.
     SessionKeyInvalid,
-    /// Nothing but the close: it comes back with a growing delay.
+    /// The close alone. The SDK connects again after a growing delay.
     Silent,
 }
 
+impl Published {
+    /// Returns the code that the SDK is sent; `None` if it is sent the close alone.
+    #[must_use]
+    pub const fn code(self) -> Option<&'static str> {
+        match self {
+            Self::NotFound => Some("NOT_FOUND"),
+            Self::NotAuthorized | Self::SessionKeyInvalid => Some("NOT_AUTHORIZED"),
+            Self::Silent => None,
+        }
+    }
+
+    /// Returns the message that the SDK acts on; `None` if any message will do.
+    #[must_use]
+    pub const fn message(self) -> Option<&'static str> {
+        match self {
+            Self::SessionKeyInvalid => Some("Session Key Invalid"),
+            Self::NotFound | Self::NotAuthorized | Self::Silent => None,
+        }
+    }
+}
+
 impl Advice {
-    /// The advice as it stands on the wire.
+    /// Returns the advice as it is on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,7 +61,7 @@ impl Advice {
         }
     }
 
-    /// Reads the advice from the wire.
+    /// Reads an advice from the wire; returns `None` for one that this version does not know.
     #[must_use]
     pub fn from_wire(text: &str) -> Option<Self> {
         [Self::Retry, Self::Credential, Self::Terminal].into_iter().find(|a| a.as_str() == text)
@@ -58,34 +78,34 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// Every code there is, in the order of the table.
+            /// Every code, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// The code as it stands on the wire.
+            /// Returns the code as it is on the wire.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $wire,)+ }
             }
 
-            /// The WebSocket close code: 4000 to 4499 come back, 4500 to 4999 do not.
+            /// Returns the WebSocket close code. Clients connect again after 4000 to 4499, and not after 4500 to 4999.
             #[must_use]
             pub const fn number(self) -> u16 {
                 match self { $(Self::$name => $number,)+ }
             }
 
-            /// The reason, for people.
+            /// Returns the reason for people.
             #[must_use]
             pub const fn reason(self) -> &'static str {
                 match self { $(Self::$name => $reason,)+ }
             }
 
-            /// What the client should do.
+            /// Returns what the client should do.
             #[must_use]
             pub const fn advice(self) -> Advice {
                 match self { $(Self::$name => Advice::$advice,)+ }
             }
 
-            /// How a published SDK is told.
+            /// Returns how the published SDK is told.
             #[must_use]
             pub const fn published(self) -> Published {
                 match self { $(Self::$name => Published::$published,)+ }
@@ -135,28 +155,32 @@ const _: () = {
     let mut i = 0;
     while i < Code::ALL.len() {
         let code = Code::ALL[i];
-        let comes_back = matches!(code.advice(), Advice::Retry);
+        let is_retried = matches!(code.advice(), Advice::Retry);
         let number = code.number();
         assert!(number < 2000 || (number >= 4000 && number < 5000), "private numbers are 4000 to 4999");
-        assert!(number < 4000 || comes_back == (number < 4500), "below 4500 means: come back");
         assert!(
-            !comes_back || matches!(code.published(), Published::Silent),
-            "a published SDK comes back only unasked"
+            number < 4000 || is_retried == (number < 4500),
+            "clients connect again after 4000 to 4499 only"
+        );
+        assert!(
+            !is_retried || matches!(code.published(), Published::Silent),
+            "the published SDK connects again only after the close alone"
         );
         i += 1;
     }
 };
 
 impl Code {
-    /// Reads a code from the wire; `None` for one this version does not know, whose advice then decides.
+    /// Reads a code from the wire; returns `None` for a code that this version does not know. Then the advice decides.
     #[must_use]
     pub fn from_wire(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|c| c.as_str() == text)
     }
 
-    /// The code for a WebSocket close number, when no `session.close` explained the end.
+    /// Returns the code for a WebSocket close number, for an end that no `session.close` announced.
     ///
-    /// Numbers of nobody's table (1000, 1001, 1005, 1006, 1011 and unknown ones below 4500) are [`Lost`](Self::Lost).
+    /// Unknown numbers from 4500 to 4999 are [`Malformed`](Self::Malformed); all other numbers that are not in the table
+    /// (1000, 1001, 1005, 1006, 1011, …) are [`Lost`](Self::Lost).
     #[must_use]
     pub fn from_number(number: u16) -> Self {
         Self::ALL.iter().copied().find(|c| c.number() == number).unwrap_or(match number {
@@ -166,42 +190,12 @@ impl Code {
     }
 }
 
-/// The body of `session.close`, which a native client gets before every end the server decides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct SessionClose {
-    /// The code, see [`Code`].
-    pub code: String,
-    /// The reason, for people.
-    pub reason: String,
-    /// The advice, see [`Advice`].
-    pub advice: String,
-    /// With advice `retry`: how long to wait first, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_ms: Option<u64>,
-}
-
-impl SessionClose {
-    /// The type of this message.
-    pub const TYPE: &str = "session.close";
-
-    /// The announcement of `code`.
-    #[must_use]
-    pub fn new(code: Code, retry_after_ms: Option<u64>) -> Self {
-        Self {
-            code: code.as_str().into(),
-            reason: code.reason().into(),
-            advice: code.advice().as_str().into(),
-            retry_after_ms,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_found_again_by_name_and_number() {
+    fn codes_are_found_by_name_and_number() {
         for &code in Code::ALL {
             assert_eq!(Code::from_wire(code.as_str()), Some(code));
             assert_eq!(Code::from_number(code.number()), code);
@@ -215,14 +209,5 @@ mod tests {
         {
             assert_eq!(Code::from_number(number).advice(), advice, "{number}");
         }
-    }
-
-    #[test]
-    fn an_announcement_carries_code_reason_and_advice() {
-        let text = serde_json::to_string(&SessionClose::new(Code::ShuttingDown, Some(1500))).unwrap();
-        assert_eq!(
-            text,
-            r#"{"code":"SHUTTING_DOWN","reason":"the server is shutting down","advice":"retry","retry_after_ms":1500}"#
-        );
     }
 }

@@ -1,62 +1,72 @@
 //! The outer object of every message: `{"t":type,"d":body,"r":request,"to":request,"s":sequence}`.
 //!
-//! Wire document, section 3. Requests carry `t`, `d`, `r`; acknowledgements `t`, `to`, `d`; what the server
-//! sends unasked `t`, `d`; and every native server envelope after the handshake `s`.
+//! Requests have `t`, `d` and `r`; acknowledgements have `t`, `to` and `d`; events have `t` and `d`. In the native dialect
+//! everything that the server sends on a session has `s` as well. See "The envelope" in `docs/PROTOCOL.md`.
 
 use std::{borrow::Cow, io::Write as _};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// One message, its body unparsed.
+/// Ends the type of an acknowledgement.
+const ACK: &str = ".ack";
+
+/// One message with its body unparsed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Envelope<'a> {
     /// The type, such as `users.update` or `users.update.ack`.
     #[serde(borrow)]
     pub t: Cow<'a, str>,
-    /// The body, exactly as it stands in the message; absent in `ping`.
+    /// The body exactly as it is in the message; absent in the published SDK's `ping`.
     #[serde(borrow, default)]
     pub d: Option<&'a RawValue>,
-    /// In a request: its number.
+    /// The number of a request.
     #[serde(default)]
     pub r: Option<u64>,
-    /// In an acknowledgement: the number of the request it answers.
+    /// The number of the request that an acknowledgement answers.
     #[serde(default)]
     pub to: Option<u64>,
-    /// In a native server envelope: its place in the session's sequence.
+    /// The sequence number of a message that a server sends on a session in the native dialect.
     #[serde(default)]
     pub s: Option<u64>,
 }
 
-/// A message that is not an envelope. The text of it is not repeated: it may hold a secret.
+/// A message that is not an envelope. Does not contain the message, which may hold a secret.
 #[derive(Debug, thiserror::Error)]
-#[error("not an envelope, at column {column}")]
+#[error("the message is not an envelope (column {column})")]
 pub struct Malformed {
     column: usize,
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads one envelope; unknown fields are ignored, a field given twice is an error.
+    /// Reads one envelope. Ignores unknown fields.
     ///
     /// # Errors
-    /// [`Malformed`] when the text is not a JSON object with a text `t`, or `r`, `to` or `s` is no natural number.
+    /// [`Malformed`] if the text is not a JSON object with a string `t`, if `r`, `to` or `s` is not a non-negative integer,
+    /// or if a field is repeated.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         serde_json::from_str(text).map_err(|e| Malformed { column: e.column() })
     }
 
-    /// Reads the body as `T`; an absent body reads like `{}`.
+    /// Reads the body as `T`. An absent body is read as `{}`.
     ///
     /// # Errors
-    /// The reader's own, which may quote the body: for programs, not for logs.
+    /// An error if the body is not a `T`. It may quote the body, so it must not be logged.
     pub fn body<T: Deserialize<'a>>(&self) -> serde_json::Result<T> {
         serde_json::from_str(self.d.map_or("{}", RawValue::get))
     }
+
+    /// Returns the type of the request that this message acknowledges; `None` if it is not an acknowledgement.
+    #[must_use]
+    pub fn acknowledges(&self) -> Option<&str> {
+        self.t.strip_suffix(ACK)
+    }
 }
 
-/// Writes the request `t` with number `r`.
+/// Writes a request of type `t` with the number `r`.
 ///
 /// # Panics
-/// When `body` cannot be written as JSON, which only a hand-written `Serialize` can bring about.
+/// Panics if `body` cannot be written as JSON, which only a hand-written `Serialize` can cause.
 #[must_use]
 pub fn request(t: &str, r: u64, body: &impl Serialize) -> String {
     #[derive(Serialize)]
@@ -68,10 +78,10 @@ pub fn request(t: &str, r: u64, body: &impl Serialize) -> String {
     write(&Request { t, d: body, r })
 }
 
-/// Writes the acknowledgement of request `t` number `to`; `body` holds its own `ok`.
+/// Writes the acknowledgement of the request of type `t` with the number `to`. `body` has its own `ok`.
 ///
 /// # Panics
-/// As [`request`].
+/// Panics as [`request`] does.
 #[must_use]
 pub fn ack(t: &str, to: Option<u64>, body: &impl Serialize) -> String {
     #[derive(Serialize)]
@@ -83,16 +93,16 @@ pub fn ack(t: &str, to: Option<u64>, body: &impl Serialize) -> String {
     struct AckType<'a>(&'a str);
     impl Serialize for AckType<'_> {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_str(&format_args!("{}.ack", self.0))
+            serializer.collect_str(&format_args!("{}{ACK}", self.0))
         }
     }
     write(&Ack { t: AckType(t), to, d: body })
 }
 
-/// Writes what a server says unasked.
+/// Writes a message that a server sends without being asked.
 ///
 /// # Panics
-/// As [`request`].
+/// Panics as [`request`] does.
 #[must_use]
 pub fn push(t: &str, body: &impl Serialize) -> String {
     #[derive(Serialize)]
@@ -103,10 +113,10 @@ pub fn push(t: &str, body: &impl Serialize) -> String {
     write(&Push { t, d: body })
 }
 
-/// Puts the sequence number `s` into the written envelope `text`.
+/// Inserts the sequence number `s` into the written envelope `text`.
 ///
 /// # Panics
-/// When `text` is not a JSON object.
+/// Panics if `text` is not a JSON object.
 #[must_use]
 pub fn number(text: &str, s: u64) -> String {
     let rest = text.strip_prefix('{').expect("an envelope is a JSON object");
@@ -140,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn only_objects_with_a_text_type_are_envelopes() {
+    fn only_objects_with_a_string_type_are_envelopes() {
         for bad in [
             "",
             "null",
@@ -170,10 +180,21 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_no_danger() {
+    fn deep_nesting_is_an_error_and_not_a_crash() {
         let deep = format!(r#"{{"t":"x","d":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
         if let Ok(envelope) = Envelope::parse(&deep) {
             assert!(envelope.body::<serde_json::Value>().is_err());
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_names_its_request() {
+        for (text, request) in [
+            (r#"{"t":"users.get.ack"}"#, Some("users.get")),
+            (r#"{"t":"users.get"}"#, None),
+            (r#"{"t":"ack"}"#, None),
+        ] {
+            assert_eq!(Envelope::parse(text).unwrap().acknowledges(), request, "{text}");
         }
     }
 

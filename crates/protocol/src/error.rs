@@ -1,10 +1,8 @@
-//! The codes with which one request fails while the connection lives on.
-
-use serde::Serialize;
+//! The codes with which a single request fails; the session goes on.
 
 macro_rules! errors {
     ($($(#[doc = $doc:literal])+ $name:ident = $wire:literal,)+) => {
-        /// Why a request was not carried out, as `d.error.code` of a negative acknowledgement.
+        /// Why a request was not carried out: `d.error.code` of a negative acknowledgement.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorCode {
@@ -12,16 +10,16 @@ macro_rules! errors {
         }
 
         impl ErrorCode {
-            /// Every code there is.
+            /// Every code, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// The code as it stands on the wire.
+            /// Returns the code as it is on the wire.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $wire,)+ }
             }
 
-            /// What it means, for people and for `docs/PROTOCOL.md`.
+            /// Returns what the code means, for people and for `docs/PROTOCOL.md`.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
@@ -31,11 +29,11 @@ macro_rules! errors {
 }
 
 errors! {
-    /// The server does not know the request's type.
+    /// The server does not know the type of the request.
     UnknownType = "UNKNOWN_TYPE",
-    /// The body lacks a field or has one of the wrong type.
+    /// A field of the body is missing or has the wrong type.
     InvalidBody = "INVALID_BODY",
-    /// A value is longer, or nested deeper, than its limit.
+    /// A value is longer or nested deeper than its limit.
     ValueTooLong = "VALUE_TOO_LONG",
     /// A client may change its own user only.
     NotOwnUser = "NOT_OWN_USER",
@@ -43,34 +41,21 @@ errors! {
     UserNotFound = "USER_NOT_FOUND",
     /// The app does not let clients list or count its users.
     DirectoryOff = "DIRECTORY_OFF",
-    /// The token of a refresh is refused; the session goes on with the credential it has.
+    /// The server refused the new token; the session keeps its old credential.
     TokenRefused = "TOKEN_REFUSED",
     /// A client may not block its own user.
     OwnUser = "OWN_USER",
     /// The user blocks as many others as it may; unblock one first.
     TooManyBlocks = "TOO_MANY_BLOCKS",
-    /// The store cannot answer now; try the request again later.
+    /// The server cannot reach its store; try the request again later.
     StoreUnavailable = "STORE_UNAVAILABLE",
 }
 
-/// The body of a negative acknowledgement: `{"ok":false,"error":{"code":…,"message":…}}`.
-#[derive(Debug, Serialize)]
-pub struct Failure<'a> {
-    ok: bool,
-    error: FailureDetail<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct FailureDetail<'a> {
-    code: &'static str,
-    message: &'a str,
-}
-
-impl<'a> Failure<'a> {
-    /// A failure with `code` for programs and `message` for people.
+impl ErrorCode {
+    /// Reads a code from the wire; returns `None` for a code that this version does not know.
     #[must_use]
-    pub fn new(code: ErrorCode, message: &'a str) -> Self {
-        Self { ok: false, error: FailureDetail { code: code.as_str(), message } }
+    pub fn from_wire(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
     }
 }
 
@@ -79,9 +64,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_has_the_shape_of_the_wire_document() {
-        let body = serde_json::to_string(&Failure::new(ErrorCode::UnknownType, "no x.y here")).unwrap();
-        assert_eq!(body, r#"{"ok":false,"error":{"code":"UNKNOWN_TYPE","message":"no x.y here"}}"#);
+    fn codes_are_read_as_they_are_written() {
+        for &code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_wire(code.as_str()), Some(code));
+        }
+        assert_eq!(ErrorCode::from_wire("unknown_type"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The bodies of the handshake: `users.auth`, which a native client sends first, and its acknowledgement.
 //!
-//! A published SDK sends no `users.auth`; its credentials stand in the URL and it gets the acknowledgement unasked.
+//! The published SDK sends no `users.auth`: its credentials are in the URL, and the server sends the acknowledgement
+//! without being asked. Where the two dialects differ, the fields say so.
 
 use std::borrow::Cow;
 
@@ -12,80 +13,76 @@ use crate::{AccessToken, SessionKey, User};
 pub const TYPE: &str = "users.auth";
 /// The type of the acknowledgement.
 pub const ACK_TYPE: &str = "users.auth.ack";
-/// The request's number: it is the first of its connection.
+/// The number of the request, which is the first of its connection.
 pub const REQUEST: u64 = 1;
-/// The version of the native dialect this crate speaks.
+/// The version of the native dialect that this crate implements.
 pub const VERSION: u32 = 1;
 
-/// The body of `users.auth`. Ids are text here: the server answers an invalid one with a code of its own.
+/// The body of `users.auth`. Ids are text here because the server has separate codes for invalid ones.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct AuthRequest<'a> {
     /// The version of the dialect, [`VERSION`].
     pub v: u32,
-    /// Name and version of the client, `name/version`, at most 128 bytes.
+    /// The name and version of the client as `name/version`, at most 128 bytes.
     #[serde(borrow)]
     pub client: Cow<'a, str>,
-    /// The app.
+    /// The id of the app.
     #[serde(borrow)]
     pub app_id: Cow<'a, str>,
-    /// The user.
+    /// The id of the user.
     #[serde(borrow)]
     pub user_id: Cow<'a, str>,
-    /// The user's token, where it has one.
+    /// The user's access token, if it has one.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         serialize_with = "AccessToken::expose_optional"
     )]
     pub access_token: Option<AccessToken>,
-    /// The session to go on with.
+    /// The session to resume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
 }
 
-/// A hint beside the full credential: the session this client had.
+/// The session that a client asks to resume, in addition to its full credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// The session's key.
-    #[serde(serialize_with = "expose_key")]
+    /// The newest key of the session.
+    #[serde(serialize_with = "SessionKey::serialize_exposed")]
     pub key: SessionKey,
-    /// The highest server sequence number this client has placed in its application's queue.
+    /// The highest sequence number that the client has received.
     pub seen: u64,
-    /// The highest request number this client has sent.
+    /// The highest request number that the client has sent.
     pub sent: u64,
 }
 
-fn expose_key<S: serde::Serializer>(key: &SessionKey, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(key.expose())
-}
-
-/// What a server offers a native client for the life of the session (`d.session` of the acknowledgement).
+/// The session that a native client is given: `d.session` of the acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// Presented when coming back.
-    #[serde(serialize_with = "expose_key")]
+    /// The key with which the client resumes the session.
+    #[serde(serialize_with = "SessionKey::serialize_exposed")]
     pub key: SessionKey,
-    /// The key's life from now, in seconds.
+    /// The lifetime of the key from now, in seconds.
     pub expires_in: u64,
-    /// Whether the session goes on or is new.
+    /// Whether the session was resumed or is new.
     #[serde(flatten)]
     pub continuity: Continuity,
-    /// Silence after which the client sends `ping`, in seconds.
+    /// The silence after which the client sends `ping`, in seconds.
     pub heartbeat: u64,
 }
 
-/// Whether a session goes on where it was.
+/// Whether a session was resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Continuity {
-    /// It goes on: so many messages follow again, and requests up to `received` were processed.
+    /// The session was resumed.
     Resumed {
-        /// How many envelopes are sent again.
+        /// The number of messages that the server sends again.
         replayed: u64,
-        /// The highest request number the server has processed.
+        /// The highest request number that the server has processed.
         received: u64,
     },
-    /// It is a new one.
+    /// The session is new.
     Fresh(FreshReason),
 }
 
@@ -94,75 +91,75 @@ pub enum Continuity {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FreshReason {
-    /// The client asked for no other.
+    /// The client did not ask to resume one.
     New,
-    /// The key is not of this server, of this user, or too old.
+    /// The key is not from this server, belongs to another user, or was replaced.
     UnknownKey,
-    /// What the client missed is no longer kept.
+    /// The server no longer keeps what the client has missed.
     TooLate,
-    /// The session was dropped to make room.
+    /// The session was evicted to make room.
     Evicted,
 }
 
-/// A positive acknowledgement, as a server writes it.
+/// A positive acknowledgement of `users.auth`, as a server writes it.
 #[derive(Debug, Serialize)]
 pub struct Accepted<'a> {
-    /// Always true.
+    /// Always `true`.
     pub ok: bool,
-    /// The user, complete.
+    /// The user as its owner sees it.
     pub user: &'a User,
-    /// Published dialect: the session key.
+    /// The session key; published dialect only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_key: Option<&'a str>,
-    /// Native dialect: the session.
+    /// The session; native dialect only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<&'a Offer>,
-    /// Seconds until the presented token ends, where it has an end.
+    /// Seconds until the presented token expires; native dialect only, absent if it does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_expires_in: Option<u64>,
 }
 
-/// A negative acknowledgement, as a server writes it.
+/// A negative acknowledgement of `users.auth`, as a server writes it.
 #[derive(Debug, Serialize)]
 pub struct Rejected<'a> {
-    /// Always false.
+    /// Always `false`.
     pub ok: bool,
-    /// Why.
+    /// The reason.
     pub error: Rejection<'a>,
 }
 
-/// The `error` of a negative acknowledgement.
+/// The `error` of a negative acknowledgement of `users.auth`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Rejection<'a> {
-    /// Native: the code of the table. Published: `NOT_FOUND` or `NOT_AUTHORIZED`.
+    /// Native dialect: a [`Code`](crate::Code). Published dialect: `NOT_FOUND` or `NOT_AUTHORIZED`.
     #[serde(borrow)]
     pub code: Cow<'a, str>,
-    /// For people.
+    /// The message for people.
     #[serde(borrow)]
     pub message: Cow<'a, str>,
-    /// Native: what to do.
+    /// An [`Advice`](crate::Advice); native dialect only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<Cow<'a, str>>,
-    /// Published: the code of the table.
+    /// A [`Code`](crate::Code); published dialect only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'a, str>>,
 }
 
-/// Either acknowledgement, as a native client reads it.
+/// The acknowledgement of `users.auth`, as a native client reads it.
 #[derive(Debug, Deserialize)]
 pub struct AuthAck<'a> {
-    /// Whether the credential was accepted.
+    /// Whether the server accepted the credential.
     pub ok: bool,
-    /// With `ok`: the user.
+    /// The user, if accepted.
     #[serde(default)]
     pub user: Option<User>,
-    /// With `ok`: the session.
+    /// The session, if accepted.
     #[serde(default)]
     pub session: Option<Offer>,
-    /// With `ok`: seconds until the token ends.
+    /// Seconds until the token expires, if accepted and if it expires.
     #[serde(default)]
     pub token_expires_in: Option<u64>,
-    /// Without `ok`: why.
+    /// The reason, if not accepted.
     #[serde(borrow, default)]
     pub error: Option<Rejection<'a>>,
 }
@@ -172,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_offer_says_resumed_or_fresh() {
+    fn an_offer_is_resumed_or_fresh() {
         let fresh = r#"{"key":"k","expires_in":86400,"fresh":"new","heartbeat":25}"#;
         let offer: Offer = serde_json::from_str(fresh).unwrap();
         assert_eq!(offer.continuity, Continuity::Fresh(FreshReason::New));
@@ -185,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_prints_no_secret() {
+    fn a_request_does_not_print_secrets() {
         let text = r#"{"v":1,"client":"x/1","app_id":"a","user_id":"u","access_token":"hunter2","resume":{"key":"hunter3","seen":1,"sent":2}}"#;
         let request: AuthRequest<'_> = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&request).unwrap(), text);

@@ -1,4 +1,4 @@
-//! App ids and user ids: valid once they exist, cheap to clone.
+//! App ids and user ids, validated on construction and cheap to clone.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
@@ -8,34 +8,34 @@ use crate::limits;
 
 /// The id of an app: 1 to 64 characters of `[A-Za-z0-9._~-]`, not all of them dots.
 ///
-/// The published SDK puts it into a URL without encoding (wire document, section 1.1), hence the alphabet. In a path `.` and
-/// `..` are no names.
+/// The published SDK puts the id into a URL without encoding it, hence the alphabet. An id of dots alone is invalid because
+/// `.` and `..` have a meaning in paths.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppId(Arc<str>);
 
-/// The id of a user: 1 to 255 bytes of any Unicode but control characters, compared byte for byte.
+/// The id of a user: 1 to 255 bytes of UTF-8 without control characters. Ids are compared byte for byte.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
-/// Why a text is not an app id.
+/// The text is not a valid app id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an app id is 1 to {} characters of A-Z a-z 0-9 . _ ~ -, not all of them dots", limits::APP_ID)]
 pub struct InvalidAppId;
 
-/// Why a text is not a user id.
+/// The text is not a valid user id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a user id is 1 to {} bytes of UTF-8 without control characters", limits::USER_ID)]
 pub struct InvalidUserId;
 
 impl AppId {
-    /// Checks `text` and makes it an id.
+    /// Validates `text` as an app id.
     ///
     /// # Errors
-    /// [`InvalidAppId`] when it is empty, too long, nothing but dots, or has a character outside the alphabet.
+    /// [`InvalidAppId`] if the text is empty, too long, only dots, or has a character outside the alphabet.
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidAppId> {
         let text = text.as_ref();
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
-        // Of nothing at all it is true, too.
+        // True for an empty text as well.
         let is_dots = text.bytes().all(|b| b == b'.');
         if is_dots || text.len() > limits::APP_ID || !text.bytes().all(allowed) {
             return Err(InvalidAppId);
@@ -45,10 +45,10 @@ impl AppId {
 }
 
 impl UserId {
-    /// Checks `text` and makes it an id; nothing is trimmed, folded or normalised.
+    /// Validates `text` as a user id. Does not trim, fold or normalise it.
     ///
     /// # Errors
-    /// [`InvalidUserId`] when it is empty, too long or has a control character (Unicode Cc).
+    /// [`InvalidUserId`] if the text is empty, too long, or has a control character (Unicode category Cc).
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidUserId> {
         let text = text.as_ref();
         if text.is_empty() || text.len() > limits::USER_ID || text.chars().any(char::is_control) {
@@ -61,7 +61,7 @@ impl UserId {
 macro_rules! text_id {
     ($name:ident, $invalid:ident) => {
         impl $name {
-            /// The id as text.
+            /// Returns the id as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn app_ids_keep_to_the_unescaped_alphabet() {
+    fn app_ids_use_the_unescaped_alphabet() {
         for good in ["6399747348821438464", "a", "A.b_c~d-e", "..a", &"x".repeat(64)] {
             assert_eq!(AppId::new(good).unwrap().as_str(), good);
         }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn user_ids_are_any_text_but_control_characters() {
+    fn user_ids_are_any_text_without_control_characters() {
         for good in ["alice", "a@b.example", "名前", " ", "a+b/c?d", "e\u{301}", &"x".repeat(255)] {
             assert_eq!(UserId::new(good).unwrap().as_str(), good);
         }

@@ -1,22 +1,24 @@
-//! The words of the ChatCamp wire protocol.
+//! The messages of the ChatCamp wire protocol.
 //!
-//! This crate names what travels between a client and a server and nothing else: the envelope, ids and
-//! secrets, the user object, the codes with which things are refused or end, the limits, and the sequence
-//! arithmetic both sides share. It does no I/O, starts no task and reads no clock.
+//! This crate defines what clients and servers exchange: the envelope, requests and events, ids and secrets, the user
+//! object, error codes and limits, and the sequence numbers that both sides count. It does no I/O, starts no task and
+//! reads no clock.
 //!
-//! Start from [`Envelope`], which every message is, and [`Code`], which every end carries.
+//! Start from [`Envelope`], the form of every message, and [`Request`](request::Request), the body of what a client asks.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`envelope`] | the outer object of every message; its body passes through unparsed |
+//! | [`envelope`] | the outer object of every message, with its body unparsed |
 //! | [`handshake`] | the bodies of `users.auth` and its acknowledgement |
-//! | [`user`] | the user object: the owner's view and everybody else's |
-//! | [`id`] | app ids and user ids, valid by construction |
-//! | [`secret`] | access tokens and session keys, which never print |
-//! | [`code`] | the table of ends: code, WebSocket number, reason, advice |
-//! | [`error`] | the codes with which a single request fails |
-//! | [`limits`] | every size and time limit of the protocol |
-//! | [`sequence`] | numbering of envelopes and requests |
+//! | [`request`] | every other request and its response |
+//! | [`event`] | what a server sends without being asked |
+//! | [`user`] | the user object, as its owner and as other users see it |
+//! | [`id`] | app ids and user ids, validated on construction |
+//! | [`secret`] | access tokens and session keys, which are never printed |
+//! | [`code`] | why a connection ends: code, WebSocket number, reason, advice |
+//! | [`error`] | why a single request fails |
+//! | [`limits`] | every limit of sizes and times |
+//! | [`sequence`] | the numbers of messages and requests |
 //!
 //! ```
 //! use chatcamp_protocol::{Envelope, envelope};
@@ -31,11 +33,15 @@
 //! ```
 
 pub mod code;
+#[cfg(test)]
+mod documents;
 pub mod envelope;
 pub mod error;
+pub mod event;
 pub mod handshake;
 pub mod id;
 pub mod limits;
+pub mod request;
 pub mod secret;
 pub mod sequence;
 pub mod user;

@@ -1,7 +1,7 @@
-//! Access tokens and session keys: text that authenticates whoever holds it.
+//! Access tokens and session keys: text that authenticates whoever presents it.
 //!
-//! A secret has no `Display`, its `Debug` shows nothing, it is wiped from memory when dropped, and two of
-//! them are compared in constant time. [`expose`](AccessToken::expose) is the one way to the text.
+//! A secret has no `Display`, its `Debug` does not show the text, it is wiped from memory when dropped, and secrets are
+//! compared in constant time. The text is only available from [`expose`](AccessToken::expose) and the two serializers.
 
 use std::fmt;
 
@@ -9,32 +9,40 @@ use serde::{Deserialize, Deserializer, Serializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// What a user presents beside the user id, issued by the app's own backend or of its choosing.
+/// A token that a user presents with its user id. A server issues it, or the app's backend chooses it.
 #[derive(Clone)]
 pub struct AccessToken(Zeroizing<Box<str>>);
 
-/// What a server hands out with an acknowledgement and a reconnecting client presents.
+/// A key that a server sends with the acknowledgement of a handshake and that the client presents when it reconnects.
 #[derive(Clone)]
 pub struct SessionKey(Zeroizing<Box<str>>);
 
 macro_rules! secret {
     ($name:ident) => {
         impl $name {
-            /// Wraps the text of a secret; any text is accepted, its validity is the server's question.
+            /// Wraps the text of a secret. Accepts any text; only a server can tell whether it is valid.
             pub fn new(text: impl Into<String>) -> Self {
                 Self(Zeroizing::new(text.into().into_boxed_str()))
             }
 
-            /// The text itself, for the wire and for key derivation only.
+            /// Returns the text, for the wire and for key derivation only.
             #[must_use]
             pub fn expose(&self) -> &str {
                 &self.0
             }
 
-            /// Serialises the text of an optional secret: for `#[serde(serialize_with = …)]` on wire bodies.
+            /// Serializes the text: for `#[serde(serialize_with = …)]` on bodies that carry the secret.
             ///
             /// # Errors
-            /// Those of the serializer.
+            /// An error of the serializer.
+            pub fn serialize_exposed<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.expose())
+            }
+
+            /// Serializes the text of an optional secret, as [`serialize_exposed`](Self::serialize_exposed) does.
+            ///
+            /// # Errors
+            /// An error of the serializer.
             pub fn expose_optional<S: Serializer>(secret: &Option<Self>, to: S) -> Result<S::Ok, S::Error> {
                 match secret {
                     Some(secret) => to.serialize_some(secret.expose()),
@@ -85,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_nothing_of_the_secret() {
+    fn debug_does_not_show_the_secret() {
         assert_eq!(format!("{:?}", AccessToken::from("hunter2")), "AccessToken(…)");
         assert_eq!(format!("{:#?}", Some(SessionKey::from("hunter2"))), "Some(\n    SessionKey(…),\n)");
     }

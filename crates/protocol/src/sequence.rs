@@ -1,47 +1,47 @@
-//! Numbering of what must not be lost: server envelopes (`s`) and native requests (`r`).
+//! Sequence numbers: of a server's messages (`s`) and of a native client's requests (`r`).
 //!
-//! Both run 1, 2, 3 … without gaps for the life of a session, over however many connections it has.
+//! Both count 1, 2, 3, … without gaps for the life of a session, across all of its connections.
 
-/// Hands out the numbers 1, 2, 3 …
+/// Assigns the numbers 1, 2, 3, …
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counter {
     last: u64,
 }
 
 impl Counter {
-    /// The next number.
-    #[allow(clippy::should_implement_trait, reason = "a counter never ends, an iterator may")]
+    /// Assigns the next number.
+    #[allow(clippy::should_implement_trait, reason = "an iterator may end, a counter does not")]
     pub fn next(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 
-    /// The number handed out last; 0 before the first.
+    /// Returns the number assigned last; 0 if none was.
     #[must_use]
     pub fn last(&self) -> u64 {
         self.last
     }
 }
 
-/// Follows the numbers of a peer.
+/// Tracks the numbers of the messages that a peer sends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tracker {
     seen: u64,
 }
 
-/// What the number of an arriving message says about it.
+/// What to do with a message, judged by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is the one expected: process it.
+    /// Process the message: its number is the expected one.
     Next,
-    /// It was processed before: drop it.
+    /// Drop the message: it was processed before.
     Repeated,
-    /// Messages before it are missing: the connection cannot be trusted.
+    /// End the connection: messages before this one are missing.
     Gap,
 }
 
 impl Tracker {
-    /// Judges `number`, and remembers it when it is the next one.
+    /// Compares `number` with the expected one, and records it if it is.
     pub fn arrive(&mut self, number: u64) -> Arrival {
         match number.checked_sub(self.seen) {
             Some(1) => {
@@ -53,7 +53,7 @@ impl Tracker {
         }
     }
 
-    /// The highest number processed; 0 before the first.
+    /// Returns the highest number recorded; 0 if none was.
     #[must_use]
     pub fn seen(&self) -> u64 {
         self.seen

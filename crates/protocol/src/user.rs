@@ -1,67 +1,69 @@
-//! The user object, as its owner and as everybody else sees it (wire document, section 5).
+//! The user object, as its owner sees it and as other users see it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{AccessToken, UserId, limits};
 
-/// What a user says of itself, and its backend of it. Absent values are empty, as in the published SDK.
+/// The fields of a user that the user or its backend sets. A value that is not set is empty, as in the published SDK.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Profile {
-    /// The name others see; at most 255 bytes.
+    /// The name that other users see; at most 255 bytes.
     pub display_name: String,
-    /// First name; the owner and the backend see it.
+    /// The first name; visible to the owner and the backend.
     pub first_name: String,
-    /// Last name; the owner and the backend see it.
+    /// The last name; visible to the owner and the backend.
     pub last_name: String,
-    /// E-mail address; the owner and the backend see it.
+    /// The e-mail address; visible to the owner and the backend.
     pub email: String,
-    /// Phone number; the owner and the backend see it.
+    /// The phone number; visible to the owner and the backend.
     pub phone_number: String,
-    /// A page about the user. Text as it came: never to be rendered as a link unchecked.
+    /// The URL of a page about the user. Not validated: do not render it as a link unchecked.
     pub profile_url: String,
-    /// A picture of the user. Text as it came.
+    /// The URL of a picture of the user. Not validated.
     pub avatar_url: String,
-    /// Free text of the application; at most 4 KiB.
+    /// Text that the application chooses; at most 4 KiB.
     pub data: String,
-    /// Free object of the application; at most 4 KiB as JSON; the owner and the backend see it.
+    /// An object that the application chooses; at most 4 KiB as JSON; visible to the owner and the backend.
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What a client may change of its own user, and what it changes: absent fields stay as they are.
+/// The fields that a client may change of its own user. Fields that are `None` stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProfileUpdate {
-    /// The new name.
+    /// The new display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// The new page.
+    /// The new URL of a page about the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile_url: Option<String>,
-    /// The new picture.
+    /// The new URL of a picture of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
-    /// The new free text.
+    /// The new text of the application.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// The new free object; replaces the whole of the old one.
+    /// The new object of the application; replaces the old one entirely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// A profile value over its limit.
+/// A value of a profile exceeds its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OverLimit {
-    /// It is too long.
+    /// The value is too long.
     #[error("{field} is longer than {limit} bytes")]
     Long {
-        /// The field's name on the wire.
+        /// The name of the field on the wire.
         field: &'static str,
-        /// Its limit, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The metadata is nested too deep.
+    /// The metadata is nested too deeply.
     #[error("metadata is nested deeper than {} levels", limits::METADATA_DEPTH)]
     Deep,
 }
@@ -70,7 +72,7 @@ impl Profile {
     /// Checks every value against its limit.
     ///
     /// # Errors
-    /// [`OverLimit`] naming the first field over its limit.
+    /// [`OverLimit`] with the first field that exceeds its limit.
     pub fn check(&self) -> Result<(), OverLimit> {
         if self.metadata.values().any(|value| !is_nested_within(value, limits::METADATA_DEPTH - 1)) {
             return Err(OverLimit::Deep);
@@ -94,7 +96,7 @@ impl Profile {
         Ok(())
     }
 
-    /// Takes over the fields that `update` gives.
+    /// Sets the fields that `update` has.
     pub fn apply(&mut self, update: ProfileUpdate) {
         fn set<T>(value: &mut T, new: Option<T>) {
             if let Some(new) = new {
@@ -123,27 +125,28 @@ fn json_len(map: &serde_json::Map<String, serde_json::Value>) -> usize {
     serde_json::to_vec(map).map_or(usize::MAX, |json| json.len())
 }
 
-/// A user as its owner sees it, every field present: what a client gets with the acknowledgement.
+/// A user as its owner sees it, with every field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct User {
-    /// The id, byte for byte as given.
+    /// The id.
     pub id: UserId,
-    /// What is said of the user.
+    /// The profile.
     #[serde(flatten)]
     pub profile: Profile,
-    /// When the user was last connected, in Unix seconds; 0 if never.
+    /// The time the user was last connected, in Unix seconds; 0 if never.
     #[serde(default)]
     pub last_seen: u64,
     /// Whether the user has a live session.
     #[serde(default)]
     pub is_online: bool,
-    /// Whether the backend has shut the user out.
+    /// Whether the backend has suspended the user.
     #[serde(default)]
     pub is_suspended: bool,
     /// Whether the user must present an access token.
     #[serde(default)]
     pub check_access_token: bool,
-    /// The very token this session presented; absent for a session opened by user id alone.
+    /// The access token that this session presented; absent if it presented none.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -152,20 +155,26 @@ pub struct User {
     pub access_token: Option<AccessToken>,
 }
 
-/// Writes a user as everybody else sees it.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct PublicView<'a> {
+/// A user as other users see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PublicUser {
     /// The id.
-    pub id: &'a UserId,
-    /// The name others see.
-    pub display_name: &'a str,
-    /// A picture, text as it came.
-    pub avatar_url: &'a str,
-    /// A page, text as it came.
-    pub profile_url: &'a str,
+    pub id: UserId,
+    /// The name that other users see.
+    #[serde(default)]
+    pub display_name: String,
+    /// The URL of a picture of the user. Not validated.
+    #[serde(default)]
+    pub avatar_url: String,
+    /// The URL of a page about the user. Not validated.
+    #[serde(default)]
+    pub profile_url: String,
     /// Whether the user has a live session.
+    #[serde(default)]
     pub is_online: bool,
-    /// Unix seconds.
+    /// The time the user was last connected, in Unix seconds; 0 if never.
+    #[serde(default)]
     pub last_seen: u64,
 }
 
@@ -210,12 +219,11 @@ mod tests {
 
     #[test]
     fn others_see_six_fields() {
-        let (id, profile) = (UserId::new("alice").unwrap(), profile());
-        let public = PublicView {
-            id: &id,
-            display_name: &profile.display_name,
-            avatar_url: &profile.avatar_url,
-            profile_url: &profile.profile_url,
+        let public = PublicUser {
+            id: UserId::new("alice").unwrap(),
+            display_name: "Alice".into(),
+            avatar_url: String::new(),
+            profile_url: String::new(),
             is_online: false,
             last_seen: 0,
         };
@@ -226,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_leaves_what_it_does_not_name() {
+    fn an_update_leaves_absent_fields_as_they_are() {
         let mut profile = profile();
         let update: ProfileUpdate = serde_json::from_value(
             json!({"avatar_url": "//x", "email": "evil@b.example", "is_suspended": true}),
@@ -248,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_nested_no_deeper_than_everybody_can_read() {
+    fn metadata_is_nested_no_deeper_than_every_client_can_read() {
         for (levels, fits) in [(1, true), (32, true), (33, false), (100, false)] {
             let text = format!("{}1{}", r#"{"k":"#.repeat(levels), "}".repeat(levels));
             let profile = Profile { metadata: serde_json::from_str(&text).unwrap(), ..Profile::default() };

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use chatcamp_protocol::{
-    AccessToken, Advice, AppId, Code, Envelope, User, UserId,
-    code::SessionClose,
-    envelope,
+    AccessToken, Advice, AppId, Code, Envelope, User, UserId, envelope,
+    event::SessionClose,
     handshake::{self, AuthAck, AuthRequest, Offer, Rejection, Resume},
 };
 
@@ -63,6 +62,7 @@ pub struct Established {
 pub struct Refusal {
     /// The code as the server wrote it, which a newer server may have added.
     pub code: String,
+    known: Option<Code>,
     /// For people.
     pub message: String,
     /// What to do.
@@ -126,6 +126,13 @@ fn on_close(close: SessionClose) -> Verdict {
 }
 
 impl Refusal {
+    /// Reads code and advice from the wire. An advice that is missing or unknown is terminal, so that a client does not
+    /// keep connecting to a server that it does not understand.
+    fn new(code: String, message: String, advice: Option<&str>) -> Self {
+        let known = Code::from_wire(&code);
+        Self { code, known, message, advice: advice.and_then(Advice::from_wire).unwrap_or(Advice::Terminal) }
+    }
+
     /// The refusal this version's table gives `code`.
     #[must_use]
     pub fn of(code: Code) -> Self {
@@ -135,24 +142,19 @@ impl Refusal {
     /// The code, where this version knows it.
     #[must_use]
     pub fn known_code(&self) -> Option<Code> {
-        Code::from_wire(&self.code)
+        self.known
     }
-}
-
-/// An advice this version does not know is terminal: it never hammers a server it does not understand.
-fn advice(text: &str) -> Advice {
-    Advice::from_wire(text).unwrap_or(Advice::Terminal)
 }
 
 impl From<SessionClose> for Refusal {
     fn from(close: SessionClose) -> Self {
-        Self { advice: advice(&close.advice), code: close.code, message: close.reason }
+        Self::new(close.code, close.reason, Some(&close.advice))
     }
 }
 
 impl From<Rejection<'_>> for Refusal {
     fn from(rejection: Rejection<'_>) -> Self {
-        let advice = rejection.advice.as_deref().map_or(Advice::Terminal, advice);
-        Self { code: rejection.code.into_owned(), message: rejection.message.into_owned(), advice }
+        let advice = rejection.advice.as_deref();
+        Self::new(rejection.code.into_owned(), rejection.message.into_owned(), advice)
     }
 }

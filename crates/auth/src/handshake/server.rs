@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use chatcamp_protocol::{
-    AccessToken, AppId, Code, Envelope, SessionKey, UserId,
-    code::{Published, SessionClose},
-    envelope,
+    AccessToken, AppId, Code, Envelope, SessionKey, UserId, envelope,
+    event::SessionClose,
     handshake::{self, Accepted, AuthRequest, Offer, Rejected, Rejection},
     limits,
 };
@@ -262,15 +261,10 @@ pub fn farewell(dialect: Dialect, code: Code, retry_after: Option<Duration>) -> 
 /// The published SDK goes quiet on these two codes only, and comes back with its token on this one message
 /// (wire document, section 4.2).
 fn published_ack(code: Code) -> Option<String> {
-    let (wire, message) = match code.published() {
-        Published::NotFound => ("NOT_FOUND", code.reason()),
-        Published::NotAuthorized => ("NOT_AUTHORIZED", code.reason()),
-        Published::SessionKeyInvalid => ("NOT_AUTHORIZED", "Session Key Invalid"),
-        Published::Silent => return None,
-    };
+    let published = code.published();
     let error = Rejection {
-        code: wire.into(),
-        message: message.into(),
+        code: published.code()?.into(),
+        message: published.message().unwrap_or(code.reason()).into(),
         advice: None,
         reason: Some(code.as_str().into()),
     };

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use chatcamp_client::{ConnectError, EndReason, Event, ProfileUpdate, RequestError, State, User};
+use chatcamp_client::{
+    ConnectError, EndReason, Event, ProfileUpdate, RequestError, State, User, request::GetUser,
+};
 use chatcamp_protocol::Code;
 
 use super::{CheckError, Subject};
@@ -134,7 +136,7 @@ async fn disconnect(subject: &Subject) -> Result<Duration, CheckError> {
     let state = chat.state();
     let ended = matches!(state, State::Disconnected(EndReason::ByUs));
     expect(ended, || format!("the state is {state:?}"))?;
-    let answer = chat.request("users.get", &GUEST).await;
+    let answer = chat.send(GetUser::default()).await;
     let refused = matches!(answer, Err(RequestError::NotConnected));
     expect(refused, || format!("a request after the end is answered with {answer:?}"))?;
     chat.connect(GUEST).await?;

@@ -3,28 +3,16 @@
 use std::time::Duration;
 
 use chatcamp_auth::client::Refusal;
-use chatcamp_protocol::{Code, Envelope, User, code::SessionClose, sequence::Arrival};
+use chatcamp_protocol::{
+    Code, Envelope,
+    event::{self, AppEvent, SessionClose, UserChanged},
+    sequence::Arrival,
+};
 use chatcamp_transport::Message;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Driver;
 use crate::{Body, Event, Interruption};
-
-/// What a backend publishes to a user (wire document, section 9).
-#[derive(Deserialize)]
-struct AppEvent<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-}
-
-/// The user's own object, complete.
-#[derive(Deserialize)]
-struct OwnUser {
-    user: User,
-}
 
 impl Driver {
     pub(super) fn on_message(&mut self, message: &Message) {
@@ -46,9 +34,9 @@ impl Driver {
                 }
                 Err(_) => self.interrupt(Interruption::Violation, Some(Code::Malformed)),
             },
-            "users.update.ack" => self.on_own_user(&envelope),
-            t if t.ends_with(".ack") => self.on_answer(&envelope),
-            "app.event.pub" => self.on_app_event(&envelope),
+            event::USER_CHANGED => self.on_own_user(&envelope),
+            event::APP_EVENT => self.on_app_event(&envelope),
+            _ if envelope.acknowledges().is_some() => self.on_answer(&envelope),
             _ => self.on_other(&envelope),
         }
     }
@@ -62,8 +50,8 @@ impl Driver {
     /// The user object replaces the one in hand; unasked, it tells of a change made elsewhere.
     fn on_own_user(&mut self, ack: &Envelope<'_>) {
         let own = self.goal.as_ref().map(|goal| &goal.user_id);
-        let changed = ack.body::<OwnUser>().ok().filter(|changed| Some(&changed.user.id) == own);
-        if let Some(OwnUser { user }) = changed {
+        let changed = ack.body::<UserChanged>().ok().filter(|changed| Some(&changed.user.id) == own);
+        if let Some(UserChanged { user }) = changed {
             self.shared.set_user(Some(user.clone()));
             if ack.to.is_none() {
                 self.shared.emit(&Event::UserChanged(Box::new(user)));
@@ -73,9 +61,10 @@ impl Driver {
     }
 
     fn on_app_event(&self, push: &Envelope<'_>) {
-        match push.body::<AppEvent<'_>>() {
+        match push.body::<AppEvent<'_, Option<&RawValue>>>() {
             Ok(AppEvent { kind, data }) => {
-                self.shared.emit(&Event::App { kind, data: data.map_or_else(Body::null, Body::new) });
+                let data = data.map_or_else(Body::null, Body::new);
+                self.shared.emit(&Event::App { kind: kind.into_owned(), data });
             }
             Err(_) => self.on_other(push),
         }

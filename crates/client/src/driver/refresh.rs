@@ -12,10 +12,11 @@ use chatcamp_auth::{
     Credential,
     credential::{Unavailable, Why},
 };
-use chatcamp_protocol::{AccessToken, Code};
+use chatcamp_protocol::{
+    Code, ErrorCode,
+    request::{RefreshCredential, RefreshResponse, Request as _},
+};
 use chatcamp_runtime::timeout;
-use serde::{Deserialize, Serialize};
-use serde_json::value::to_raw_value;
 use tokio::sync::oneshot;
 use tracing::debug;
 
@@ -48,21 +49,6 @@ type Asking = Pin<Box<dyn Future<Output = Result<Credential, Unavailable>> + Sen
 pub(super) enum Refreshed {
     Offered(Result<Credential, Unavailable>, bool),
     Judged(Credential, Answer, bool),
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(serialize_with = "expose")]
-    access_token: &'a AccessToken,
-}
-
-fn expose<S: serde::Serializer>(token: &AccessToken, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(token.expose())
-}
-
-#[derive(Deserialize)]
-struct Judgement {
-    token_expires_in: Option<u64>,
 }
 
 impl Refresh {
@@ -114,17 +100,18 @@ impl Driver {
                 self.renew_later();
             }
             Refreshed::Judged(credential, Ok(body), _) => {
-                let lifetime = body.parse().ok().and_then(|judgement: Judgement| judgement.token_expires_in);
+                let lifetime =
+                    body.parse().ok().and_then(|response: RefreshResponse| response.token_expires_in);
                 self.on_renewed(credential, lifetime.map(Duration::from_secs));
             }
-            Refreshed::Judged(_, Err(RequestError::Rejected { code, .. }), again) => {
+            Refreshed::Judged(_, Err(RequestError::Rejected { code, known, .. }), again) => {
                 debug!(code, "the server refuses to refresh");
                 let Some(goal) = &mut self.goal else { return };
-                match code.as_str() {
-                    "TOKEN_REFUSED" if !again => {
+                match known {
+                    Some(ErrorCode::TokenRefused) if !again => {
                         goal.ask(Why::Rejected(Code::AccessTokenInvalid), &self.config)
                     }
-                    "STORE_UNAVAILABLE" => self.renew_later(),
+                    Some(ErrorCode::StoreUnavailable) => self.renew_later(),
                     // The session goes on until its credential ends; then the provider is asked again.
                     _ => goal.give_up_renewal(self.config.now()),
                 }
@@ -142,9 +129,9 @@ impl Driver {
         let Some(token) = credential.token.as_ref().filter(|&token| Some(token) != had && !exposed) else {
             return self.renew_later();
         };
-        let body = to_raw_value(&Body { access_token: token }).expect("a token is a text");
+        let refresh = RefreshCredential { access_token: token.clone(), user_id: None };
+        let request = Request::new(RefreshCredential::TYPE, &refresh).expect("a token is text");
         let (reply, answer) = oneshot::channel();
-        let request = Request::new("users.refresh", body);
         goal.session.accept(Waiting { request, deadline: now + JUDGING, reply });
         goal.refresh = Refresh::Judging(credential, answer, again);
     }

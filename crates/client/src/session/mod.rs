@@ -11,14 +11,15 @@ use std::{
 };
 
 use chatcamp_protocol::{
-    Envelope, SessionKey, envelope,
+    Envelope, ErrorCode, SessionKey, envelope,
     handshake::{Continuity, Offer, Resume},
     limits,
+    request::{AckStatus, Ping, RefreshCredential, Request as _},
     sequence::{Arrival, Counter, Tracker},
 };
 use chatcamp_transport::Message;
-use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::oneshot;
 
 use crate::{Body, RequestError};
@@ -94,8 +95,12 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
-    pub(crate) fn new(t: &str, body: Box<RawValue>) -> Self {
-        Self { t: t.to_owned(), body }
+    /// Creates a request of this type.
+    ///
+    /// # Errors
+    /// The serializer's, if the body cannot be written as JSON.
+    pub(crate) fn new(t: &str, body: &impl Serialize) -> serde_json::Result<Self> {
+        Ok(Self { t: t.to_owned(), body: to_raw_value(body)? })
     }
 
     /// Its size as a message, in bytes, at most.
@@ -177,8 +182,8 @@ impl Session {
         }
         let r = self.numbered.last() + 1;
         if self.ping {
-            let body = json!({ "seen": self.arrived.seen() });
-            return outgoing(Kind::Ping, envelope::request("ping", r, &body).into());
+            let ping = Ping { seen: self.arrived.seen() };
+            return outgoing(Kind::Ping, envelope::request(Ping::TYPE, r, &ping).into());
         }
         while self.waiting.front().is_some_and(|waiting| waiting.reply.is_closed()) {
             self.waiting.pop_front();
@@ -210,9 +215,11 @@ impl Session {
     /// What was to be refreshed is out of date: its number goes to a `ping`, should it be sent again.
     pub(crate) fn forget_refreshes(&mut self) {
         for (&r, sent) in &mut self.sent {
-            if Envelope::parse(sent.message.as_str()).is_ok_and(|request| request.t == "users.refresh") {
+            if Envelope::parse(sent.message.as_str())
+                .is_ok_and(|request| request.t == RefreshCredential::TYPE)
+            {
                 self.sent_bytes -= sent.message.len();
-                sent.message = envelope::request("ping", r, &json!({ "seen": 0 })).into();
+                sent.message = envelope::request(Ping::TYPE, r, &Ping::default()).into();
                 self.sent_bytes += sent.message.len();
             }
         }
@@ -272,24 +279,15 @@ impl Session {
     }
 }
 
-/// `{"ok":true,…}` or `{"ok":false,"error":{"code","message"}}` (wire document, section 3).
+/// Reads an acknowledgement; the only place where error codes are read from the wire.
 fn read(ack: &Envelope<'_>) -> Answer {
-    #[derive(Deserialize)]
-    struct Ack {
-        ok: bool,
-        error: Option<Failure>,
-    }
-    #[derive(Deserialize)]
-    struct Failure {
-        code: String,
-        #[serde(default)]
-        message: String,
-    }
     match ack.body() {
-        Ok(Ack { ok: true, .. }) => Ok(Body::of(ack)),
-        Ok(Ack { error: Some(Failure { code, message }), .. }) => {
-            Err(RequestError::Rejected { code, message })
-        }
+        Ok(AckStatus { ok: true, .. }) => Ok(Body::of(ack)),
+        Ok(AckStatus { error: Some(error), .. }) => Err(RequestError::Rejected {
+            known: ErrorCode::from_wire(&error.code),
+            code: error.code.into_owned(),
+            message: error.message.into_owned(),
+        }),
         _ => Err(RequestError::InvalidAnswer),
     }
 }

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use chatcamp_protocol::handshake::FreshReason;
-use serde_json::value::to_raw_value;
+use chatcamp_protocol::{handshake::FreshReason, request::Empty};
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
@@ -18,7 +17,7 @@ fn fresh() -> Offer {
 
 fn ask(session: &mut Session, t: &str, deadline: Instant) -> Receiver<Answer> {
     let (reply, answer) = oneshot::channel();
-    let request = Request::new(t, to_raw_value(&json!({})).unwrap());
+    let request = Request::new(t, &Empty {}).unwrap();
     session.accept(Waiting { request, deadline, reply });
     answer
 }
@@ -69,7 +68,14 @@ fn requests_are_numbered_from_one_when_a_carrier_takes_them() {
 fn an_answer_is_what_the_acknowledgement_says() {
     for (body, expected) in [
         (r#"{"ok":true,"x":1}"#, r#"{"ok":true,"x":1}"#),
-        (r#"{"ok":false,"error":{"code":"C","message":"m"}}"#, r#"Rejected { code: "C", message: "m" }"#),
+        (
+            r#"{"ok":false,"error":{"code":"C","message":"m"}}"#,
+            r#"Rejected { code: "C", known: None, message: "m" }"#,
+        ),
+        (
+            r#"{"ok":false,"error":{"code":"OWN_USER"}}"#,
+            r#"Rejected { code: "OWN_USER", known: Some(OwnUser), message: "" }"#,
+        ),
         (r#"{"ok":false}"#, "InvalidAnswer"),
         ("[]", "InvalidAnswer"),
     ] {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chatcamp_protocol::Code;
 use chatcamp_runtime::Runtime;
 use chatcamp_store::Store;
 use tokio::sync::Mutex;
@@ -33,7 +34,7 @@ impl Health {
     /// Answers 200, or 503 with the reason.
     pub(super) async fn answer(&self) -> Answer {
         if self.shutdown.has_begun() {
-            return Answer::failure(503, "SHUTTING_DOWN", "the server is shutting down");
+            return Answer::failure(503, Code::ShuttingDown.as_str(), "the server is shutting down");
         }
         let now = self.runtime.now();
         // Requests that come while the store is asked wait for the same answer.
@@ -48,7 +49,7 @@ impl Health {
         };
         match wrong {
             None => Answer::json(200, &serde_json::json!({ "ok": true })),
-            Some(why) => Answer::failure(503, "STORE_UNAVAILABLE", &why),
+            Some(why) => Answer::failure(503, Code::StoreUnavailable.as_str(), &why),
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Operations on live sessions, wherever they are: publish, list, end, presence.
 
-use chatcamp_protocol::{AppId, UserId, envelope, limits};
+use chatcamp_protocol::{
+    AppId, UserId, envelope,
+    event::{APP_EVENT, AppEvent},
+    limits,
+    request::PositiveAck,
+};
 use chatcamp_transport::Message;
-use serde::Serialize;
 use serde_json::Value;
 
 use super::Operations;
@@ -23,14 +27,6 @@ pub enum PublishError {
     Bus(#[from] BusError),
 }
 
-/// `app.event.pub`, as clients get it.
-#[derive(Serialize)]
-struct Event<'a> {
-    ok: bool,
-    r#type: &'a str,
-    data: &'a Value,
-}
-
 impl Operations {
     /// Publishes an event to the recipients' sessions; returns how many have it, or have it queued.
     pub(crate) async fn publish(
@@ -44,7 +40,8 @@ impl Operations {
         if kind.is_empty() || kind.len() > limits::EVENT_TYPE || !kind.bytes().all(is_allowed) {
             return Err(PublishError::InvalidType);
         }
-        let text = envelope::push("app.event.pub", &Event { ok: true, r#type: kind, data });
+        let event = AppEvent { kind: kind.into(), data };
+        let text = envelope::push(APP_EVENT, &PositiveAck::new(&event));
         if text.len() > limits::EVENT {
             return Err(PublishError::TooLarge);
         }

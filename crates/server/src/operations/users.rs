@@ -1,19 +1,15 @@
 //! What a user's own sessions are told of its changes.
 
-use chatcamp_protocol::{AppId, User, UserId, envelope};
+use chatcamp_protocol::{
+    AppId, User, UserId, envelope,
+    event::{USER_CHANGED, UserChanged},
+    request::PositiveAck,
+};
 use chatcamp_transport::Message;
-use serde::Serialize;
 use tokio::sync::MutexGuard;
 
 use super::Operations;
 use crate::{session::Session, user_view::own_user};
-
-/// `users.update.ack` without a number: a user's new state.
-#[derive(Serialize)]
-struct UserChanged {
-    ok: bool,
-    user: User,
-}
 
 impl Operations {
     /// Waits until no other task changes this user; changes are told to its sessions in their order.
@@ -30,8 +26,8 @@ impl Operations {
     pub(crate) fn tell_user(&self, user: &chatcamp_store::User, include: impl Fn(&Session) -> bool) {
         for session in self.sessions.registry.of_user(&user.app, &user.id) {
             if include(&session) {
-                let body = UserChanged { ok: true, user: self.own_user(&session, user) };
-                let message = Message::from(envelope::push("users.update.ack", &body));
+                let changed = UserChanged { user: self.own_user(&session, user) };
+                let message = Message::from(envelope::push(USER_CHANGED, &PositiveAck::new(&changed)));
                 self.sessions.push(&session, &message);
             }
         }

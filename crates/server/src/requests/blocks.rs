@@ -1,85 +1,57 @@
-//! Whom one blocks.
+//! `users.block`, `users.unblock`, `users.block_list`: the users that the session's own user blocks.
 
-use std::num::NonZeroU64;
-
-use chatcamp_protocol::{ErrorCode, UserId};
+use chatcamp_protocol::{
+    ErrorCode, UserId,
+    request::{BlockUser, ListBlockedUsers, Request, UnblockUser, UserResponse},
+    user::PublicUser,
+};
 use chatcamp_store::StoreError;
-use serde::Deserialize;
 
-use super::{Call, page::Page};
+use super::{
+    call::{Call, Failure, Outcome},
+    page::Page,
+};
 
-#[derive(Deserialize)]
-pub(super) struct Block {
-    block_id: UserId,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Unblock {
-    unblock_id: UserId,
-}
-
-#[derive(Deserialize)]
-pub(super) struct List {
-    limit: Option<NonZeroU64>,
-    reference: Option<UserId>,
-}
-
-/// `users.block`: blocks another user, who is shown as everybody sees it. To block twice is to block once.
-pub(super) async fn block(call: Call, body: Block) {
+/// Blocks another user. Blocking a user twice is not an error.
+pub(super) async fn block(call: &Call<BlockUser>, request: BlockUser) -> Outcome {
     let session = &call.session;
-    if body.block_id == session.user {
-        return call.fail(ErrorCode::OwnUser, "a client may not block its own user");
+    if request.block_id == session.user {
+        return Err(Failure::refused(ErrorCode::OwnUser, "a client may not block its own user"));
     }
-    match call.store().block(&session.app, &session.user, &body.block_id).await {
-        Ok(true) => show(&call, &body.block_id).await,
-        Ok(false) => call.fail_unknown_user(),
+    match call.store().block(&session.app, &session.user, &request.block_id).await {
+        Ok(true) => respond(call, &request.block_id).await,
+        Ok(false) => Err(Failure::unknown_user()),
         Err(StoreError::BlockLimit) => {
-            call.fail(
-                ErrorCode::TooManyBlocks,
-                "this user blocks as many others as it may; unblock one first",
-            );
+            let message = "this user blocks as many others as it may; unblock one first";
+            Err(Failure::refused(ErrorCode::TooManyBlocks, message))
         }
-        Err(error) => call.fail_store(error),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// `users.unblock`: ends a block, if there is one; shows the other user as everybody sees it.
-pub(super) async fn unblock(call: Call, body: Unblock) {
+/// Ends a block. Unblocking a user who is not blocked is not an error.
+pub(super) async fn unblock(call: &Call<UnblockUser>, request: UnblockUser) -> Outcome {
     let session = &call.session;
-    match call.store().unblock(&session.app, &session.user, &body.unblock_id).await {
-        Ok(_) => show(&call, &body.unblock_id).await,
-        Err(error) => call.fail_store(error),
-    }
+    call.store().unblock(&session.app, &session.user, &request.unblock_id).await?;
+    respond(call, &request.unblock_id).await
 }
 
-/// `users.block_list`: those whom one blocks, as everybody sees them.
-pub(super) async fn list(call: Call, body: List) {
+/// Lists the blocked users.
+pub(super) async fn list(call: &Call<ListBlockedUsers>, request: ListBlockedUsers) -> Outcome {
     let session = &call.session;
-    let mut page = Page::new(body.limit);
-    let blocked =
-        call.store().blocked(&session.app, &session.user, body.reference.as_ref(), page.length()).await;
-    let blocked = match blocked {
-        Ok(blocked) => blocked,
-        Err(error) => return call.fail_store(error),
-    };
-    match call.listed(blocked).await {
-        Err(error) => call.fail_unavailable(&error.into()),
-        Ok(listed) => {
-            for listed in listed {
-                if page.push(listed).is_err() {
-                    break;
-                }
-            }
-            call.succeed(&page);
+    let mut page = Page::new(request.limit);
+    let after = request.reference.as_ref();
+    let blocked = call.store().blocked(&session.app, &session.user, after, page.length()).await?;
+    for user in call.public_users(&blocked).await? {
+        if page.push(user).is_err() {
+            break;
         }
     }
+    Ok(call.succeed(&page.into()))
 }
 
-/// Acknowledges with the other user.
-async fn show(call: &Call, id: &UserId) {
-    match call.store().user(&call.session.app, id).await {
-        Ok(Some(user)) => call.succeed_with(&user).await,
-        Ok(None) => call.fail_unknown_user(),
-        Err(error) => call.fail_store(error),
-    }
+/// Responds with the other user.
+async fn respond<R: Request<Response = UserResponse<PublicUser>>>(call: &Call<R>, id: &UserId) -> Outcome {
+    let user = call.store().user(&call.session.app, id).await?.ok_or_else(Failure::unknown_user)?;
+    Ok(call.succeed(&UserResponse { user: call.public(&user).await? }))
 }

@@ -1,182 +1,121 @@
-//! The users of one's app, where the app lets clients see them.
+//! `users.list`, `users.list_count`: the users of the app, if the app lets clients see them.
 //!
-//! Suspended users are listed to nobody, and who must present a token is told to nobody: filters that ask for either
-//! are refused.
+//! Suspended users are never listed, and whether a user must present a token is not disclosed: filters that ask for
+//! either are invalid.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::sync::Arc;
 
-use chatcamp_protocol::{ErrorCode, UserId, limits};
-use chatcamp_store::{StoreError, User};
-use serde::{Deserialize, Serialize};
+use chatcamp_protocol::{
+    AppId, ErrorCode, UserId, limits,
+    request::{CountResponse, CountUsers, ListUsers, PresenceFilter, UserCount, UserFilters, UserPage},
+    user::PublicUser,
+};
+use chatcamp_store::{Store, StoreError, User};
 
 use super::{
-    Call,
-    page::{Listed, Page},
+    call::{Call, Failure, Outcome},
+    page::Page,
 };
 use crate::{bus::BusError, operations::Unavailable};
 
 /// Most users looked at for one request.
 const SCAN: usize = 10_000;
-/// Users looked at before other tasks get their turn.
+/// Users looked at before other tasks run.
 const CHUNK: usize = 200;
-/// Most ids a client may ask for at once.
+/// Most ids that a client may ask for at once.
 const USER_IDS: usize = 1000;
 
-#[derive(Deserialize)]
-pub(super) struct List {
-    limit: Option<NonZeroU64>,
-    reference: Option<UserId>,
-    user_ids: Option<Vec<UserId>>,
-    display_name_search: Option<String>,
-    #[serde(flatten)]
-    filters: Filters,
-}
-
-/// The filters of lists and counts.
-#[derive(Deserialize)]
-pub(super) struct Filters {
-    is_online_filter: Option<Presence>,
-    #[serde(rename = "is_active_filter")]
-    _active: Option<Active>,
-    #[serde(rename = "is_check_access_token_filter")]
-    _check_access_token: Option<CheckAccessToken>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum Presence {
-    #[default]
-    All,
-    Online,
-    Offline,
-}
-
-/// Those who are not suspended, in either case.
-#[derive(Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum Active {
-    All,
-    Active,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum CheckAccessToken {
-    All,
-}
-
-#[derive(Serialize)]
-struct CountBody {
-    ok: bool,
-    users: Count,
-}
-
-#[derive(Serialize)]
-struct Count {
-    count: u64,
-    /// There are more users than one request looks at.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_partial: bool,
-}
-
-/// `users.list`: a page of users in the byte order of their ids, as everybody sees them.
-pub(super) async fn list(call: Call, body: List) {
-    if body.user_ids.as_ref().is_some_and(|ids| ids.len() > USER_IDS) {
-        return call.fail(ErrorCode::ValueTooLong, &format!("user_ids has more than {USER_IDS} ids"));
+/// Lists users in the byte order of their ids.
+pub(super) async fn list(call: &Call<ListUsers>, request: ListUsers) -> Outcome {
+    if request.user_ids.as_ref().is_some_and(|ids| ids.len() > USER_IDS) {
+        let message = format!("user_ids has more than {USER_IDS} ids");
+        return Err(Failure::refused(ErrorCode::ValueTooLong, message));
     }
-    if body.display_name_search.as_ref().is_some_and(|text| text.len() > limits::DISPLAY_NAME) {
+    if request.display_name_search.as_ref().is_some_and(|text| text.len() > limits::DISPLAY_NAME) {
         let message = format!("display_name_search is longer than {} bytes", limits::DISPLAY_NAME);
-        return call.fail(ErrorCode::ValueTooLong, &message);
+        return Err(Failure::refused(ErrorCode::ValueTooLong, message));
     }
-    if !is_open(&call).await {
-        return;
-    }
-    match fill_page(&call, body).await {
-        Ok(page) => call.succeed(&page),
-        Err(error) => call.fail_unavailable(&error),
-    }
+    check_directory(call).await?;
+    Ok(call.succeed(&fill_page(call, request).await?))
 }
 
-/// `users.list_count`: how many users there are.
-pub(super) async fn count(call: Call, filters: Filters) {
-    if !is_open(&call).await {
-        return;
-    }
-    match count_users(&call, &filters).await {
-        Ok(users) => call.succeed(&CountBody { ok: true, users }),
-        Err(error) => call.fail_unavailable(&error),
-    }
+/// Counts users.
+pub(super) async fn count(call: &Call<CountUsers>, request: CountUsers) -> Outcome {
+    check_directory(call).await?;
+    Ok(call.succeed(&CountResponse { users: count_users(call, &request.filters).await? }))
 }
 
-/// Whether the app lets clients see its users; says no if not.
-async fn is_open(call: &Call) -> bool {
-    match call.store().app(&call.session.app).await {
-        Ok(Some(app)) if app.directory => true,
-        Ok(_) => {
-            call.fail(ErrorCode::DirectoryOff, "this app does not let clients list or count its users");
-            false
-        }
-        Err(error) => {
-            call.fail_store(error);
-            false
+/// Fails if the app does not let clients see its users.
+async fn check_directory<R>(call: &Call<R>) -> Result<(), Failure> {
+    match call.store().app(&call.session.app).await? {
+        Some(app) if app.directory => Ok(()),
+        _ => {
+            let message = "this app does not let clients list or count its users";
+            Err(Failure::refused(ErrorCode::DirectoryOff, message))
         }
     }
 }
 
-async fn fill_page(call: &Call, body: List) -> Result<Page, Unavailable> {
-    let wanted = Wanted::new(call, &body.filters, body.display_name_search.as_deref());
-    let mut page = Page::new(body.limit);
-    let mut walk = Walk::new(call, body.reference, body.user_ids);
-    // Mostly everybody is wanted, so that the first look fills the page.
+async fn fill_page(call: &Call<ListUsers>, request: ListUsers) -> Result<UserPage, Unavailable> {
+    let matcher = Matcher::new(&request.filters, request.display_name_search.as_deref());
+    let mut page = Page::new(request.limit);
+    let mut walk = Walk::new(call.store(), &call.session.app, request.reference, request.user_ids);
+    // Usually all users match, so that the first step fills the page.
     let mut width = page.length();
     while let Some(users) = walk.next(width).await? {
-        for listed in wanted.select(users).await? {
-            if page.push(listed).is_err() {
-                return Ok(page);
+        for user in matcher.select(call, users).await? {
+            if page.push(user).is_err() {
+                return Ok(page.into());
             }
         }
         width = CHUNK;
     }
-    page.continue_behind(walk.stopped_at());
-    Ok(page)
+    page.continue_after(walk.stopped_at());
+    Ok(page.into())
 }
 
-async fn count_users(call: &Call, filters: &Filters) -> Result<Count, Unavailable> {
-    if filters.is_online_filter.unwrap_or_default() == Presence::All {
+async fn count_users(call: &Call<CountUsers>, filters: &UserFilters) -> Result<UserCount, Unavailable> {
+    if filters.is_online_filter.unwrap_or_default() == PresenceFilter::All {
         let count = call.store().active_user_count(&call.session.app).await?;
-        return Ok(Count { count, is_partial: false });
+        return Ok(UserCount { count, is_partial: false });
     }
-    let wanted = Wanted::new(call, filters, None);
-    let mut walk = Walk::new(call, None, None);
+    let matcher = Matcher::new(filters, None);
+    let mut walk = Walk::new(call.store(), &call.session.app, None, None);
     let mut count = 0;
     while let Some(users) = walk.next(CHUNK).await? {
-        count += wanted.select(users).await?.len() as u64;
+        count += matcher.select(call, users).await?.len() as u64;
     }
-    Ok(Count { count, is_partial: walk.stopped_at().is_some() })
+    Ok(UserCount { count, is_partial: walk.stopped_at().is_some() })
 }
 
-/// Goes through users in the order of their ids, and through no more of them than one request may.
+/// Visits users in the order of their ids, and no more of them than one request may.
 struct Walk<'a> {
-    call: &'a Call,
-    /// The last one looked at.
+    store: &'a dyn Store,
+    app: &'a AppId,
+    /// The last user visited.
     at: Option<UserId>,
-    /// Who is asked for, the first one last; everybody if absent.
+    /// The ids to visit, in descending order; all users of the app if `None`.
     named: Option<Vec<UserId>>,
     left: usize,
     has_ended: bool,
 }
 
 impl<'a> Walk<'a> {
-    fn new(call: &'a Call, behind: Option<UserId>, mut named: Option<Vec<UserId>>) -> Self {
+    fn new(
+        store: &'a dyn Store,
+        app: &'a AppId,
+        after: Option<UserId>,
+        mut named: Option<Vec<UserId>>,
+    ) -> Self {
         if let Some(named) = &mut named {
-            named.retain(|id| behind.as_ref().is_none_or(|behind| id > behind));
+            named.retain(|id| after.as_ref().is_none_or(|after| id > after));
             named.sort_unstable_by(|a, b| b.cmp(a));
             named.dedup();
         }
-        Self { call, at: behind, named, left: SCAN, has_ended: false }
+        Self { store, app, at: after, named, left: SCAN, has_ended: false }
     }
 
-    /// Looks at up to `width` more; none when there are no more, or enough were looked at.
+    /// Visits up to `width` more users. Returns `None` if there are no more, or enough were visited.
     async fn next(&mut self, width: usize) -> Result<Option<Vec<Arc<User>>>, StoreError> {
         let width = width.min(self.left);
         if self.has_ended || width == 0 {
@@ -186,50 +125,52 @@ impl<'a> Walk<'a> {
             tokio::task::yield_now().await;
         }
         self.left -= width;
-        let (store, app) = (self.call.store(), &self.call.session.app);
         let Some(named) = &mut self.named else {
-            let users = store.users(app, self.at.as_ref(), width).await?;
+            let users = self.store.users(self.app, self.at.as_ref(), width).await?;
             self.has_ended = users.len() < width;
             self.at = users.last().map(|user| user.id.clone()).or_else(|| self.at.take());
             return Ok(Some(users));
         };
         let mut users = Vec::new();
         for id in named.split_off(named.len().saturating_sub(width)).iter().rev() {
-            users.extend(store.user(app, id).await?);
+            users.extend(self.store.user(self.app, id).await?);
         }
         self.has_ended = named.is_empty();
         Ok(Some(users))
     }
 
-    /// The last one looked at, if there may be more.
+    /// Returns the last user visited if there may be more users.
     fn stopped_at(self) -> Option<UserId> {
         if self.has_ended { None } else { self.at }
     }
 }
 
-/// Who is asked for.
-struct Wanted<'a> {
-    call: &'a Call,
-    presence: Presence,
+/// The filters of a request.
+struct Matcher {
+    presence: PresenceFilter,
     search: Option<String>,
 }
 
-impl<'a> Wanted<'a> {
-    fn new(call: &'a Call, filters: &Filters, search: Option<&str>) -> Self {
+impl Matcher {
+    fn new(filters: &UserFilters, search: Option<&str>) -> Self {
         let search = search.map(|search| fold(search).collect());
-        Self { call, presence: filters.is_online_filter.unwrap_or_default(), search }
+        Self { presence: filters.is_online_filter.unwrap_or_default(), search }
     }
 
-    /// Returns those of the users who are asked for, with their presence.
-    async fn select(&self, mut users: Vec<Arc<User>>) -> Result<Vec<Listed>, BusError> {
+    /// Returns the users that match, as others see them.
+    async fn select<R>(
+        &self,
+        call: &Call<R>,
+        mut users: Vec<Arc<User>>,
+    ) -> Result<Vec<PublicUser>, BusError> {
         users.retain(|user| !user.is_suspended && self.is_found(user));
-        let mut listed = self.call.listed(users).await?;
-        listed.retain(|listed| match self.presence {
-            Presence::All => true,
-            Presence::Online => listed.is_online,
-            Presence::Offline => !listed.is_online,
+        let mut users = call.public_users(&users).await?;
+        users.retain(|user| match self.presence {
+            PresenceFilter::All => true,
+            PresenceFilter::Online => user.is_online,
+            PresenceFilter::Offline => !user.is_online,
         });
-        Ok(listed)
+        Ok(users)
     }
 
     fn is_found(&self, user: &User) -> bool {
@@ -239,13 +180,13 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Whether `text` begins with `prefix`, which is folded already.
+/// Returns whether `text` begins with `prefix`, which is folded.
 fn begins_with(text: &str, prefix: &str) -> bool {
     let mut text = fold(text);
-    prefix.chars().all(|wanted| text.next() == Some(wanted))
+    prefix.chars().all(|expected| text.next() == Some(expected))
 }
 
-/// The text without regard to case.
+/// Returns the text in lower case.
 fn fold(text: &str) -> impl Iterator<Item = char> {
     text.chars().flat_map(char::to_lowercase)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chatcamp_client::{ConnectError, Continuity, EndReason, FreshReason, Interruption};
-use chatcamp_protocol::{Advice, Envelope, limits};
+use chatcamp_protocol::{Advice, Envelope, event::AppEvent, limits};
 use serde_json::Value;
 
 use super::{Book, Invariant, Ledger, Proof, wires::Owed};
@@ -308,8 +308,8 @@ impl Book {
 
 /// Whose event it is, and which.
 pub(super) fn event_of(envelope: &Envelope<'_>) -> Option<(String, usize)> {
-    let body = envelope.body::<Value>().ok()?;
-    event_data(body.get("data")?)
+    let event: AppEvent<'_, Value> = envelope.body().ok()?;
+    event_data(&event.data)
 }
 
 /// The same from the event's data.

@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use chatcamp_protocol::{Advice, Code, Envelope, code::SessionClose, handshake};
+use chatcamp_protocol::{
+    Advice, Code, Envelope,
+    event::{APP_EVENT, SessionClose},
+    handshake::{self, AuthRequest},
+    request::{AckStatus, RefreshCredential, Request as _},
+};
 use chatcamp_transport::Closed;
-use serde_json::Value;
 
 use super::{Book, Invariant, Ledger, Proof, accounts::BOUND, applications::LAG};
 
@@ -73,10 +77,16 @@ impl Ledger {
         let Book { wires, clients, .. } = &mut *book;
         let Some(wire) = wires.get_mut(&wire) else { return };
         clients[wire.client].server_heard = now;
-        let token = || envelope.body::<Value>().ok()?.get("access_token")?.as_str().map(str::to_owned);
         match envelope.t.as_ref() {
-            handshake::TYPE => wire.proof = Some(token().map_or(Proof::Id, Proof::Token)),
-            "users.refresh" => wire.offered = token(),
+            handshake::TYPE => {
+                let token = envelope.body().ok().and_then(|request: AuthRequest<'_>| request.access_token);
+                let proof = token.map(|token| Proof::Token(token.expose().to_owned()));
+                wire.proof = Some(proof.unwrap_or(Proof::Id));
+            }
+            RefreshCredential::TYPE => {
+                let refresh: Option<RefreshCredential> = envelope.body().ok();
+                wire.offered = refresh.map(|refresh| refresh.access_token.expose().to_owned());
+            }
             _ => {}
         }
     }
@@ -109,15 +119,15 @@ impl Ledger {
                 }
                 _ => {}
             },
-            "users.refresh.ack" => {
-                let ok = envelope.body::<Value>().is_ok_and(|body| body["ok"] == true);
+            _ if envelope.acknowledges() == Some(RefreshCredential::TYPE) => {
+                let ok = envelope.body().is_ok_and(|status: AckStatus<'_>| status.ok);
                 if let Some(token) = wire.offered.take().filter(|_| ok) {
                     let (client, proof) = (wire.client, Proof::Token(token));
                     wire.proof = Some(proof.clone());
                     book.clients[client].stands_on(proof, now);
                 }
             }
-            "app.event.pub" => book.check_still_good(id, envelope),
+            APP_EVENT => book.check_still_good(id, envelope),
             _ => {}
         }
     }

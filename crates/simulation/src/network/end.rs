@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use chatcamp_protocol::{Envelope, code::SessionClose, handshake};
+use chatcamp_protocol::{Envelope, event::SessionClose, handshake};
 use chatcamp_runtime::{Runtime, Task};
 use chatcamp_transport::{Carrier, Close, Closed, Message, Sent};
 use parking_lot::Mutex;

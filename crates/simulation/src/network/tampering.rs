@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use chatcamp_auth::session_key;
-use chatcamp_protocol::{SessionKey, code::SessionClose, handshake};
+use chatcamp_protocol::{
+    SessionKey,
+    event::{APP_EVENT, SessionClose},
+    handshake,
+};
 use chatcamp_transport::{Close, Message};
 use serde_json::{Value, json};
 
@@ -89,7 +93,7 @@ impl Tampering {
     ) -> Option<Vec<Message>> {
         let Self { wires, last_words, event, incarnation, .. } = self;
         let tapped = wires.get_mut(&wire)?;
-        let is_event = envelope["t"] == "app.event.pub";
+        let is_event = envelope["t"] == APP_EVENT;
         let is_answer = envelope["to"].is_u64() && envelope["s"].is_u64();
         let begins = !std::mem::replace(&mut tapped.has_spoken, true);
         match planted {

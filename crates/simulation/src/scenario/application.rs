@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use chatcamp_client::{ChatCamp, Event, Events, Login, ProfileUpdate, Reconnect, RequestError, State};
+use chatcamp_client::{
+    ChatCamp, Event, Events, Login, ProfileUpdate, Reconnect, RequestError, State, request::GetUser,
+};
 use chatcamp_runtime::timeout;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{World, provider::Provider};
 use crate::{
@@ -257,7 +259,7 @@ impl Application {
         let this = self.clone();
         self.process.run(async move {
             let promise = this.world.ledger.promise(this.client, Kind::Request);
-            let answer = chat.request("users.get", json!({})).await;
+            let answer = chat.send(GetUser::default()).await;
             this.world.ledger.kept(promise);
             this.world.machine.note(format_args!("client {} looks: {:?}", this.client, answer.is_ok()));
         });

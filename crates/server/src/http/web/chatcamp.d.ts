@@ -25,27 +25,200 @@ export class ChatCampError extends Error {
   readonly mayHaveRun: boolean;
 }
 
-/** The connected user, as its owner sees it. */
-export interface User {
+// Generated from crates/protocol/src/request by CHATCAMP_WRITE_DOCUMENTS=1 cargo test -p chatcamp-protocol.
+// <requests>
+/** A user as other users see it. */
+export interface PublicUser {
+  /** The id. */
   id: string;
-  display_name?: string;
-  first_name?: string;
-  last_name?: string;
-  email?: string;
-  phone_number?: string;
-  profile_url?: string;
-  avatar_url?: string;
-  data?: string;
-  metadata?: unknown;
-  /** Unix seconds. */
-  last_seen?: number;
-  is_online?: boolean;
-  is_suspended?: boolean;
-  check_access_token?: boolean;
-  /** The token that this session presented. */
-  access_token?: string;
-  [field: string]: unknown;
+  /** The URL of a picture of the user. Not validated. */
+  avatar_url: string;
+  /** The name that other users see. */
+  display_name: string;
+  /** Whether the user has a live session. */
+  is_online: boolean;
+  /** The time the user was last connected, in Unix seconds; 0 if never. */
+  last_seen: number;
+  /** The URL of a page about the user. Not validated. */
+  profile_url: string;
 }
+
+/** A user as its owner sees it, with every field. */
+export interface User {
+  /** The id. */
+  id: string;
+  /** The URL of a picture of the user. Not validated. */
+  avatar_url: string;
+  /** Whether the user must present an access token. */
+  check_access_token: boolean;
+  /** Text that the application chooses; at most 4 KiB. */
+  data: string;
+  /** The name that other users see; at most 255 bytes. */
+  display_name: string;
+  /** The e-mail address; visible to the owner and the backend. */
+  email: string;
+  /** The first name; visible to the owner and the backend. */
+  first_name: string;
+  /** Whether the user has a live session. */
+  is_online: boolean;
+  /** Whether the backend has suspended the user. */
+  is_suspended: boolean;
+  /** The last name; visible to the owner and the backend. */
+  last_name: string;
+  /** The time the user was last connected, in Unix seconds; 0 if never. */
+  last_seen: number;
+  /** An object that the application chooses; at most 4 KiB as JSON; visible to the owner and the backend. */
+  metadata: Record<string, unknown>;
+  /** The phone number; visible to the owner and the backend. */
+  phone_number: string;
+  /** The URL of a page about the user. Not validated: do not render it as a link unchecked. */
+  profile_url: string;
+  /** The access token that this session presented; absent if it presented none. */
+  access_token?: string;
+}
+
+/** The number of users that match. */
+export interface UserCount {
+  /** The number of users. */
+  count: number;
+  /** True if the app has more users than one request looks at, so that not all were counted. */
+  is_partial?: boolean;
+}
+
+/** The body of every request and of its response, by type. */
+export interface Requests {
+  /** Reads a user: the session's own user in full, any other user as others see it. */
+  "users.get": {
+    request: {
+      /** The user to read; the session's own user if absent. */
+      id?: string;
+    };
+    response: {
+      /** The user. */
+      user: User | PublicUser;
+    };
+  };
+  /** Changes the session's own user: fields that are absent stay as they are. The user's other sessions get the same acknowledgement without `to`. */
+  "users.update": {
+    request: {
+      /** The user to change; must be the session's own user. */
+      id?: string;
+      /** The new URL of a picture of the user. */
+      avatar_url?: string;
+      /** The new text of the application. */
+      data?: string;
+      /** The new display name. */
+      display_name?: string;
+      /** The new object of the application; replaces the old one entirely. */
+      metadata?: Record<string, unknown>;
+      /** The new URL of a page about the user. */
+      profile_url?: string;
+    };
+    response: {
+      /** The user. */
+      user: User;
+    };
+  };
+  /** Lists the users of the app that match every filter, in pages. */
+  "users.list": {
+    request: {
+      /** Lists users whose display name or id begins with this text of at most 255 bytes, ignoring case. */
+      display_name_search?: string;
+      /** Selects nothing: suspended users are never listed. */
+      is_active_filter?: "ALL" | "ACTIVE";
+      /** Selects nothing: whether a user must present a token is not disclosed. */
+      is_check_access_token_filter?: "ALL";
+      /** Selects users by presence. */
+      is_online_filter?: "ALL" | "ONLINE" | "OFFLINE";
+      /** The length of the page: 20 if absent, 100 at most. */
+      limit?: number;
+      /** The id after which the page begins. */
+      reference?: string;
+      /** Lists these users only, at most 1,000; ids of no user are skipped. */
+      user_ids?: string[];
+    };
+    response: {
+      /** The users as others see them, the session's own user included. */
+      users: PublicUser[];
+      /** The `reference` of the next page; absent on the last page. */
+      reference?: string;
+    };
+  };
+  /** Counts the users of the app that match every filter. */
+  "users.list_count": {
+    request: {
+      /** Selects nothing: suspended users are never listed. */
+      is_active_filter?: "ALL" | "ACTIVE";
+      /** Selects nothing: whether a user must present a token is not disclosed. */
+      is_check_access_token_filter?: "ALL";
+      /** Selects users by presence. */
+      is_online_filter?: "ALL" | "ONLINE" | "OFFLINE";
+    };
+    response: {
+      /** The count. */
+      users: UserCount;
+    };
+  };
+  /** Blocks another user until the block is ended or either user is deleted. Blocking a user twice is not an error. */
+  "users.block": {
+    request: {
+      /** The user to block. */
+      block_id: string;
+    };
+    response: {
+      /** The user. */
+      user: PublicUser;
+    };
+  };
+  /** Ends a block. Unblocking a user who is not blocked is not an error. */
+  "users.unblock": {
+    request: {
+      /** The user to unblock. */
+      unblock_id: string;
+    };
+    response: {
+      /** The user. */
+      user: PublicUser;
+    };
+  };
+  /** Lists the users that the session's own user blocks, in pages. */
+  "users.block_list": {
+    request: {
+      /** The length of the page: 20 if absent, 100 at most. */
+      limit?: number;
+      /** The id after which the page begins. */
+      reference?: string;
+    };
+    response: {
+      /** The users as others see them, the session's own user included. */
+      users: PublicUser[];
+      /** The `reference` of the next page; absent on the last page. */
+      reference?: string;
+    };
+  };
+  /** Replaces the access token of the session. Native dialect only. */
+  "users.refresh": {
+    request: {
+      /** The new access token. */
+      access_token: string;
+      /** The user of the token; must be the session's own user. */
+      user_id?: string;
+    };
+    response: {
+      /** Seconds until the new token expires; absent if it does not expire. */
+      token_expires_in?: number;
+    };
+  };
+  /** Keeps the connection alive and acknowledges every message up to the number `seen`. Native dialect only. */
+  "ping": {
+    request: {
+      /** The highest sequence number that the client has received. */
+      seen?: number;
+    };
+    response: Record<string, never>;
+  };
+}
+// </requests>
 
 /** Why a token is asked for. */
 export type Why = "initial" | "reconnect" | "expiring" | "rejected";
@@ -135,6 +308,9 @@ export class ChatCamp {
   /** Disconnects; always allowed. Resolves when the connection is closed. */
   disconnect(callback?: (error: null) => void): Promise<void>;
 
-  /** Asks the server (docs/PROTOCOL.md, "Requests"). Waits while the connection is coming back. */
-  request<T = Record<string, unknown>>(type: string, body?: object): Promise<T>;
+  /** Sends a request and resolves with its response (docs/PROTOCOL.md, "Requests"). Waits during a reconnect. */
+  request<T extends keyof Requests>(type: T, body?: Requests[T]["request"]): Promise<Requests[T]["response"]>;
+  /** Sends a request of a type that this version does not know. */
+  request<R = Record<string, unknown>, T extends string = string>(
+    type: T extends keyof Requests ? never : T, body?: object): Promise<R>;
 }

@@ -1,39 +1,21 @@
-//! `docs/PROTOCOL.md` lists every code, error and limit there is, as the code has them.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! The tables of codes, errors and limits in `docs/PROTOCOL.md`.
 
 use std::fmt::Write as _;
 
-use chatcamp_protocol::{Code, ErrorCode, code::Published, limits};
-
-const DOCUMENT: &str = include_str!("../../../docs/PROTOCOL.md");
-
-/// Asserts that the document has `table` between its markers; to mend it, paste what is printed.
-fn assert_documented(name: &str, table: &str) {
-    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let from = DOCUMENT.find(&start).unwrap() + start.len();
-    let to = DOCUMENT.find(&end).unwrap();
-    assert!(
-        DOCUMENT[from..to] == *table,
-        "between the markers of {name} docs/PROTOCOL.md is to have:\n{table}"
-    );
-}
+use super::{PROTOCOL, assert_generated};
+use crate::{Code, ErrorCode, limits};
 
 #[test]
 fn every_end_is_documented() {
     let mut table =
         "| code | number | advice | a published SDK is told | reason |\n|---|---|---|---|---|\n".to_owned();
     for code in Code::ALL {
-        let published = match code.published() {
-            Published::NotFound => "`NOT_FOUND`",
-            Published::NotAuthorized => "`NOT_AUTHORIZED`",
-            Published::SessionKeyInvalid => "`Session Key Invalid`",
-            Published::Silent => "nothing",
-        };
+        let published = code.published().message().or(code.published().code());
+        let published = published.map_or("nothing".into(), |text| format!("`{text}`"));
         let (name, number, advice) = (code.as_str(), code.number(), code.advice().as_str());
         writeln!(table, "| `{name}` | {number} | {advice} | {published} | {} |", code.reason()).unwrap();
     }
-    assert_documented("codes", &table);
+    assert_generated(PROTOCOL, "codes", &table);
 }
 
 #[test]
@@ -42,7 +24,7 @@ fn every_error_is_documented() {
     for code in ErrorCode::ALL {
         writeln!(table, "| `{}` | {} |", code.as_str(), code.meaning()).unwrap();
     }
-    assert_documented("errors", &table);
+    assert_generated(PROTOCOL, "errors", &table);
 }
 
 #[test]
@@ -86,5 +68,5 @@ fn every_limit_is_documented() {
     ] {
         writeln!(table, "| {what} | {limit} |").unwrap();
     }
-    assert_documented("limits", &table);
+    assert_generated(PROTOCOL, "limits", &table);
 }

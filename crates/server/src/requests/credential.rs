@@ -1,0 +1,41 @@
+//! `users.refresh`: another credential for a live session of a native client.
+
+use chatcamp_auth::{
+    Verdict,
+    directory::{Proof, Question},
+};
+use chatcamp_protocol::{
+    ErrorCode,
+    request::{RefreshCredential, RefreshResponse},
+};
+
+use super::call::{Call, Failure, Outcome};
+use crate::session::Vouched;
+
+/// Checks the token as at a connect. A token that is refused changes nothing: the session keeps its credential.
+pub(super) async fn refresh(call: &Call<RefreshCredential>, request: RefreshCredential) -> Outcome {
+    let (requests, session) = (&call.requests, &call.session);
+    if request.user_id.is_some_and(|id| id != session.user.as_str()) {
+        let message = "a refresh is for the user who is connected; connect another one";
+        return Err(Failure::refused(ErrorCode::NotOwnUser, message));
+    }
+    let now = requests.sessions.clock.now();
+    let epoch = session.epoch();
+    let proof = Proof::Token(&request.access_token);
+    let question = Question { app_id: &session.app, user_id: &session.user, proof };
+    match requests.authenticator.admit(question, now).await {
+        Verdict::Admit(admission) => {
+            session.vouch(epoch, Vouched::by(&admission));
+            // A change between the verdict and now was judged by the old credential.
+            requests.revalidation.check(session).await?;
+            requests.sessions.watch(session, requests.sessions.wheel.now());
+            let token_expires_in = session.vouched().valid_until.map(|end| end.saturating_sub(now));
+            Ok(call.succeed(&RefreshResponse { token_expires_in }))
+        }
+        Verdict::Refuse(code) => Err(Failure::refused(ErrorCode::TokenRefused, code.reason())),
+        Verdict::Defer(..) => {
+            let message = "the server cannot check the token now; try again later";
+            Err(Failure::refused(ErrorCode::StoreUnavailable, message))
+        }
+    }
+}
