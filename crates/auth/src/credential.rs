@@ -1,83 +1,84 @@
-//! What a client presents, and who provides it.
+//! What a client presents in addition to its user id, and the providers of it.
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 use chatcamp_protocol::{AccessToken, Code};
 
-/// Why a credential is asked for.
+/// Why a credential is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Why {
+pub enum CredentialReason {
     /// The first connect.
     Initial,
-    /// A connection broke, and the token in hand may be old.
+    /// The connection was lost, and the current token may be outdated.
     Reconnect,
-    /// The token in hand ends soon.
+    /// The current token expires soon.
     Expiring,
-    /// The server refused the token in hand, or its absence, with this code.
+    /// The server refused the current token, or that there was none, with this code.
     Rejected(Code),
 }
 
-/// What is presented beside the user id.
+/// What a client presents in addition to its user id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credential {
     /// The access token; `None` to connect by user id alone.
     pub token: Option<AccessToken>,
-    /// How long the token is good from now, where that is known.
+    /// How long the token is valid from now, if known.
     pub lifetime: Option<Duration>,
 }
 
-/// The provider could not say; the text is for people.
+/// The provider has no credential now. Contains the cause, for people.
 #[derive(Debug, thiserror::Error)]
 #[error("no credential: {0}")]
 pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Provides what a user presents, and is told why it is asked.
+/// Provides the credentials of one user.
 ///
 /// # Duties of an implementer
-/// - Answer for one user, always the same; which user connects is the caller's word, never the provider's.
-/// - After [`Why::Rejected`] offer something else, or the refusal is final.
-/// - It is asked by one task at a time and never while an answer is outstanding; dropping the future ends the question.
+/// - Provide credentials of the same user every time; the caller decides which user connects.
+/// - After [`CredentialReason::Rejected`] provide another credential; if it is the same one, the refusal is final.
+///
+/// A provider is asked by one task at a time, and not again before it has answered. Dropping the future cancels the request.
 #[async_trait]
 pub trait CredentialProvider: fmt::Debug + Send + Sync {
     /// Provides the credential.
     ///
     /// # Errors
-    /// [`Unavailable`] when it cannot be had now; the client asks again under its reconnect policy.
-    async fn credential(&self, why: Why) -> Result<Credential, Unavailable>;
+    /// [`Unavailable`] if there is no credential now. The client asks again as its reconnect policy says.
+    async fn credential(&self, why: CredentialReason) -> Result<Credential, Unavailable>;
 }
 
-/// A constant: the same credential, whatever the reason.
+/// Provides the same credential every time.
 #[async_trait]
 impl CredentialProvider for Credential {
-    async fn credential(&self, _why: Why) -> Result<Self, Unavailable> {
+    async fn credential(&self, _reason: CredentialReason) -> Result<Self, Unavailable> {
         Ok(self.clone())
     }
 }
 
 impl Credential {
-    /// By user id alone.
+    /// Creates a credential without a token: the user connects by its id alone.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// By this access token, of unknown lifetime.
+    /// Creates a credential with an access token of unknown lifetime.
     pub fn token(token: impl Into<AccessToken>) -> Self {
         Self { token: Some(token.into()), lifetime: None }
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Credential, Unavailable>> + Send>>;
+type Provided = Pin<Box<dyn Future<Output = Result<Credential, Unavailable>> + Send>>;
 
-/// A provider made of a closure.
-pub struct FromFn(Box<dyn Fn(Why) -> Answer + Send + Sync>);
+/// A provider that calls a closure; see [`from_fn`].
+pub struct FromFn(Box<dyn Fn(CredentialReason) -> Provided + Send + Sync>);
 
-/// Makes a provider of an asynchronous closure.
+/// Creates a provider from an asynchronous closure.
 pub fn from_fn<F, A>(ask: F) -> FromFn
 where
-    F: Fn(Why) -> A + Send + Sync + 'static,
+    F: Fn(CredentialReason) -> A + Send + Sync + 'static,
     A: Future<Output = Result<Credential, Unavailable>> + Send + 'static,
 {
     FromFn(Box::new(move |why| Box::pin(ask(why))))
@@ -85,7 +86,7 @@ where
 
 #[async_trait]
 impl CredentialProvider for FromFn {
-    async fn credential(&self, why: Why) -> Result<Credential, Unavailable> {
+    async fn credential(&self, why: CredentialReason) -> Result<Credential, Unavailable> {
         (self.0)(why).await
     }
 }
@@ -105,18 +106,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_constant_answers_the_same_and_a_closure_knows_why() {
+    fn a_constant_stays_the_same_and_a_closure_gets_the_reason() {
         let constant = Credential::token("t");
-        assert_eq!(block_on(constant.credential(Why::Reconnect)).unwrap(), constant);
+        assert_eq!(block_on(constant.credential(CredentialReason::Reconnect)).unwrap(), constant);
 
         let provider = from_fn(|why| async move {
             match why {
-                Why::Rejected(_) => Ok(Credential::token("newer")),
+                CredentialReason::Rejected(_) => Ok(Credential::token("newer")),
                 _ => Ok(Credential::none()),
             }
         });
-        assert_eq!(block_on(provider.credential(Why::Initial)).unwrap(), Credential::none());
-        let rejected = Why::Rejected(Code::AccessTokenExpired);
+        assert_eq!(block_on(provider.credential(CredentialReason::Initial)).unwrap(), Credential::none());
+        let rejected = CredentialReason::Rejected(Code::AccessTokenExpired);
         assert_eq!(block_on(provider.credential(rejected)).unwrap(), Credential::token("newer"));
     }
 

@@ -1,4 +1,4 @@
-//! The master keys, and everything that is authenticated with them.
+//! The master keys, and the authentication codes computed with them.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A list of master keys of 256 bits: the first signs, all verify.
+/// A list of 256-bit master keys: the first one signs, all of them verify.
 ///
-/// Losing it voids every derived token, every digest and every API key made with it.
+/// If the keyring is lost, every token, digest and API key made with it becomes invalid.
 #[derive(Clone)]
 pub struct Keyring(Zeroizing<Vec<[u8; 32]>>);
 
-/// A full-length authentication code.
+/// An authentication code of full length.
 pub type Digest = [u8; 32];
 
-/// What is being authenticated: one label each, so that no code of one kind passes for another.
+/// What a code authenticates. Each domain has its own label, so that a code of one domain is invalid in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Domain {
     /// Derived access tokens.
     AccessToken,
-    /// Digests of access tokens of the caller's choice.
+    /// Digests of access tokens that a backend chose.
     TokenDigest,
     /// Session keys.
     SessionKey,
@@ -31,13 +31,13 @@ pub enum Domain {
     KeyringCheck,
 }
 
-/// Why a text is no keyring.
+/// The text is not a valid keyring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeyring {
-    /// There is no key in it.
-    #[error("the keyring has no key")]
+    /// The keyring has no key.
+    #[error("the keyring has no key; it needs a line of 64 hexadecimal digits")]
     Empty,
-    /// A line is not a key. The line is not shown.
+    /// A line is not a key. Contains the number of the line, not its text.
     #[error("line {0} of the keyring is not a key of 64 hexadecimal digits")]
     BadLine(usize),
 }
@@ -55,18 +55,18 @@ impl Domain {
 }
 
 impl Keyring {
-    /// A keyring of these keys; the first signs.
+    /// Creates a keyring from these keys; the first one signs.
     ///
     /// # Errors
-    /// [`InvalidKeyring::Empty`] without a key.
+    /// [`InvalidKeyring::Empty`] if there is no key.
     pub fn new(keys: Vec<[u8; 32]>) -> Result<Self, InvalidKeyring> {
         if keys.is_empty() { Err(InvalidKeyring::Empty) } else { Ok(Self(Zeroizing::new(keys))) }
     }
 
-    /// Reads a keyring file: one key of 64 hexadecimal digits a line; empty lines and lines from `#` are skipped.
+    /// Reads a keyring file: one key of 64 hexadecimal digits per line. Skips empty lines and lines that begin with `#`.
     ///
     /// # Errors
-    /// [`InvalidKeyring`] names the line, never its text.
+    /// [`InvalidKeyring`] if there is no key, or with the number of the first line that is not a key.
     pub fn parse(text: &str) -> Result<Self, InvalidKeyring> {
         let mut keys = Zeroizing::new(Vec::new());
         for (number, line) in (1..).zip(text.lines()) {
@@ -94,59 +94,60 @@ impl Keyring {
         text
     }
 
-    /// Whether there is one key only: with more, what was signed earlier may not be computed again.
+    /// Returns whether there is one key only. With more, a code that was signed by an older key cannot be computed again.
     #[must_use]
     pub fn is_single(&self) -> bool {
         self.0.len() == 1
     }
 
-    /// Authenticates `parts`, each with its length, under the signing key.
+    /// Computes the code of `parts` with the signing key. The length of each part is included.
     #[must_use]
     pub fn sign(&self, domain: Domain, parts: &[&[u8]]) -> Digest {
         mac(&self.0[0], domain, parts)
     }
 
-    /// Whether `code`, a digest or at least its first 16 bytes, authenticates `parts` under any key, in constant time.
+    /// Returns whether `code` is the code of `parts` with any key, compared in constant time. Accepts a truncated code of at
+    /// least 16 bytes.
     #[must_use]
     pub fn verify(&self, domain: Domain, parts: &[&[u8]], code: &[u8]) -> bool {
         (16..=32).contains(&code.len())
             && self.candidates(domain, parts).any(|digest| digest[..code.len()].ct_eq(code).into())
     }
 
-    /// The code of `parts` under every key: for finding a stored digest.
+    /// Computes the code of `parts` with every key, for finding a stored digest.
     pub fn candidates(&self, domain: Domain, parts: &[&[u8]]) -> impl Iterator<Item = Digest> {
         self.0.iter().map(move |key| mac(key, domain, parts))
     }
 
-    /// The value by which a store recognises its keyring.
+    /// Returns the value by which a store recognises its keyring.
     #[must_use]
     pub fn check_value(&self) -> Digest {
         self.sign(Domain::KeyringCheck, &[])
     }
 
-    /// Whether a store with this check value was written with one of these keys.
+    /// Returns whether a store with this check value was written with one of these keys.
     #[must_use]
     pub fn matches(&self, check_value: &[u8]) -> bool {
         check_value.len() == 32 && self.verify(Domain::KeyringCheck, &[], check_value)
     }
 
-    /// The digest under which a store keeps an API key.
+    /// Returns the digest under which a store keeps an API key.
     #[must_use]
     pub fn api_key_digest(&self, key: &str) -> Digest {
         self.sign(Domain::ApiKeyDigest, &[key.as_bytes()])
     }
 
-    /// Every digest under which an API key may be kept.
+    /// Returns every digest under which a store may keep an API key.
     pub fn api_key_candidates(&self, key: &str) -> Vec<Digest> {
         self.candidates(Domain::ApiKeyDigest, &[key.as_bytes()]).collect()
     }
 }
 
-/// HMAC-SHA256 over the domain's label and `parts`, each preceded by its length in four bytes.
+/// Computes HMAC-SHA256 over the label of the domain and `parts`, each preceded by its length in four bytes.
 fn mac(key: &[u8; 32], domain: Domain, parts: &[&[u8]]) -> Digest {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     for part in std::iter::once(&domain.label()).chain(parts) {
-        let len = u32::try_from(part.len()).expect("what is signed is far below 4 GiB");
+        let len = u32::try_from(part.len()).expect("parts are far below 4 GiB");
         mac.update(&len.to_be_bytes());
         mac.update(part);
     }
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn domains_and_part_borders_separate_codes() {
+    fn domains_and_part_boundaries_change_the_code() {
         let ring = ring(&[1]);
         let code = ring.sign(Domain::AccessToken, &[b"ab", b"c"]);
         assert!(!ring.verify(Domain::SessionKey, &[b"ab", b"c"], &code));
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_of_no_bytes_or_too_many_is_wrong() {
+    fn a_code_that_is_too_short_or_too_long_is_invalid() {
         let ring = ring(&[1]);
         let mut long = ring.check_value().to_vec();
         assert!(ring.matches(&long));
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_back_and_errors_name_the_line() {
+    fn a_written_file_is_read_back_and_errors_name_the_line() {
         let text = ring(&[1, 2]).to_text();
         assert_eq!(*Keyring::parse(&text).unwrap().0, vec![[1; 32], [2; 32]]);
         assert_eq!(Keyring::parse("# nothing\n\n").unwrap_err(), InvalidKeyring::Empty);

@@ -1,8 +1,7 @@
-//! Both halves of the ChatCamp handshake, side by side, as values.
+//! Both halves of the ChatCamp handshake as plain values, and the tokens and keys that they check.
 //!
-//! Nothing here waits, reads a clock, draws a random number or touches a network: time and randomness come in
-//! as arguments, look-ups happen outside, between two states. So both halves meet in a function call, and the
-//! same code serves every transport.
+//! Nothing here waits, reads a clock, draws a random number or does I/O: the time is an argument, and the caller looks
+//! users up between two states. So tests connect both halves by function calls, and the same code serves every transport.
 //!
 //! Start from [`client::start`] and [`server::open`].
 //!
@@ -10,19 +9,19 @@
 //!  client                                              server
 //!  start(hello) -> AwaitAck + users.auth  --------->   open(query) -> AwaitRequest
 //!                                                      AwaitRequest.on_message -> AwaitVerdict
-//!                                                        question(): app, user, proof  -> Directory
+//!                                                        question(): app, user, proof  -> Authenticator
 //!  AwaitAck.on_message  <--------- users.auth.ack      AwaitVerdict.admit | refuse | defer
-//!    -> Established | Refused | ComeBack
+//!    -> Established | Refused | RetryLater
 //! ```
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`client`], [`server`] | the two halves |
-//! | [`credential`] | what a client presents, and who provides it |
-//! | [`directory`] | what the server half asks: may this user in? |
-//! | [`keyring`] | the master keys, and everything authenticated with them |
-//! | [`token`] | access tokens: derived ones, and digests of others |
-//! | [`session_key`] | keys with which a session comes back |
+//! | [`client`], [`server`] | the two halves of the handshake |
+//! | [`credential`] | what a client presents, and the providers of it |
+//! | [`authenticator`] | what decides whether a user is admitted |
+//! | [`keyring`] | the master keys, and the codes computed with them |
+//! | [`token`] | access tokens: derived by a server or chosen by a backend |
+//! | [`session_key`] | the keys with which clients resume sessions |
 //!
 //! ```
 //! use chatcamp_auth::{Keyring, client, server};
@@ -40,15 +39,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod authenticator;
 pub mod credential;
-pub mod directory;
 mod handshake;
 pub mod keyring;
 mod query;
 pub mod session_key;
 pub mod token;
 
-pub use credential::{Credential, CredentialProvider};
-pub use directory::{Directory, Question, Verdict};
+pub use authenticator::{Authenticator, Question, Verdict};
+pub use credential::{Credential, CredentialProvider, CredentialReason};
 pub use handshake::{client, server};
 pub use keyring::Keyring;

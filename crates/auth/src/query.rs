@@ -1,14 +1,15 @@
-//! The query string of an upgrade request, as strictly as credentials deserve.
+//! Strict parser for the query string that carries the credentials of the published SDK.
 
 use std::borrow::Cow;
 
-/// A query that is not percent-encoded UTF-8, or gives one of the wanted values twice.
+/// The query is not percent-encoded UTF-8, or repeats one of the requested names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Invalid;
 
-/// Takes the values of `names` out of `query`; other names are ignored.
+/// Returns the values of `names` in `query`. Ignores other names.
 ///
-/// Values are percent-decoded; a `+` is a plus, as JavaScript's component encoding leaves it (wire document, 1.1).
+/// Values are percent-decoded. A `+` is a plus sign, not a space, because JavaScript's `encodeURIComponent` encodes a space
+/// as `%20`.
 pub(crate) fn values<'q, const N: usize>(
     query: &'q str,
     names: [&str; N],
@@ -17,7 +18,7 @@ pub(crate) fn values<'q, const N: usize>(
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode(name)?;
-        let Some(slot) = names.iter().position(|wanted| *wanted == name) else { continue };
+        let Some(slot) = names.iter().position(|requested| *requested == name) else { continue };
         if found[slot].replace(decode(value)?).is_some() {
             return Err(Invalid);
         }
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_twice_or_badly_encoded_is_invalid() {
+    fn a_repeated_or_badly_encoded_value_is_invalid() {
         for query in ["a=1&a=2", "a=1&%61=2", "a=%", "a=%4", "a=%4g", "a=%+1", "a=%ff", "a=1&b=%ff&%ff=1"] {
             assert_eq!(values(query, ["a", "b"]), Err(Invalid), "{query}");
         }

@@ -1,8 +1,8 @@
-//! Session keys: signed, self-contained, alone enough for a published SDK to come back.
+//! Session keys: signed and self-contained, so that the published SDK can resume with the key alone.
 //!
 //! `cs1.` and the base64url of: app and user (each a length byte and its text), stamp (16 bytes), session (8), incarnation (8),
 //! node (4), serial (4), expiry (8, Unix seconds), how the session was authenticated and whether it is native (1), and a
-//! code of 24 bytes over all that.
+//! code of 24 bytes over all of them.
 
 use chatcamp_protocol::{AppId, SessionKey, UserId};
 use data_encoding::BASE64URL_NOPAD;
@@ -14,10 +14,10 @@ use crate::{
 
 const PREFIX: &str = "cs1.";
 const CODE: usize = 24;
-/// Set in the last byte of a native session's claims.
+/// The bit in the last byte of the claims that marks a native session.
 const NATIVE: u8 = 0x80;
 
-/// What a session key says.
+/// The content of a session key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// The app.
@@ -32,28 +32,28 @@ pub struct Claims {
     pub incarnation: u64,
     /// The node that holds the session.
     pub node: u32,
-    /// Which of its session's keys this is, from 1: a newer one replaces it.
+    /// The number of this key within its session, from 1; a newer key replaces an older one.
     pub serial: u32,
-    /// When the key ends, in Unix seconds.
+    /// When the key expires, in Unix seconds.
     pub expires_at: u64,
     /// How the session was authenticated.
     pub proven_by: ProvenBy,
-    /// Whether it is a native client's, which presents its key beside its full credential and never alone.
+    /// Whether the session is a native client's. Native clients always present a full credential with the key.
     pub is_native: bool,
 }
 
-/// How a session was authenticated, which decides what it survives.
+/// How a session was authenticated; decides which changes of the user end it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProvenBy {
     /// By user id alone.
     UserId,
     /// By a derived token.
     DerivedToken,
-    /// By a token of the backend's choice, which cannot be computed again.
+    /// By a token that the backend chose, which the server cannot compute again.
     CustomToken,
 }
 
-/// Writes the key.
+/// Signs the claims and encodes them as a key.
 #[must_use]
 pub fn seal(keyring: &Keyring, claims: &Claims) -> SessionKey {
     let mut bytes =
@@ -79,7 +79,7 @@ pub fn seal(keyring: &Keyring, claims: &Claims) -> SessionKey {
     SessionKey::new(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes)))
 }
 
-/// Reads and verifies the key; `None` when it is not ours, changed, or has ended at `now` (Unix seconds).
+/// Decodes and verifies a key. Returns `None` if it is invalid, or has expired at the time `now` (Unix seconds).
 #[must_use]
 pub fn open(keyring: &Keyring, key: &SessionKey, now: u64) -> Option<Claims> {
     let bytes = BASE64URL_NOPAD.decode(key.expose().strip_prefix(PREFIX)?.as_bytes()).ok()?;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_opens_to_what_was_sealed() {
+    fn a_key_opens_to_the_claims_that_were_sealed() {
         for proven_by in [ProvenBy::UserId, ProvenBy::DerivedToken, ProvenBy::CustomToken] {
             for is_native in [false, true] {
                 let claims = Claims { proven_by, is_native, ..claims() };
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_keeps_to_the_unescaped_alphabet_and_its_known_form() {
+    fn a_key_uses_the_unescaped_alphabet_and_keeps_its_format() {
         let key = seal(&keyring(), &claims());
         assert!(key.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)));
         assert_eq!(
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_changed_cut_and_old_keys_do_not_open() {
+    fn forged_changed_truncated_and_expired_keys_do_not_open() {
         let key = seal(&keyring(), &claims());
         assert!(open(&Keyring::new(vec![[8; 32]]).unwrap(), &key, 0).is_none());
         assert!(open(&keyring(), &key, 1_800_000_005).is_some());

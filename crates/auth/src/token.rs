@@ -1,8 +1,8 @@
-//! Access tokens: derived from a user's stamp, or of the caller's choice and kept as a digest.
+//! Access tokens: derived from a user's stamp, or chosen by a backend and kept as a digest.
 //!
 //! A derived token is `ct1_` and the base64url of expiry (8 bytes, Unix seconds, 0 for none), stamp id (the
-//! stamp's first 8 bytes) and a code of 24 bytes over app, user, stamp and expiry. The database holds the stamp only;
-//! the token can be computed again for the backend that owns it, and drawing a new stamp voids it.
+//! stamp's first 8 bytes) and a code of 24 bytes over app, user, stamp and expiry. The database holds the stamp only: the
+//! server computes the token again when the backend asks for it, and a new stamp revokes the token.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use data_encoding::BASE64URL_NOPAD;
 
 use crate::keyring::{Digest, Domain, Keyring};
 
-/// What derived tokens begin with: kind and version.
+/// The prefix of derived tokens: kind and version.
 pub const PREFIX: &str = "ct1_";
-/// How far a clock may be off before an expiry counts.
+/// The clock difference that is tolerated when an expiry is checked.
 pub const LEEWAY: Duration = Duration::from_secs(5);
 
 const STAMP_ID: usize = 8;
 const CODE: usize = 24;
 const LENGTH: usize = 8 + STAMP_ID + CODE;
 
-/// 128 random bits of a user, drawn anew at creation, rotation and revocation; not a secret.
+/// 128 random bits of a user, replaced when its tokens are rotated or revoked. Not a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp(pub [u8; 16]);
 
-/// What a presented token claims, before anything is verified.
+/// The form of a token, before anything is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A derived one of this version.
+    /// A derived token of this version.
     Derived(Derived),
-    /// Any other text: compared as a digest.
+    /// Any other text, which is compared as a digest.
     Custom,
-    /// Begins like a derived one, and is none.
+    /// Text with the prefix of a derived token that is not one.
     Broken,
 }
 
@@ -43,21 +43,21 @@ pub struct Derived {
     code: [u8; CODE],
 }
 
-/// Why a token of a caller's choice is not accepted.
+/// A token that a backend chose is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCustomToken {
-    /// Too short or too long.
-    #[error("an access token of your own has {} to {} bytes", limits::CUSTOM_TOKEN.start(), limits::CUSTOM_TOKEN.end())]
+    /// The token is too short or too long.
+    #[error("a chosen access token must have {} to {} bytes", limits::CUSTOM_TOKEN.start(), limits::CUSTOM_TOKEN.end())]
     Length,
-    /// It begins like a derived one.
-    #[error("an access token of your own must not begin with {PREFIX}")]
+    /// The token has the prefix of derived tokens.
+    #[error("a chosen access token must not begin with {PREFIX}")]
     Prefix,
-    /// It has control characters.
-    #[error("an access token of your own has no control characters")]
+    /// The token has control characters.
+    #[error("a chosen access token must not have control characters")]
     Control,
 }
 
-/// Computes the token of a user's stamp; `expires_at` in Unix seconds.
+/// Computes the token for a user's stamp. `expires_at` is in Unix seconds.
 #[must_use]
 pub fn derive(
     keyring: &Keyring,
@@ -75,7 +75,7 @@ pub fn derive(
     AccessToken::new(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes)))
 }
 
-/// Tells which kind of token this is; nothing is verified.
+/// Returns the form of a token. Verifies nothing.
 #[must_use]
 pub fn form(token: &AccessToken) -> Form {
     let Some(text) = token.expose().strip_prefix(PREFIX) else { return Form::Custom };
@@ -89,32 +89,32 @@ pub fn form(token: &AccessToken) -> Form {
 }
 
 impl Derived {
-    /// When the token ends, in Unix seconds; `None` for never.
+    /// Returns when the token expires, in Unix seconds; `None` if it does not.
     #[must_use]
     pub fn expires_at(&self) -> Option<u64> {
         (self.expires_at != 0).then_some(self.expires_at)
     }
 
-    /// Whether the token is the one of this user's stamp. Its expiry is another question.
+    /// Returns whether the token was derived from this user's stamp. Does not check the expiry.
     #[must_use]
     pub fn is_of(&self, keyring: &Keyring, app: &AppId, user: &UserId, stamp: &Stamp) -> bool {
         let expiry = self.expires_at.to_be_bytes();
-        // Both are looked at, whatever the first says: the time taken tells nothing.
+        // `&` evaluates both sides, so that the time does not tell which one differs.
         (self.stamp_id == stamp.0[..STAMP_ID])
             & keyring.verify(Domain::AccessToken, &parts(app, user, stamp, &expiry), &self.code)
     }
 
-    /// Whether the token has ended at `now`, in Unix seconds.
+    /// Returns whether the token has expired at the time `now`, in Unix seconds.
     #[must_use]
     pub fn is_expired(&self, now: u64) -> bool {
         self.expires_at != 0 && now > self.expires_at.saturating_add(LEEWAY.as_secs())
     }
 }
 
-/// The digest under which a token of a caller's choice is kept.
+/// Computes the digest under which a token that a backend chose is kept.
 ///
 /// # Errors
-/// [`InvalidCustomToken`] when the token may not be used.
+/// [`InvalidCustomToken`] if the token is not accepted.
 pub fn digest(
     keyring: &Keyring,
     app: &AppId,
@@ -134,7 +134,7 @@ pub fn digest(
     Ok(keyring.sign(Domain::TokenDigest, &digest_parts(app, user, token)))
 }
 
-/// Whether `token` is the one kept under `digest`.
+/// Returns whether `token` is the one kept under `digest`, compared in constant time.
 #[must_use]
 pub fn is_digest_of(
     keyring: &Keyring,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_computed_again_the_same() {
+    fn a_token_is_the_same_when_computed_again() {
         let (keyring, app, user) = ids();
         // Code: HMAC-SHA256 under 07…07 of the length-prefixed label, `demo`, `alice`, 16 × 01, eight bytes of expiry.
         let token = derive(&keyring, &app, &user, &Stamp([1; 16]), Some(1_800_000_000));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_for_its_user_stamp_and_key_only() {
+    fn a_token_is_valid_for_its_user_stamp_and_key_only() {
         let (keyring, app, user) = ids();
         let token = derived(&derive(&keyring, &app, &user, &Stamp([1; 16]), None));
         assert!(token.is_of(&keyring, &app, &user, &Stamp([1; 16])));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_bit_voids_a_token() {
+    fn a_token_with_a_changed_bit_is_invalid() {
         let (keyring, app, user) = ids();
         let token = derive(&keyring, &app, &user, &Stamp([1; 16]), Some(1_800_000_000));
         let bytes = BASE64URL_NOPAD.decode(&token.expose().as_bytes()[4..]).unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn expiry_allows_for_a_clock_a_little_off() {
+    fn the_expiry_tolerates_a_small_clock_difference() {
         let (keyring, app, user) = ids();
         let with = |at| derived(&derive(&keyring, &app, &user, &Stamp([1; 16]), at));
         assert_eq!((with(Some(100)).expires_at(), with(None).expires_at()), (Some(100), None));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_a_callers_choice_are_compared_by_digest() {
+    fn chosen_tokens_are_compared_by_digest() {
         let (keyring, app, user) = ids();
         let token = AccessToken::from("a token of my own");
         let kept = digest(&keyring, &app, &user, &token).unwrap();

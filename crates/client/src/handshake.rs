@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{ConnectError, trace::Trace};
-use chatcamp_auth::client::{self, Established, Hello, Refusal, Verdict};
+use chatcamp_auth::client::{self, Established, Hello, Refusal, ServerReply};
 use chatcamp_protocol::{Advice, Code};
 use chatcamp_transport::{Closed, Connection, Message, Transport};
 
@@ -30,9 +30,9 @@ pub(crate) async fn open(
     let answer = connection.recv().await.map_err(ended)?;
     trace.received(answer.as_str());
     match await_ack.on_message(answer.as_str())? {
-        Verdict::Established(established) => Ok((connection, established)),
-        Verdict::Refused(refusal) => Err(refused(refusal)),
-        Verdict::ComeBack { refusal, after } => Err(ConnectError::NotNow { refusal, after }),
+        ServerReply::Established(established) => Ok((connection, established)),
+        ServerReply::Refused(refusal) => Err(refused(refusal)),
+        ServerReply::RetryLater { refusal, after } => Err(ConnectError::NotNow { refusal, after }),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{error::Error as _, fmt, net::IpAddr, time::Duration};
 use async_trait::async_trait;
 use chatcamp_auth::{
     Credential, CredentialProvider,
-    credential::{Unavailable, Why},
+    credential::{CredentialReason, Unavailable},
 };
 use chatcamp_protocol::AccessToken;
 use reqwest::{
@@ -107,12 +107,12 @@ impl HttpProvider {
         Ok(self)
     }
 
-    async fn ask(&self, why: Why) -> Result<Credential, Failure> {
+    async fn ask(&self, why: CredentialReason) -> Result<Credential, Failure> {
         let question = match why {
-            Why::Initial => json!({ "why": "initial" }),
-            Why::Reconnect => json!({ "why": "reconnect" }),
-            Why::Expiring => json!({ "why": "expiring" }),
-            Why::Rejected(code) => json!({ "why": "rejected", "code": code.as_str() }),
+            CredentialReason::Initial => json!({ "why": "initial" }),
+            CredentialReason::Reconnect => json!({ "why": "reconnect" }),
+            CredentialReason::Expiring => json!({ "why": "expiring" }),
+            CredentialReason::Rejected(code) => json!({ "why": "rejected", "code": code.as_str() }),
             _ => json!({}),
         };
         let post = self.client.post(self.url.clone()).headers(self.headers.clone());
@@ -144,7 +144,7 @@ impl CredentialProvider for HttpProvider {
     ///
     /// # Cancel safety
     /// Dropping the future abandons the question.
-    async fn credential(&self, why: Why) -> Result<Credential, Unavailable> {
+    async fn credential(&self, why: CredentialReason) -> Result<Credential, Unavailable> {
         self.ask(why).await.map_err(|failure| Unavailable(Box::new(failure)))
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use chatcamp_auth::{
     Credential, CredentialProvider,
-    credential::{Unavailable, Why, from_fn},
+    credential::{CredentialReason, Unavailable, from_fn},
 };
 use chatcamp_client::{
     ChatCamp, Code, ConnectError, Direction, EndReason, Login, Reconnect, State, transport::memory,
@@ -23,7 +23,9 @@ use tokio::{
 };
 
 /// A provider that offers these tokens in turn, the last for ever, and notes why it was asked.
-fn provider(tokens: &[&'static str]) -> (impl CredentialProvider + 'static, Arc<Mutex<Vec<Why>>>) {
+fn provider(
+    tokens: &[&'static str],
+) -> (impl CredentialProvider + 'static, Arc<Mutex<Vec<CredentialReason>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let (tokens, log) = (tokens.to_vec(), Arc::clone(&asked));
     let provide = from_fn(move |why| {
@@ -104,7 +106,7 @@ async fn a_provider_is_asked_once_more_when_its_token_is_refused() {
         let (connected, _peer) =
             join!(chat.connect(Login::new("alice").provider(provide)), timeout(LONG / 2, serve));
         assert_eq!(connected.is_ok(), admitted, "{tokens:?}");
-        let expected = [Why::Initial, Why::Rejected(Code::AccessTokenExpired)];
+        let expected = [CredentialReason::Initial, CredentialReason::Rejected(Code::AccessTokenExpired)];
         assert_eq!(*asked.lock().unwrap(), expected, "{tokens:?}");
     }
 }
@@ -118,7 +120,7 @@ async fn a_terminal_refusal_does_not_ask_the_provider_again() {
     let (refused, ()) =
         join!(chat.connect(login), async { server.asked().await.refuse(Code::UserSuspended).await });
     assert!(matches!(refused, Err(ConnectError::Refused(_))));
-    assert_eq!(*asked.lock().unwrap(), [Why::Initial]);
+    assert_eq!(*asked.lock().unwrap(), [CredentialReason::Initial]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,7 +220,7 @@ async fn keep_trying_asks_a_failing_provider_again() {
     }));
     let (user, _peer) = join!(chat.connect(login), server.admit());
     user.unwrap();
-    assert_eq!(*asked.lock().unwrap(), [Why::Initial, Why::Initial]);
+    assert_eq!(*asked.lock().unwrap(), [CredentialReason::Initial, CredentialReason::Initial]);
 }
 
 #[tokio::test(start_paused = true)]

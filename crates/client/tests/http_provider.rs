@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use chatcamp_auth::{Credential, CredentialProvider, credential::Why};
+use chatcamp_auth::{Credential, CredentialProvider, credential::CredentialReason};
 use chatcamp_client::{Code, HttpProvider, http_provider::InvalidProvider};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -29,7 +29,7 @@ async fn backend(answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
     (address, asked)
 }
 
-async fn ask(why: Why, answer: &'static str) -> (Result<Credential, String>, String) {
+async fn ask(why: CredentialReason, answer: &'static str) -> (Result<Credential, String>, String) {
     let (address, asked) = backend(answer).await;
     let provider = HttpProvider::new(&format!("http://{address}/chat")).unwrap();
     let provider = provider.header("authorization", "Bearer hunter2").unwrap();
@@ -45,10 +45,10 @@ async fn the_backend_is_told_why_and_its_token_is_taken() {
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"access_token\":\"token-1\",\"expires_in\":90}";
     let without = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"access_token\":\"token-1\",\"more\":[1]}";
     for (why, said, answer, lifetime) in [
-        (Why::Initial, r#"{"why":"initial"}"#, with_lifetime, Some(90)),
-        (Why::Expiring, r#"{"why":"expiring"}"#, without, None),
+        (CredentialReason::Initial, r#"{"why":"initial"}"#, with_lifetime, Some(90)),
+        (CredentialReason::Expiring, r#"{"why":"expiring"}"#, without, None),
         (
-            Why::Rejected(Code::AccessTokenExpired),
+            CredentialReason::Rejected(Code::AccessTokenExpired),
             r#"{"code":"ACCESS_TOKEN_EXPIRED","why":"rejected"}"#,
             without,
             None,
@@ -71,7 +71,7 @@ async fn what_is_no_token_is_an_error_that_shows_none() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\"hunter2\"", "no JSON object"),
         ("", "cannot be asked"),
     ] {
-        let error = ask(Why::Initial, answer).await.0.unwrap_err();
+        let error = ask(CredentialReason::Initial, answer).await.0.unwrap_err();
         assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
     }
 }
@@ -91,7 +91,7 @@ async fn an_answer_without_end_is_given_up() {
         while tcp.write_all(&[b' '; 4096]).await.is_ok() {}
     });
     let provider = HttpProvider::new(&format!("http://{address}")).unwrap();
-    let error = provider.credential(Why::Initial).await.unwrap_err().to_string();
+    let error = provider.credential(CredentialReason::Initial).await.unwrap_err().to_string();
     assert!(error.contains("larger than"), "{error}");
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chatcamp_auth::{Credential, credential::Why, credential::from_fn};
+use chatcamp_auth::{Credential, credential::CredentialReason, credential::from_fn};
 use chatcamp_client::{
     ChatCamp, Code, ConnectError, EndReason, Event, Events, Login, Profile, ProfileUpdate, RequestError,
     State,
@@ -279,7 +279,7 @@ async fn a_credential_that_ends_is_replaced_only_by_a_different_one() {
         let log = Arc::clone(&asked);
         let login = Login::new("alice").provider(from_fn(move |why| {
             log.lock().unwrap().push(why);
-            let token = if different && why != Why::Initial { "new" } else { "old" };
+            let token = if different && why != CredentialReason::Initial { "new" } else { "old" };
             async move { Ok(Credential::token(token)) }
         }));
         let (_, peer) = join!(chat.connect(login), server.admit());
@@ -294,7 +294,10 @@ async fn a_credential_that_ends_is_replaced_only_by_a_different_one() {
             assert_eq!(next(&mut events).await, "disconnected Refused");
             assert!(server.stays_alone().await);
         }
-        assert_eq!(*asked.lock().unwrap(), [Why::Initial, Why::Rejected(Code::AccessTokenExpired)]);
+        assert_eq!(
+            *asked.lock().unwrap(),
+            [CredentialReason::Initial, CredentialReason::Rejected(Code::AccessTokenExpired)]
+        );
     }
 }
 
@@ -387,7 +390,7 @@ async fn a_provider_is_asked_again_only_when_its_credential_nears_its_end() {
     assert_eq!(asked.lock().unwrap().len(), 1, "the token in hand is good");
     peer.farewell(Code::ShuttingDown, Some(Duration::from_secs(90))).await;
     server.asked().await;
-    assert_eq!(*asked.lock().unwrap(), [Why::Initial, Why::Reconnect]);
+    assert_eq!(*asked.lock().unwrap(), [CredentialReason::Initial, CredentialReason::Reconnect]);
 }
 
 #[tokio::test(start_paused = true)]

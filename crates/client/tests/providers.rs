@@ -11,7 +11,7 @@ use std::{
 
 use chatcamp_auth::{
     Credential,
-    credential::{Why, from_fn},
+    credential::{CredentialReason, from_fn},
 };
 use chatcamp_client::Login;
 use chatcamp_protocol::{
@@ -22,7 +22,7 @@ use serde_json::json;
 use support::{network, offer, ok, take};
 use tokio::{join, time::Instant};
 
-type Log = Arc<Mutex<Vec<(Why, Instant)>>>;
+type Log = Arc<Mutex<Vec<(CredentialReason, Instant)>>>;
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_refresh_after_the_end_of_the_stated_life_is_no_storm() {
@@ -171,7 +171,7 @@ async fn a_refresh_of_a_replaced_source_is_not_repeated() {
     let chat = builder.build().unwrap();
     let mut events = chat.events();
     let login = Login::new("alice").provider(from_fn(|why| async move {
-        Ok(Credential::token(if why == Why::Initial { "old 1" } else { "old 2" }))
+        Ok(Credential::token(if why == CredentialReason::Initial { "old 1" } else { "old 2" }))
     }));
     let serve = async { server.asked().await.admit_with(&offer(), Some(100)).await };
     let (_, mut peer) = join!(chat.connect(login), serve);

@@ -12,7 +12,7 @@ use std::{
 
 use chatcamp_auth::{
     Credential,
-    credential::{Unavailable, Why, from_fn},
+    credential::{CredentialReason, Unavailable, from_fn},
 };
 use chatcamp_client::{ChatCamp, Code, Events, Login};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ const LIFETIME: u64 = 100;
 #[derive(Clone, Default)]
 struct Script {
     tokens: Arc<Mutex<VecDeque<Option<&'static str>>>>,
-    asked: Arc<Mutex<Vec<(Why, Instant)>>>,
+    asked: Arc<Mutex<Vec<(CredentialReason, Instant)>>>,
 }
 
 impl Script {
@@ -45,7 +45,7 @@ impl Script {
         }))
     }
 
-    fn whys(&self) -> Vec<Why> {
+    fn whys(&self) -> Vec<CredentialReason> {
         self.asked.lock().unwrap().iter().map(|(why, _)| *why).collect()
     }
 
@@ -95,7 +95,10 @@ async fn another_token_is_asked_for_and_presented_before_the_one_in_hand_ends() 
         peer.ack(&t, r, json!({"ok": true, "token_expires_in": LIFETIME})).await;
         assert_eq!(next(&mut events).await, "token expires in 100, true");
     }
-    assert_eq!(script.whys(), [Why::Initial, Why::Expiring, Why::Expiring]);
+    assert_eq!(
+        script.whys(),
+        [CredentialReason::Initial, CredentialReason::Expiring, CredentialReason::Expiring]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,9 +113,9 @@ async fn a_refused_refresh_is_tried_once_more_and_then_left_until_the_end() {
     peer.farewell(Code::AccessTokenExpired, None).await;
     assert_eq!(next(&mut events).await, "reconnecting Server");
     assert_eq!(server.asked().await.token().as_deref(), Some("four"));
-    let refused = Why::Rejected(Code::AccessTokenInvalid);
-    let expired = Why::Rejected(Code::AccessTokenExpired);
-    assert_eq!(script.whys(), [Why::Initial, Why::Expiring, refused, expired]);
+    let refused = CredentialReason::Rejected(Code::AccessTokenInvalid);
+    let expired = CredentialReason::Rejected(Code::AccessTokenExpired);
+    assert_eq!(script.whys(), [CredentialReason::Initial, CredentialReason::Expiring, refused, expired]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,8 +148,8 @@ async fn an_answer_for_a_connection_that_is_gone_counts_for_nothing() {
         log.lock().unwrap().push(why);
         async move {
             match why {
-                Why::Initial => Ok(Credential::token("one")),
-                Why::Expiring => std::future::pending().await,
+                CredentialReason::Initial => Ok(Credential::token("one")),
+                CredentialReason::Expiring => std::future::pending().await,
                 _ => Ok(Credential::token("two")),
             }
         }
@@ -159,7 +162,7 @@ async fn an_answer_for_a_connection_that_is_gone_counts_for_nothing() {
     }
     peer.cut();
     assert_eq!(server.asked().await.token().as_deref(), Some("two"));
-    assert_eq!(asked.lock().unwrap().last(), Some(&Why::Reconnect));
+    assert_eq!(asked.lock().unwrap().last(), Some(&CredentialReason::Reconnect));
 }
 
 #[tokio::test(start_paused = true)]

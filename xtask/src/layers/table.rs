@@ -17,7 +17,7 @@ pub(crate) enum Order {
 pub(crate) const TABLE: &[(&str, Order)] = &[
     (
         "chatcamp-auth",
-        Layers(&["handshake", "credential, directory, query", "session_key", "token", "keyring"]),
+        Layers(&["handshake", "authenticator, credential, query", "session_key", "token", "keyring"]),
     ),
     (
         "chatcamp-backend",
@@ -62,7 +62,14 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
     ),
     (
         "chatcamp-protocol",
-        Layers(&["code, envelope, error, handshake, sequence", "user", "id, secret", "limits"]),
+        Layers(&[
+            "event",
+            "request",
+            "code, envelope, error, handshake, sequence",
+            "user",
+            "id, secret",
+            "limits",
+        ]),
     ),
     ("chatcamp-runtime", Layers(&["tokio_runtime", "lib"])),
     ("chatcamp-server", Circles(2)),

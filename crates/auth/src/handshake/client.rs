@@ -1,4 +1,4 @@
-//! The client's half: say who it is, await the acknowledgement.
+//! The client's half: sends `users.auth` and waits for the acknowledgement.
 
 use std::time::Duration;
 
@@ -8,42 +8,42 @@ use chatcamp_protocol::{
     handshake::{self, AuthAck, AuthRequest, Offer, Rejection, Resume},
 };
 
-/// Who connects, and with what.
+/// The user that connects, and its credential.
 #[derive(Debug, Clone)]
 pub struct Hello<'a> {
     /// The app.
     pub app_id: &'a AppId,
     /// The user.
     pub user_id: &'a UserId,
-    /// The user's token, where it has one.
+    /// The user's access token, if it has one.
     pub token: Option<&'a AccessToken>,
-    /// Name and version of the client, `name/version`.
+    /// The name and version of the client as `name/version`.
     pub client: &'a str,
-    /// The session to go on with.
+    /// The session to resume.
     pub resume: Option<Resume>,
 }
 
-/// The request is on its way; waits for the server's first message.
+/// Waits for the server's first message, after `users.auth` was sent.
 #[derive(Debug)]
 pub struct AwaitAck(());
 
-/// What the server's first message says.
+/// The server's first message.
 #[derive(Debug)]
-pub enum Verdict {
-    /// Accepted.
+pub enum ServerReply {
+    /// The user is connected.
     Established(Box<Established>),
-    /// Not accepted: whether another credential would help, its advice says.
+    /// The server refused; the advice says whether another credential can help.
     Refused(Refusal),
-    /// Not now.
-    ComeBack {
-        /// Why.
+    /// The server asks the client to retry later.
+    RetryLater {
+        /// The reason.
         refusal: Refusal,
-        /// How long to wait first, where the server says.
+        /// How long to wait at least, if the server says so.
         after: Option<Duration>,
     },
 }
 
-/// An accepted connection: the only way to a client session.
+/// An accepted connection. Client sessions begin with this value only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Established {
@@ -51,30 +51,30 @@ pub struct Established {
     pub user: User,
     /// The session.
     pub session: Offer,
-    /// How long the token is good from now, where it ends.
+    /// How long the token is valid from now; `None` if it does not expire.
     pub token_expires_in: Option<Duration>,
 }
 
-/// Why the server does not go on with a client.
+/// Why the server refused a client or ended its session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The code as the server wrote it, which a newer server may have added.
+    /// The code as the server wrote it; may be unknown to this version.
     pub code: String,
     known: Option<Code>,
-    /// For people.
+    /// The message for people.
     pub message: String,
-    /// What to do.
+    /// What the client should do.
     pub advice: Advice,
 }
 
-/// The server's first message was no answer to `users.auth`. The text is not repeated.
+/// The server's first message did not answer `users.auth`. Does not contain the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the server did not answer users.auth as the protocol asks for")]
+#[error("the server did not answer users.auth as the protocol requires; check the address")]
 pub struct Violation;
 
-/// Starts: the text to send first, and the state that awaits its answer.
+/// Starts the handshake. Returns the state that waits for the reply, and the message to send first.
 #[must_use]
 pub fn start(hello: &Hello<'_>) -> (AwaitAck, String) {
     let body = AuthRequest {
@@ -92,8 +92,8 @@ impl AwaitAck {
     /// Reads the server's first message.
     ///
     /// # Errors
-    /// [`Violation`] when it is neither the acknowledgement nor `session.close`.
-    pub fn on_message(self, text: &str) -> Result<Verdict, Violation> {
+    /// [`Violation`] if the message is neither the acknowledgement nor `session.close`.
+    pub fn on_message(self, text: &str) -> Result<ServerReply, Violation> {
         let envelope = Envelope::parse(text).map_err(|_| Violation)?;
         match envelope.t.as_ref() {
             handshake::ACK_TYPE if envelope.to == Some(handshake::REQUEST) => {
@@ -105,23 +105,23 @@ impl AwaitAck {
     }
 }
 
-fn on_ack(ack: AuthAck<'_>) -> Result<Verdict, Violation> {
+fn on_ack(ack: AuthAck<'_>) -> Result<ServerReply, Violation> {
     if !ack.ok {
-        return Ok(Verdict::Refused(ack.error.ok_or(Violation)?.into()));
+        return Ok(ServerReply::Refused(ack.error.ok_or(Violation)?.into()));
     }
-    Ok(Verdict::Established(Box::new(Established {
+    Ok(ServerReply::Established(Box::new(Established {
         user: ack.user.ok_or(Violation)?,
         session: ack.session.ok_or(Violation)?,
         token_expires_in: ack.token_expires_in.map(Duration::from_secs),
     })))
 }
 
-fn on_close(close: SessionClose) -> Verdict {
+fn on_close(close: SessionClose) -> ServerReply {
     let after = close.retry_after_ms.map(Duration::from_millis);
     let refusal = Refusal::from(close);
     match refusal.advice {
-        Advice::Retry => Verdict::ComeBack { refusal, after },
-        Advice::Credential | Advice::Terminal => Verdict::Refused(refusal),
+        Advice::Retry => ServerReply::RetryLater { refusal, after },
+        Advice::Credential | Advice::Terminal => ServerReply::Refused(refusal),
     }
 }
 
@@ -133,13 +133,13 @@ impl Refusal {
         Self { code, known, message, advice: advice.and_then(Advice::from_wire).unwrap_or(Advice::Terminal) }
     }
 
-    /// The refusal this version's table gives `code`.
+    /// Creates the refusal that the table has for `code`.
     #[must_use]
     pub fn of(code: Code) -> Self {
         SessionClose::new(code, None).into()
     }
 
-    /// The code, where this version knows it.
+    /// Returns the code; `None` if this version does not know it.
     #[must_use]
     pub fn known_code(&self) -> Option<Code> {
         self.known

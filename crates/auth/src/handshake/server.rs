@@ -1,4 +1,4 @@
-//! The server's half: hear who it is, await the verdict, say it in the client's dialect.
+//! The server's half: reads who connects, waits for the verdict, and writes it in the client's dialect.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use chatcamp_protocol::{
 };
 
 use crate::{
-    directory::{Admission, Proof, Question},
+    authenticator::{Admission, Proof, Question},
     keyring::Keyring,
     query,
     session_key::{self, Claims},
 };
 
-/// How a connection speaks, fixed by how its credentials arrived.
+/// The dialect of a connection, which depends on how its credentials arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// Credentials in the URL: the published SDK.
     Published,
-    /// Credentials in the first message: ours.
+    /// Credentials in the first message: clients of this project.
     Native,
 }
 
-/// What a connection is to begin with.
+/// How a connection begins.
 #[derive(Debug)]
 pub enum Opening {
-    /// The URL named an app or a session: the server speaks first, after the verdict.
+    /// The URL has credentials. The server sends the first message, after the verdict.
     Published(AwaitVerdict),
-    /// It named nothing: the client speaks first.
+    /// The URL has no credentials. The client sends the first message.
     Native(AwaitRequest),
 }
 
@@ -38,7 +38,7 @@ pub enum Opening {
 #[derive(Debug)]
 pub struct AwaitRequest(());
 
-/// Waits for the directory's verdict on [`question`](Self::question).
+/// Waits for the verdict of an [`Authenticator`](crate::Authenticator) on [`question`](Self::question).
 #[derive(Debug)]
 pub struct AwaitVerdict {
     dialect: Dialect,
@@ -55,43 +55,43 @@ enum Presented {
     SessionKey(Box<Claims>),
 }
 
-/// The session a native client would go on with.
+/// The session that a native client asks to resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumeHint {
-    /// What its key says, expired or not; `None` when the key is not ours, or another user's.
+    /// The claims of its key, which may have expired; `None` if the key is invalid or another user's.
     pub claims: Option<Claims>,
-    /// The highest sequence number the client has.
+    /// The highest sequence number that the client has received.
     pub seen: u64,
-    /// The highest request number the client has sent.
+    /// The highest request number that the client has sent.
     pub sent: u64,
 }
 
-/// An accepted connection: the only way to a server session.
+/// An accepted connection. Server sessions begin with this value only.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Established {
-    /// How it speaks.
+    /// The dialect of the connection.
     pub dialect: Dialect,
-    /// Who it is.
+    /// The admitted user.
     pub admission: Admission,
 }
 
-/// An end: say the last words, if any, then close with the code.
+/// The end of a connection: send the final message, if any, then close with the code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {}", .code.as_str(), .code.reason())]
 pub struct Ended {
-    /// Why.
+    /// The reason.
     pub code: Code,
-    /// The text to send before the close.
-    pub last_words: Option<String>,
+    /// The message to send before the close.
+    pub final_message: Option<String>,
 }
 
-/// Looks at the query string of the request that opened the connection.
+/// Reads the query string of the request that opened the connection.
 ///
 /// # Errors
-/// [`Ended`] when it names an app or a session in a way that cannot be asked about.
+/// [`Ended`] if the query has credentials that are invalid without a look-up.
 pub fn open(query: Option<&str>, keyring: &Keyring, now: u64) -> Result<Opening, Ended> {
-    let refuse = |code| farewell_unverified(Dialect::Published, code);
+    let refuse = |code| refused(Dialect::Published, code);
     let names = ["app_id", "user_id", "access_token", "session_key"];
     let [app, user, token, key] =
         query::values(query.unwrap_or(""), names).map_err(|query::Invalid| refuse(Code::QueryInvalid))?;
@@ -114,9 +114,9 @@ pub fn open(query: Option<&str>, keyring: &Keyring, now: u64) -> Result<Opening,
     AwaitVerdict::new(Dialect::Published, &app, user.as_deref().unwrap_or(""), token).map(Opening::Published)
 }
 
-/// Whether a query names an app or a session, so that the server speaks first.
+/// Returns whether a query has credentials, so that the server sends the first message.
 ///
-/// One that cannot be read does: its refusal is said in the published dialect.
+/// Returns `true` for a query that is invalid: it is refused in the published dialect.
 #[must_use]
 pub fn names_credentials(query: Option<&str>) -> bool {
     match query::values(query.unwrap_or(""), ["app_id", "session_key"]) {
@@ -129,19 +129,19 @@ impl AwaitRequest {
     /// Reads the client's first message.
     ///
     /// # Errors
-    /// [`Ended`] when it is not a `users.auth` that can be asked about.
+    /// [`Ended`] if the message is not a valid `users.auth`.
     pub fn on_message(self, text: &str, keyring: &Keyring) -> Result<AwaitVerdict, Ended> {
-        let refuse = |code| farewell_unverified(Dialect::Native, code);
+        let refuse = |code| refused(Dialect::Native, code);
         let malformed = || refuse(Code::Malformed);
         let envelope = Envelope::parse(text).map_err(|_| malformed())?;
         if envelope.t != handshake::TYPE {
-            // A poll of a connection that another server had: its client is well, and comes back.
+            // The client continues a long-poll connection of another server process, and reconnects.
             return Err(refuse(Code::ConnectionUnknown));
         }
         if envelope.r != Some(handshake::REQUEST) {
             return Err(malformed());
         }
-        // The version is read first: another version's body may look like anything.
+        // The version is read first, because the rest of the body depends on it.
         #[derive(serde::Deserialize)]
         struct Version {
             v: u32,
@@ -154,7 +154,7 @@ impl AwaitRequest {
         if body.client.len() > limits::CLIENT_NAME {
             return Err(malformed());
         }
-        // The credential is checked by itself: a native key says which session is meant, for as long as there is that one.
+        // The key only names the session. It may have expired (hence 0 as the time), because the credential is checked anyway.
         let mut verdict = AwaitVerdict::new(Dialect::Native, &body.app_id, &body.user_id, body.access_token)?;
         verdict.resume = body.resume.map(|resume| ResumeHint {
             claims: session_key::open(keyring, &resume.key, 0)
@@ -167,9 +167,9 @@ impl AwaitRequest {
 }
 
 impl AwaitVerdict {
-    /// An empty token counts as none, as in the published SDK.
+    /// Treats an empty token as absent, as the published SDK does.
     fn new(dialect: Dialect, app: &str, user: &str, token: Option<AccessToken>) -> Result<Self, Ended> {
-        let refuse = |code| farewell_unverified(dialect, code);
+        let refuse = |code| refused(dialect, code);
         Ok(Self {
             dialect,
             app_id: AppId::new(app).map_err(|_| refuse(Code::AppIdInvalid))?,
@@ -179,7 +179,7 @@ impl AwaitVerdict {
         })
     }
 
-    /// What to ask the directory.
+    /// Returns the question for the authenticator.
     #[must_use]
     pub fn question(&self) -> Question<'_> {
         let proof = match &self.proof {
@@ -190,19 +190,19 @@ impl AwaitVerdict {
         Question { app_id: &self.app_id, user_id: &self.user_id, proof }
     }
 
-    /// How the connection speaks.
+    /// Returns the dialect of the connection.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// The session the client would go on with.
+    /// Returns the session that the client asks to resume.
     #[must_use]
     pub fn resume(&self) -> Option<&ResumeHint> {
         self.resume.as_ref()
     }
 
-    /// Admitted: the acknowledgement to send, with the session on offer; `now` in Unix seconds.
+    /// Admits the user at the time `now` in Unix seconds. Returns the acknowledgement to send, with the session.
     #[must_use]
     pub fn admit(self, admission: Admission, offer: &Offer, now: u64) -> (Established, String) {
         let native = self.dialect == Dialect::Native;
@@ -218,23 +218,23 @@ impl AwaitVerdict {
         (Established { dialect: self.dialect, admission }, text)
     }
 
-    /// Refused: what to say, and the code to close with.
+    /// Refuses the user.
     #[must_use]
     pub fn refuse(self, code: Code) -> Ended {
-        farewell_unverified(self.dialect, code)
+        refused(self.dialect, code)
     }
 
-    /// Not now: what to say, and the code to close with.
+    /// Asks the client to retry after this time.
     #[must_use]
     pub fn defer(self, code: Code, after: Duration) -> Ended {
-        farewell(self.dialect, code, Some(after))
+        ended(self.dialect, code, Some(after))
     }
 }
 
-/// How an end is said before the verdict: as a negative acknowledgement, or not at all.
+/// Ends a connection before it is accepted: with a negative acknowledgement, or with the close alone.
 #[must_use]
-pub fn farewell_unverified(dialect: Dialect, code: Code) -> Ended {
-    let Dialect::Native = dialect else { return farewell(dialect, code, None) };
+pub fn refused(dialect: Dialect, code: Code) -> Ended {
+    let Dialect::Native = dialect else { return ended(dialect, code, None) };
     let error = Rejection {
         code: code.as_str().into(),
         message: code.reason().into(),
@@ -242,29 +242,28 @@ pub fn farewell_unverified(dialect: Dialect, code: Code) -> Ended {
         reason: None,
     };
     let text = envelope::ack(handshake::TYPE, Some(handshake::REQUEST), &Rejected { ok: false, error });
-    Ended { code, last_words: Some(text) }
+    Ended { code, final_message: Some(text) }
 }
 
-/// How an end is said to a client that has been accepted, or is to come back later.
+/// Ends a connection that was accepted, or asks a client to retry later.
 #[must_use]
-pub fn farewell(dialect: Dialect, code: Code, retry_after: Option<Duration>) -> Ended {
-    let last_words = match dialect {
+pub fn ended(dialect: Dialect, code: Code, retry_after: Option<Duration>) -> Ended {
+    let final_message = match dialect {
         Dialect::Native => {
             let millis = retry_after.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
             Some(envelope::push(SessionClose::TYPE, &SessionClose::new(code, millis)))
         }
         Dialect::Published => published_ack(code),
     };
-    Ended { code, last_words }
+    Ended { code, final_message }
 }
 
-/// The published SDK goes quiet on these two codes only, and comes back with its token on this one message
-/// (wire document, section 4.2).
+/// Writes the negative acknowledgement for the published SDK; see [`Published`](chatcamp_protocol::code::Published).
 fn published_ack(code: Code) -> Option<String> {
     let published = code.published();
     let error = Rejection {
         code: published.code()?.into(),
-        message: published.message().unwrap_or(code.reason()).into(),
+        message: published.message().unwrap_or_else(|| code.reason()).into(),
         advice: None,
         reason: Some(code.as_str().into()),
     };

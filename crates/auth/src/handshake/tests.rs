@@ -1,4 +1,4 @@
-//! Both halves meet in a function call.
+//! Both halves of the handshake, connected by function calls.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{client, server};
 use crate::{
     Keyring,
-    directory::{Admission, Proof, SessionLimit},
+    authenticator::{Admission, Proof, SessionLimit},
     session_key::{self, Claims, ProvenBy},
     token::Stamp,
 };
@@ -94,8 +94,8 @@ fn start(token: Option<&AccessToken>, resume: Option<Resume>) -> (client::AwaitA
     client::start(&hello)
 }
 
-fn words(ended: &server::Ended) -> Value {
-    serde_json::from_str(ended.last_words.as_deref().expect("last words")).unwrap()
+fn final_message(ended: &server::Ended) -> Value {
+    serde_json::from_str(ended.final_message.as_deref().expect("a final message")).unwrap()
 }
 
 #[test]
@@ -107,7 +107,9 @@ fn a_native_client_is_admitted_with_its_token() {
 
     let (established, ack) = verdict.admit(admission("alice", Some("secret")), &offer(), NOW);
     assert_eq!(established.dialect, server::Dialect::Native);
-    let client::Verdict::Established(session) = await_ack.on_message(&ack).unwrap() else { panic!("{ack}") };
+    let client::ServerReply::Established(session) = await_ack.on_message(&ack).unwrap() else {
+        panic!("{ack}")
+    };
     assert_eq!(session.user, admission("alice", Some("secret")).user);
     assert_eq!(session.session, offer());
     assert_eq!(session.token_expires_in, Some(Duration::from_secs(60)));
@@ -119,26 +121,26 @@ fn every_code_reaches_a_native_client_with_its_advice() {
         let (await_ack, request) = start(None, None);
         let ended = native(&request).unwrap().refuse(code);
         assert_eq!(ended.code, code);
-        let verdict = await_ack.on_message(&ended.last_words.unwrap()).unwrap();
-        let client::Verdict::Refused(refusal) = verdict else { panic!("{code:?}") };
+        let verdict = await_ack.on_message(&ended.final_message.unwrap()).unwrap();
+        let client::ServerReply::Refused(refusal) = verdict else { panic!("{code:?}") };
         assert_eq!((refusal.known_code(), refusal.advice), (Some(code), code.advice()));
     }
 }
 
 #[test]
-fn later_is_said_with_a_time_to_a_native_client_and_not_at_all_to_a_published_one() {
+fn a_native_client_is_told_when_to_retry_and_the_published_sdk_gets_the_close_alone() {
     let (await_ack, request) = start(None, None);
     let ended = native(&request).unwrap().defer(Code::Overloaded, Duration::from_millis(1500));
-    let verdict = await_ack.on_message(&ended.last_words.unwrap()).unwrap();
-    let client::Verdict::ComeBack { refusal, after } = verdict else { panic!("come back") };
+    let verdict = await_ack.on_message(&ended.final_message.unwrap()).unwrap();
+    let client::ServerReply::RetryLater { refusal, after } = verdict else { panic!("retry later") };
     assert_eq!((refusal.advice, after), (Advice::Retry, Some(Duration::from_millis(1500))));
 
     let ended = published("app_id=demo&user_id=alice").unwrap().defer(Code::Overloaded, Duration::ZERO);
-    assert_eq!(ended.last_words, None);
+    assert_eq!(ended.final_message, None);
 }
 
 #[test]
-fn a_published_client_is_admitted_unasked_with_its_very_token() {
+fn a_published_client_is_admitted_with_the_token_that_it_presented() {
     let verdict = published("app_id=demo&user_id=a%40b.example&access_token=s%2B%20+").unwrap();
     assert_eq!(verdict.question().user_id.as_str(), "a@b.example");
     assert_eq!(verdict.question().proof, Proof::Token(&AccessToken::from("s+ +")));
@@ -170,14 +172,14 @@ fn the_published_dialect_knows_two_codes_and_one_message() {
     ] {
         let ended = published("app_id=demo&user_id=alice").unwrap().refuse(code);
         assert_eq!(
-            words(&ended),
+            final_message(&ended),
             json!({"t": "users.auth.ack", "to": null, "d": {"ok": false, "error": expected}})
         );
     }
 }
 
 #[test]
-fn a_published_query_that_cannot_be_asked_about_is_refused_in_band() {
+fn an_invalid_published_query_is_refused_in_band() {
     for (query, code) in [
         ("app_id=&user_id=alice", Code::AppIdInvalid),
         ("app_id=a%20b&user_id=alice", Code::AppIdInvalid),
@@ -191,21 +193,21 @@ fn a_published_query_that_cannot_be_asked_about_is_refused_in_band() {
     ] {
         let ended = published(query).unwrap_err();
         assert_eq!(ended.code, code, "{query}");
-        assert!(words(&ended)["d"]["error"]["code"].is_string(), "{query}");
+        assert!(final_message(&ended)["d"]["error"]["code"].is_string(), "{query}");
     }
     let long = format!("app_id=demo&user_id={}", "x".repeat(256));
     assert_eq!(published(&long).unwrap_err().code, Code::UserIdInvalid);
 }
 
 #[test]
-fn an_empty_token_is_none() {
+fn an_empty_token_counts_as_absent() {
     assert_eq!(published("app_id=demo&user_id=alice&access_token=").unwrap().question().proof, Proof::None);
     let (_, request) = start(Some(&AccessToken::from("")), None);
     assert_eq!(native(&request).unwrap().question().proof, Proof::None);
 }
 
 #[test]
-fn a_session_key_names_app_and_user_by_itself() {
+fn a_session_key_alone_identifies_app_and_user() {
     let key = session_key::seal(&keyring(), &claims("名前"));
     let verdict = published(&format!("session_key={}", key.expose())).unwrap();
     assert_eq!(verdict.question().app_id, &app());
@@ -214,14 +216,14 @@ fn a_session_key_names_app_and_user_by_itself() {
 }
 
 #[test]
-fn a_native_sessions_key_alone_opens_nothing() {
+fn the_key_of_a_native_session_is_not_a_credential() {
     let key = session_key::seal(&keyring(), &Claims { is_native: true, ..claims("alice") });
     let ended = published(&format!("session_key={}", key.expose())).unwrap_err();
     assert_eq!(ended.code, Code::SessionKeyInvalid);
 }
 
 #[test]
-fn a_resume_hint_counts_for_its_own_user_only() {
+fn a_resume_hint_is_valid_for_its_own_user_only() {
     for (owner, counts) in [("alice", true), ("bob", false)] {
         let key = session_key::seal(&keyring(), &claims(owner));
         let (_, request) = start(None, Some(Resume { key, seen: 3, sent: 4 }));
@@ -232,7 +234,7 @@ fn a_resume_hint_counts_for_its_own_user_only() {
 }
 
 #[test]
-fn a_native_first_message_that_cannot_be_asked_about_is_refused() {
+fn an_invalid_native_first_message_is_refused() {
     let body = |change: fn(&mut Value)| {
         let mut request = json!({"t": "users.auth", "r": 1, "d": {"v": 1, "client": "x/1", "app_id": "demo", "user_id": "alice"}});
         change(&mut request);
@@ -257,14 +259,17 @@ fn a_native_first_message_that_cannot_be_asked_about_is_refused() {
         let ended = native(&request).unwrap_err();
         assert_eq!(ended.code, code, "{request}");
         let (await_ack, _) = start(None, None);
-        let verdict = await_ack.on_message(ended.last_words.as_deref().unwrap()).unwrap();
-        assert!(matches!(verdict, client::Verdict::Refused(r) if r.known_code() == Some(code)), "{request}");
+        let verdict = await_ack.on_message(ended.final_message.as_deref().unwrap()).unwrap();
+        assert!(
+            matches!(verdict, client::ServerReply::Refused(r) if r.known_code() == Some(code)),
+            "{request}"
+        );
     }
     assert!(native(&body(|b| b["d"]["unknown"] = 1.into())).is_ok(), "unknown fields are ignored");
 }
 
 #[test]
-fn a_server_that_answers_something_else_is_found_out() {
+fn a_reply_that_violates_the_protocol_is_an_error() {
     for text in [
         "",
         "{}",
@@ -284,7 +289,9 @@ fn a_server_that_answers_something_else_is_found_out() {
 fn an_advice_of_a_newer_server_is_terminal() {
     let text = r#"{"t":"session.close","d":{"code":"NEW","reason":"new","advice":"dance"}}"#;
     let (await_ack, _) = start(None, None);
-    let client::Verdict::Refused(refusal) = await_ack.on_message(text).unwrap() else { panic!("refused") };
+    let client::ServerReply::Refused(refusal) = await_ack.on_message(text).unwrap() else {
+        panic!("refused")
+    };
     assert_eq!(
         (refusal.advice, refusal.known_code(), refusal.code.as_str()),
         (Advice::Terminal, None, "NEW")

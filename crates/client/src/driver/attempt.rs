@@ -9,7 +9,7 @@ use std::{
 use chatcamp_auth::{
     Credential,
     client::{Established, Hello, Refusal},
-    credential::Why,
+    credential::CredentialReason,
 };
 use chatcamp_protocol::{Code, UserId, handshake::Resume};
 use chatcamp_runtime::{after, timeout_at};
@@ -84,10 +84,10 @@ impl Attempt {
             Source::Provider(provider) => provider,
         };
         let why = match (&self.rejected, &self.offered) {
-            (Some(rejected), _) => Why::Rejected(rejected.code),
+            (Some(rejected), _) => CredentialReason::Rejected(rejected.code),
             (None, Some(offered)) if offered.is_good(self.config.now()) => return Ok(offered.clone()),
-            (None, Some(_)) => Why::Reconnect,
-            (None, None) => Why::Initial,
+            (None, Some(_)) => CredentialReason::Reconnect,
+            (None, None) => CredentialReason::Initial,
         };
         let answer = provider.credential(why).await;
         let credential = answer.map_err(|e| ConnectError::NoCredential(Arc::new(e)))?;

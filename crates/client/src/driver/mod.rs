@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chatcamp_auth::credential::Why;
+use chatcamp_auth::credential::CredentialReason;
 use chatcamp_protocol::{AppId, Code, User, UserId};
 use chatcamp_runtime::Runtime;
 use chatcamp_transport::{Close, Closed, Message, Transport};
@@ -254,7 +254,7 @@ impl Driver {
                     goal.session.ping();
                 }
                 if renews {
-                    goal.ask(Why::Expiring, &self.config);
+                    goal.ask(CredentialReason::Expiring, &self.config);
                 }
             }
             _ => {}

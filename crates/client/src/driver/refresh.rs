@@ -10,7 +10,7 @@ use std::{
 
 use chatcamp_auth::{
     Credential,
-    credential::{Unavailable, Why},
+    credential::{CredentialReason, Unavailable},
 };
 use chatcamp_protocol::{
     Code, ErrorCode,
@@ -77,9 +77,9 @@ impl Goal {
     }
 
     /// Asks the provider for another credential.
-    pub(super) fn ask(&mut self, why: Why, config: &Arc<Config>) {
+    pub(super) fn ask(&mut self, why: CredentialReason, config: &Arc<Config>) {
         let Source::Provider(provider) = &self.source else { return };
-        let (provider, again) = (provider.clone(), matches!(why, Why::Rejected(_)));
+        let (provider, again) = (provider.clone(), matches!(why, CredentialReason::Rejected(_)));
         debug!(?why, "asking for a credential");
         let config = Arc::clone(config);
         let asking = async move {
@@ -109,7 +109,7 @@ impl Driver {
                 let Some(goal) = &mut self.goal else { return };
                 match known {
                     Some(ErrorCode::TokenRefused) if !again => {
-                        goal.ask(Why::Rejected(Code::AccessTokenInvalid), &self.config)
+                        goal.ask(CredentialReason::Rejected(Code::AccessTokenInvalid), &self.config)
                     }
                     Some(ErrorCode::StoreUnavailable) => self.renew_later(),
                     // The session goes on until its credential ends; then the provider is asked again.

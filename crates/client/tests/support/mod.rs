@@ -7,7 +7,7 @@ use std::{collections::VecDeque, fmt, time::Duration};
 use async_trait::async_trait;
 use chatcamp_auth::{
     Keyring,
-    directory::{Admission, SessionLimit},
+    authenticator::{Admission, SessionLimit},
     server::{self, AwaitVerdict, Opening},
     session_key::ProvenBy,
     token::Stamp,
@@ -142,7 +142,7 @@ impl Asked {
     /// The token presented, as text.
     pub(crate) fn token(&self) -> Option<String> {
         match self.verdict.question().proof {
-            chatcamp_auth::directory::Proof::Token(token) => Some(token.expose().to_owned()),
+            chatcamp_auth::authenticator::Proof::Token(token) => Some(token.expose().to_owned()),
             _ => None,
         }
     }
@@ -223,7 +223,7 @@ impl Peer {
 
     /// Ends a live connection for this reason.
     pub(crate) async fn farewell(self, code: Code, after: Option<Duration>) {
-        self.end(server::farewell(server::Dialect::Native, code, after)).await;
+        self.end(server::ended(server::Dialect::Native, code, after)).await;
     }
 
     /// Ends without a word, with this number.
@@ -236,7 +236,7 @@ impl Peer {
 
     async fn end(mut self, ended: server::Ended) {
         // The client may be gone already, or go while it is told.
-        if let Some(words) = ended.last_words {
+        if let Some(words) = ended.final_message {
             let _ = self.connection.send(words.into()).await;
         }
         self.connection.close(Close::new(ended.code.number(), ended.code.reason())).await;

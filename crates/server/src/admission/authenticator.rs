@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chatcamp_auth::{
-    Directory, Keyring, Question, Verdict,
-    directory::{Admission, Proof, SessionLimit},
+    Authenticator, Keyring, Question, Verdict,
+    authenticator::{Admission, Proof, SessionLimit},
     session_key::{Claims, ProvenBy},
     token::{self, Form, Stamp},
 };
@@ -20,7 +20,7 @@ const STORE_RETRY: Duration = Duration::from_secs(2);
 /// The same when the app has no room for a new user.
 const ROOM_RETRY: Duration = Duration::from_secs(30);
 
-/// The store, asked as a [`Directory`].
+/// An [`Authenticator`] over the store.
 #[derive(Debug)]
 pub(crate) struct StoreAuthenticator {
     store: Arc<dyn Store>,
@@ -166,7 +166,7 @@ impl StoreAuthenticator {
 }
 
 #[async_trait]
-impl Directory for StoreAuthenticator {
+impl Authenticator for StoreAuthenticator {
     async fn admit<'a>(&self, question: Question<'a>, now: u64) -> Verdict {
         match self.answer(question, now).await {
             Ok(verdict) => verdict,
@@ -214,8 +214,8 @@ pub(crate) fn standing(
 fn session_limit(policy: SessionPolicy) -> SessionLimit {
     match policy {
         SessionPolicy::Unlimited => SessionLimit::default(),
-        SessionPolicy::RejectNew(most) => SessionLimit { most: most.into(), oldest_gives_way: false },
-        SessionPolicy::EvictOldest(most) => SessionLimit { most: most.into(), oldest_gives_way: true },
+        SessionPolicy::RejectNew(most) => SessionLimit { most: most.into(), evict_oldest: false },
+        SessionPolicy::EvictOldest(most) => SessionLimit { most: most.into(), evict_oldest: true },
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chatcamp_auth::{
     Verdict,
-    directory::{Admission, Proof, Question},
+    authenticator::{Admission, Proof, Question},
     server::{self, AwaitVerdict, Dialect, Ended, Opening},
     session_key::{self, Claims, ProvenBy},
 };
@@ -196,7 +196,7 @@ fn go_on(
     );
     entrance.sessions.watch(session, second + look);
     if let Some(before) = before {
-        entrance.sessions.see_off(before, server::farewell(session.dialect, Code::Replaced, None));
+        entrance.sessions.see_off(before, server::ended(session.dialect, Code::Replaced, None));
     }
     epoch
 }
@@ -220,8 +220,7 @@ fn begin(
     };
     let mut inserted = insert();
     // Whoever takes the place that was made is the oldest then.
-    while inserted.is_err() && admission.sessions.oldest_gives_way && make_place(entrance, &admission).is_ok()
-    {
+    while inserted.is_err() && admission.sessions.evict_oldest && make_place(entrance, &admission).is_ok() {
         inserted = insert();
     }
     let Ok(session) = inserted else {
@@ -244,7 +243,7 @@ fn make_place(entrance: &Entrance, admission: &Admission) -> Result<(), Full> {
     let mut live = entrance.sessions.registry.of_user(&admission.app, &admission.user.id);
     live.retain(|session| session.is_live());
     let too_many = (live.len() + 1).saturating_sub(most_live(entrance, admission));
-    if too_many > 0 && !admission.sessions.oldest_gives_way {
+    if too_many > 0 && !admission.sessions.evict_oldest {
         return Err(Full);
     }
     for session in live.iter().take(too_many) {
@@ -316,5 +315,5 @@ async fn settle(entrance: &Entrance, session: &Session) {
 fn late(entrance: &Entrance, dialect: Dialect) -> Ended {
     let code =
         if entrance.sessions.shutdown.has_begun() { Code::ShuttingDown } else { Code::HandshakeTimeout };
-    server::farewell(dialect, code, Some(entrance.sessions.spread(RETRY)))
+    server::ended(dialect, code, Some(entrance.sessions.spread(RETRY)))
 }

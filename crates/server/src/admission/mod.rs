@@ -8,7 +8,7 @@ mod revalidation;
 
 use std::{fmt, sync::Arc};
 
-use chatcamp_auth::{Directory, Keyring};
+use chatcamp_auth::{Authenticator, Keyring};
 use chatcamp_transport::Connection;
 
 use crate::{
@@ -30,7 +30,7 @@ pub(crate) struct Admission {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) pending: Arc<Lobby>,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) authenticator: Arc<dyn Directory>,
+    pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) revalidation: Arc<Revalidation>,
     /// Handles the requests of the sessions that are opened.
     pub(crate) handler: Arc<dyn Handler>,

@@ -2,7 +2,7 @@
 
 use chatcamp_auth::{
     Verdict,
-    directory::{Proof, Question},
+    authenticator::{Proof, Question},
 };
 use chatcamp_protocol::{
     ErrorCode,

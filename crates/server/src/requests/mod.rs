@@ -22,7 +22,7 @@ mod users;
 
 use std::sync::Arc;
 
-use chatcamp_auth::Directory;
+use chatcamp_auth::Authenticator;
 use chatcamp_protocol::{
     Code, Envelope, ErrorCode, envelope,
     request::{NegativeAck, Ping, Request as _},
@@ -46,7 +46,7 @@ const SHOWN: usize = 100;
 pub(crate) struct Requests {
     pub(crate) operations: Arc<Operations>,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) authenticator: Arc<dyn Directory>,
+    pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) revalidation: Arc<Revalidation>,
 }
 

@@ -26,7 +26,7 @@ mod resume;
 use std::{sync::Arc, time::Duration};
 
 use chatcamp_auth::{
-    directory::Admission,
+    authenticator::Admission,
     server::{self, Dialect},
     session_key::{Claims, ProvenBy},
     token::Stamp,
@@ -375,7 +375,7 @@ impl Session {
         tracing::debug!(app = %self.app, user = %self.user, code = code.as_str(), "ending a session");
         state.outbox.clear(budget);
         if let Some(link) = &mut state.link {
-            if let Some(words) = server::farewell(self.dialect, code, retry_after).last_words {
+            if let Some(words) = server::ended(self.dialect, code, retry_after).final_message {
                 link.carrier.try_send(&[Message::from(words)]);
             }
             link.carrier.close(Close::new(code.number(), code.reason()));

@@ -66,7 +66,7 @@ impl Sessions {
         retry_after: Option<Duration>,
     ) -> bool {
         let Some(connection) = self.part(session, epoch) else { return false };
-        self.see_off(connection, server::farewell(session.dialect, code, retry_after));
+        self.see_off(connection, server::ended(session.dialect, code, retry_after));
         true
     }
 
@@ -89,7 +89,7 @@ impl Sessions {
             self.forget(session);
         }
         if let Some(connection) = connection {
-            self.see_off(connection, server::farewell(session.dialect, Code::Replaced, None));
+            self.see_off(connection, server::ended(session.dialect, Code::Replaced, None));
         }
     }
 
@@ -194,7 +194,7 @@ impl Sessions {
 pub(crate) async fn close_connection(runtime: &dyn Runtime, mut connection: Connection, ended: Ended) {
     let close = Close::new(ended.code.number(), ended.code.reason());
     let closing = async {
-        if let Some(message) = ended.last_words {
+        if let Some(message) = ended.final_message {
             connection.send(Message::from(message)).await.ok()?;
         }
         Some(connection.close(close).await)

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use chatcamp_auth::{
     Credential, CredentialProvider,
-    credential::{Unavailable, Why},
+    credential::{CredentialReason, Unavailable},
 };
 use chatcamp_protocol::AccessToken;
 use chatcamp_runtime::Runtime;
@@ -54,7 +54,7 @@ impl Provider {
 
 #[async_trait]
 impl CredentialProvider for Provider {
-    async fn credential(&self, why: Why) -> Result<Credential, Unavailable> {
+    async fn credential(&self, why: CredentialReason) -> Result<Credential, Unavailable> {
         let _question = Question::open(&self.world.ledger, self.client);
         let _other = (self.world.planted == Some(Planted::QuestionRepeated))
             .then(|| Question::open(&self.world.ledger, self.client));
@@ -69,7 +69,7 @@ impl CredentialProvider for Provider {
             return Err(Unavailable("the backend did not answer".into()));
         }
         let given = self.given.lock().clone();
-        let other_than = given.as_deref().filter(|_| matches!(why, Why::Rejected(_)));
+        let other_than = given.as_deref().filter(|_| matches!(why, CredentialReason::Rejected(_)));
         let token = self.world.backend.token_for(&self.user, other_than).await;
         *self.given.lock() = Some(token.text.clone());
         let lifetime = token.lifetime(self.process.now());
