@@ -19,6 +19,8 @@
 //! | [`error`] | why a single request fails |
 //! | [`limits`] | every limit of sizes and times |
 //! | [`sequence`] | the numbers of messages and requests |
+//! | [`url`] | the address of a server |
+//! | [`text`] | text that another party chose, escaped to one line |
 //!
 //! ```
 //! use chatcamp_protocol::{Envelope, envelope};
@@ -44,6 +46,8 @@ pub mod limits;
 pub mod request;
 pub mod secret;
 pub mod sequence;
+pub mod text;
+pub mod url;
 pub mod user;
 
 pub use code::{Advice, Code};
@@ -51,4 +55,5 @@ pub use envelope::Envelope;
 pub use error::ErrorCode;
 pub use id::{AppId, UserId};
 pub use secret::{AccessToken, SessionKey};
+pub use url::ServerUrl;
 pub use user::{Profile, User};

@@ -85,6 +85,29 @@ macro_rules! secret {
     };
 }
 
+impl AccessToken {
+    /// Returns the token without white space at its ends, which no token has: see [`trim`].
+    #[must_use]
+    pub fn trimmed(self) -> Self {
+        match trim(self.expose()) {
+            text if text.len() == self.expose().len() => self,
+            text => Self::new(text),
+        }
+    }
+
+    /// Whether white space is in it, which is easily copied along and never seen.
+    #[must_use]
+    pub fn has_white_space(&self) -> bool {
+        self.expose().contains(char::is_whitespace)
+    }
+}
+
+/// Removes what files and environment variables put around a secret: white space, line breaks, a byte order mark.
+#[must_use]
+pub fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
 secret!(AccessToken);
 secret!(SessionKey);
 
@@ -96,6 +119,16 @@ mod tests {
     fn debug_does_not_show_the_secret() {
         assert_eq!(format!("{:?}", AccessToken::from("hunter2")), "AccessToken(…)");
         assert_eq!(format!("{:#?}", Some(SessionKey::from("hunter2"))), "Some(\n    SessionKey(…),\n)");
+    }
+
+    #[test]
+    fn what_a_file_puts_around_a_secret_is_removed() {
+        for around in ["token", "token\r\n", "\u{feff}token\n", "\u{feff} token \t", "\u{a0}token\r"] {
+            assert_eq!(AccessToken::from(around).trimmed().expose(), "token", "{around:?}");
+        }
+        let within = AccessToken::from(" to ken\n").trimmed();
+        assert_eq!((within.expose(), within.has_white_space()), ("to ken", true));
+        assert!(!AccessToken::from("token").has_white_space());
     }
 
     #[test]
