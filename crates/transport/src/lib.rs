@@ -108,7 +108,7 @@ pub enum ConnectError {
     #[error("cannot reach the server")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server does not accept this transport. Another transport may succeed.
-    #[error("the server does not accept this transport: {0}")]
+    #[error("the server does not accept this transport: {}", carrier::OneLine(.0))]
     Refused(String),
     /// The address or an option is invalid. No attempt can succeed.
     #[error("cannot dial: {0}")]
@@ -125,6 +125,17 @@ impl ConnectError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         !matches!(self, Self::Invalid(_))
+    }
+}
+
+/// Fails outside a tokio runtime, where sockets and timers would panic.
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+fn needs_runtime() -> Result<(), ConnectError> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ConnectError::Invalid(
+            "no tokio runtime: connect within one, its I/O and timer enabled".into(),
+        )),
     }
 }
 

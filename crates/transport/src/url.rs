@@ -17,6 +17,10 @@ impl Url {
     /// Takes `url` apart; `instead` says, in the error, what to do where it needs TLS.
     pub(crate) fn parse(url: &str, instead: &str) -> Result<Self, ConnectError> {
         let invalid = |why: &str| ConnectError::Invalid(why.to_owned());
+        // `Uri` drops it.
+        if url.contains('#') {
+            return Err(invalid("the URL has a fragment: remove # and what follows"));
+        }
         let uri: Uri = url.parse().map_err(|_| invalid("not a URL"))?;
         match uri.scheme_str() {
             Some("ws" | "http") => {}

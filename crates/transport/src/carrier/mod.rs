@@ -5,7 +5,7 @@ mod adapters;
 
 use std::{
     borrow::Cow,
-    fmt,
+    fmt::{self, Write as _},
     task::{Context, Poll},
 };
 
@@ -106,20 +106,49 @@ impl Close {
     }
 }
 
+/// Code and reason on one line, whatever the peer wrote.
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        match &*self.reason {
+            "" => Ok(()),
+            reason => write!(f, ": {}", OneLine(reason)),
+        }
+    }
+}
+
+/// A text of the peer's choice, with everything escaped that could end a line of a log, move a terminal's cursor or turn the
+/// direction of writing.
+pub(crate) struct OneLine<'a>(pub(crate) &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            let deceives = c.is_control()
+                || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            match deceives {
+                true => write!(f, "{}", c.escape_default())?,
+                false => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {
     /// The peer closed it, with this code and reason (1005 if it gave no code).
-    #[error("closed by the peer ({}{}{})", .0.code, if .0.reason.is_empty() { "" } else { ": " }, .0.reason)]
+    #[error("closed by the peer ({0})")]
     ByPeer(Close),
     /// This side closed it.
-    #[error("closed ({}{}{})", .0.code, if .0.reason.is_empty() { "" } else { ": " }, .0.reason)]
+    #[error("closed ({0})")]
     ByUs(Close),
     /// The peer violated the rules of the transport, and was sent this code and reason.
-    #[error("the peer violated the transport ({}: {})", .0.code, .0.reason)]
+    #[error("the peer violated the transport ({0})")]
     Violated(Close),
     /// The network failed.
-    #[error("connection lost: {0}")]
+    #[error("connection lost: {}", OneLine(.0))]
     Lost(Cow<'static, str>),
 }
 
@@ -135,10 +164,25 @@ impl Closed {
 }
 
 #[cfg(test)]
-#[cfg(any(feature = "adapters", feature = "websocket", feature = "long-poll"))]
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_peers_reason_stays_on_its_line() {
+        let close = Close::new(4000, "x\r\n2099-01-01 INFO chatcamp: FORGED\u{1b}[2J\u{202e}\u{2028}");
+        for closed in [Closed::ByPeer(close.clone()), Closed::ByUs(close.clone()), Closed::Violated(close)] {
+            let text = closed.to_string();
+            assert!(text.contains(r"x\r\n2099") && text.contains("FORGED"), "{text}");
+            assert!(!text.contains(['\r', '\n', '\u{1b}', '\u{202e}', '\u{2028}']), "{text:?}");
+        }
+        assert!(!Closed::Lost("a\nb".into()).to_string().contains('\n'));
+        assert_eq!(
+            Closed::ByPeer(Close::new(4000, "größer")).to_string(),
+            "closed by the peer (4000: größer)"
+        );
+    }
+
+    #[cfg(any(feature = "adapters", feature = "websocket", feature = "long-poll"))]
     #[test]
     fn long_reasons_are_truncated_at_a_character() {
         for (reason, length) in [("short".to_owned(), 5), ("a".repeat(200), 123), ("é".repeat(100), 122)] {

@@ -93,6 +93,8 @@ impl crate::Transport for Transport {
         let Some((last, others)) = self.transports.split_last() else {
             return Err(ConnectError::Invalid("there is no transport to try".to_owned()));
         };
+        #[cfg(any(feature = "websocket", feature = "long-poll"))]
+        crate::needs_runtime()?;
         let first = self.memory.take(Instant::now()).min(others.len());
         let mut failed = Vec::new();
         for (index, transport) in others.iter().enumerate().skip(first) {

@@ -38,6 +38,7 @@ impl Transport {
 #[async_trait]
 impl crate::Transport for Transport {
     async fn connect(&self) -> Result<Connection, ConnectError> {
+        crate::needs_runtime()?;
         let port = self.url.authority.port_u16().unwrap_or(80);
         let stream = TcpStream::connect((self.url.host(), port)).await.map_err(ConnectError::unreachable)?;
         stream.set_nodelay(true).map_err(ConnectError::unreachable)?;

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     task::JoinSet,
     time,
 };
@@ -137,11 +138,12 @@ impl Listener {
     /// Listens on `address`; port 0 takes a free one.
     ///
     /// # Errors
-    /// The address is taken, or not of this machine.
+    /// The address is taken, or not of this machine; the call is made outside a tokio runtime.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Handle::try_current().map_err(io::Error::other)?;
         Ok(Self { tcp: TcpListener::bind(address).await?, handshakes: JoinSet::new() })
     }
 
