@@ -1,54 +1,45 @@
 //! Where the server is, and whether the way there can be read by others.
 
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
+use chatcamp_protocol::{ServerUrl, url::InvalidUrl};
 use reqwest::Url;
 
 use crate::BuildError;
 
 /// `https://host[:port][/path]`: a server, perhaps behind a path of a proxy.
 #[derive(Clone)]
-pub(crate) struct Address(Url);
+pub(crate) struct Address(ServerUrl);
 
 impl Address {
     pub(crate) fn parse(url: &str) -> Result<Self, BuildError> {
-        let url = Url::parse(url).map_err(|_| BuildError::Url("it is none"))?;
-        match url.scheme() {
-            "http" => {}
-            "https" if cfg!(feature = "tls") => {}
-            "https" => return Err(BuildError::NoTls),
-            _ => return Err(BuildError::Url("it does not begin with https:// or http://")),
+        let url = ServerUrl::parse(url).map_err(BuildError::Url)?;
+        if url.is_tls() && !cfg!(feature = "tls") {
+            return Err(BuildError::NoTls);
         }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(BuildError::Url("a user or password stands in it"));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(BuildError::Url("it goes on after the path"));
-        }
+        // Its rules are stricter in places, such as for addresses of hosts.
+        Url::parse(&url.api("app.get")).map_err(|_| BuildError::Url(InvalidUrl::Malformed))?;
         Ok(Self(url))
     }
 
     /// Where a method is.
     pub(crate) fn of(&self, method: &str) -> Url {
-        let mut url = self.0.clone();
-        url.set_path(&format!("{}/api/2.0/{method}", self.0.path().trim_end_matches('/')));
-        url
+        Url::parse(&self.0.api(method)).expect("checked in `parse`, and methods are names")
     }
 
+    #[cfg(feature = "tls")]
     pub(crate) fn is_tls(&self) -> bool {
-        self.0.scheme() == "https"
+        self.0.is_tls()
     }
 
     /// Whether it is this machine.
     pub(crate) fn is_loopback(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost")
-            || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        self.0.is_loopback()
     }
 
     /// Whether others can read what goes there.
     pub(crate) fn is_exposed(&self) -> bool {
-        !self.is_tls() && !self.is_loopback()
+        !self.0.is_tls() && !self.is_loopback()
     }
 }
 
@@ -78,12 +69,15 @@ mod tests {
         for url in [
             "",
             "chat.example",
-            "ws://h",
             "http://",
             "http://u@h",
             "http://u:p@h",
             "http://h/?k=1",
             "http://h/#x",
+            "http://h/api/2.0",
+            "http://h/api/2.0/",
+            "http://h/a/api/2.0",
+            "http://h/\n",
         ] {
             let error = Address::parse(url).unwrap_err();
             assert!(matches!(error, BuildError::Url(_)), "{url}: {error:?}");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use reqwest::header::HeaderValue;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::runtime::Handle;
 
 use crate::{
     Error,
@@ -44,7 +45,8 @@ impl Backend {
         fields: &impl Serialize,
     ) -> Outcome<T> {
         let Inner { exchange, policy } = &*self.0;
-        let request = match request(method, repeat, fields) {
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime);
+        let request = match runtime.and_then(|_| request(method, repeat, fields)) {
             Ok(request) => request,
             Err(error) => return Outcome { result: Err(error), may_have_run_before: false },
         };

@@ -86,7 +86,10 @@ mod tests {
     fn mistakes_are_reported_by_build() {
         let build = |url, key: &str| Builder::new(url, key.into()).build();
         assert!(build("http://127.0.0.1:9080", "ck1_key").is_ok());
-        for key in ["", "ck1_key\n", "ck1 key", "ck1_kéy\u{7f}"] {
+        for key in ["ck1_key\r\n", " ck1_key ", "\u{feff}ck1_key\n"] {
+            assert!(build("http://127.0.0.1:9080", key).is_ok(), "{key:?}");
+        }
+        for key in ["", "\n", "ck1 key", "ck1_kéy\u{7f}"] {
             assert_eq!(build("http://127.0.0.1:9080", key).unwrap_err(), BuildError::ApiKey, "{key:?}");
         }
         assert_eq!(build("http://chat.example", "ck1_key").unwrap_err(), BuildError::KeyExposed);

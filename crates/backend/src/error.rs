@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use chatcamp_protocol::id::InvalidUserId;
+use chatcamp_protocol::{id::InvalidUserId, text::OneLine, url::InvalidUrl};
 
 /// Why no [`Backend`](crate::Backend) was built. Always the caller's to mend.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The address cannot be used.
-    #[error("the url cannot be used: {0}")]
-    Url(&'static str),
-    /// The key cannot be one.
-    #[error("the API key is empty, or has characters that no key has, such as a line break")]
+    /// The address is not one of a server.
+    #[error("invalid URL: {0}")]
+    Url(InvalidUrl),
+    /// The key is empty, or has characters that no key has.
+    #[error("the API key is empty, or has white space or other characters in it that no key has")]
     ApiKey,
     /// The key would be readable on its way. Use `https://`.
     #[error(
@@ -48,6 +48,9 @@ pub enum Error {
         /// How long it may be.
         limit: usize,
     },
+    /// The call was made outside a tokio runtime. Nothing was sent.
+    #[error("no tokio runtime: call within one, its I/O and timer enabled")]
+    NoRuntime,
     /// No connection was opened. Nothing was sent.
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),
@@ -74,7 +77,7 @@ pub enum Error {
 
 /// An answer with `ok` false. [`code`](crate::code) names the codes that callers tell apart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message} (status {status}, request {request_id})")]
+#[error("{}: {} (status {status}, request {})", OneLine(.code), OneLine(.message), OneLine(.request_id))]
 #[non_exhaustive]
 pub struct Refusal {
     /// The HTTP status.
@@ -130,7 +133,7 @@ impl Error {
             Self::Unreachable(_) | Self::Broken(_) | Self::TimedOut(_) => true,
             Self::Refused(refusal) => is_passing(refusal.status) || refusal.is_in_progress(),
             Self::NotTheApi { status, .. } => is_passing(*status),
-            Self::UserId(_) | Self::Unwritable(_) | Self::TooLarge { .. } => false,
+            Self::UserId(_) | Self::Unwritable(_) | Self::TooLarge { .. } | Self::NoRuntime => false,
         }
     }
 
@@ -143,7 +146,11 @@ impl Error {
                 refusal.may_have_run_before || refusal.status >= 500 || refusal.is_in_progress()
             }
             Self::NotTheApi { status, .. } => *status >= 500 || *status < 300,
-            Self::UserId(_) | Self::Unwritable(_) | Self::TooLarge { .. } | Self::Unreachable(_) => false,
+            Self::UserId(_)
+            | Self::Unwritable(_)
+            | Self::TooLarge { .. }
+            | Self::NoRuntime
+            | Self::Unreachable(_) => false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chatcamp_protocol::secret;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -13,9 +14,11 @@ use zeroize::Zeroizing;
 pub struct ApiKey(Zeroizing<Box<str>>);
 
 impl ApiKey {
-    /// Wraps the text of a key; whether it is good, the server says.
+    /// Wraps the text of a key, without the white space at its ends that a file or a variable adds; whether it is valid, the
+    /// server says.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into().into_boxed_str()))
+        let text = Zeroizing::new(text.into());
+        Self(Zeroizing::new(secret::trim(&text).into()))
     }
 
     /// The text itself, to hand a new key to whom it is for.

@@ -280,3 +280,13 @@ async fn what_cannot_be_sent_is_not_sent() {
     let error = nowhere.publish("alice", "x", &unwritable).await.unwrap_err();
     assert!(matches!(error, Error::Unwritable(_)) && !error.is_retryable() && !error.may_have_run());
 }
+
+#[test]
+fn outside_a_runtime_a_call_fails_and_does_not_panic() {
+    let backend = Backend::builder("http://127.0.0.1:1", "ck1_key").build().unwrap();
+    let error = futures_executor::block_on(backend.app()).unwrap_err();
+    assert!(
+        error.to_string().contains("tokio runtime") && !error.is_retryable() && !error.may_have_run(),
+        "{error}"
+    );
+}
