@@ -9,10 +9,11 @@ use std::{
 
 use chatcamp_auth::Keyring;
 use chatcamp_protocol::{AppId, UserId};
-use chatcamp_runtime::{Runtime, timeout};
+use chatcamp_runtime::{Runtime, after, timeout};
 use chatcamp_store::Store;
 use chatcamp_transport::{Connection, Listener};
 use serde_json::Value;
+use tokio::runtime::Handle;
 
 use crate::{
     ApiService, Builder, BusError, ChatService, FrontDoor, PublishError, Recipients, SessionInfo,
@@ -26,6 +27,8 @@ use crate::{
 
 /// How often silence, expiry and other deadlines are looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// A tick this late shows that the process did not run.
+const STOPPED: Duration = Duration::from_secs(5);
 /// How often last-seen times are written.
 const LAST_SEEN: Duration = Duration::from_secs(10);
 
@@ -221,8 +224,11 @@ impl FrontDoor {
     /// Listens on `address`; port 0 picks a free one, see [`local_addr`](Self::local_addr).
     ///
     /// # Errors
-    /// The operating system's, such as an address in use.
+    /// The operating system's, such as an address in use; [`io::ErrorKind::Other`] outside a tokio runtime.
     pub fn bind(server: Server, address: SocketAddr) -> io::Result<Self> {
+        if Handle::try_current().is_err() {
+            return Err(io::Error::other("no tokio runtime: bind within one, its I/O and timer enabled"));
+        }
         Self::listen(server.http, address)
     }
 }
@@ -259,18 +265,34 @@ pub(crate) fn start(http: Http) -> Server {
 }
 
 /// Ends what is past its deadline, once a second, while the server exists.
+///
+/// Time during which the process did not run, stopped by a signal or with its machine, is not counted: no client could be heard
+/// then. The wheel and the hub stand still for it, and pending connections get their time once more.
 async fn keep_deadlines(runtime: Arc<dyn Runtime>, http: Weak<Http>) {
-    let mut instant = runtime.now();
+    let mut due = runtime.now();
+    let mut stopped = Duration::ZERO;
+    let mut pending_from = due;
     loop {
         let Some(http) = http.upgrade() else { return };
         let sessions = &http.admission.sessions;
-        http.admission.pending.expire(instant);
-        http.hub.expire(instant);
+        let now = runtime.now().max(due);
+        let late = now - due;
+        if late >= STOPPED {
+            let seconds = late.as_secs();
+            tracing::warn!(seconds, "the process did not run for a while; clients get that time once more");
+            stopped += late;
+            pending_from = after(now, http.limits.handshake);
+        }
+        if now >= pending_from {
+            http.admission.pending.expire(now);
+        }
+        let running = now - stopped;
+        http.hub.expire(running);
         let unix_now = sessions.clock.now();
-        sessions.wheel.turn(instant, |id, now| sessions.look(id, now, unix_now));
+        sessions.wheel.turn(running, |id, now| sessions.look(id, now, unix_now));
         drop(http);
-        instant = runtime.now().max(instant + TICK);
-        runtime.sleep_until(instant).await;
+        due = now + TICK;
+        runtime.sleep_until(due).await;
     }
 }
 

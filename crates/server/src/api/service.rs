@@ -22,6 +22,9 @@ use super::Api;
 ///
 /// A call whose client closes its connection, or half of it, is carried out; in the latter case it is answered only if the HTTP
 /// server permits, as hyper does with `half_close`.
+///
+/// # Panics
+/// Its answers, where they are polled outside a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct ApiService {
     api: Arc<Api>,

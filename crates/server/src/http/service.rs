@@ -37,6 +37,9 @@ use super::{
 ///
 /// Whether a client that closes its half of a connection after its request is answered is up to the HTTP server: hyper gives such
 /// requests up unless its `half_close` is set.
+///
+/// # Panics
+/// Its answers, where they are polled outside a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct ChatService {
     http: Arc<Http>,

@@ -103,6 +103,9 @@ impl FrontDoor {
 
     /// Accepts connections until the server shuts down.
     ///
+    /// # Panics
+    /// Where it is polled outside a tokio runtime.
+    ///
     /// # Cancel safety
     /// Dropping the future stops accepting; connections already accepted are served on.
     pub async fn run(self) {
