@@ -16,6 +16,7 @@ scenarios! {
         connects_another_user_after_disconnect,
         a_page_that_names_no_host_connects_through_the_compat_script,
         a_page_that_names_no_host_presents_its_token,
+        a_page_that_extends_what_the_compat_script_wraps_keeps_its_classes,
         keeps_a_19_digit_app_id_quoted_or_as_a_number,
         refuses_a_wrong_token,
         refuses_a_missing_token,

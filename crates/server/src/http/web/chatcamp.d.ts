@@ -13,7 +13,7 @@ export class ChatCampError extends Error {
   /**
    * For programs: a code of the server's (`CODES`, or the error of a request), or of this side's: `INVALID_ARGUMENT`,
    * `NOT_CONNECTED`, `DISCONNECTED_BY_US`, `SUPERSEDED`, `TIMED_OUT`, `UNANSWERED`, `TOO_LARGE`, `TOO_MANY_WAITING`,
-   * `INVALID_ANSWER`, `NO_CREDENTIAL`, `TOKEN_EXPOSED`.
+   * `INVALID_ANSWER`, `NO_CREDENTIAL`, `TOKEN_EXPOSED`, `WRONG_USER`.
    */
   readonly code: string;
   readonly advice: Advice | null;
@@ -239,7 +239,10 @@ export type State = "disconnected" | "connecting" | "connected" | "reconnecting"
 
 export interface Options {
   appId: string | number;
-  /** The server, such as `https://chat.example`; by default the one that this module came from. */
+  /**
+   * The server, such as `https://chat.example`; by default the one that this module came from. Without user name, query and
+   * fragment.
+   */
   url?: string | URL;
   /** By default WebSocket, and long-poll where no WebSocket opens. */
   transport?: "auto" | "websocket" | "long-poll";
@@ -299,14 +302,25 @@ export class ChatCamp {
   off<T extends keyof Events>(type: T, listener: (detail: Events[T]) => void): void;
 
   /**
-   * Connects a user. The same user again joins what is under way; another credential replaces the one before; another
-   * user takes the place of the first.
+   * Connects a user. The same user again joins the connection, or the attempt; another token replaces both. A provider joins
+   * too, whatever provider came before, and is the one that is asked from now on. Another user takes the place of the first.
+   *
+   * White space around a token is removed.
    */
   connect(userId: string, callback?: ConnectCallback): Promise<User>;
   connect(userId: string, credential: Credential, callback?: ConnectCallback): Promise<User>;
 
   /** Disconnects; always allowed. Resolves when the connection is closed. */
   disconnect(callback?: (error: null) => void): Promise<void>;
+
+  /**
+   * Tells the client that the network may have changed, such as when a device wakes up or joins another network.
+   *
+   * A client that waits before its next attempt connects now, even where the server asked it to wait; one that is connected
+   * checks within 5 s that it still is. The browser's own events (online, focus, pageshow, visibilitychange) do the same, but
+   * leave the time to wait that the server asked for.
+   */
+  networkChanged(): void;
 
   /** Sends a request and resolves with its response (docs/PROTOCOL.md, "Requests"). Waits during a reconnect. */
   request<T extends keyof Requests>(type: T, body?: Requests[T]["request"]): Promise<Requests[T]["response"]>;

@@ -50,10 +50,15 @@ export const CODES = Object.freeze({
 
 const ADVICE = ["retry", "credential", "terminal"];
 const PATH = "/chat/2.0";
+const API_PATH = "/api/2.0";
 const DIALECT = 1;
 const MESSAGE_BYTES = 65_536;
 const SILENCE_MS = 35_000;
 const HEARTBEAT_MS = 25_000;
+/** How long a server may be silent once there is reason to doubt the connection. */
+const DOUBT_MS = 5_000;
+/** A timer this late shows that the page did not run: that time is not the server's silence. */
+const LATE_MS = 5_000;
 /** For the server to agree to a close. */
 const CLOSING_MS = 5_000;
 /** For a WebSocket to open before the long-poll is tried. */
@@ -86,9 +91,15 @@ const GONE = CODES.LOST[0];
 /** `readyState` of a WebSocket. */
 const CLOSED = 3;
 const VIOLATION = "the server broke the protocol";
+/** Events that tell that the network may have changed, or that the page runs again after its timers slept. */
+const WAKING = [
+  [globalThis, ["online", "focus", "pageshow"]],
+  [globalThis.document, ["visibilitychange", "resume"]],
+];
 
 const isText = (value) => typeof value === "string";
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isProvider = (source) => typeof source === "function";
 const now = () => performance.now();
 
 /** Why something failed: `code` for programs, `message` for people. */
@@ -200,10 +211,22 @@ export class ChatCamp {
     return this.#goal.request(type, body);
   }
 
+  /**
+   * Tells the client that the network may have changed, such as when a device wakes up or joins another network.
+   *
+   * A client that waits before its next attempt connects now, even where the server asked it to wait; one that is connected
+   * checks within 5 s that it still is. The browser's own events (online, focus, pageshow, visibilitychange) do the same, but
+   * leave the time to wait that the server asked for.
+   */
+  networkChanged() {
+    this.#goal?.hurry(true);
+  }
+
   #connect(userId, credential) {
     if (!isText(userId)) return invalid("a user id is text");
-    const source = (isObject(credential) ? credential.token : credential) || null;
-    if (source !== null && !isText(source) && !(isObject(credential) && typeof source === "function")) {
+    const given = isObject(credential) ? credential.token : credential;
+    const source = (isText(given) ? given.trim() : given) || null;
+    if (source !== null && !isText(source) && !(isObject(credential) && isProvider(source))) {
       return invalid("a token is text, or { token: a function that provides it }");
     }
     const before = this.#goal;
@@ -286,10 +309,22 @@ function told(promise, callback) {
 /** Where a server takes chat connections; without an address, where this module came from. */
 function endpoint(url) {
   if (url === undefined || url === null) return new URL(PATH, import.meta.url);
-  const at = new URL(url, import.meta.url);
+  const refuse = (why) => {
+    throw new ChatCampError("INVALID_ARGUMENT", `invalid url: ${why}`);
+  };
+  let at;
+  try {
+    at = new URL(url);
+  } catch {
+    refuse("it is not a URL such as https://chat.example");
+  }
+  if (!/^(https?|wss?):$/.test(at.protocol)) refuse("it must begin with https:// or http://");
+  if (at.username || at.password) refuse("remove the user name and password");
+  if (at.search) refuse("remove the query, which begins with ?");
+  if (at.hash) refuse("remove the fragment, which begins with #");
   at.protocol = at.protocol.replace(/^ws/, "http");
-  at.search = at.hash = "";
   const path = at.pathname.replace(/\/+$/, "");
+  if (path.endsWith(API_PATH)) refuse(`remove ${API_PATH}, and give the address of the server alone`);
   at.pathname = path.endsWith(PATH) ? path : path + PATH;
   return at;
 }
@@ -337,15 +372,17 @@ class Goal {
   #attempts = 0;
   #timer = 0;
   #renewal = 0;
-  /** The server asked to wait. */
-  #mustWait = false;
+  /** Until when the server asked to wait. */
+  #notBefore = 0;
   /** What the provider offered last, and the question to it that runs. */
   #offered = null;
   #asking = null;
   /** What the server refused, until something else is offered; then a second refusal in a row is final. */
   #rejected = null;
   #secondChance = false;
-  #onOnline = () => this.#hurry();
+  #onWaking = ({ type }) => {
+    if (type !== "visibilitychange" || document.visibilityState === "visible") this.hurry();
+  };
 
   constructor(userId, source, options, host) {
     this.userId = userId;
@@ -353,7 +390,7 @@ class Goal {
     this.#options = options;
     this.#host = host;
     this.#session = new Session(options.requestTimeoutMs);
-    globalThis.addEventListener?.("online", this.#onOnline);
+    this.#listen("addEventListener");
   }
 
   start() {
@@ -362,10 +399,14 @@ class Goal {
     return arrival;
   }
 
-  /** Lets one more wait; another credential is taken over, which needs another connection. */
+  /**
+   * Lets one more caller wait. Another credential replaces the connection; a provider replaces a provider without that, since a
+   * page that renders makes a new function each time, and is asked from now on.
+   */
   join(source) {
-    if (source !== this.#source) {
-      this.#source = source;
+    const isReplaced = source !== this.#source && !(isProvider(source) && isProvider(this.#source));
+    this.#source = source;
+    if (isReplaced) {
       this.#offered = this.#asking = this.#rejected = null;
       this.#secondChance = false;
       this.#dropLink()?.close(GONE, "the credential was replaced");
@@ -389,7 +430,7 @@ class Goal {
   end(error) {
     if (this.#over) return Promise.resolve();
     this.#over = true;
-    globalThis.removeEventListener?.("online", this.#onOnline);
+    this.#listen("removeEventListener");
     clearTimeout(this.#timer);
     this.#attempt?.drop(NORMAL);
     const closed = this.#dropLink()?.close(NORMAL, "") ?? Promise.resolve();
@@ -397,6 +438,11 @@ class Goal {
     this.#arrival?.reject(error);
     this.#host.leave(this, error);
     return closed;
+  }
+
+  #listen(method) {
+    // A worker has no document.
+    for (const [target, types] of WAKING) for (const type of types) target?.[method]?.(type, this.#onWaking);
   }
 
   #arrive() {
@@ -414,8 +460,8 @@ class Goal {
 
   #begin() {
     clearTimeout(this.#timer);
-    this.#mustWait = false;
-    const attempt = new Attempt(this.#options, this.#host, {
+    this.#notBefore = 0;
+    const attempt = new Attempt(this.#options, this.#host, this.userId, {
       hello: async () => {
         const token = await this.#credential();
         const { url, dangerousSendTokensInPlaintext: allowed } = this.#options;
@@ -472,13 +518,14 @@ class Goal {
     const { resumed = null, fresh = null } = ack.session;
     this.#host.emit(this, "connected", { user: ack.user, transport: link.transport, resumed, fresh });
     if (ack.token_expires_in !== undefined) {
-      const refreshable = typeof this.#source === "function";
+      const refreshable = isProvider(this.#source);
       this.#host.emit(this, "token_expires", { expiresIn: ack.token_expires_in, refreshable });
     }
   }
 
   #onFailure(error) {
     this.#attempt = null;
+    this.#nameWhiteSpace(error);
     const goesOn = error.advice === "credential" ? this.#mayOfferAnother(error) : error.retryable;
     if (!goesOn) return this.end(error);
     // A refused credential that may be replaced is not yet the answer to whoever waits.
@@ -492,6 +539,7 @@ class Goal {
 
   #onEnd(error) {
     this.#dropLink();
+    this.#nameWhiteSpace(error);
     const goesOn = error.advice === "credential" ? this.#mayOfferAnother(error) : error.retryable;
     if (goesOn) this.#pause(error);
     else this.end(error);
@@ -501,7 +549,7 @@ class Goal {
     const most = Math.min(SHORTEST_MS * 2 ** this.#attempts, LONGEST_MS);
     const afterMs = (error.retryAfterMs ?? 0) + Math.random() * most;
     this.#attempts += 1;
-    this.#mustWait = error.retryAfterMs !== null;
+    this.#notBefore = now() + (error.retryAfterMs ?? 0);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#begin(), afterMs);
     const attempt = this.#attempts;
@@ -509,10 +557,10 @@ class Goal {
     this.#host.emit(this, "reconnecting", { why: error, afterMs: Math.round(afterMs), attempt });
   }
 
-  /** The network is back: no need to wait longer, unless the server asked for it. */
-  #hurry() {
+  /** Waits no longer before the next attempt, and not even for the server where that is asked for; checks a live connection. */
+  hurry(isAsked = false) {
     if (this.#link) this.#link.probe();
-    else if (!this.#attempt && !this.#mustWait) this.#begin();
+    else if (!this.#attempt && (isAsked || now() >= this.#notBefore)) this.#begin();
   }
 
   #dropLink() {
@@ -553,7 +601,7 @@ class Goal {
   // Tokens: a constant is presented as it is; a provider is asked when what it offered is refused or near its end.
 
   async #credential() {
-    if (typeof this.#source !== "function") return this.#source;
+    if (!isProvider(this.#source)) return this.#source;
     if (this.#offered && !this.#offered.isOld()) return this.#offered.token;
     await this.#ask(this.#rejected ? "rejected" : this.#established ? "reconnect" : "initial");
     return this.#offered.token;
@@ -587,7 +635,7 @@ class Goal {
       const message = "the token provider failed";
       throw new ChatCampError("NO_CREDENTIAL", message, { advice: "retry", cause });
     }
-    if (source !== this.#source || !isLatest()) throw lost("the credential was replaced");
+    if (!isLatest()) throw lost("the credential was replaced");
     if (rejected && rejected.token === offered.token) {
       this.#secondChance = true;
       throw rejected.error;
@@ -599,15 +647,23 @@ class Goal {
 
   /** The server refuses what was offered: whether it is worth asking for something else. */
   #mayOfferAnother(error) {
-    if (typeof this.#source !== "function" || this.#secondChance) return false;
+    if (!isProvider(this.#source) || this.#secondChance) return false;
     this.#rejected = { error, token: this.#offered?.token };
     this.#offered = null;
     return true;
   }
 
+  /** White space in a token is copied along unseen, so a refusal of such a token names it. */
+  #nameWhiteSpace(error) {
+    const token = isProvider(this.#source) ? this.#offered?.token : this.#source;
+    if (error.advice === "credential" && /\s/.test(token ?? "")) {
+      error.message += "; the access token has white space in it";
+    }
+  }
+
   #tokenLives(seconds) {
     clearTimeout(this.#renewal);
-    if (typeof this.#source !== "function" || !this.#offered) return;
+    if (!isProvider(this.#source) || !this.#offered) return;
     if (Number.isFinite(seconds)) this.#offered.livesFor(seconds);
     const inMs = this.#offered.oldInMs();
     if (inMs !== null) {
@@ -646,7 +702,7 @@ class Offered {
   constructor(answer) {
     const { token, expiresIn } = isObject(answer) ? answer : { token: answer };
     if (token !== undefined && token !== null && !isText(token)) throw new TypeError("a provider answers with a token");
-    this.token = token || null;
+    this.token = token?.trim() || null;
     if (Number.isFinite(expiresIn)) this.livesFor(expiresIn);
   }
 
@@ -824,12 +880,14 @@ class Attempt {
   #host;
   #then;
   #link = null;
+  #userId;
   #over = false;
   #timer = 0;
 
-  constructor(options, host, then) {
+  constructor(options, host, userId, then) {
     this.#options = options;
     this.#host = host;
+    this.#userId = userId;
     this.#then = then;
   }
 
@@ -860,7 +918,7 @@ class Attempt {
 
   #dial(hello, [Carrier, ...others], isFallback = false) {
     let opening = 0;
-    const link = new Link(Carrier, this.#options, hello, {
+    const link = new Link(Carrier, this.#options, this.#userId, hello, {
       opened: () => {
         clearTimeout(opening);
         this.#host.opened(Carrier.transport, isFallback);
@@ -897,6 +955,7 @@ class Link {
   #Carrier;
   #carrier = null;
   #options;
+  #userId;
   #hello;
   #on;
   #isLive = false;
@@ -906,12 +965,18 @@ class Link {
   #heardAt = now();
   #unheardSince = null;
   #heartbeatMs = HEARTBEAT_MS;
+  /** When the server must have been heard, since there is reason to doubt that it is there. */
+  #doubtedUntil = null;
+  /** Whether a silence during which the page did not run was forgiven; once until the server is heard. */
+  #isForgiven = false;
   #timer = 0;
+  #timerAt = Infinity;
 
-  constructor(Carrier, options, hello, on) {
+  constructor(Carrier, options, userId, hello, on) {
     this.transport = Carrier.transport;
     this.#Carrier = Carrier;
     this.#options = options;
+    this.#userId = userId;
     this.#hello = hello;
     this.#on = on;
   }
@@ -950,9 +1015,12 @@ class Link {
     this.#carrier.send(text);
   }
 
-  /** Asks whether the other side is still there, without waiting for the next heartbeat. */
+  /** Asks whether the server is still there, without waiting for the next heartbeat; one question at a time. */
   probe() {
-    if (this.#isLive && !this.#over) this.#on.ping();
+    if (!this.#isLive || this.#over || this.#doubtedUntil !== null) return;
+    this.#doubtedUntil = now() + DOUBT_MS;
+    this.#on.ping();
+    this.#setTimer();
   }
 
   /** Closes; nothing is heard of it any more. Resolves when it is closed. */
@@ -976,7 +1044,8 @@ class Link {
 
   #heard() {
     this.#heardAt = now();
-    this.#unheardSince = null;
+    this.#unheardSince = this.#doubtedUntil = null;
+    this.#isForgiven = false;
   }
 
   #onText(text) {
@@ -991,6 +1060,10 @@ class Link {
     if (t !== "users.auth.ack" || to !== 1) return this.abandon(VIOLATION);
     if (d.ok === false && isObject(d.error)) return this.#endBy(d.error);
     if (d.ok !== true || !isObject(d.user) || !isText(d.session?.key)) return this.abandon(VIOLATION);
+    if (d.user.id !== this.#userId) {
+      this.#carrier.close(NORMAL, "");
+      return this.#end(new ChatCampError("WRONG_USER", "the server answered for another user", { advice: "terminal" }));
+    }
     this.#on.greeted(d);
   }
 
@@ -1000,18 +1073,37 @@ class Link {
     this.#end(announced(words));
   }
 
-  /** Sends a ping when nothing was sent for a while; when even that is not answered, nobody is there. */
+  /** Sends a ping when nothing was sent for a while, and gives up a server that does not answer even that. */
   #watch() {
+    if (this.#over) return;
+    const at = now();
+    const isDead = at >= this.#deadAt();
+    if (isDead) {
+      // The answer may have come while the page did not run, and be delivered after this timer. Once only: the timers of a
+      // hidden page may always come late.
+      const isLate = at - this.#timerAt >= LATE_MS;
+      if (!isLate || this.#isForgiven) return this.abandon("nothing was heard from the server for too long");
+      this.#isForgiven = true;
+      this.#doubtedUntil = at + DOUBT_MS;
+    }
+    if (isDead || at - this.#sentAt >= this.#heartbeatMs) this.#on.ping();
+    this.#setTimer();
+  }
+
+  #setTimer() {
     clearTimeout(this.#timer);
     if (this.#over) return;
-    if (now() - this.#sentAt >= this.#heartbeatMs) this.#on.ping();
-    // A page whose timers sleep, in a hidden tab, wakes late: only what was asked and not answered counts as silence.
-    const deadAt = this.#unheardSince === null
+    const inMs = Math.min(this.#sentAt + this.#heartbeatMs, this.#deadAt()) - now();
+    this.#timerAt = now() + Math.max(inMs, 1);
+    this.#timer = setTimeout(() => this.#watch(), this.#timerAt - now());
+  }
+
+  /** When the server must be taken for dead. Only what was sent and not answered counts as silence. */
+  #deadAt() {
+    const silent = this.#unheardSince === null
       ? Infinity
       : Math.max(this.#heardAt + SILENCE_MS, this.#unheardSince + SILENCE_MS - HEARTBEAT_MS);
-    if (now() >= deadAt) return this.abandon("nothing was heard from the server for too long");
-    const next = Math.min(this.#sentAt + this.#heartbeatMs, deadAt) - now();
-    this.#timer = setTimeout(() => this.#watch(), Math.max(next, 1));
+    return this.#isForgiven ? this.#doubtedUntil : Math.min(silent, this.#doubtedUntil ?? Infinity);
   }
 
   #silence() {

@@ -6,23 +6,36 @@
   var here = new URL(document.currentScript.src);
 
   function redirected(url) {
-    var target = new URL(url, location.href);
+    var target;
+    try {
+      target = new URL(url, location.href);
+    } catch (invalid) {
+      // The browser says what is wrong with it.
+      return url;
+    }
     if (target.hostname !== hosted) return url;
     var secure = here.protocol === "https:";
     var socket = target.protocol === "ws:" || target.protocol === "wss:";
     return (socket ? "ws" : "http") + (secure ? "s" : "") + "://" + here.host + target.pathname + target.search;
   }
 
+  /** The arguments with the URL at `index`, where there is one, redirected. */
+  function withUrlAt(index, given) {
+    var args = Array.prototype.slice.call(given);
+    if (index < args.length) args[index] = redirected(args[index]);
+    return args;
+  }
+
   var open = XMLHttpRequest.prototype.open;
-  XMLHttpRequest.prototype.open = function (method, url) {
-    var rest = Array.prototype.slice.call(arguments, 2);
-    return open.apply(this, [method, redirected(url)].concat(rest));
+  XMLHttpRequest.prototype.open = function () {
+    return open.apply(this, withUrlAt(1, arguments));
   };
 
   if (window.WebSocket) {
     window.WebSocket = new Proxy(window.WebSocket, {
-      construct: function (Socket, args) {
-        return Reflect.construct(Socket, [redirected(args[0])].concat(args.slice(1)));
+      // The target is a subclass where a page has made one.
+      construct: function (Socket, given, target) {
+        return Reflect.construct(Socket, withUrlAt(0, given), target);
       },
     });
   }

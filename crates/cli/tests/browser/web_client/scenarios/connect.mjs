@@ -97,6 +97,35 @@ export async function says_what_is_wrong_with_its_arguments(world) {
   assert.equal(page.sent.length, 0);
 }
 
+export async function refuses_a_url_that_is_not_a_servers(world) {
+  const page = await world.open({ appId: world.openApp });
+  const made = (url) => page.run((url) => {
+    try {
+      new ChatCamp({ appId: "a", url });
+      return null;
+    } catch ({ code, message }) {
+      return `${code}: ${message}`;
+    }
+  }, url);
+  for (const [url, hint] of [
+    ["http://h/?room=1", /query/],
+    ["http://h/#top", /fragment/],
+    ["http://user:secret@h/", /password/],
+    ["ftp://h/", /https/],
+    ["http://", /URL/],
+    ["http://h/api/2.0", /\/api\/2\.0/],
+    ["http://h/api/2.0/", /\/api\/2\.0/],
+  ]) {
+    const error = await made(url);
+    assert.match(error ?? "accepted", /^INVALID_ARGUMENT: /, url);
+    assert.match(error, hint);
+    assert.ok(!error.includes("secret"), error);
+  }
+  for (const url of ["http://h", "ws://h/", "https://h/prefix/chat/2.0", "wss://h:1/prefix/"]) {
+    assert.equal(await made(url), null, url);
+  }
+}
+
 export async function keeps_ids_byte_for_byte(world) {
   const page = await world.open({ appId: world.openApp });
   for (const id of AWKWARD_IDS) {

@@ -201,3 +201,35 @@ export async function a_renewal_that_the_server_does_not_know_is_survived(world)
   assert.equal((await hears()).d.access_token, "token 2", "the newer token is presented next");
   assert.deepEqual(await page.run(() => window.asked), ["initial", "expiring"]);
 }
+
+export async function a_page_whose_timers_slept_asks_before_it_leaves(world) {
+  const { page, says, hears, connects } = await talk(world, { fakeClock: true });
+  await connects();
+  await page.page.clock.runFor(25_000);
+  assert.equal((await hears()).t, "ping");
+  await page.page.clock.fastForward(47_000);
+  assert.equal(await page.state(), "connected", "the answer may have come while the page slept");
+  for (const r of [1, 2]) await says({ t: "ping.ack", to: r, d: { ok: true }, s: r });
+  await page.page.clock.runFor(10_000);
+  assert.equal(await page.state(), "connected");
+  assert.equal((await hears()).t, "ping");
+}
+
+export async function a_page_whose_timers_always_come_late_notices_a_dead_server(world) {
+  const { page, connects } = await talk(world, { fakeClock: true });
+  await connects();
+  // In a hidden page timers come once a minute.
+  for (const _ of [1, 2, 3]) await page.page.clock.fastForward(60_000);
+  assert.equal((await page.told("reconnecting"))[0].why.code, "LOST");
+}
+
+export async function an_acknowledgement_for_another_user_is_refused(world) {
+  const { page, begins } = await talk(world);
+  await page.run(() => void (window.connecting = outcome(chat.connect("eve"))));
+  await begins(session({ fresh: "new" }));
+  const outcome = await page.run(() => window.connecting);
+  assertFailed(outcome, "WRONG_USER");
+  assert.equal(outcome.error.retryable, false);
+  assert.match(outcome.error.message, /another user/);
+  assert.equal(await page.state(), "disconnected");
+}

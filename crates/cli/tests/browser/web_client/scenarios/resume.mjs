@@ -102,8 +102,7 @@ export async function a_server_that_falls_silent_is_left(world) {
   const page = await world.open({ appId: world.openApp, fakeClock: true });
   await page.connect("stella");
   page.proxy.stall();
-  await page.page.clock.fastForward(SILENCE_MS);
-  await page.page.clock.fastForward(SILENCE_MS);
+  await page.page.clock.runFor(2 * SILENCE_MS);
   const [{ why }] = await page.told("reconnecting");
   assert.equal(why.code, "LOST");
   page.proxy.cut();
@@ -121,4 +120,41 @@ export async function a_network_that_is_back_is_used_at_once(world) {
   page.comeUp();
   // An attempt may be failing just now: the browser says it when it is so, here it is said until somebody hears it.
   await page.page.waitForFunction(() => window.dispatchEvent(new Event("online")) && chat.state === "connected");
+}
+
+/** Ways in which a page learns that it is used again. */
+const WAKING = {
+  "visibilitychange": () => document.dispatchEvent(new Event("visibilitychange")),
+  "focus": () => window.dispatchEvent(new Event("focus")),
+  "pageshow": () => window.dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })),
+  "networkChanged": () => chat.networkChanged(),
+};
+
+export async function a_page_that_is_used_again_connects_at_once(world) {
+  for (const [name, wake] of Object.entries(WAKING)) {
+    const page = await world.open({ appId: world.openApp, fakeClock: true });
+    await page.connect("tabea");
+    page.goDown();
+    await page.told("reconnecting");
+    await page.page.clock.pauseAt(Date.now() + 3_600_000);
+    page.comeUp();
+    // An attempt may be failing just now, so the event is repeated until the client has no attempt under way.
+    await page.page.waitForFunction(`(${wake})(), chat.state === "connected"`).catch(() => {
+      throw new Error(`${name} does not end the wait`);
+    });
+  }
+}
+
+export async function a_doubted_connection_is_left_within_seconds(world) {
+  const page = await world.open({ appId: world.openApp, fakeClock: true });
+  await page.connect("dora");
+  await page.run(() => chat.networkChanged());
+  await page.received.at(page.acks("users.auth").length);
+  await page.page.clock.runFor(6_000);
+  assert.equal(await page.state(), "connected", "a server that answers is kept");
+  page.proxy.stall();
+  await page.run(() => chat.networkChanged());
+  await page.page.clock.runFor(6_000);
+  const [{ why }] = await page.told("reconnecting");
+  assert.equal(why.code, "LOST");
 }

@@ -115,3 +115,42 @@ export async function another_token_for_the_same_user_replaces_the_first(world) 
   assert.deepEqual(await asked(page), [["reconnect", null]]);
   assert.equal(page.attempts.length, 2);
 }
+
+export async function a_new_function_on_every_call_joins_the_connection(world) {
+  const { app, id, token } = world.ownToken;
+  const page = await world.open({ appId: app });
+  const outcomes = await page.run((id, token) => {
+    window.asked = [];
+    const render = (n) => outcome(chat.connect(id, { token: async (why) => (window.asked.push([n, why]), token) }));
+    return Promise.all([render(1), render(2)]).then((joined) => render(3).then((later) => [...joined, later]));
+  }, id, token);
+  assert.deepEqual(outcomes.map(({ value }) => value?.id), [id, id, id]);
+  assert.equal(page.attempts.length, 1, "one connection for all calls");
+  const [[, why]] = await asked(page);
+  assert.deepEqual([(await asked(page)).length, why], [1, "initial"]);
+  await backend(world, "users.disconnect", { id, come_back: true });
+  await page.told("connected", 2);
+  await backend(world, "users.revoke_tokens", { id });
+  await page.reached("disconnected");
+  assert.deepEqual((await asked(page)).at(-1), [3, "rejected"], "the newest function is asked next");
+  await backend(world, "users.update", { id, access_token: token });
+}
+
+export async function white_space_around_a_token_is_not_sent(world) {
+  const { app, id, token } = world.issuedToken;
+  const around = `\ufeff ${token}\r\n`;
+  for (const connect of [(page) => page.connect(id, around), (page) => connectWith(page, id, [around])]) {
+    const page = await world.open({ appId: app });
+    assert.equal((await connect(page)).error, null);
+    assert.deepEqual(page.hellos().map((d) => d.access_token), [token]);
+  }
+}
+
+export async function a_refused_token_with_white_space_in_it_is_named_as_such(world) {
+  const { app, id, token } = world.issuedToken;
+  const page = await world.open({ appId: app });
+  const outcome = await page.connect(id, `${token.slice(0, 9)} ${token.slice(9)}`);
+  assertFailed(outcome, "ACCESS_TOKEN_INVALID");
+  assert.match(outcome.error.message, /white space/);
+  assert.doesNotMatch((await page.connect(id, `${token}x`)).error.message, /white space/);
+}
