@@ -116,7 +116,7 @@ async fn a_signed_in_app_gets_its_token_and_connects_over_each_transport() {
 
     let chat = shop.chat(&shop.sign_in("alice", "wonderland").await).await;
     assert_eq!(text(&chat, "app_id"), server.app.id.as_str());
-    let endpoint = endpoint(text(&chat, "url"));
+    let endpoint = endpoint(text(&chat, "url")).unwrap();
     let over = connect(&chat, websocket::Transport::new(&endpoint).unwrap()).await.unwrap();
     assert_eq!(over, "websocket");
     let over = connect(&chat, long_poll::Transport::new(&endpoint).unwrap()).await.unwrap();

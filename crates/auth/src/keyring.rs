@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chatcamp_protocol::secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -63,14 +64,15 @@ impl Keyring {
         if keys.is_empty() { Err(InvalidKeyring::Empty) } else { Ok(Self(Zeroizing::new(keys))) }
     }
 
-    /// Reads a keyring file: one key of 64 hexadecimal digits per line. Skips empty lines and lines that begin with `#`.
+    /// Reads a keyring file: one key of 64 hexadecimal digits per line. Skips empty lines, lines that begin with `#`, white space
+    /// around a line, and a byte order mark.
     ///
     /// # Errors
     /// [`InvalidKeyring`] if there is no key, or with the number of the first line that is not a key.
     pub fn parse(text: &str) -> Result<Self, InvalidKeyring> {
         let mut keys = Zeroizing::new(Vec::new());
         for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim();
+            let line = secret::trim(line);
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -221,5 +223,13 @@ mod tests {
     #[test]
     fn debug_shows_no_key() {
         assert_eq!(format!("{:?}", ring(&[1, 2])), "Keyring(2 keys)");
+    }
+
+    #[test]
+    fn a_keyring_file_may_have_been_edited_on_another_system() {
+        let keyring = Keyring::new(vec![[7; 32]]).unwrap();
+        let edited = format!("\u{feff}{}", keyring.to_text().replace('\n', " \r\n"));
+        let read = Keyring::parse(&edited).unwrap();
+        assert_eq!(read.to_text(), keyring.to_text());
     }
 }

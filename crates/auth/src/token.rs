@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use chatcamp_protocol::{AccessToken, AppId, UserId, limits};
+use chatcamp_protocol::{AccessToken, AppId, UserId, limits, secret};
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::keyring::{Digest, Domain, Keyring};
@@ -55,6 +55,9 @@ pub enum InvalidCustomToken {
     /// The token has control characters.
     #[error("a chosen access token must not have control characters")]
     Control,
+    /// It begins or ends with white space, which clients remove.
+    #[error("an access token of your own has no white space at its ends")]
+    WhiteSpace,
 }
 
 /// Computes the token for a user's stamp. `expires_at` is in Unix seconds.
@@ -130,6 +133,9 @@ pub fn digest(
     }
     if text.chars().any(char::is_control) {
         return Err(InvalidCustomToken::Control);
+    }
+    if secret::trim(text) != text {
+        return Err(InvalidCustomToken::WhiteSpace);
     }
     Ok(keyring.sign(Domain::TokenDigest, &digest_parts(app, user, token)))
 }
@@ -242,6 +248,8 @@ mod tests {
             ("x".repeat(513), InvalidCustomToken::Length),
             (format!("ct1_{}", "x".repeat(20)), InvalidCustomToken::Prefix),
             (format!("{}\n", "x".repeat(20)), InvalidCustomToken::Control),
+            (format!("{} ", "x".repeat(20)), InvalidCustomToken::WhiteSpace),
+            (format!("\u{feff}{}", "x".repeat(20)), InvalidCustomToken::WhiteSpace),
         ] {
             assert_eq!(digest(&keyring, &app, &user, &bad.into()), Err(why));
         }

@@ -30,7 +30,7 @@ impl AdminCommand {
         let password = AdminPassword::at(data.path());
         let made = match password_file {
             Some(path) => {
-                password.set(&secret_input::read_file(&path, "a password")?)?;
+                password.set(&secret_input::read_password(&path)?)?;
                 None
             }
             None if secret_input::is_given_on_stdin() => {

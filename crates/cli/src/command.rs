@@ -11,7 +11,7 @@ use crate::{
     backup::{Backup, Restore},
     connect::Connect,
     context::Context,
-    dev,
+    core_dumps, dev,
     failure::Failure,
     logs, open_files,
     output::Output,
@@ -27,6 +27,7 @@ use crate::{
     after_help = "Environment:\n  \
     CHATCAMP_KEYS_FILE  the file of the master keys, instead of DIR/keys\n  \
     CHATCAMP_TOKEN      the access token for `connect`\n  \
+    CHATCAMP_CORE_DUMPS 1 allows core dumps and debuggers, which can read the master keys\n  \
     CHATCAMP_LISTEN     the address to listen on, where --listen does not say\n  \
     CHATCAMP_LOG        what is logged to stderr, such as `debug` or `warn,chatcamp_server=debug`"
 )]
@@ -70,6 +71,7 @@ impl CommandLine {
         let context = Context { out: Output::new(self.json), folder: self.data };
         let serves = matches!(self.command, Command::Dev(_) | Command::Serve(_));
         logs::start(if serves { "info" } else { "warn" })?;
+        core_dumps::forbid();
         let runtime = if serves {
             open_files::raise_limit();
             runtime::Builder::new_multi_thread().enable_all().build()

@@ -16,7 +16,7 @@ use crate::{
     event::{Printed, Traced, failure},
     failure::Failure,
     output::Output,
-    secret_input::TokenInput,
+    secret_input::{self, TokenInput},
     signals::Signals,
 };
 
@@ -63,8 +63,8 @@ impl Transport {
     fn dial(self, builder: Builder, url: &str) -> Result<Builder, transport::ConnectError> {
         Ok(match self {
             Self::Auto => builder.url(url),
-            Self::Websocket => builder.transport(websocket::Transport::new(&endpoint(url))?),
-            Self::LongPoll => builder.transport(long_poll::Transport::new(&endpoint(url))?),
+            Self::Websocket => builder.transport(websocket::Transport::new(&endpoint(url)?)?),
+            Self::LongPoll => builder.transport(long_poll::Transport::new(&endpoint(url)?)?),
         })
     }
 }
@@ -78,8 +78,11 @@ impl Connect {
             None => context.dev()?.and_then(|dev| dev.url).ok_or_else(|| context.no_dev("--url URL"))?,
         };
         let mut login = Login::new(&self.id);
-        let in_environment = || env::var(TOKEN).ok().filter(|t| !t.is_empty()).map(AccessToken::new);
-        if let Some(token) = self.token.read()?.or_else(in_environment) {
+        let token = match self.token.read()? {
+            None => in_environment()?,
+            given => given,
+        };
+        if let Some(token) = token {
             login = login.token(token);
         }
         let out = context.out;
@@ -91,6 +94,15 @@ impl Connect {
         }
         let chat = builder.build().map_err(Failure::usage)?;
         attend(chat, login, out, signals, self.stay).await
+    }
+}
+
+/// Reads the access token from the environment, where one is there.
+fn in_environment() -> Result<Option<AccessToken>, Failure> {
+    match env::var(TOKEN) {
+        Ok(token) if !token.is_empty() => secret_input::token(&token, TOKEN).map(Some),
+        Ok(_) | Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{TOKEN} is not UTF-8"))),
     }
 }
 

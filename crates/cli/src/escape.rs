@@ -1,19 +1,12 @@
 //! Escapes text for terminals.
 
+use chatcamp_protocol::text::{OneLine, is_deceptive};
+
 /// Escapes the characters of a result that could mislead a terminal or its reader; keeps line breaks.
 pub(crate) fn plain(text: &str) -> String {
-    escaped(text, |c| is_misleading(c) && c != '\n')
-}
-
-/// Escapes a text that another party chose, such as a name, including its line breaks: it cannot look like our own output.
-pub(crate) fn field(text: &str) -> String {
-    escaped(text, is_misleading)
-}
-
-fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_escaped(c) {
+        if is_deceptive(c) && c != '\n' {
             out.extend(c.escape_default());
         } else {
             out.push(c);
@@ -22,11 +15,9 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     out
 }
 
-/// Whether `c` is a control character, changes the direction of the text, or breaks lines in some viewers only.
-fn is_misleading(c: char) -> bool {
-    let changes_direction =
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || changes_direction || matches!(c, '\u{2028}' | '\u{2029}')
+/// Escapes a text that another party chose, such as a name, including its line breaks: it cannot look like our own output.
+pub(crate) fn field(text: &str) -> String {
+    OneLine(text).to_string()
 }
 
 #[cfg(test)]

@@ -138,20 +138,33 @@ impl<'a> Traced<'a> {
 impl fmt::Display for Printed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connected { user, transport } => write!(f, "connected as {} over {transport}", user.id),
-            Self::Resumed { user, transport, replayed } => {
-                write!(f, "resumed as {} over {transport}, {replayed} messages caught up", user.id)
+            Self::Connected { user, transport } => {
+                write!(f, "connected as {} over {transport}", field(user.id.as_str()))
             }
-            Self::Reconnecting { why, after_ms } => write!(f, "reconnecting in {after_ms} ms: {why}"),
+            Self::Resumed { user, transport, replayed } => {
+                write!(
+                    f,
+                    "resumed as {} over {transport}, {replayed} messages caught up",
+                    field(user.id.as_str())
+                )
+            }
+            Self::Reconnecting { why, after_ms } => {
+                write!(f, "reconnecting in {after_ms} ms: {}", field(why))
+            }
             Self::Disconnected { reason: None } => f.write_str("disconnected"),
-            Self::Disconnected { reason: Some(reason) } => write!(f, "disconnected: {reason}"),
-            Self::Refused { code, message, .. } => write!(f, "refused: {code}: {message}"),
+            Self::Disconnected { reason: Some(reason) } => write!(f, "disconnected: {}", field(reason)),
+            Self::Refused { code, message, .. } => write!(f, "refused: {}: {}", field(code), field(message)),
             Self::UserChanged { user } => {
-                write!(f, "the user changed: {}, {}", user.id, field(&user.profile.display_name))
+                write!(
+                    f,
+                    "the user changed: {}, {}",
+                    field(user.id.as_str()),
+                    field(&user.profile.display_name)
+                )
             }
             Self::TokenExpires { expires_in } => write!(f, "the access token ends in {expires_in} s"),
-            Self::App { r#type, data } => write!(f, "event {type}: {data}"),
-            Self::Message { r#type, data } => write!(f, "message {type}: {data}"),
+            Self::App { r#type, data } => write!(f, "event {}: {}", field(r#type), field(data.get())),
+            Self::Message { r#type, data } => write!(f, "message {}: {}", field(r#type), field(data.get())),
             Self::Lagged { missed } => write!(f, "{missed} events were missed"),
         }
     }
@@ -163,6 +176,7 @@ impl fmt::Display for Traced<'_> {
             Shown::Json(json) => json.get(),
             Shown::Text(text) => text,
         };
+        let text = field(text);
         write!(f, "{} {text}", if self.trace == "sent" { "-->" } else { "<--" })
     }
 }
@@ -210,6 +224,42 @@ mod tests {
     fn only_an_end_that_nobody_wanted_is_a_failure() {
         assert!(failure(&EndReason::ByUs).is_none());
         assert!(failure(&EndReason::Failed(ConnectError::TokenExposed)).is_some());
+    }
+
+    #[test]
+    fn what_a_peer_says_stays_on_its_line() {
+        let forged = "x\r\nconnected as root\u{1b}[2J\u{202e}";
+        let refusal = || {
+            serde_json::from_value::<chatcamp_protocol::code::SessionClose>(serde_json::json!({
+                "code": forged, "reason": forged, "advice": "terminal",
+            }))
+            .unwrap()
+        };
+        let mut user = user();
+        user.profile.display_name = forged.into();
+        let closed = Closed::ByPeer(chatcamp_client::transport::Close::new(4000, forged));
+        for event in [
+            Event::Disconnected { reason: EndReason::Refused(refusal().into()) },
+            Event::Disconnected { reason: EndReason::Failed(ConnectError::Lost(closed.clone())) },
+            Event::Reconnecting {
+                why: chatcamp_client::Interruption::Closed(closed),
+                after: std::time::Duration::ZERO,
+            },
+            Event::Reconnecting {
+                why: chatcamp_client::Interruption::Server(refusal().into()),
+                after: std::time::Duration::ZERO,
+            },
+            Event::UserChanged(user),
+        ] {
+            stays_on_its_line(&Printed::of(&event).unwrap());
+        }
+        stays_on_its_line(&Printed::App { r#type: forged, data: RawValue::NULL });
+        stays_on_its_line(&Printed::Message { r#type: forged, data: RawValue::NULL });
+    }
+
+    fn stays_on_its_line(printed: &Printed<'_>) {
+        let text = printed.to_string();
+        assert!(!text.contains(['\r', '\n', '\u{1b}', '\u{202e}']), "{text:?}");
     }
 
     #[test]

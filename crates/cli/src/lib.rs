@@ -14,7 +14,7 @@
 //! | [`self_check`] | the same scenarios over every transport |
 //! | `context`, `dev_file`, `private_file`, `secret_input` | the data folder and its development app; secrets as given |
 //! | `output`, `escape`, `failure`, `logs`, `moment` | what is printed and logged |
-//! | `open_files`, `signals` | what the operating system is asked |
+//! | `core_dumps`, `open_files`, `signals` | what the operating system is asked |
 
 mod admin;
 mod app;
@@ -22,6 +22,7 @@ mod backup;
 mod command;
 mod connect;
 mod context;
+mod core_dumps;
 mod dev;
 mod dev_file;
 mod escape;

@@ -1,9 +1,11 @@
-//! Logs, to stderr.
+//! Logs, to stderr: one line for each event, whatever a peer has written.
 
 use std::{
     env,
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write},
 };
+
+use chatcamp_protocol::text::is_deceptive;
 
 use tracing_subscriber::EnvFilter;
 
@@ -19,12 +21,89 @@ pub(crate) fn start(level: &str) -> Result<(), Failure> {
             .map_err(|e| Failure::usage(format!("{VARIABLE} is no log filter: {e}")))?,
         _ => EnvFilter::new(level),
     };
+    let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_writer(move || Lines { to: io::stderr(), colours })
+        .with_ansi(colours)
         // It would print to a stderr that has just failed.
         .log_internal_errors(false)
         .init();
     Ok(())
+}
+
+/// Writes each event, which comes in one piece, as one line.
+struct Lines<W> {
+    to: W,
+    /// Whether the formatter writes escape sequences for styles.
+    colours: bool,
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let event_line = text.strip_suffix('\n').unwrap_or(&text);
+        let mut line = String::with_capacity(text.len());
+        for (at, c) in event_line.char_indices() {
+            match is_deceptive(c) && !(self.colours && is_style(&event_line[at..])) {
+                true => line.extend(c.escape_default()),
+                false => line.push(c),
+            }
+        }
+        line.push_str(&text[event_line.len()..]);
+        self.to.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Whether `text` begins with an escape sequence that sets a style and does nothing else.
+fn is_style(text: &str) -> bool {
+    let Some(parameters) = text.strip_prefix("\u{1b}[") else { return false };
+    parameters.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_a_peer_wrote() {
+        for colours in [true, false] {
+            let buffer = Buffer::default();
+            let to = buffer.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_writer(move || Lines { to: to.clone(), colours })
+                .with_ansi(colours)
+                .finish();
+            let forged = "x\r\n2099-01-01 INFO chatcamp: FORGED\u{1b}[2J\u{9b}2J\u{2028}\u{202e}";
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!(user = %forged, reason = ?forged, text = forged, "{forged}");
+                tracing::info!("the next line");
+            });
+            let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(log.lines().count(), 2, "{log}");
+            assert!(!log.contains(['\r', '\u{9b}', '\u{2028}', '\u{202e}']), "{log:?}");
+            assert!(!log.contains("\u{1b}[2J") && log.contains("\u{1b}") == colours, "{log:?}");
+            assert_eq!(log.matches("FORGED").count(), 4, "{log}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chatcamp_protocol::{AccessToken, limits};
+use chatcamp_protocol::{AccessToken, limits, secret};
 use clap::Args;
 
 use crate::failure::Failure;
@@ -33,11 +33,32 @@ impl TokenInput {
             (None, Some(path)) => (read_file(&path, "an access token")?, path.display().to_string()),
             (None, None) => return Ok(None),
         };
-        if token.is_empty() {
-            return Err(Failure::usage(format!("the access token from {from} is empty")));
-        }
-        Ok(Some(AccessToken::new(token)))
+        self::token(&token, &from).map(Some)
     }
+}
+
+/// Reads a token that came `from` somewhere, without the white space around it.
+pub(crate) fn token(text: &str, from: &str) -> Result<AccessToken, Failure> {
+    match secret::trim(text) {
+        "" => Err(Failure::usage(format!("the access token from {from} is empty"))),
+        token => Ok(AccessToken::new(token)),
+    }
+}
+
+/// Reads a password of one line from a file, or from stdin. Its spaces are part of it, unless they are at its ends, where nobody
+/// sees them.
+pub(crate) fn read_password(path: &Path) -> Result<String, Failure> {
+    let text = read_file(path, "a password")?;
+    let password = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+    if password.contains(char::is_control) {
+        return Err(Failure::usage(
+            "the password has a line break or another control character in it; it must be one line",
+        ));
+    }
+    if password.trim() != password {
+        return Err(Failure::usage("the password begins or ends with a space; remove it"));
+    }
+    Ok(password.to_owned())
 }
 
 /// Whether somebody has put something on stdin: it is a pipe, a socket or a file, whatever is in it.
@@ -57,8 +78,8 @@ pub(crate) fn is_given_on_stdin() -> bool {
     !io::IsTerminal::is_terminal(&io::stdin())
 }
 
-/// Reads the one line of a file, or of stdin, which holds `what`.
-pub(crate) fn read_file(path: &Path, what: &str) -> Result<String, Failure> {
+/// Reads a file, or stdin, which holds `what`.
+fn read_file(path: &Path, what: &str) -> Result<String, Failure> {
     let opened: io::Result<Box<dyn Read>> = match path.as_os_str() == "-" {
         true => Ok(Box::new(io::stdin().lock())),
         false => File::open(path).map(|file| Box::new(file) as _),
@@ -67,6 +88,5 @@ pub(crate) fn read_file(path: &Path, what: &str) -> Result<String, Failure> {
     opened
         .and_then(|source| source.take(LIMIT).read_to_string(&mut text))
         .map_err(|e| Failure::because(format!("cannot read {what} from {}", path.display()), e))?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+    Ok(text)
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use chatcamp_dashboard::{AdminPassword, HostName};
+use chatcamp_protocol::ServerUrl;
 use chatcamp_server::{DataDir, FrontDoor, Limits, Pages, Server};
 use clap::{Args, value_parser};
 use serde::Serialize;
@@ -172,11 +173,9 @@ fn bind(server: &Server, listen: SocketAddr, option: &str) -> Result<(FrontDoor,
 
 /// The URL of a chat, as it is put before paths.
 fn chat_url(text: &str) -> Result<String, String> {
-    let url = text.strip_suffix('/').unwrap_or(text);
-    match url.contains("://") && url.parse::<HostName>().is_ok() {
-        true => Ok(url.to_owned()),
-        false => Err("this is no URL of a server, such as https://chat.example.com".into()),
-    }
+    let url = ServerUrl::parse(text)
+        .map_err(|why| format!("invalid URL of a server, such as https://chat.example.com: {why}"))?;
+    Ok(url.to_string())
 }
 
 /// An address as somebody on this machine would dial it.

@@ -3,6 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use chatcamp_protocol::{AppId, id::InvalidAppId};
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+use chatcamp_protocol::{ServerUrl, url::InvalidUrl};
 use chatcamp_runtime::Runtime;
 use chatcamp_transport::Transport;
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
@@ -22,19 +24,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Calls on their way from the handles to the task.
 const COMMANDS: usize = 64;
-/// Where a server takes chat connections (wire document, section 1).
-#[cfg(any(feature = "websocket", feature = "long-poll"))]
-const PATH: &str = "/chat/2.0";
 
-/// Where the server at `url`, such as `http://127.0.0.1:9080`, takes chat connections: `/chat/2.0` is appended where it is
-/// missing.
+/// Returns where the server at `url`, such as `http://127.0.0.1:9080`, takes chat connections: `/chat/2.0` is appended where
+/// it is missing.
 ///
-/// For a transport of your choice: `transport(websocket::Transport::new(&endpoint(url))?)`.
+/// For a transport of your choice: `transport(websocket::Transport::new(&endpoint(url)?)?)`.
+///
+/// # Errors
+/// [`ConnectError::Invalid`](transport::ConnectError::Invalid) if `url` is not the address of a server: with a user name, a
+/// query or a fragment, say.
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
-#[must_use]
-pub fn endpoint(url: &str) -> String {
-    let url = url.trim_end_matches('/');
-    format!("{}{PATH}", url.strip_suffix(PATH).unwrap_or(url))
+pub fn endpoint(url: &str) -> Result<String, transport::ConnectError> {
+    let invalid = |why: InvalidUrl| transport::ConnectError::Invalid(format!("invalid URL: {why}"));
+    Ok(ServerUrl::parse(url).map_err(invalid)?.chat())
 }
 
 /// Collects the options of a [`ChatCamp`]. Mistakes are reported by [`build`](Self::build).
@@ -53,7 +55,7 @@ pub struct Builder {
 /// Where to.
 #[derive(Debug)]
 enum Dial {
-    /// The chat endpoint of a server, over what is built in.
+    /// The address of a server, over what is built in.
     #[cfg(any(feature = "websocket", feature = "long-poll"))]
     Url(String),
     Transport(Arc<dyn Transport>),
@@ -78,11 +80,12 @@ impl Builder {
     /// Over WebSocket; if that does not open, within 5 s or half the time for one attempt, over long-poll, with which
     /// reconnects begin too for 5 minutes, where it worked. Where only one of the two features is on, over that one.
     ///
-    /// The path `/chat/2.0` is appended where it is missing. Replaces a transport given before.
+    /// The path `/chat/2.0` is appended where it is missing; [`build`](Self::build) refuses a user name, a query and a
+    /// fragment. Replaces a transport given before.
     #[cfg(any(feature = "websocket", feature = "long-poll"))]
     #[must_use]
     pub fn url(mut self, url: impl AsRef<str>) -> Self {
-        self.dial = Some(Dial::Url(endpoint(url.as_ref())));
+        self.dial = Some(Dial::Url(url.as_ref().to_owned()));
         self
     }
 
@@ -175,7 +178,7 @@ impl Dial {
         match self {
             #[cfg(any(feature = "websocket", feature = "long-poll"))]
             Self::Url(url) => {
-                let list = built_in(&url).map_err(BuildError::Url)?;
+                let list = endpoint(&url).and_then(|url| built_in(&url)).map_err(BuildError::Url)?;
                 let limit = fallback::ATTEMPT_TIMEOUT.min(connect_timeout / 2);
                 Ok(Arc::new(fallback::Transport::new(list).attempt_timeout(limit)))
             }
@@ -220,9 +223,17 @@ mod tests {
     #[test]
     fn an_address_is_completed_once() {
         for url in ["http://h:1", "http://h:1/", "http://h:1/chat/2.0", "http://h:1/chat/2.0/"] {
-            assert_eq!(endpoint(url), "http://h:1/chat/2.0");
+            assert_eq!(endpoint(url).unwrap(), "http://h:1/chat/2.0");
         }
-        for url in ["ftp://h", "https://h", "h"] {
+        for url in [
+            "ftp://h",
+            "https://h",
+            "h",
+            "http://h/?room=1",
+            "http://h?room=1",
+            "http://h/#top",
+            "http://h/api/2.0",
+        ] {
             assert!(matches!(Builder::new("demo").url(url).build(), Err(BuildError::Url(_))), "{url}");
         }
     }

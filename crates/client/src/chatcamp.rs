@@ -48,8 +48,8 @@ impl ChatCamp {
     ///
     /// Connecting the connected user again is answered at once; while it is connecting or being brought back, the
     /// call joins the attempt, which begins at once if the client was waiting before it, even where the server had asked
-    /// for that. With another credential the attempt, or the connection, is replaced, and whoever waited
-    /// gets the answer of the new one. Connecting another user ends the first with [`ConnectError::Superseded`] and its
+    /// for that. With another token the attempt, or the connection, is replaced, and whoever waited gets the answer of the
+    /// new one; a provider joins where a provider came before, and is the one asked from then on. Connecting another user ends the first with [`ConnectError::Superseded`] and its
     /// requests with [`RequestError::Unanswered`]. A refused attempt is repeated once if a provider offers another
     /// credential, so an answer comes within twice the connect time-out.
     ///

@@ -10,6 +10,7 @@ use chatcamp_protocol::{
     ErrorCode,
     id::{InvalidAppId, InvalidUserId},
     limits,
+    text::OneLine,
 };
 use chatcamp_transport::{self as transport, Closed};
 
@@ -57,7 +58,8 @@ pub enum ConnectError {
     /// The connection ended before the server answered.
     #[error("the connection ended before the server answered")]
     Lost(#[source] Closed),
-    /// The server's answer is none; the address may belong to something else.
+    /// The server's answer is not what the protocol asks for, or is for another user; the address may belong to something
+    /// else.
     #[error(transparent)]
     Violation(#[from] Violation),
     /// There was no answer in time.
@@ -93,13 +95,14 @@ impl ConnectError {
         match self {
             Self::NotNow { .. }
             | Self::Lost(_)
-            | Self::Violation(_)
+            | Self::Violation(Violation::Answer)
             | Self::TimedOut(_)
             | Self::NoCredential(_)
             | Self::TooManyWaiting => true,
             Self::Transport(cause) => cause.is_retryable(),
             Self::UserId(_)
             | Self::Refused(_)
+            | Self::Violation(_)
             | Self::TokenExposed
             | Self::Superseded
             | Self::Disconnected
@@ -113,7 +116,7 @@ impl ConnectError {
 #[non_exhaustive]
 pub enum RequestError {
     /// The server rejected the request.
-    #[error("the server rejected the request: {code}: {message}")]
+    #[error("the server rejected the request: {}: {}", OneLine(.code), OneLine(.message))]
     Rejected {
         /// The code as the server wrote it.
         code: String,

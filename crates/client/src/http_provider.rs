@@ -7,7 +7,7 @@ use chatcamp_auth::{
     Credential, CredentialProvider,
     credential::{CredentialReason, Unavailable},
 };
-use chatcamp_protocol::AccessToken;
+use chatcamp_protocol::{AccessToken, secret};
 use reqwest::{
     Client, Url,
     header::{ACCEPT, HeaderMap, HeaderName, HeaderValue},
@@ -15,6 +15,7 @@ use reqwest::{
 };
 use serde::Deserialize;
 use serde_json::json;
+use tokio::runtime::Handle;
 
 /// Largest answer, in bytes.
 const ANSWER: usize = 16 * 1024;
@@ -38,13 +39,15 @@ pub struct HttpProvider {
 #[non_exhaustive]
 pub enum InvalidProvider {
     /// The address is none of `http://` or, with the feature `tls`, `https://`.
-    #[error("the address of the backend is no usable URL: {0}")]
+    #[error("invalid URL of the backend: {0}")]
     Url(&'static str),
     /// Tokens would be readable on their way.
     #[error("others can read what is sent by http:// to another machine: use https://")]
     Exposed,
-    /// The name or value of a header is none.
-    #[error("this is no header")]
+    /// The name or value of a header cannot be sent.
+    #[error(
+        "the header cannot be sent: its name is invalid, or its value has a line break or another control character in it"
+    )]
     Header,
     /// The HTTP client cannot be made.
     #[error("cannot make an HTTP client: {0}")]
@@ -53,6 +56,8 @@ pub enum InvalidProvider {
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
+    #[error("no tokio runtime: the provider must be asked within one, its I/O and timer enabled")]
+    NoRuntime,
     #[error("the backend cannot be asked: {0}")]
     Unreachable(String),
     #[error("the backend answered with status {0}")]
@@ -76,7 +81,11 @@ impl HttpProvider {
     /// # Errors
     /// [`InvalidProvider`]; `http://` is for this machine only.
     pub fn new(url: &str) -> Result<Self, InvalidProvider> {
-        let url = Url::parse(url).map_err(|_| InvalidProvider::Url("it is none"))?;
+        let url = Url::parse(url)
+            .map_err(|_| InvalidProvider::Url("it is not a URL such as https://backend.example/chat"))?;
+        if url.fragment().is_some() {
+            return Err(InvalidProvider::Url("remove the fragment, which begins with #"));
+        }
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         match url.scheme() {
@@ -84,7 +93,7 @@ impl HttpProvider {
             "http" => {}
             "https" if cfg!(feature = "tls") => {}
             "https" => return Err(InvalidProvider::Url("https:// needs the feature tls")),
-            _ => return Err(InvalidProvider::Url("it does not begin with https:// or http://")),
+            _ => return Err(InvalidProvider::Url("it must begin with https:// or http://")),
         }
         let mut client = Client::builder().redirect(redirect::Policy::none()).retry(retry::never());
         if is_here {
@@ -95,19 +104,21 @@ impl HttpProvider {
         Ok(Self { client, url, headers: HeaderMap::new() })
     }
 
-    /// Sends this header with every question, such as the app's own `authorization`.
+    /// Sends this header with every question, such as the app's own `authorization`; white space at the ends of its value is
+    /// removed.
     ///
     /// # Errors
     /// [`InvalidProvider::Header`].
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidProvider> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InvalidProvider::Header)?;
-        let mut value = HeaderValue::from_str(value).map_err(|_| InvalidProvider::Header)?;
+        let mut value = HeaderValue::from_str(secret::trim(value)).map_err(|_| InvalidProvider::Header)?;
         value.set_sensitive(true);
         self.headers.append(name, value);
         Ok(self)
     }
 
     async fn ask(&self, why: CredentialReason) -> Result<Credential, Failure> {
+        Handle::try_current().map_err(|_| Failure::NoRuntime)?;
         let question = match why {
             CredentialReason::Initial => json!({ "why": "initial" }),
             CredentialReason::Reconnect => json!({ "why": "reconnect" }),

@@ -8,8 +8,8 @@ use chatcamp_protocol::{AccessToken, UserId, id::InvalidUserId};
 /// A user id and the source of its credential; by user id alone unless told otherwise.
 ///
 /// Made from `"alice"`, from `("alice", "access-token")`, or with [`new`](Self::new). Whether the id is valid,
-/// `connect` says. Two logins are the same when user and token are, or user and provider: a clone of one login, not
-/// another with a provider like it.
+/// `connect` says. Two logins are equal if user and token are, or user and provider: a clone of one login, not another with a
+/// provider like it.
 #[derive(Clone, PartialEq)]
 pub struct Login {
     pub(crate) user_id: Result<UserId, InvalidUserId>,
@@ -31,14 +31,14 @@ impl Login {
         Self { user_id: UserId::new(user_id), source: Source::Constant(Credential::none()) }
     }
 
-    /// With this access token.
+    /// With this access token; white space at its ends is removed.
     #[must_use]
     pub fn token(mut self, token: impl Into<AccessToken>) -> Self {
-        self.source = Source::Constant(Credential::token(token));
+        self.source = Source::Constant(Credential::token(token.into().trimmed()));
         self
     }
 
-    /// With what this provider offers; [`from_fn`](chatcamp_auth::credential::from_fn) makes one of a closure, and
+    /// With what this provider offers, white space at its ends removed; [`from_fn`](chatcamp_auth::credential::from_fn) makes one of a closure, and
     /// `HttpProvider` asks a backend.
     ///
     /// It is asked before the first connect, when the server refused what it offered, and, on a live connection or on a reconnect,
@@ -47,6 +47,17 @@ impl Login {
     pub fn provider(mut self, provider: impl CredentialProvider + 'static) -> Self {
         self.source = Source::Provider(Arc::new(provider));
         self
+    }
+}
+
+impl Source {
+    /// Whether a connection opened with this goes on when a call of `connect` comes with `newer`: with the same constant, or
+    /// with any provider where this is one, since an application that draws itself anew makes a new closure each time.
+    pub(crate) fn is_continued_by(&self, newer: &Self) -> bool {
+        match (self, newer) {
+            (Self::Provider(_), Self::Provider(_)) => true,
+            _ => self == newer,
+        }
     }
 }
 

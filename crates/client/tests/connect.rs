@@ -375,3 +375,47 @@ async fn a_trace_shows_every_message_and_no_secret() {
     assert_eq!(shown, [(Sent, true), (Received, true), (Sent, false), (Received, false)]);
     assert!(!format!("{seen:?}").contains("hunter2"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_for_another_user_is_refused() {
+    let (builder, mut server) = network();
+    let chat = builder.reconnect(Reconnect::default().keep_trying()).build().unwrap();
+    let serve = async {
+        let asked = server.asked().await;
+        assert_eq!(asked.user(), "alice");
+        asked.admit_as("mallory").await
+    };
+    let (connected, peer) = join!(chat.connect("alice"), serve);
+    let Err(error) = connected else { panic!("{connected:?}") };
+    assert!(matches!(error, ConnectError::Violation(_)) && !error.is_retryable(), "{error:?}");
+    assert!(error.to_string().contains("another user"), "{error}");
+    assert!(chat.current_user().is_none());
+    peer.ended().await;
+    assert!(server.stays_alone().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn white_space_around_a_token_is_not_sent() {
+    let around = "\u{feff} ct1_token\r\n";
+    let provided = from_fn(move |_| async move { Ok(Credential::token(around)) });
+    for login in [Login::from(("alice", around)), Login::new("alice").provider(provided)] {
+        let (builder, mut server) = network();
+        let chat = builder.build().unwrap();
+        let (user, (presented, _peer)) = join!(chat.connect(login), admit_one(&mut server));
+        user.unwrap();
+        assert_eq!(presented.as_deref(), Some("ct1_token"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_with_white_space_in_it_is_named_as_such() {
+    for (token, named) in [("ct1_to\nken", true), ("ct1_to ken", true), ("ct1_token\n", false)] {
+        let (builder, mut server) = network();
+        let chat = builder.build().unwrap();
+        let serve = async { server.asked().await.refuse(Code::AccessTokenInvalid).await };
+        let (refused, ()) = join!(chat.connect(("alice", token)), serve);
+        let text = refused.unwrap_err().to_string();
+        assert_eq!(text.contains("white space"), named, "{token:?}: {text}");
+        assert!(!text.contains("ct1_"), "{text}");
+    }
+}

@@ -106,3 +106,19 @@ fn tokens_are_asked_for_where_nobody_else_reads_them() {
     }
     assert_eq!(of("https://backend.example/chat").is_none(), cfg!(feature = "tls"));
 }
+
+#[test]
+fn what_cannot_be_sent_says_why_when_it_is_made() {
+    let provider = || HttpProvider::new("http://127.0.0.1:1/chat?room=1").unwrap();
+    assert!(provider().header("authorization", "Bearer hunter2\r\n").is_ok(), "its ends are trimmed");
+    let error = provider().header("authorization", "Bearer hunt\ner2").unwrap_err().to_string();
+    assert!(error.contains("line break") && !error.contains("er2"), "{error}");
+    assert!(matches!(HttpProvider::new("http://127.0.0.1:1/#top"), Err(InvalidProvider::Url(_))));
+}
+
+#[test]
+fn outside_a_runtime_it_fails_and_does_not_panic() {
+    let provider = HttpProvider::new("http://127.0.0.1:1/chat").unwrap();
+    let error = futures_executor::block_on(provider.credential(Why::Initial)).unwrap_err().to_string();
+    assert!(error.contains("tokio runtime"), "{error}");
+}

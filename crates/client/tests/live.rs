@@ -619,3 +619,27 @@ async fn drain(events: &mut Events) -> Vec<String> {
     }
     names
 }
+
+#[tokio::test(start_paused = true)]
+async fn time_during_which_the_process_did_not_run_is_not_the_peers_silence() {
+    let (_chat, mut events, mut server, mut peer) = connected().await;
+    let (t, first, _) = peer.request().await;
+    assert_eq!(t, "ping");
+    // The process is stopped: its deadline comes late by this much, and nothing was read.
+    advance(Duration::from_secs(47)).await;
+    let start = Instant::now();
+    let (t, second, _) = peer.request().await;
+    assert_eq!((t.as_str(), start.elapsed().as_secs()), ("ping", 0), "it asks before it leaves");
+    for r in [first, second] {
+        peer.ack("ping", r, ok()).await;
+    }
+    assert!(peer.lives_alone(&mut server).await);
+
+    // Where nobody answers that question, it leaves within seconds, late again or not.
+    peer.request().await;
+    advance(Duration::from_secs(47)).await;
+    peer.request().await;
+    advance(Duration::from_secs(47)).await;
+    assert_eq!(next(&mut events).await, "reconnecting Silent");
+    server.asked().await;
+}

@@ -15,7 +15,7 @@ use chatcamp_auth::{
 };
 use chatcamp_client::Login;
 use chatcamp_protocol::{
-    SessionKey,
+    Code, SessionKey,
     handshake::{Continuity, Offer},
 };
 use serde_json::json;
@@ -197,4 +197,35 @@ async fn a_refresh_of_a_replaced_source_is_not_repeated() {
     user.unwrap();
     let (t, _, d) = peer2.request().await;
     assert_ne!(t, "users.refresh", "the replaced credential is put back: {d}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_closure_on_every_call_joins_the_connection_and_is_asked_next() {
+    let (builder, mut server) = network();
+    let chat = builder.build().unwrap();
+    let mut events = chat.events();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let login = |n: u32| {
+        let log = asked.clone();
+        Login::new("alice").provider(from_fn(move |why| {
+            log.lock().unwrap().push((n, why));
+            async move { Ok(Credential::token(format!("token {n}"))) }
+        }))
+    };
+    let (first, second, peer) = join!(chat.connect(login(1)), chat.connect(login(2)), server.admit());
+    (first.unwrap(), second.unwrap());
+    chat.connect(login(3)).await.unwrap();
+    assert_eq!(take(&mut events, 1).await, ["connected alice New"]);
+    assert_eq!(*asked.lock().unwrap(), [(1, Why::Initial)], "all calls share one connection");
+
+    peer.farewell(Code::AccessTokenExpired, None).await;
+    let again = server.asked().await;
+    assert_eq!(again.token().as_deref(), Some("token 3"));
+    let _peer = again.admit().await;
+    let expected = [(1, Why::Initial), (3, Why::Rejected(Code::AccessTokenExpired))];
+    assert_eq!(*asked.lock().unwrap(), expected, "the newest provider is asked next");
+
+    // Another kind of credential replaces the connection as before.
+    let (user, _peer) = join!(chat.connect(("alice", "constant")), server.admit());
+    user.unwrap();
 }

@@ -6,6 +6,7 @@ use chatcamp_protocol::{
     AccessToken, Advice, AppId, Code, Envelope, User, UserId, envelope,
     event::SessionClose,
     handshake::{self, AuthAck, AuthRequest, Offer, Rejection, Resume},
+    text::OneLine,
 };
 
 /// The user that connects, and its credential.
@@ -25,7 +26,9 @@ pub struct Hello<'a> {
 
 /// Waits for the server's first message, after `users.auth` was sent.
 #[derive(Debug)]
-pub struct AwaitAck(());
+pub struct AwaitAck {
+    user_id: UserId,
+}
 
 /// The server's first message.
 #[derive(Debug)]
@@ -56,8 +59,10 @@ pub struct Established {
 }
 
 /// Why the server refused a client or ended its session.
+///
+/// Displayed on one line, whatever the server wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
+#[error("{}: {}", OneLine(.code), OneLine(.message))]
 #[non_exhaustive]
 pub struct Refusal {
     /// The code as the server wrote it; may be unknown to this version.
@@ -71,8 +76,15 @@ pub struct Refusal {
 
 /// The server's first message did not answer `users.auth`. Does not contain the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the server did not answer users.auth as the protocol requires; check the address")]
-pub struct Violation;
+#[non_exhaustive]
+pub enum Violation {
+    /// It is neither the acknowledgement nor `session.close`.
+    #[error("the server did not answer users.auth as the protocol requires; check the address")]
+    Answer,
+    /// It accepts another user than the one that asked.
+    #[error("the server answered for another user than the one that connects")]
+    OtherUser,
+}
 
 /// Starts the handshake. Returns the state that waits for the reply, and the message to send first.
 #[must_use]
@@ -85,35 +97,38 @@ pub fn start(hello: &Hello<'_>) -> (AwaitAck, String) {
         access_token: hello.token.cloned(),
         resume: hello.resume.clone(),
     };
-    (AwaitAck(()), envelope::request(handshake::TYPE, handshake::REQUEST, &body))
+    let await_ack = AwaitAck { user_id: hello.user_id.clone() };
+    (await_ack, envelope::request(handshake::TYPE, handshake::REQUEST, &body))
 }
 
 impl AwaitAck {
     /// Reads the server's first message.
     ///
     /// # Errors
-    /// [`Violation`] if the message is neither the acknowledgement nor `session.close`.
+    /// [`Violation`] if the message is neither the acknowledgement, for this user, nor `session.close`.
     pub fn on_message(self, text: &str) -> Result<ServerReply, Violation> {
-        let envelope = Envelope::parse(text).map_err(|_| Violation)?;
+        let envelope = Envelope::parse(text).map_err(|_| Violation::Answer)?;
         match envelope.t.as_ref() {
             handshake::ACK_TYPE if envelope.to == Some(handshake::REQUEST) => {
-                on_ack(envelope.body().map_err(|_| Violation)?)
+                self.on_ack(envelope.body().map_err(|_| Violation::Answer)?)
             }
-            SessionClose::TYPE => Ok(on_close(envelope.body().map_err(|_| Violation)?)),
-            _ => Err(Violation),
+            SessionClose::TYPE => Ok(on_close(envelope.body().map_err(|_| Violation::Answer)?)),
+            _ => Err(Violation::Answer),
         }
     }
-}
 
-fn on_ack(ack: AuthAck<'_>) -> Result<ServerReply, Violation> {
-    if !ack.ok {
-        return Ok(ServerReply::Refused(ack.error.ok_or(Violation)?.into()));
+    fn on_ack(&self, ack: AuthAck<'_>) -> Result<ServerReply, Violation> {
+        if !ack.ok {
+            return Ok(ServerReply::Refused(ack.error.ok_or(Violation::Answer)?.into()));
+        }
+        let user = ack.user.ok_or(Violation::Answer)?;
+        if user.id != self.user_id {
+            return Err(Violation::OtherUser);
+        }
+        let session = ack.session.ok_or(Violation::Answer)?;
+        let token_expires_in = ack.token_expires_in.map(Duration::from_secs);
+        Ok(ServerReply::Established(Box::new(Established { user, session, token_expires_in })))
     }
-    Ok(ServerReply::Established(Box::new(Established {
-        user: ack.user.ok_or(Violation)?,
-        session: ack.session.ok_or(Violation)?,
-        token_expires_in: ack.token_expires_in.map(Duration::from_secs),
-    })))
 }
 
 fn on_close(close: SessionClose) -> ServerReply {

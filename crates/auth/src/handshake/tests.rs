@@ -281,7 +281,7 @@ fn a_reply_that_violates_the_protocol_is_an_error() {
         r#"{"t":"session.close","d":{}}"#,
     ] {
         let (await_ack, _) = start(None, None);
-        assert!(matches!(await_ack.on_message(text), Err(client::Violation)), "{text}");
+        assert!(matches!(await_ack.on_message(text), Err(client::Violation::Answer)), "{text}");
     }
 }
 

@@ -140,7 +140,7 @@ impl fmt::Display for ListedUser<'_> {
 
 impl fmt::Display for UserToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "user          {}\naccess token  {}", self.id, self.access_token.expose())
+        write!(f, "user          {}\naccess token  {}", field(self.id.as_str()), self.access_token.expose())
     }
 }
 
@@ -154,7 +154,7 @@ impl fmt::Display for Changed {
             Change::Revoked(_) => "has no access token any more",
             Change::Deleted(_) => "is deleted",
         };
-        write!(f, "{} {now}", self.id)
+        write!(f, "{} {now}", field(self.id.as_str()))
     }
 }
 

@@ -218,3 +218,31 @@ fn a_client_comes_back_when_its_server_does() {
     alice.signal(Signal::TERM);
     assert_eq!(alice.wait().code, 0);
 }
+
+#[test]
+fn white_space_around_a_token_is_removed_wherever_it_is_given() {
+    let folder = Folder::new();
+    let (_dev, _) = folder.dev();
+    let created = folder.ok(&["user", "create", "alice"]);
+    let token = text(&created, "access_token");
+    let file = folder.file("token");
+    let connect = |args: &[&str]| folder.command(&[&["connect", "alice", "--json"], args].concat());
+    for around in
+        [format!("{token}\r\n"), format!("{token}\r"), format!("\u{feff}{token}\n\n"), format!(" {token} \t")]
+    {
+        fs::write(&file, &around).unwrap();
+        let by_file = Done::of(&mut connect(&["--token-file", file.to_str().unwrap()]));
+        let by_environment = Done::of(connect(&[]).env("CHATCAMP_TOKEN", &around));
+        let by_option = Done::of(&mut connect(&["--token", &around]));
+        for done in [by_file, by_environment, by_option] {
+            assert_eq!(done.code, 0, "{around:?}: {}", done.stderr);
+        }
+    }
+    for (within, code) in [(format!("{}\n{}", &token[..9], &token[9..]), 1), ("\r\n".to_owned(), 2)] {
+        fs::write(&file, &within).unwrap();
+        let done = Done::of(&mut connect(&["--token-file", file.to_str().unwrap()]));
+        assert_eq!(done.code, code, "{}", done.stderr);
+        assert!(done.stderr.contains(if code == 1 { "white space" } else { "empty" }), "{}", done.stderr);
+        assert!(!done.stderr.contains(&token[9..]), "{}", done.stderr);
+    }
+}

@@ -27,8 +27,8 @@ const ENOUGH: usize = 100;
 fn client(transport: &str, app: &str, url: &str) -> ChatCamp {
     let builder = ChatCamp::builder(app).connect_timeout(PATIENCE);
     let builder = match transport {
-        "websocket" => builder.transport(websocket::Transport::new(&endpoint(url)).unwrap()),
-        _ => builder.transport(long_poll::Transport::new(&endpoint(url)).unwrap()),
+        "websocket" => builder.transport(websocket::Transport::new(&endpoint(url).unwrap()).unwrap()),
+        _ => builder.transport(long_poll::Transport::new(&endpoint(url).unwrap()).unwrap()),
     };
     builder.build().unwrap()
 }

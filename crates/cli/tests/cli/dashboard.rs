@@ -243,3 +243,29 @@ fn dev_answers_to_a_name_it_is_given_and_leads_to_the_dashboard() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
     }
 }
+
+#[test]
+fn a_password_is_taken_from_a_file_as_it_is_typed() {
+    let folder = Folder::new();
+    let (_dev, ready) = folder.dev();
+    let dashboard = format!("{}/dashboard/", text(&ready, "url"));
+    let own = folder.file("own");
+    let set = ["admin", "password", "--password-file", own.to_str().unwrap()];
+    for (n, ends) in ["\r\n", "\n\n", "\r", ""].into_iter().enumerate() {
+        fs::write(&own, format!("\u{feff}correct horse {n} battery{ends}")).unwrap();
+        let done = folder.run(&set);
+        assert_eq!(done.code, 0, "{ends:?}: {}", done.stderr);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !lets_in(&dashboard, &format!("correct+horse+{n}+battery")) {
+            assert!(Instant::now() < deadline, "{ends:?}: the password is not good");
+        }
+    }
+    for (unusable, why) in
+        [(" correct horse", "space"), ("correct horse ", "space"), ("correct\nhorse battery", "line")]
+    {
+        fs::write(&own, unusable).unwrap();
+        let done = folder.run(&set);
+        assert_eq!(done.code, 2, "{unusable:?}");
+        assert!(done.stderr.contains(why) && !done.stderr.contains("horse"), "{}", done.stderr);
+    }
+}

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chatcamp_client::transport::{Close, Message, Transport as _, websocket};
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::process::{Done, Folder, PATIENCE, Running, mode, text};
 
@@ -247,4 +249,62 @@ fn half_open_connections_do_not_keep_users_out_when_files_are_few() {
     let log = dev.kill().stderr;
     drop((sessions, half_open, newest));
     assert!(log.matches("cannot accept connections").count() <= 1, "{log}");
+}
+
+/// Connects over WebSocket and ends the connection with this reason.
+fn close_with(url: &str, reason: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connection = websocket::Transport::new(&format!("{url}/chat/2.0")).unwrap().connect().await.unwrap();
+        let hello = json!({"t": "users.auth", "r": 1, "d": {"v": 1, "client": "test/1", "app_id": "demo", "user_id": "eve"}});
+        connection.send(Message::from(hello.to_string())).await.unwrap();
+        connection.recv().await.unwrap();
+        connection.close(Close::new(4000, reason)).await;
+    });
+}
+
+#[test]
+fn a_peers_text_stays_on_its_line_of_the_log() {
+    let folder = Folder::new();
+    folder.ok(&["app", "create", "demo", "--auth", "open", "--id", "demo"]);
+    let mut command = folder.command(&["serve", "--listen", "127.0.0.1:0", "--json"]);
+    let mut serve = Running::start(command.env("CHATCAMP_LOG", "debug"));
+    let url = format!("http://{}", text(&serve.line(), "listening"));
+    close_with(&url, "x\r\n2099-01-01T00:00:00.000000Z  INFO chatcamp: FORGED\u{2028}\u{202e}\u{1b}[2J");
+    serve.logs("FORGED");
+    serve.signal(Signal::TERM);
+    let log = serve.wait().stderr;
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("FORGED")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(
+        lines[0].starts_with("20") && !lines[0].starts_with("2099") && lines[0].contains("x\\r\\n2099"),
+        "{log}"
+    );
+    assert!(!log.contains(['\r', '\u{2028}', '\u{202e}', '\u{1b}']), "{log:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn no_core_dump_and_no_debugger_of_the_same_user_gets_at_the_master_keys() {
+    use std::os::unix::{fs::MetadataExt as _, process::CommandExt as _};
+
+    // Files in /proc of a process that must not be dumped are root's, whoever runs it. Root runs it with another group.
+    const GROUP: u32 = 65_534;
+    let owner_of_environ = |options: &[&str], dumps: Option<&str>| {
+        let folder = Folder::new();
+        let mut command =
+            folder.command(&[&["serve", "--listen", "127.0.0.1:0", "--json"], options].concat());
+        if rustix::process::getuid().is_root() {
+            command.gid(GROUP);
+        }
+        if let Some(dumps) = dumps {
+            command.env("CHATCAMP_CORE_DUMPS", dumps);
+        }
+        let serve = Running::start(&mut command);
+        serve.line();
+        let environ = fs::metadata(format!("/proc/{}/environ", serve.id())).unwrap();
+        (environ.uid(), environ.gid())
+    };
+    assert_eq!(owner_of_environ(&[], None), (0, 0));
+    assert_ne!(owner_of_environ(&[], Some("1")), (0, 0), "dumps are allowed where that is asked for");
 }

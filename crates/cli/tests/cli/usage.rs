@@ -35,6 +35,19 @@ fn mistakes_in_the_call_exit_with_two_and_touch_nothing() {
         &["connect", "alice", "--app", "demo"],
         &["connect", "alice", "--url", "http://127.0.0.1:1"],
         &["connect", "alice", "--app", "demo", "--url", "ftp://127.0.0.1"],
+        &["connect", "alice", "--app", "demo", "--url", "http://127.0.0.1:1/?room=1"],
+        &["connect", "alice", "--app", "demo", "--url", "http://127.0.0.1:1/#top"],
+        &[
+            "connect",
+            "alice",
+            "--app",
+            "demo",
+            "--url",
+            "http://127.0.0.1:1/api/2.0",
+            "--transport",
+            "long-poll",
+        ],
+        &["serve", "--listen", "127.0.0.1:0", "--dashboard", "--chat-url", "http://127.0.0.1:1/?room=1"],
         &["connect", "alice", "--app", "demo", "--url", "http://127.0.0.1:1", "--transport", "pigeon"],
     ] {
         let done = folder.run(args);

@@ -72,7 +72,7 @@ impl Transport for Turns {
 const WAYS: [&[&str]; 3] = [&["websocket"], &["long-poll"], &["websocket", "long-poll"]];
 
 fn client(world: &World, relay: &Relay, way: &[&str], first: usize) -> ChatCamp {
-    let url = endpoint(&relay.url());
+    let url = endpoint(&relay.url()).unwrap();
     let transports = way.iter().map(|name| match *name {
         "websocket" => Box::new(websocket::Transport::new(&url).unwrap()) as Box<dyn Transport>,
         _ => Box::new(long_poll::Transport::new(&url).unwrap()),

@@ -51,7 +51,7 @@ async fn everybody_comes_back_and_not_all_at_once() {
     let count = figure("CHATCAMP_CLIENTS", 400);
     allow_open_files(count);
     let mut world = world().await;
-    let url = endpoint(&format!("http://{}", world.address));
+    let url = endpoint(&format!("http://{}", world.address)).unwrap();
     let attempts = Arc::new(Mutex::new(Vec::new()));
     let mut clients = JoinSet::new();
     for n in 0..count {

@@ -28,7 +28,7 @@ async fn a_revoked_user_is_told_and_stays_away_while_many_others_are_there() {
         async move { server.listen(listener).await }
     });
     let accounts = world.data.accounts();
-    let url = endpoint(&format!("http://{}", world.address));
+    let url = endpoint(&format!("http://{}", world.address)).unwrap();
     let (mut others, mut revoked) = (Vec::new(), Vec::new());
     for n in 0..count {
         let user = UserId::new(format!("user {n}")).unwrap();

@@ -11,7 +11,7 @@ use chatcamp_auth::{
     client::{Established, Hello, Refusal},
     credential::CredentialReason,
 };
-use chatcamp_protocol::{Code, UserId, handshake::Resume};
+use chatcamp_protocol::{AccessToken, Advice, Code, UserId, handshake::Resume};
 use chatcamp_runtime::{after, timeout_at};
 use chatcamp_transport::Connection;
 
@@ -117,13 +117,30 @@ impl Attempt {
             client: handshake::CLIENT,
             resume: self.resume.clone(),
         };
-        let (connection, established) = handshake::open(&**transport, &hello, trace).await?;
+        let opened = handshake::open(&**transport, &hello, trace).await;
+        let (connection, established) = opened.map_err(|error| named(error, credential))?;
         Ok(Opened { connection, established })
     }
 }
 
+/// Names white space in a token that was refused, which is easily copied along and never seen.
+fn named(error: ConnectError, credential: &Credential) -> ConnectError {
+    match error {
+        ConnectError::Refused(mut refusal)
+            if refusal.advice == Advice::Credential
+                && credential.token.as_ref().is_some_and(AccessToken::has_white_space) =>
+        {
+            refusal.message += "; the access token has white space in it";
+            ConnectError::Refused(refusal)
+        }
+        error => error,
+    }
+}
+
 impl Offered {
-    pub(super) fn new(credential: Credential, now: Instant, random: u64) -> Self {
+    /// White space at the ends of a token is removed: a backend's file or variable has put it there.
+    pub(super) fn new(mut credential: Credential, now: Instant, random: u64) -> Self {
+        credential.token = credential.token.map(AccessToken::trimmed);
         let lifetime = credential.lifetime;
         let mut offered = Self { credential, ends_at: None, renew_at: None };
         if let Some(lifetime) = lifetime {

@@ -28,6 +28,8 @@ pub(super) struct Link {
     silence: Duration,
     /// When the peer must have been heard, since it is doubted.
     doubted: Option<Instant>,
+    /// Whether a silence during which the process did not run was forgiven; once until the peer is heard.
+    forgiven: bool,
 }
 
 impl Link {
@@ -50,6 +52,7 @@ impl Link {
             heartbeat,
             silence,
             doubted: None,
+            forgiven: false,
         }
     }
 
@@ -70,7 +73,10 @@ impl Link {
         let received = self.carrier.poll_recv(cx);
         let arrivals = self.carrier.arrivals();
         if arrivals != self.arrivals {
-            (self.arrivals, self.heard_at, self.doubted) = (arrivals, now, None);
+            self.arrivals = arrivals;
+            self.heard_at = now;
+            self.doubted = None;
+            self.forgiven = false;
         }
         received
     }
@@ -111,6 +117,18 @@ impl Link {
     /// Gives the peer little time to be heard.
     pub(super) fn doubt(&mut self, now: Instant) {
         self.doubted = Some(after(now, DOUBT));
+    }
+
+    /// Does not count the time before `now` as the peer's silence, and gives it little time to be heard; returns `false` if
+    /// that was done already and the peer was not heard since.
+    pub(super) fn forgive(&mut self, now: Instant) -> bool {
+        if self.forgiven {
+            return false;
+        }
+        self.forgiven = true;
+        self.heard_at = now;
+        self.doubt(now);
+        true
     }
 
     fn silent_at(&self) -> Instant {

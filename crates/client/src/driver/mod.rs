@@ -46,6 +46,8 @@ use crate::{
     shared::Shared, trace::Trace,
 };
 
+/// A deadline this late shows that the process did not run: stopped, suspended, or with its machine.
+const STOPPED: Duration = Duration::from_secs(5);
 /// Calls that wait for one end to be complete, at most; further ones return at once.
 const ENDING: usize = 256;
 /// What stays the same for the life of a client.
@@ -83,8 +85,8 @@ enum Input {
     Goal(Step),
     /// The connection being closed is gone.
     Closed,
-    /// A deadline has come.
-    Alarm,
+    /// This deadline has come.
+    Alarm(Instant),
 }
 
 /// What can happen to a goal.
@@ -129,7 +131,7 @@ impl Driver {
                 Input::Goal(Step::Abandoned) => self.end(EndReason::ByUs, &ConnectError::Disconnected),
                 // Dropping the replies answers them.
                 Input::Closed => self.closing = None,
-                Input::Alarm => self.on_alarm(self.config.now()),
+                Input::Alarm(due) => self.on_alarm(due, self.config.now()),
             }
         }
         self.end(EndReason::ByUs, &ConnectError::Disconnected);
@@ -154,7 +156,11 @@ impl Driver {
             // What has arrived counts before the deadline that waited for it.
             biased;
             input = happens => input,
-            () = async { config.runtime.sleep_until(alarm.expect("the branch runs only with one")).await }, if alarm.is_some() => Input::Alarm,
+            due = async {
+                let due = alarm.expect("the branch runs only with one");
+                config.runtime.sleep_until(due).await;
+                due
+            }, if alarm.is_some() => Input::Alarm(due),
         }
     }
 
@@ -180,7 +186,10 @@ impl Driver {
     fn on_connect(&mut self, user_id: UserId, source: Source, reply: Waiter) {
         match &mut self.goal {
             Some(goal) if goal.user_id == user_id => {
-                let same = goal.source == source;
+                let same = goal.source.is_continued_by(&source);
+                if same {
+                    goal.source = source.clone();
+                }
                 match self.shared.user().filter(|_| same && matches!(goal.phase, Phase::Live(_))) {
                     Some(user) => drop(reply.send(Ok(user))),
                     None => {
@@ -242,9 +251,15 @@ impl Driver {
         goal.attempt(&self.config);
     }
 
-    fn on_alarm(&mut self, now: Instant) {
+    fn on_alarm(&mut self, due: Instant, now: Instant) {
         let Some(goal) = &mut self.goal else { return };
         goal.session.expire(now);
+        if let Phase::Live(link) = &mut goal.phase {
+            if now.saturating_duration_since(due) >= STOPPED && link.forgive(now) {
+                debug!("the process did not run for a while; asking the server whether it is still there");
+                goal.session.ping();
+            }
+        }
         let renews = goal.renewal().is_some_and(|at| at <= now);
         match &mut goal.phase {
             Phase::Paused(until) if *until <= now => self.attempt(),

@@ -121,7 +121,8 @@ impl Driver {
     }
 
     /// Lets the server judge what the provider offers, if that is anything new.
-    fn present(&mut self, credential: Credential, again: bool) {
+    fn present(&mut self, mut credential: Credential, again: bool) {
+        credential.token = credential.token.map(AccessToken::trimmed);
         let (now, exposed) =
             (self.config.now(), !self.config.expose_tokens && self.config.transport.is_exposed());
         let Some(goal) = &mut self.goal else { return };

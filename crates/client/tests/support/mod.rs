@@ -114,8 +114,17 @@ impl Asked {
 
     /// Admits with this session, and a token that ends after `lifetime` seconds.
     pub(crate) async fn admit_with(self, offer: &Offer, lifetime: Option<u64>) -> Peer {
+        let user = user(self.verdict.question().user_id.as_str());
+        self.admit_user(user, offer, lifetime).await
+    }
+
+    /// Admits another user than the one who asks.
+    pub(crate) async fn admit_as(self, id: &str) -> Peer {
+        self.admit_user(user(id), &offer(), None).await
+    }
+
+    async fn admit_user(self, user: User, offer: &Offer, lifetime: Option<u64>) -> Peer {
         let Self { verdict, mut peer } = self;
-        let user = user(verdict.question().user_id.as_str());
         let admission = Admission {
             app: AppId::new("demo").unwrap(),
             user,
