@@ -230,7 +230,7 @@ mod tests {
     fn what_a_peer_says_stays_on_its_line() {
         let forged = "x\r\nconnected as root\u{1b}[2J\u{202e}";
         let refusal = || {
-            serde_json::from_value::<chatcamp_protocol::code::SessionClose>(serde_json::json!({
+            serde_json::from_value::<chatcamp_protocol::event::SessionClose>(serde_json::json!({
                 "code": forged, "reason": forged, "advice": "terminal",
             }))
             .unwrap()

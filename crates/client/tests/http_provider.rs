@@ -119,6 +119,7 @@ fn what_cannot_be_sent_says_why_when_it_is_made() {
 #[test]
 fn outside_a_runtime_it_fails_and_does_not_panic() {
     let provider = HttpProvider::new("http://127.0.0.1:1/chat").unwrap();
-    let error = futures_executor::block_on(provider.credential(Why::Initial)).unwrap_err().to_string();
+    let error =
+        futures_executor::block_on(provider.credential(CredentialReason::Initial)).unwrap_err().to_string();
     assert!(error.contains("tokio runtime"), "{error}");
 }

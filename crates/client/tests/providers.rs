@@ -216,13 +216,14 @@ async fn a_new_closure_on_every_call_joins_the_connection_and_is_asked_next() {
     (first.unwrap(), second.unwrap());
     chat.connect(login(3)).await.unwrap();
     assert_eq!(take(&mut events, 1).await, ["connected alice New"]);
-    assert_eq!(*asked.lock().unwrap(), [(1, Why::Initial)], "all calls share one connection");
+    assert_eq!(*asked.lock().unwrap(), [(1, CredentialReason::Initial)], "all calls share one connection");
 
     peer.farewell(Code::AccessTokenExpired, None).await;
     let again = server.asked().await;
     assert_eq!(again.token().as_deref(), Some("token 3"));
     let _peer = again.admit().await;
-    let expected = [(1, Why::Initial), (3, Why::Rejected(Code::AccessTokenExpired))];
+    let expected =
+        [(1, CredentialReason::Initial), (3, CredentialReason::Rejected(Code::AccessTokenExpired))];
     assert_eq!(*asked.lock().unwrap(), expected, "the newest provider is asked next");
 
     // Another kind of credential replaces the connection as before.

@@ -13,7 +13,7 @@ use chatcamp_auth::{
     credential::{CredentialReason, Unavailable},
 };
 use chatcamp_protocol::{
-    Code, ErrorCode,
+    AccessToken, Code, ErrorCode,
     request::{RefreshCredential, RefreshResponse, Request as _},
 };
 use chatcamp_runtime::timeout;
