@@ -11,6 +11,7 @@ use std::{
 };
 
 use chatcamp_protocol::{AppId, UserId};
+use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
 use super::{fault::store_error, rows, schema, shared::Shared, writer::join};
@@ -19,10 +20,10 @@ use crate::{Change, StoreError};
 /// How often the file is asked whether anybody wrote; one cheap question.
 const POLL: Duration = Duration::from_millis(200);
 
-/// The following thread, which ends when this is dropped.
+/// The following thread.
 pub(super) struct Follower {
-    stop: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    stop: Mutex<Option<SyncSender<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Follower {
@@ -34,14 +35,19 @@ impl Follower {
             .name("store-follower".into())
             .spawn(move || run(&mut tail, &stopped, &shared))
             .map_err(StoreError::unavailable)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Ends the thread, closes its connection and waits until both are done.
+    pub(super) fn close(&self) {
+        drop(self.stop.lock().take());
+        join(self.thread.lock().take());
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.stop = None;
-        join(self.thread.take());
+        self.close();
     }
 }
 

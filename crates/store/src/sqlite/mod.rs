@@ -21,21 +21,32 @@ mod shared;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod write;
 mod writer;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 
-pub use self::snapshot::{Snapshot, settle};
 use self::{
+    batch::Batch,
     cache::{UserKey, UserKeyRef},
+    fault::Fault,
     follow::Follower,
     reader::Readers,
     shared::Shared,
+    watch::{Required, Watch},
     writer::Writer,
+};
+pub use self::{
+    fault::FileFault,
+    snapshot::{Snapshot, settle},
 };
 use crate::{ApiKey, App, AppEdit, ChangeListener, Created, StoreError, Upsert, Upserted, User, UserEdit};
 
@@ -44,12 +55,18 @@ const LAST_SEEN_CHUNK: usize = 512;
 
 /// Keeps everything in one SQLite file.
 ///
-/// Dropping it commits what is queued and waits for its two threads to end.
+/// [`close`](Self::close) it at the end: dropping it does the same, but can only log what fails.
 pub struct Store {
     shared: Arc<Shared>,
     readers: Readers,
+    /// `None` in a store that was opened only to be read.
+    writing: Option<Writing>,
+}
+
+/// The two threads of a store that may be written to.
+struct Writing {
     writer: Writer,
-    _follower: Follower,
+    follower: Follower,
 }
 
 impl Store {
@@ -61,14 +78,90 @@ impl Store {
     /// [`StoreError::SchemaTooNew`] when a newer release has written the file, which then is left alone,
     /// [`StoreError::Corrupt`] when it is no database, [`StoreError::Unavailable`] when it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path.as_ref(), false)
+    }
+
+    /// Opens the file at `path`, which has to be there and hold the data of a store.
+    ///
+    /// Blocks as [`open`](Self::open) does.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), with [`FileFault::Missing`] or [`FileFault::NoData`] as the source; the file and what is beside
+    /// it were not touched then.
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path.as_ref(), true)
+    }
+
+    /// Opens the file at `path` as [`open_existing`](Self::open_existing) does, only to read it, on a full disk too.
+    ///
+    /// Every write fails, and changes by others are not followed. A file of an older schema is brought up to date first, which
+    /// needs room.
+    ///
+    /// # Errors
+    /// As [`open_existing`](Self::open_existing).
+    pub fn open_to_read(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        let connection = schema::open(path)?;
+        schema::refuse_empty(path)?;
+        let connection = schema::open_reader_on_full_disk(path)?;
+        if schema::refuse_newer(&connection)? == 0 {
+            return Err(StoreError::corrupt(FileFault::no_data(path)));
+        }
+        if !schema::is_newest(&connection)? {
+            drop(connection);
+            return Self::open_existing(path);
+        }
+        let readers = Readers::new(path).with(connection);
+        Ok(Self { shared: Arc::new(Shared::new()), readers, writing: None })
+    }
+
+    fn open_with(path: &Path, must_exist: bool) -> Result<Self, StoreError> {
+        let connection = schema::open(path, must_exist)?;
         let instance =
             connection.query_row("SELECT random()", [], |row| row.get(0)).map_err(fault::store_error)?;
         let shared = Arc::new(Shared::new());
         let follower = Follower::spawn(path, instance, shared.clone())?;
-        let writer = Writer::spawn(connection, instance, shared.clone())?;
-        Ok(Self { shared, readers: Readers::new(path), writer, _follower: follower })
+        let watch = Watch::begin(path)?;
+        let writer = Writer::spawn(connection, watch, instance, shared.clone())?;
+        let writing = Some(Writing { writer, follower });
+        Ok(Self { shared, readers: Readers::new(path), writing })
+    }
+
+    /// Lets writes fail while the file at `path` is missing, or with `is_same` if another file has taken its place.
+    ///
+    /// The same holds for the database itself and its log, from the beginning.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if it is missing now.
+    pub fn require(&self, path: impl Into<PathBuf>, is_same: bool) -> Result<(), StoreError> {
+        self.shared.required.lock().push(Required::new(path.into(), is_same)?);
+        Ok(())
+    }
+
+    /// Commits what is queued and leaves one whole file, unless other processes have it open; later calls fail.
+    ///
+    /// Waits for reads and writes in progress and blocks for the disk. Closing again does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the log could not be written back into the file: nothing is lost as long as both stay
+    /// together.
+    pub fn close(&self) -> Result<(), StoreError> {
+        if let Some(writing) = &self.writing {
+            writing.follower.close();
+        }
+        self.readers.close();
+        // Last, so that it is the writer that writes the log back and reports what fails.
+        self.writing.as_ref().map_or(Ok(()), |writing| writing.writer.close())
+    }
+
+    async fn submit<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Batch<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        match &self.writing {
+            Some(writing) => writing.writer.submit(work).await,
+            None => Err(StoreError::unavailable("the store was opened only to be read")),
+        }
     }
 
     /// How many transactions were committed since it was opened; one may hold many writes.
@@ -81,7 +174,7 @@ impl Store {
 #[async_trait]
 impl crate::Store for Store {
     async fn create_app(&self, app: App) -> Result<bool, StoreError> {
-        self.writer.submit(move |batch| write::create_app(batch, &app)).await
+        self.submit(move |batch| write::create_app(batch, &app)).await
     }
 
     async fn app(&self, id: &AppId) -> Result<Option<Arc<App>>, StoreError> {
@@ -101,11 +194,11 @@ impl crate::Store for Store {
 
     async fn edit_app(&self, id: &AppId, edit: AppEdit) -> Result<Option<Arc<App>>, StoreError> {
         let id = id.clone();
-        self.writer.submit(move |batch| write::edit_app(batch, &id, edit)).await
+        self.submit(move |batch| write::edit_app(batch, &id, edit)).await
     }
 
     async fn create_api_key(&self, key: ApiKey) -> Result<bool, StoreError> {
-        self.writer.submit(move |batch| write::create_api_key(batch, &key)).await
+        self.submit(move |batch| write::create_api_key(batch, &key)).await
     }
 
     async fn api_keys(&self, app: &AppId) -> Result<Vec<ApiKey>, StoreError> {
@@ -114,7 +207,7 @@ impl crate::Store for Store {
 
     async fn revoke_api_key(&self, app: &AppId, key: &str) -> Result<bool, StoreError> {
         let (app, key) = (app.clone(), key.to_owned());
-        self.writer.submit(move |batch| write::revoke_api_key(batch, &app, &key)).await
+        self.submit(move |batch| write::revoke_api_key(batch, &app, &key)).await
     }
 
     async fn api_key_by_digest(&self, digest: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
@@ -137,7 +230,7 @@ impl crate::Store for Store {
 
     async fn create_user(&self, user: User) -> Result<Created, StoreError> {
         let ticket = self.shared.users.ticket(&UserKeyRef { app: &user.app, id: &user.id });
-        let created = self.writer.submit(move |batch| write::create_user(batch, user)).await?;
+        let created = self.submit(move |batch| write::create_user(batch, user)).await?;
         self.shared.users.insert(ticket, UserKey::of(created.user()), created.user().clone());
         Ok(created)
     }
@@ -149,19 +242,19 @@ impl crate::Store for Store {
         edit: UserEdit,
     ) -> Result<Option<Arc<User>>, StoreError> {
         let (app, id) = (app.clone(), id.clone());
-        self.writer.submit(move |batch| write::edit_user(batch, &app, &id, edit)).await
+        self.submit(move |batch| write::edit_user(batch, &app, &id, edit)).await
     }
 
     async fn upsert_users(
         &self,
         upserts: Vec<Upsert>,
     ) -> Result<Vec<Result<Upserted, StoreError>>, StoreError> {
-        self.writer.submit(move |batch| write::upsert_users(batch, upserts)).await
+        self.submit(move |batch| write::upsert_users(batch, upserts)).await
     }
 
     async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError> {
         let (app, id) = (app.clone(), id.clone());
-        self.writer.submit(move |batch| write::delete_user(batch, app, id)).await
+        self.submit(move |batch| write::delete_user(batch, app, id)).await
     }
 
     async fn users<'a>(
@@ -193,12 +286,12 @@ impl crate::Store for Store {
 
     async fn block(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
         let (app, user, other) = (app.clone(), user.clone(), other.clone());
-        self.writer.submit(move |batch| write::block(batch, &app, &user, &other)).await
+        self.submit(move |batch| write::block(batch, &app, &user, &other)).await
     }
 
     async fn unblock(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
         let (app, user, other) = (app.clone(), user.clone(), other.clone());
-        self.writer.submit(move |batch| write::unblock(batch, &app, &user, &other)).await
+        self.submit(move |batch| write::unblock(batch, &app, &user, &other)).await
     }
 
     async fn blocked<'a>(
@@ -214,13 +307,13 @@ impl crate::Store for Store {
     async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
         for chunk in seen.chunks(LAST_SEEN_CHUNK) {
             let chunk = chunk.to_vec();
-            self.writer.submit(move |batch| write::record_last_seen(batch, chunk)).await?;
+            self.submit(move |batch| write::record_last_seen(batch, chunk)).await?;
         }
         Ok(())
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.writer.submit(|batch| write::probe(batch)).await
+        self.submit(|batch| write::probe(batch)).await
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -229,11 +322,20 @@ impl crate::Store for Store {
 
     async fn setting_or_insert(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
         let (name, value) = (name.to_owned(), value.to_vec());
-        self.writer.submit(move |batch| write::setting_or_insert(batch, &name, value)).await
+        self.submit(move |batch| write::setting_or_insert(batch, &name, value)).await
     }
 
     fn on_change(&self, listener: ChangeListener) {
         self.shared.listeners.add(listener);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            let error = std::error::Error::source(&error).unwrap_or(&error);
+            tracing::error!(%error, "the log could not be written back into the database; keep both files together");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
 use super::{fault::store_error, schema};
@@ -15,11 +15,19 @@ const IDLE: usize = 32;
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// Held for reading while a connection is in use, so that closing waits for it.
+    is_open: RwLock<bool>,
 }
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Mutex::new(Vec::new()) }
+        Self { path: path.to_owned(), idle: Mutex::new(Vec::new()), is_open: RwLock::new(true) }
+    }
+
+    /// Begins with a connection that is open already.
+    pub(super) fn with(self, connection: Connection) -> Self {
+        self.idle.lock().push(connection);
+        self
     }
 
     /// Reads on a connection of its own; one that met an error is not used again.
@@ -27,6 +35,10 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        let is_open = self.is_open.read();
+        if !*is_open {
+            return Err(StoreError::unavailable("the store is closed"));
+        }
         let idle = self.idle.lock().pop();
         let connection = idle.map_or_else(|| schema::open_reader(&self.path), Ok).map_err(store_error)?;
         let found = read(&connection).map_err(store_error)?;
@@ -35,5 +47,11 @@ impl Readers {
             idle.push(connection);
         }
         Ok(found)
+    }
+
+    /// Waits for reads in progress, closes every connection and refuses later reads.
+    pub(super) fn close(&self) {
+        *self.is_open.write() = false;
+        self.idle.lock().clear();
     }
 }

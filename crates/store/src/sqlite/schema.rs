@@ -1,10 +1,16 @@
 //! The file: created, checked, brought up to date.
 
-use std::{fs::OpenOptions, io, path::Path, thread, time::Duration};
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    path::Path,
+    thread,
+    time::Duration,
+};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 
-use super::fault::store_error;
+use super::fault::{FileFault, store_error};
 use crate::StoreError;
 
 /// How often the writer asks for a lock that another process holds: 5 s.
@@ -95,24 +101,77 @@ pub(super) const STEPS: &[&str] = &[
 ];
 
 /// Opens the file for the writer, in the newest schema.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    create_private(path, false).map_err(StoreError::unavailable)?;
+pub(super) fn open(path: &Path, must_exist: bool) -> Result<Connection, StoreError> {
+    if must_exist {
+        refuse_empty(path)?;
+    } else {
+        create_private(path).map_err(StoreError::unavailable)?;
+    }
     // A file of a newer release must stay as it is, so it is only read until that is known.
-    refuse_newer(&open_reader(path).map_err(store_error)?)?;
+    let found = refuse_newer(&open_reader(path).map_err(store_error)?)?;
+    if must_exist && found == 0 {
+        return Err(StoreError::corrupt(FileFault::no_data(path)));
+    }
     let mut connection = open_writer(path).map_err(store_error)?;
     migrate(&mut connection)?;
     Ok(connection)
 }
 
-/// Opens one more connection, that cannot write.
+/// Fails if the file is missing or empty. SQLite would make it, and delete the log of one that is empty.
+pub(super) fn refuse_empty(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() == 0 => {
+            Err(StoreError::corrupt(FileFault::no_data(path)))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::unavailable(FileFault::missing(path)))
+        }
+        Err(error) => Err(StoreError::unavailable(error)),
+    }
+}
+
+/// Opens one more connection, which cannot change the data.
+///
+/// It may write all the same: of several connections, SQLite has the last that closes write the log back into the file and
+/// delete it, and a read-only one would leave both as they are.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(READ_PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
+}
+
+/// Opens a connection that cannot change the data and has read some of it, on a full disk too.
+///
+/// If the memory that processes share about the file cannot be made, no other process has it open; then this connection has
+/// the file to itself for as long as it lives.
+pub(super) fn open_reader_on_full_disk(path: &Path) -> Result<Connection, StoreError> {
+    let read = |connection: Connection| version(&connection).map(|_| connection);
+    match open_reader(path).and_then(read) {
+        Err(rusqlite::Error::SqliteFailure(failure, _)) if cannot_share(failure) => {
+            let connection = open_reader(path).map_err(store_error)?;
+            let exclusive = "PRAGMA locking_mode = EXCLUSIVE";
+            connection.query_row(exclusive, [], |_| Ok(())).map_err(store_error)?;
+            read(connection).map_err(store_error)
+        }
+        opened => opened.map_err(store_error),
+    }
+}
+
+fn cannot_share(failure: ffi::Error) -> bool {
+    let codes = [
+        ffi::SQLITE_CANTOPEN,
+        ffi::SQLITE_FULL,
+        ffi::SQLITE_IOERR_SHMMAP,
+        ffi::SQLITE_IOERR_SHMOPEN,
+        ffi::SQLITE_IOERR_SHMSIZE,
+    ];
+    codes.contains(&failure.extended_code)
 }
 
 fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
@@ -161,18 +220,23 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// Returns whether the file has the newest schema.
+pub(super) fn is_newest(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(version(connection).map_err(store_error)? == known())
+}
+
 fn known() -> u32 {
     u32::try_from(STEPS.len()).expect("a handful of steps")
 }
 
-/// Creates the file for its owner alone; SQLite gives its companions the same mode. One that is there may have to be new.
-pub(super) fn create_private(path: &Path, must_be_new: bool) -> io::Result<()> {
+/// Creates the file for its owner alone, unless it is there; SQLite gives its companions the same owner and mode.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if must_be_new || error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
 }

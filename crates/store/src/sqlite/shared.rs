@@ -2,9 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use super::{
     batch::Effect,
     cache::{Apps, UserKeyRef, Users},
+    watch::Required,
 };
 use crate::{Change, listeners::Listeners, rounding::rounded};
 
@@ -13,6 +16,8 @@ pub(super) struct Shared {
     pub(super) apps: Apps,
     pub(super) users: Users,
     pub(super) listeners: Listeners,
+    /// Files without which nothing is written.
+    pub(super) required: Mutex<Vec<Required>>,
     commits: AtomicU64,
 }
 
@@ -22,6 +27,7 @@ impl Shared {
             apps: Apps::new(),
             users: Users::new(),
             listeners: Listeners::default(),
+            required: Mutex::new(Vec::new()),
             commits: AtomicU64::new(0),
         }
     }

@@ -1,7 +1,7 @@
 //! A file as it is at one moment: read, checked and copied while others write to it.
 
 use std::{
-    fmt,
+    fmt, fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,7 +11,10 @@ use rusqlite::{
     backup::{Backup, StepResult},
 };
 
-use super::{fault::store_error, rows, schema};
+use super::{
+    fault::{FileFault, store_error},
+    rows, schema,
+};
 use crate::StoreError;
 
 /// Pages copied at a time.
@@ -19,7 +22,7 @@ const PAGES: i32 = 1024;
 /// How long to wait for others to close the file.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The file as it was when this was opened; it keeps nobody from writing, and nothing is written for it.
+/// The file as it was when this was opened. Others go on writing; the data are not changed.
 pub struct Snapshot {
     connection: Connection,
     path: PathBuf,
@@ -33,11 +36,12 @@ impl Snapshot {
     /// database of a store, [`StoreError::Unavailable`] when it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
-        let connection = schema::open_reader(&path).map_err(store_error)?;
+        schema::refuse_empty(&path)?;
+        let connection = schema::open_reader_on_full_disk(&path)?;
         // The first read fixes the moment, for as long as the transaction lasts.
         connection.execute_batch("BEGIN").map_err(store_error)?;
         if schema::refuse_newer(&connection)? == 0 {
-            return Err(StoreError::corrupt("this is not the database of a ChatCamp store"));
+            return Err(StoreError::corrupt(FileFault::no_data(&path)));
         }
         Ok(Self { connection, path })
     }
@@ -75,10 +79,15 @@ impl Snapshot {
 
     /// Copies it to a new file, its owner's alone, whole in itself and on the disk when this returns.
     ///
+    /// An empty file that is there is used, and keeps its owner and mode.
+    ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when it cannot be written, or is there already; what was written so far stays.
+    /// [`StoreError::Unavailable`] if it cannot be written, or is there already and not empty; what was written so far stays.
     pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
-        schema::create_private(path, true).map_err(StoreError::unavailable)?;
+        schema::create_private(path).map_err(StoreError::unavailable)?;
+        if fs::symlink_metadata(path).is_ok_and(|found| found.len() > 0) {
+            return Err(StoreError::unavailable(io::Error::from(io::ErrorKind::AlreadyExists)));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut copy = Connection::open_with_flags(path, flags).map_err(store_error)?;
         let backup = Backup::new(&self.connection, &mut copy).map_err(store_error)?;

@@ -30,7 +30,7 @@ fn suspend() -> UserEdit {
 fn keep_busy(store: &Store) -> mpsc::SyncSender<()> {
     let (running, runs) = mpsc::sync_channel(1);
     let (go_on, wait) = mpsc::sync_channel(1);
-    let hold = std::pin::pin!(store.writer.submit(move |_| {
+    let hold = std::pin::pin!(store.submit(move |_| {
         running.send(()).unwrap();
         wait.recv().unwrap();
         Ok(())
@@ -42,24 +42,24 @@ fn keep_busy(store: &Store) -> mpsc::SyncSender<()> {
 
 /// Sets how large the file may grow, in pages; what it takes already if that is more.
 async fn limit_pages(store: &Store, pages: u32) {
-    let limit = move |batch: &mut batch::Batch<'_>| {
+    let limit = move |batch: &mut Batch<'_>| {
         Ok(batch.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
     };
-    store.writer.submit(limit).await.unwrap();
+    store.submit(limit).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_commit_waits_for_the_disk() {
     let dir = TempDir::new().unwrap();
     let pragma = |name: &'static str| {
-        move |batch: &mut batch::Batch<'_>| -> Result<String, fault::Fault> {
+        move |batch: &mut Batch<'_>| -> Result<String, Fault> {
             let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
             Ok(batch.connection.query_row(&sql, [], |row| row.get(0))?)
         }
     };
     let store = open(&dir);
-    assert_eq!(store.writer.submit(pragma("synchronous")).await.unwrap(), "2", "FULL");
-    assert_eq!(store.writer.submit(pragma("journal_mode")).await.unwrap(), "wal");
+    assert_eq!(store.submit(pragma("synchronous")).await.unwrap(), "2", "FULL");
+    assert_eq!(store.submit(pragma("journal_mode")).await.unwrap(), "wal");
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn a_transaction_that_cannot_commit_fails_everybody_in_it() {
     let create = store.create_user(plain_user(&app, "bob"));
     let edit = store.edit_user(&app, &alice, suspend());
     // A foreign key that is only checked at the end makes the commit itself fail.
-    let spoil = store.writer.submit(|batch| {
+    let spoil = store.submit(|batch| {
         batch.connection.execute_batch(
             "PRAGMA defer_foreign_keys = ON; INSERT INTO api_keys(app, id, name, digest, created_at) \
              VALUES (999, 'k', 'k', x'00', 1)",
@@ -250,9 +250,9 @@ async fn a_writer_that_died_is_unavailable() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
-    let bug = |_: &mut batch::Batch<'_>| -> Result<(), fault::Fault> { panic!("a bug, on purpose") };
+    let bug = |_: &mut Batch<'_>| -> Result<(), Fault> { panic!("a bug, on purpose") };
     for _ in 0..2 {
-        let died = store.writer.submit(bug).await.unwrap_err();
+        let died = store.submit(bug).await.unwrap_err();
         assert!(matches!(died, StoreError::Unavailable(_)), "{died:?}");
     }
     let refused = store.create_user(plain_user(&app, "alice")).await.unwrap_err();
@@ -268,7 +268,7 @@ async fn a_full_queue_is_unavailable_at_once() {
     let mut context = Context::from_waker(Waker::noop());
     let mut queued = 0;
     let refused = loop {
-        let mut more = Box::pin(store.writer.submit(|_| Ok(())));
+        let mut more = Box::pin(store.submit(|_| Ok(())));
         match more.as_mut().poll(&mut context) {
             Poll::Ready(refused) => break refused.unwrap_err(),
             Poll::Pending => queued += 1,

@@ -9,12 +9,14 @@ use std::{
 };
 
 use futures_channel::oneshot;
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::{
     batch::Batch,
-    fault::{Fault, store_error},
+    fault::{Fault, FileFault, store_error},
     shared::Shared,
+    watch::Watch,
 };
 use crate::StoreError;
 
@@ -25,22 +27,36 @@ const BATCH: usize = 1024;
 
 /// The queue to the writing thread, and the thread.
 pub(super) struct Writer {
-    jobs: Option<SyncSender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
+    jobs: SyncSender<Message>,
+    thread: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+}
+
+/// What the writing thread receives.
+enum Message {
+    /// A write.
+    Job(Box<dyn Job>),
+    /// Nothing after this is written.
+    Close,
 }
 
 impl Writer {
     pub(super) fn spawn(
         connection: Connection,
+        mut watch: Watch,
         instance: i64,
         shared: Arc<Shared>,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = sync_channel(QUEUE);
         let thread = thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(&connection, instance, &queue, &shared))
+            .spawn(move || {
+                run(&connection, &mut watch, instance, &queue, &shared);
+                // Callers whose jobs come too late are told at once.
+                drop(queue);
+                close(connection, &mut watch)
+            })
             .map_err(StoreError::unavailable)?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
     }
 
     /// Has `work` done and resolves once it is durable.
@@ -51,41 +67,72 @@ impl Writer {
     {
         let (caller, outcome) = oneshot::channel();
         let job = Box::new(Task { work: Some(work), outcome: None, caller });
-        let jobs = self.jobs.as_ref().ok_or_else(ended)?;
-        jobs.try_send(job).map_err(|refused| match refused {
+        self.jobs.try_send(Message::Job(job)).map_err(|refused| match refused {
             TrySendError::Full(_) => StoreError::unavailable("too many writes are waiting"),
             TrySendError::Disconnected(_) => ended(),
         })?;
         outcome.await.unwrap_or_else(|oneshot::Canceled| Err(ended()))
     }
-}
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.jobs = None;
-        join(self.thread.take());
+    /// Commits what is queued, writes the log back into the file and closes the connection.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the log could not be written back; it is still there, and nothing is lost.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        let Some(thread) = self.thread.lock().take() else { return Ok(()) };
+        if thread.thread().id() == thread::current().id() {
+            // It cannot wait for itself, nor for room in the queue that only it empties; it ends with the last sender.
+            _ = self.jobs.try_send(Message::Close);
+            return Ok(());
+        }
+        // Fails only if the thread has panicked, which `join` reports.
+        _ = self.jobs.send(Message::Close);
+        join(Some(thread)).unwrap_or_else(|| Err(StoreError::unavailable("the writer panicked")))
     }
 }
 
-/// Waits for a thread to end, unless it is the one that waits: a listener may drop the last handle to its store.
-pub(super) fn join(thread: Option<JoinHandle<()>>) {
-    if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
-        && thread.join().is_err()
-    {
+/// Waits for a thread to end and returns its result.
+///
+/// Returns `None` if it panicked, or if it is the calling thread: a listener may drop the last handle to its store.
+pub(super) fn join<T>(thread: Option<JoinHandle<T>>) -> Option<T> {
+    let joined = thread.filter(|thread| thread.thread().id() != thread::current().id())?.join();
+    if joined.is_err() {
         tracing::error!("a thread of the store panicked");
     }
+    joined.ok()
 }
 
 fn ended() -> StoreError {
     StoreError::unavailable("the writer has ended")
 }
 
-fn run(connection: &Connection, instance: i64, queue: &Receiver<Box<dyn Job>>, shared: &Shared) {
+fn run(
+    connection: &Connection,
+    watch: &mut Watch,
+    instance: i64,
+    queue: &Receiver<Message>,
+    shared: &Shared,
+) {
     let mut jobs = Vec::with_capacity(BATCH);
-    while let Ok(first) = queue.recv() {
+    let mut is_closing = false;
+    while !is_closing {
+        let Ok(Message::Job(first)) = queue.recv() else { return };
         jobs.push(first);
-        jobs.extend(queue.try_iter().take(BATCH - 1));
-        match transact(connection, instance, &mut jobs, shared) {
+        for message in queue.try_iter().take(BATCH - 1) {
+            match message {
+                Message::Job(job) => jobs.push(job),
+                Message::Close => {
+                    is_closing = true;
+                    break;
+                }
+            }
+        }
+        let done = watch.before(connection).and_then(|()| {
+            let transacted = transact(connection, instance, &mut jobs, shared);
+            // What was committed to a file that is gone is not acknowledged; and if it is gone, that is why anything failed.
+            watch.after(connection, &shared.required.lock()).and(transacted)
+        });
+        match done {
             Ok(()) => jobs.drain(..).for_each(|job| job.answer()),
             Err(error) => {
                 tracing::warn!(error = %source(&error), writes = jobs.len(), "a transaction failed");
@@ -131,6 +178,18 @@ fn transact(
     }
 }
 
+/// Writes the log back into the file and closes the connection; SQLite deletes the log when no other process has it open.
+///
+/// SQLite does the first by itself when it closes the last connection, but does not report a failure.
+fn close(connection: Connection, watch: &mut Watch) -> Result<(), StoreError> {
+    let written_back = watch.end(&connection).and_then(|()| {
+        // Passive: it does not wait for readers of other processes. The last of them to close does the rest.
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(store_error)
+    });
+    let closed = connection.close().map_err(|(_, error)| store_error(error));
+    written_back.and(closed)
+}
+
 fn source(error: &StoreError) -> &dyn std::error::Error {
     std::error::Error::source(error).unwrap_or(error)
 }
@@ -170,7 +229,10 @@ where
     }
 
     fn fail(self: Box<Self>, error: StoreError) {
-        let error = self.outcome.and_then(Result::err).unwrap_or(error);
+        // What is wrong with a file explains a job that could not be done because of it.
+        let explained = |own: &StoreError| own.is_retryable() && FileFault::of(&error).is_some();
+        let own = self.outcome.and_then(Result::err).filter(|own| !explained(own));
+        let error = own.unwrap_or(error);
         let _ = self.caller.send(Err(error));
     }
 }
