@@ -64,7 +64,7 @@ pub use bus::{BusError, Recipients, SessionList};
 pub use chatcamp_auth::Keyring;
 pub use chatcamp_store::{AuthPolicy, SessionPolicy};
 pub use clock::Clock;
-pub use data_dir::{BackedUp, DataDir, DataDirError, Restored};
+pub use data_dir::{BackedUp, DataDir, DataDirError, Restored, create_private_file};
 pub use http::{AnswerFuture, ChatService, FrontDoor, Pages};
 pub use limits::Limits;
 pub use operations::{

@@ -117,3 +117,83 @@ async fn a_folder_that_cannot_be_made_is_named() {
     let error = DataDir::open(file.join("data"), None).await.unwrap_err();
     assert!(error.to_string().contains("file/data"), "{error}");
 }
+
+/// The names of all files in the folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_closed_folder_is_one_whole_file_and_free_for_the_next_server_whoever_holds_its_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = ["chatcamp.db", "keys", "server.lock"];
+    let first = DataDir::open_to_serve(folder.path(), None).await.unwrap();
+    let accounts = first.accounts();
+    accounts.create_app("x", AuthPolicy::Open, None).await.unwrap();
+    assert!(names(folder.path()).len() > whole.len(), "the log is beside it");
+    first.close().unwrap();
+    assert_eq!(names(folder.path()), whole);
+    assert!(accounts.create_app("y", AuthPolicy::Open, None).await.is_err(), "it is closed");
+
+    let second = DataDir::open_to_serve(folder.path(), None).await.unwrap();
+    let store = second.store();
+    assert_eq!(store.apps().await.unwrap().len(), 1);
+    drop(second);
+    assert_eq!(names(folder.path()), whole, "dropping it does the same");
+    assert!(store.apps().await.is_err());
+}
+
+#[tokio::test]
+async fn a_lost_database_is_named_and_a_new_one_is_made_only_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chatcamp.db");
+    let check = DataDir::open(folder.path(), None).await.unwrap().keyring().check_value();
+    for is_empty in [false, true] {
+        fs::remove_file(&path).unwrap();
+        if is_empty {
+            fs::write(&path, "").unwrap();
+            fs::write(folder.path().join("chatcamp.db-wal"), "all that is left").unwrap();
+        }
+        let before = names(folder.path());
+        for refused in [
+            DataDir::open(folder.path(), None).await.map(drop),
+            DataDir::open_existing(folder.path(), None).await.map(drop),
+            DataDir::open_to_read(folder.path(), None).await.map(drop),
+            DataDir::back_up(folder.path(), None, &folder.path().join("backup"), false).map(drop),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, DataDirError::NoDatabase { .. }), "{error:?}");
+        }
+        assert_eq!(names(folder.path()), before);
+        let kept = DataDir::begin_anew(folder.path(), None).await.unwrap();
+        assert_eq!(kept.is_some(), is_empty);
+        if let Some(kept) = kept {
+            let mut log = kept.into_os_string();
+            log.push("-wal");
+            assert_eq!(fs::read(log).unwrap(), b"all that is left");
+        }
+        let again = DataDir::open(folder.path(), None).await.unwrap();
+        assert_eq!(again.keyring().check_value(), check, "the keys stay");
+        drop(again);
+        let refused = DataDir::begin_anew(folder.path(), None).await.unwrap_err();
+        assert!(matches!(refused, DataDirError::HasDatabase { .. }), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_whose_database_is_lost_gives_way_only_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup");
+    let data = folder.path().join("data");
+    drop(DataDir::open(&data, None).await.unwrap());
+    DataDir::back_up(&data, None, &backup, true).unwrap();
+    fs::remove_file(data.join("chatcamp.db")).unwrap();
+    fs::write(data.join("chatcamp.db-wal"), "all that is left").unwrap();
+    let restore = |replace| DataDir::restore(&data, None, &backup, None, replace);
+    assert!(matches!(restore(false), Err(DataDirError::Occupied { .. })));
+    restore(true).unwrap();
+    DataDir::open(&data, None).await.unwrap();
+}

@@ -1,7 +1,8 @@
 //! A copy of the database, made while a server goes on.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -9,7 +10,7 @@ use chatcamp_store::{StoreError, sqlite::Snapshot};
 
 use super::{
     DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS,
-    files::{Draft, with_ending, write_private},
+    files::{Draft, create_own, create_private_file, folder_of, with_ending},
     read_keyring,
 };
 
@@ -33,7 +34,7 @@ impl DataDir {
     /// Copies the database in `folder` to the new file `to`, as it is at one moment, beside whoever uses it.
     ///
     /// The copy is a database by itself and only its owner's to read. It holds no secret; with `with_keys` the keyring is
-    /// written beside it, to a file whose name ends with `.keys`. Nothing in the folder is changed. Blocks for the disk.
+    /// written beside it, to a file whose name ends with `.keys`. The data are not changed. Blocks for the disk.
     ///
     /// # Errors
     /// [`DataDirError`] says which file and why; then neither file is there. [`DataDirError::Exists`] when one was.
@@ -43,7 +44,7 @@ impl DataDir {
         to: &Path,
         with_keys: bool,
     ) -> Result<BackedUp, DataDirError> {
-        let of_store = |source| DataDirError::Store { path: folder.to_owned(), source };
+        let of_store = |source| DataDirError::of_store(folder, source);
         let of_copy = |source| unwritten(to, source);
         let keys_copy = with_keys.then(|| with_ending(to, KEYS_ENDING));
         for path in std::iter::once(to).chain(keys_copy.as_deref()) {
@@ -63,6 +64,8 @@ impl DataDir {
         }
 
         let draft = Draft::of(to);
+        let create = if is_within(folder, to) { create_private_file } else { create_own };
+        create(draft.path()).map_err(|source| DataDirError::Io { path: to.to_owned(), source })?;
         snapshot.copy_to(draft.path()).map_err(of_copy)?;
         drop(snapshot);
         let copy = Snapshot::open(draft.path()).map_err(of_copy)?;
@@ -72,11 +75,21 @@ impl DataDir {
         let bytes = fs::metadata(draft.path()).map_or(0, |found| found.len());
         if let Some(path) = &keys_copy {
             let failed = |source| DataDirError::Io { path: path.clone(), source };
-            write_private(path, keyring.to_text().as_bytes()).map_err(failed)?;
+            let written = create(path).and_then(|mut file| {
+                file.write_all(keyring.to_text().as_bytes())?;
+                file.sync_all()
+            });
+            written.map_err(failed)?;
         }
         draft.put().map_err(|source| DataDirError::Io { path: to.to_owned(), source })?;
         Ok(BackedUp { users, bytes, keys, keys_copy })
     }
+}
+
+/// Returns whether the file is to be in the data folder, where what root makes belongs to the folder's owner.
+fn is_within(folder: &Path, file: &Path) -> bool {
+    let found = (folder.canonicalize(), folder_of(file).canonicalize());
+    matches!(found, (Ok(folder), Ok(place)) if place.starts_with(&folder))
 }
 
 /// A file that cannot be made is no matter of a store.

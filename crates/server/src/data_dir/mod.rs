@@ -8,10 +8,12 @@
 //! ```
 
 mod backup;
+mod begin;
 mod files;
 mod restore;
 
 use std::{
+    error::Error as _,
     fs::{self, File, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
@@ -19,11 +21,17 @@ use std::{
 };
 
 use chatcamp_auth::{Keyring, keyring::InvalidKeyring};
-use chatcamp_store::{Store, StoreError, sqlite};
+use chatcamp_store::{
+    Store, StoreError,
+    sqlite::{self, FileFault},
+};
 
-use self::files::{Draft, make_folder, private, remove_unfinished, write_private};
-pub use self::{backup::BackedUp, restore::Restored};
-use crate::{Accounts, random};
+pub use self::{backup::BackedUp, files::create_private_file, restore::Restored};
+use self::{
+    begin::{is_filled, is_used, make_if_new},
+    files::{make_folder, remove_unfinished},
+};
+use crate::Accounts;
 
 /// The setting by which a database recognises its keyring.
 const KEYRING_CHECK: &str = "keyring_check";
@@ -134,6 +142,35 @@ pub enum DataDirError {
         /// The backup.
         backup: PathBuf,
     },
+    /// The database of a folder that has been used before is missing or empty.
+    #[error(
+        "the database in {} is lost: {fault}; restore a backup with `chatcamp restore`, or begin with an empty database with \
+         `chatcamp serve --new-database`", data.display()
+    )]
+    NoDatabase {
+        /// The data folder.
+        data: PathBuf,
+        /// What is wrong with the file.
+        fault: FileFault,
+    },
+    /// There is a database where a new one was asked for.
+    #[error("there is a database in {} already; leave out --new-database", data.display())]
+    HasDatabase {
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// The log could not be written back into the database at the end.
+    #[error(
+        "the database in {} was not closed; keep chatcamp.db and chatcamp.db-wal together, the next start makes one file of them",
+        path.display()
+    )]
+    NotClosed {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
     /// The database cannot be used.
     #[error("cannot use the database in {}", path.display())]
     Store {
@@ -151,14 +188,40 @@ impl DataDir {
     /// The keyring is read from `keys_file`, or else from `keys` in the folder, which is made with a new folder.
     ///
     /// # Errors
-    /// [`DataDirError`] says which file, why, and what to do.
+    /// [`DataDirError`] says which file, why, and what to do. [`DataDirError::NoDatabase`] if the folder has been used before
+    /// and its database is missing or empty.
     pub async fn open(path: impl Into<PathBuf>, keys_file: Option<PathBuf>) -> Result<Self, DataDirError> {
         let path = path.into();
         make_folder(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
-        Self::open_made(path, keys_file, None).await
+        make_if_new(&path, keys_file.as_deref()).await?;
+        Self::open_made(path, keys_file, None, sqlite::Store::open_existing).await
     }
 
-    /// Opens the folder as the one server of it, for as long as this lives.
+    /// Opens the folder, which has to be there, beside whoever else uses it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_existing(
+        path: impl Into<PathBuf>,
+        keys_file: Option<PathBuf>,
+    ) -> Result<Self, DataDirError> {
+        Self::open_made(path.into(), keys_file, None, sqlite::Store::open_existing).await
+    }
+
+    /// Opens the folder, which has to be there, only to read it, on a full disk too; every write fails.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_to_read(
+        path: impl Into<PathBuf>,
+        keys_file: Option<PathBuf>,
+    ) -> Result<Self, DataDirError> {
+        Self::open_made(path.into(), keys_file, None, sqlite::Store::open_to_read).await
+    }
+
+    /// Opens the folder as the one server of it, for as long as this lives; when it is dropped, its store is closed.
+    ///
+    /// Writes fail while the lock file or the keyring file is missing, as they do without the database.
     ///
     /// # Errors
     /// As [`open`](Self::open), and [`DataDirError::AlreadyServed`] names the server that is; nothing was touched then.
@@ -171,7 +234,12 @@ impl DataDir {
         let lock = lock(&path)?;
         // What a restore has left that was killed is in nobody's way.
         _ = remove_unfinished(&path.join(DATABASE));
-        let mut data = Self::open_made(path, keys_file, Some(lock)).await?;
+        make_if_new(&path, keys_file.as_deref()).await?;
+        let keys = keys_file.clone().unwrap_or_else(|| path.join(KEYS));
+        let mut data = Self::open_made(path, keys_file, Some(lock), sqlite::Store::open_existing).await?;
+        let of_store = |source| DataDirError::of_store(&data.path, source);
+        data.store.require(data.path.join(LOCK), true).map_err(of_store)?;
+        data.store.require(keys, false).map_err(of_store)?;
         data.announce(&format!("process {}", std::process::id()))?;
         Ok(data)
     }
@@ -180,30 +248,41 @@ impl DataDir {
         path: PathBuf,
         keys_file: Option<PathBuf>,
         lock: Option<File>,
+        open: fn(PathBuf) -> Result<sqlite::Store, StoreError>,
     ) -> Result<Self, DataDirError> {
         let database = path.join(DATABASE);
         let keys = keys_file.clone().unwrap_or_else(|| path.join(KEYS));
-        if keys_file.is_none() && !keys.exists() {
-            if database.exists() {
-                return Err(DataDirError::NoKeyring { keys, data: path });
-            }
-            make_keyring(&keys).map_err(|source| DataDirError::Io { path: keys.clone(), source })?;
+        if keys_file.is_none() && !keys.exists() && is_filled(&database) {
+            return Err(DataDirError::NoKeyring { keys, data: path });
         }
+        let of_store = |source| DataDirError::of_store(&path, source);
+        let store = Arc::new(open(database).map_err(of_store)?);
         warn_if_readable_by_others(&keys);
         let keyring = read_keyring(&keys)?;
-        let of_store = |source| DataDirError::Store { path: path.clone(), source };
-        let store = Arc::new(sqlite::Store::open(database).map_err(of_store)?);
-        let check = store.setting_or_insert(KEYRING_CHECK, &keyring.check_value()).await.map_err(of_store)?;
+        let check = store.setting(KEYRING_CHECK).await.map_err(of_store)?;
+        // It is written when the database is made.
+        let check = check.ok_or_else(|| no_database(&path, FileFault::NoData { name: DATABASE.into() }))?;
         if !keyring.matches(&check) {
             return Err(DataDirError::WrongKeyring { keys, data: path });
         }
         Ok(Self { path, store, keyring, lock })
     }
 
-    /// Whether there is a data folder at `path`.
+    /// Commits what is queued and leaves the database as one whole file, unless other processes have it open. Then another
+    /// server may open the folder.
+    ///
+    /// Whoever still holds [`store`](Self::store) finds it closed. Blocks for the disk.
+    ///
+    /// # Errors
+    /// [`DataDirError::NotClosed`] if the log could not be written back into the database.
+    pub fn close(self) -> Result<(), DataDirError> {
+        self.store.close().map_err(|source| DataDirError::NotClosed { path: self.path.clone(), source })
+    }
+
+    /// Returns whether there is a data folder at `path`, even if its database is lost.
     #[must_use]
     pub fn exists(path: &Path) -> bool {
-        path.join(DATABASE).exists()
+        path.join(DATABASE).exists() || is_used(path)
     }
 
     /// Says for others how to recognise the server of the folder, such as by its address.
@@ -242,11 +321,45 @@ impl DataDir {
     }
 }
 
-/// Becomes the one who serves the folder, until the file is dropped.
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // Before the lock is released, so that the next server does not meet the writer of this one.
+        if self.lock.is_some()
+            && let Err(error) = self.store.close()
+        {
+            let error = error.source().unwrap_or(&error);
+            tracing::error!(%error, "the database was not closed; keep its files together");
+        }
+    }
+}
+
+impl DataDirError {
+    /// An error of the database in a folder; one that is lost is told apart.
+    fn of_store(folder: &Path, source: StoreError) -> Self {
+        match FileFault::of(&source) {
+            Some(fault @ (FileFault::Missing { .. } | FileFault::NoData { .. })) => {
+                no_database(folder, fault.clone())
+            }
+            _ => Self::Store { path: folder.to_owned(), source },
+        }
+    }
+}
+
+fn no_database(folder: &Path, fault: FileFault) -> DataDirError {
+    DataDirError::NoDatabase { data: folder.to_owned(), fault }
+}
+
+/// Opens the lock file and locks it, until the file is dropped.
 fn lock(folder: &Path) -> Result<File, DataDirError> {
     let path = folder.join(LOCK);
     let failed = |source| DataDirError::Io { path: path.clone(), source };
-    let mut file = private().read(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let opened = match create_private_file(&path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            File::options().read(true).write(true).open(&path)
+        }
+        created => created,
+    };
+    let mut file = opened.map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -258,14 +371,6 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
         }
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
-}
-
-/// Makes a keyring of one random key, whole or not at all: of several processes the first decides.
-fn make_keyring(path: &Path) -> io::Result<()> {
-    let keyring = Keyring::new(vec![random::bytes()]).expect("a keyring of one key is valid");
-    let draft = Draft::of(path);
-    write_private(draft.path(), keyring.to_text().as_bytes())?;
-    draft.put_first()
 }
 
 fn read_keyring(path: &Path) -> Result<Keyring, DataDirError> {

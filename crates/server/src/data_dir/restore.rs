@@ -14,8 +14,8 @@ use chatcamp_store::{
 use super::{
     DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS, LOCK,
     backup::KEYS_ENDING,
-    files::{Draft, MadeFolders, unused_beside, with_ending, write_private},
-    lock, read_keyring,
+    files::{Draft, MadeFolders, create_private_file, unused_beside, with_ending, write_private},
+    is_filled, lock, read_keyring,
 };
 
 /// What SQLite may keep beside a database, and would take for a part of the one that comes in its place.
@@ -65,7 +65,8 @@ impl DataDir {
         // Gone before the lock is, so that nobody holds one on a file that is no longer there.
         let made = made.with(folder.join(LOCK));
         let database = folder.join(DATABASE);
-        if database.exists() && !replace {
+        // A log alone may hold everything.
+        if (database.exists() || is_filled(&with_ending(&database, "-wal"))) && !replace {
             return Err(DataDirError::Occupied { path: folder.to_owned() });
         }
 
@@ -77,6 +78,7 @@ impl DataDir {
         let found = find_keys(&place, may_replace, keys, from, &check)?;
 
         let draft = Draft::only_of(&database).map_err(of_folder)?;
+        create_private_file(draft.path()).map_err(of_folder)?;
         backup.copy_to(draft.path()).map_err(of_backup)?;
         let copy = Snapshot::open(draft.path()).map_err(of_backup)?;
         copy.check().map_err(of_backup)?;

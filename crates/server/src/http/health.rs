@@ -7,7 +7,7 @@ use std::{
 
 use chatcamp_protocol::Code;
 use chatcamp_runtime::Runtime;
-use chatcamp_store::Store;
+use chatcamp_store::{Store, StoreError, sqlite::FileFault};
 use tokio::sync::Mutex;
 
 use super::endpoint::Answer;
@@ -42,7 +42,12 @@ impl Health {
         let wrong = match &*last {
             Some((at, wrong)) if now.saturating_duration_since(*at) < FRESH => wrong.clone(),
             _ => {
-                let wrong = self.store.probe().await.err().map(|error| error.to_string());
+                let wrong = self.store.probe().await.err().map(|error| reason(&error));
+                if let Some(wrong) = &wrong
+                    && last.as_ref().is_none_or(|(_, before)| before.as_ref() != Some(wrong))
+                {
+                    tracing::error!("users cannot be created or changed: {wrong}");
+                }
                 *last = Some((now, wrong.clone()));
                 wrong
             }
@@ -52,4 +57,9 @@ impl Health {
             Some(why) => Answer::failure(503, Code::StoreUnavailable.as_str(), &why),
         }
     }
+}
+
+/// What is wrong, without paths, as anybody may ask.
+fn reason(error: &StoreError) -> String {
+    FileFault::of(error).map_or_else(|| error.to_string(), |fault| format!("{error}: {fault}"))
 }

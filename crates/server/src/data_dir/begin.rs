@@ -1,0 +1,146 @@
+//! A new data folder, and a new database in one that has lost its own.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use chatcamp_auth::Keyring;
+use chatcamp_store::{
+    Store as _,
+    sqlite::{self, FileFault, Snapshot},
+};
+
+use super::{
+    DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS, LOCK,
+    files::{Draft, create_private_file, make_folder, unused_beside, with_ending, write_private},
+    lock, read_keyring,
+};
+use crate::random;
+
+/// What is there once a folder has had a database, beside its keys and the log.
+const TRACES: [&str; 3] = [LOCK, "dev.json", "admin-password.hash"];
+
+impl DataDir {
+    /// Makes a new, empty database in a folder whose own is missing or holds nothing, which nobody serves.
+    ///
+    /// The keyring that is there stays. A file in the place of the database and its log are kept under another name, which is
+    /// returned.
+    ///
+    /// # Errors
+    /// [`DataDirError::HasDatabase`] if the database holds something, [`DataDirError::AlreadyServed`], and others that say
+    /// which file and why.
+    pub async fn begin_anew(
+        folder: &Path,
+        keys_file: Option<&Path>,
+    ) -> Result<Option<PathBuf>, DataDirError> {
+        let of_folder = |source| DataDirError::Io { path: folder.to_owned(), source };
+        make_folder(folder).map_err(of_folder)?;
+        let _lock = lock(folder)?;
+        let database = folder.join(DATABASE);
+        let found = Snapshot::open(&database).and_then(|found| found.setting(KEYRING_CHECK));
+        match found {
+            Ok(Some(_)) => return Err(DataDirError::HasDatabase { data: folder.to_owned() }),
+            Ok(None) => {}
+            Err(source) => match FileFault::of(&source) {
+                Some(FileFault::Missing { .. } | FileFault::NoData { .. }) => {}
+                _ => return Err(DataDirError::Store { path: folder.to_owned(), source }),
+            },
+        }
+        let kept = keep(&database).map_err(of_folder)?;
+        let keys = keys_file.map_or_else(|| folder.join(KEYS), Path::to_owned);
+        if keys_file.is_some() || keys.exists() {
+            make_database(&database, &read_keyring(&keys)?, None).await?;
+        } else {
+            make_database(&database, &new_keyring(), Some(&keys)).await?;
+        }
+        Ok(kept)
+    }
+}
+
+/// Makes keyring and database in a folder that has had none; another process may be about to do the same.
+pub(super) async fn make_if_new(folder: &Path, keys_file: Option<&Path>) -> Result<(), DataDirError> {
+    let (database, keys) = (folder.join(DATABASE), folder.join(KEYS));
+    // Looked at first: they come after the database.
+    let is_used = is_used(folder);
+    if database.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    match keys_file {
+        Some(_) if is_used => Ok(()),
+        Some(keys) => make_database(&database, &read_keyring(keys)?, None).await,
+        None if keys.exists() => {
+            wait_for_maker(&keys);
+            Ok(())
+        }
+        None if is_filled(&with_ending(&database, "-wal")) => Ok(()),
+        None => make_database(&database, &new_keyring(), Some(&keys)).await,
+    }
+}
+
+/// Returns whether the folder has had a database.
+pub(super) fn is_used(folder: &Path) -> bool {
+    let log = with_ending(&folder.join(DATABASE), "-wal");
+    folder.join(KEYS).exists() || is_filled(&log) || TRACES.iter().any(|name| is_filled(&folder.join(name)))
+}
+
+/// Returns whether the file is there and not empty.
+pub(super) fn is_filled(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.len() > 0)
+}
+
+fn new_keyring() -> Keyring {
+    Keyring::new(vec![random::bytes()]).expect("a keyring of one key is valid")
+}
+
+/// Makes a database, whole or not at all, and before it the file of its keyring, if that is new too.
+///
+/// Of several processes the first decides. It holds a lock on the keyring file until the database is in its place, so that
+/// [`wait_for_maker`] tells a folder in the making from one that has lost its database.
+async fn make_database(database: &Path, keyring: &Keyring, keys: Option<&Path>) -> Result<(), DataDirError> {
+    let failed = |source| DataDirError::Io { path: database.to_owned(), source };
+    let of_store = |source| {
+        let path = database.parent().unwrap_or(database).to_owned();
+        DataDirError::Store { path, source }
+    };
+    let draft = Draft::of(database);
+    create_private_file(draft.path()).map_err(failed)?;
+    let store = sqlite::Store::open(draft.path()).map_err(of_store)?;
+    store.setting_or_insert(KEYRING_CHECK, &keyring.check_value()).await.map_err(of_store)?;
+    store.close().map_err(of_store)?;
+    let Some(keys) = keys else { return draft.put_first().map(drop).map_err(failed) };
+
+    let of_keys = |source| DataDirError::Io { path: keys.to_owned(), source };
+    let keys_draft = Draft::of(keys);
+    let keys_file = write_private(keys_draft.path(), keyring.to_text().as_bytes()).map_err(of_keys)?;
+    // Where files cannot be locked, a process that comes at the same moment fails and may be run again.
+    _ = keys_file.lock();
+    if !keys_draft.put_first().map_err(of_keys)? {
+        wait_for_maker(keys);
+        return Ok(());
+    }
+    let put = draft.put_first().map_err(failed);
+    // Without a database it is of no use, and would look like the rest of a loss.
+    put.map(drop).inspect_err(|_| drop(fs::remove_file(keys)))
+}
+
+/// Waits until the process that has made this keyring file has put the database in its place, or has ended.
+fn wait_for_maker(keys: &Path) {
+    // Without a lock there is nothing to wait for.
+    _ = File::open(keys).and_then(|keys| keys.lock_shared());
+}
+
+/// Gives what is in the place of a database another name, which is returned.
+fn keep(database: &Path) -> io::Result<Option<PathBuf>> {
+    let name = unused_beside(database);
+    let mut kept = None;
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        match fs::rename(with_ending(database, ending), with_ending(&name, ending)) {
+            Ok(()) => kept = Some(name.clone()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(kept)
+}
