@@ -24,7 +24,7 @@ pub(crate) struct Password {
 }
 
 impl AdminCommand {
-    pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let Self::Password(Password { password_file }) = self;
         let data = context.open_existing().await?;
         let password = AdminPassword::at(data.path());

@@ -106,7 +106,7 @@ pub(crate) enum Switch {
 
 impl AppCommand {
     /// Runs the command.
-    pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let out = context.out;
         match self {
             Self::Create { name, auth, id } => {
@@ -116,7 +116,7 @@ impl AppCommand {
                 out.print(&CreatedApp { app_id: app.id, api_key: app.api_key.key, name, auth })
             }
             Self::List => {
-                let data = context.open_existing().await?;
+                let data = context.open_to_read().await?;
                 for app in data.accounts().apps().await? {
                     out.print(&ListedApp {
                         app_id: &app.id,
@@ -154,8 +154,13 @@ impl AppCommand {
 }
 
 impl KeyCommand {
-    async fn run(self, context: Context) -> Result<(), Failure> {
-        let (out, accounts) = (context.out, context.open_existing().await?.accounts());
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let out = context.out;
+        let data = match self {
+            Self::List { .. } => context.open_to_read().await?,
+            Self::Create { .. } | Self::Revoke { .. } => context.open_existing().await?,
+        };
+        let accounts = data.accounts();
         match self {
             Self::Create { app, name } => {
                 let key = accounts.create_api_key(&app, &name).await?;

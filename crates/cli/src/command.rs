@@ -12,7 +12,7 @@ use crate::{
     connect::Connect,
     context::Context,
     core_dumps, dev,
-    failure::Failure,
+    failure::{Failure, chain},
     logs, open_files,
     output::Output,
     serve::{self, Listen, Serve},
@@ -68,7 +68,7 @@ enum Command {
 impl CommandLine {
     /// Runs the command to its end.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let context = Context { out: Output::new(self.json), folder: self.data };
+        let mut context = Context::new(Output::new(self.json), self.data);
         let serves = matches!(self.command, Command::Dev(_) | Command::Serve(_));
         logs::start(if serves { "info" } else { "warn" })?;
         core_dumps::forbid();
@@ -79,18 +79,25 @@ impl CommandLine {
             runtime::Builder::new_current_thread().enable_all().build()
         };
         let runtime = runtime.map_err(|e| Failure::because("cannot start the runtime", e))?;
-        runtime.block_on(async {
+        let done = runtime.block_on(async {
+            let context = &context;
             match self.command {
                 Command::Dev(options) => dev::run(options, context).await,
                 Command::Serve(options) => serve::run(options, context).await,
                 Command::App(command) => command.run(context).await,
                 Command::User(command) => command.run(context).await,
                 Command::Admin(command) => command.run(context).await,
-                Command::Backup(command) => command.run(&context),
-                Command::Restore(command) => command.run(&context),
+                Command::Backup(command) => command.run(context),
+                Command::Restore(command) => command.run(context),
                 Command::Connect(command) => command.run(context).await,
             }
-        })
+        });
+        let closed = context.close();
+        // Of two failures the first is the cause; a log that is not written back is reported all the same.
+        if let (Err(_), Err(Failure::Failed(cause))) = (&done, &closed) {
+            tracing::error!("{}", chain(&**cause));
+        }
+        done.and(closed)
     }
 }
 

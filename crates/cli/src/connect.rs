@@ -71,7 +71,7 @@ impl Transport {
 
 impl Connect {
     /// Connects, prints what happens, and disconnects at a signal or the end of stdin.
-    pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let signals = Signals::install()?;
         let url = match self.url {
             Some(url) => url,

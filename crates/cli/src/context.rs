@@ -1,6 +1,6 @@
 //! What every command is given, and what it makes of it: the data folder and the app.
 
-use std::{env, path::PathBuf};
+use std::{cell::OnceCell, env, path::PathBuf};
 
 use chatcamp_protocol::AppId;
 use chatcamp_server::DataDir;
@@ -15,23 +15,48 @@ const KEYS_FILE: &str = "CHATCAMP_KEYS_FILE";
 pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) folder: PathBuf,
+    /// What the command has opened; closed at its end, whatever still uses it.
+    opened: OnceCell<DataDir>,
 }
 
 impl Context {
-    /// Opens the data folder, made if it is not there.
-    pub(crate) async fn open(&self) -> Result<DataDir, Failure> {
-        Ok(DataDir::open(&self.folder, keys_file()).await?)
+    pub(crate) fn new(out: Output, folder: PathBuf) -> Self {
+        Self { out, folder, opened: OnceCell::new() }
     }
 
-    /// Opens the data folder, made if it is not there, as its one server.
-    pub(crate) async fn open_to_serve(&self) -> Result<DataDir, Failure> {
+    /// Opens the data folder, made if it is not there.
+    pub(crate) async fn open(&self) -> Result<&DataDir, Failure> {
+        let data = DataDir::open(&self.folder, keys_file()).await?;
+        Ok(self.opened.get_or_init(|| data))
+    }
+
+    /// Opens the data folder, made if it is not there, as its one server, which closes it.
+    ///
+    /// With `new_database`, one is made first in a folder that has lost its own.
+    pub(crate) async fn open_to_serve(&self, new_database: bool) -> Result<DataDir, Failure> {
+        if new_database && let Some(kept) = DataDir::begin_anew(&self.folder, keys_file().as_deref()).await? {
+            tracing::warn!("what was in the place of the database is now {}", kept.display());
+        }
         Ok(DataDir::open_to_serve(&self.folder, keys_file()).await?)
     }
 
     /// Opens a data folder that is there: looking into a mistyped one does not make it.
-    pub(crate) async fn open_existing(&self) -> Result<DataDir, Failure> {
+    pub(crate) async fn open_existing(&self) -> Result<&DataDir, Failure> {
         self.must_exist()?;
-        self.open().await
+        let data = DataDir::open_existing(&self.folder, keys_file()).await?;
+        Ok(self.opened.get_or_init(|| data))
+    }
+
+    /// Opens a data folder that is there only to read it, which works on a full disk too.
+    pub(crate) async fn open_to_read(&self) -> Result<&DataDir, Failure> {
+        self.must_exist()?;
+        let data = DataDir::open_to_read(&self.folder, keys_file()).await?;
+        Ok(self.opened.get_or_init(|| data))
+    }
+
+    /// Closes what the command has opened, so that the database is one whole file.
+    pub(crate) fn close(&mut self) -> Result<(), Failure> {
+        self.opened.take().map_or(Ok(()), |data| Ok(data.close()?))
     }
 
     /// Fails where there is no data folder.

@@ -27,9 +27,9 @@ use crate::{
 const MAX_USERS: u64 = 100_000;
 
 /// Serves for development.
-pub(crate) async fn run(options: Listen, context: Context) -> Result<(), Failure> {
+pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
-    let data = context.open_to_serve().await?;
+    let data = context.open_to_serve(options.new_database).await?;
     let mut dev = find_or_make_app(&data, context.dev()?).await?;
     admin::make_dev_password(&data, &mut dev)?;
     let app = dev.app_id.clone();
@@ -66,8 +66,7 @@ pub(crate) async fn run(options: Listen, context: Context) -> Result<(), Failure
             Err(error) => tracing::error!("the self-check could not run: {}", chain(&error)),
         },
         () = signals.next() => {
-            serving.shut_down(signals).await;
-            return Ok(());
+            return serving.shut_down(signals).await;
         }
     }
     serving.until_told(signals).await

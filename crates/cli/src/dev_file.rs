@@ -7,9 +7,10 @@ use std::{
 };
 
 use chatcamp_protocol::AppId;
+use chatcamp_server::create_private_file;
 use serde::{Deserialize, Serialize};
 
-use crate::{failure::Failure, private_file};
+use crate::failure::Failure;
 
 const NAME: &str = "dev.json";
 
@@ -51,7 +52,7 @@ impl DevFile {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut file = private_file::create_new(&draft)?;
+            let mut file = create_private_file(&draft)?;
             file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
             file.sync_all()?;
             fs::rename(&draft, &path)

@@ -48,6 +48,14 @@ impl Output {
         Ok(line)
     }
 
+    /// Prints a result to stderr, as stdout holds data.
+    pub(crate) fn print_aside(&self, result: &(impl Display + Serialize)) -> Result<(), Failure> {
+        let line = self.line(result)?;
+        // If stderr is closed, nobody reads it.
+        _ = io::stderr().lock().write_all(line.as_bytes());
+        Ok(())
+    }
+
     /// Prints what stands beside the results: to stderr for people, among the results as JSON.
     pub(crate) fn note(&self, note: &(impl Display + Serialize)) -> Result<(), Failure> {
         if self.json {

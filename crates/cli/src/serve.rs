@@ -28,6 +28,9 @@ pub(crate) struct Listen {
     /// https://chat.example.com behind a proxy that speaks TLS; may be given several times.
     #[arg(long, value_name = "NAME")]
     pub(crate) dashboard_host: Vec<HostName>,
+    /// Begins with a new, empty database in a data folder whose own is missing or empty; refused if it is not.
+    #[arg(long)]
+    pub(crate) new_database: bool,
 }
 
 /// How to serve.
@@ -52,19 +55,19 @@ pub(crate) struct Serve {
 }
 
 /// Serves.
-pub(crate) async fn run(options: Serve, context: Context) -> Result<(), Failure> {
+pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure> {
     let wants_dashboard = options.dashboard || options.admin_listen.is_some();
     if !wants_dashboard && (options.chat_url.is_some() || !options.listen.dashboard_host.is_empty()) {
         let why = "--dashboard-host and --chat-url are for a dashboard; --dashboard or --admin-listen ADDR serves one";
         return Err(Failure::usage(why));
     }
     let signals = Signals::install()?;
-    let data = context.open_to_serve().await?;
+    let data = context.open_to_serve(options.listen.new_database).await?;
     let password_file = match wants_dashboard {
         true => AdminPassword::at(data.path()).generate_unless_set()?,
         false => None,
     };
-    let Listen { listen, dashboard_host: names } = options.listen;
+    let Listen { listen, dashboard_host: names, .. } = options.listen;
     let mut limits = Limits::default();
     limits.keep_alive = Duration::from_secs(options.keep_alive);
     let mut dashboard = None;
@@ -149,17 +152,17 @@ impl Serving {
                 return Err(Failure::failed(format!("the server stopped accepting connections: {why}")));
             }
         }
-        self.shut_down(signals).await;
-        Ok(())
+        self.shut_down(signals).await
     }
 
-    /// Shuts down; a second signal ends the process at once.
-    pub(crate) async fn shut_down(self, mut signals: Signals) {
+    /// Shuts down and closes the data folder; a second signal ends the process at once.
+    pub(crate) async fn shut_down(self, mut signals: Signals) -> Result<(), Failure> {
         tracing::info!("shutting down; once more ends it at once");
         tokio::select! {
             () = self.server.shutdown() => {}
             () = signals.next() => process::exit(1),
         }
+        Ok(self.data.close()?)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{context::Context, failure::Failure, private_file};
 /// Where the users go.
 #[derive(Args)]
 pub(crate) struct Export {
-    /// The file, which must not be there yet; stdout otherwise.
+    /// The file, which must not be there yet; `-`, or none, is stdout.
     file: Option<PathBuf>,
     #[command(flatten)]
     of: InApp,
@@ -51,15 +51,15 @@ struct Exported {
 
 impl Export {
     /// Exports all users of the app.
-    pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let app = context.app(self.of.app)?;
-        let accounts = context.open_existing().await?.accounts();
+        let accounts = context.open_to_read().await?.accounts();
         let app = accounts.app(&app).await?.id.clone();
         let source = Source { accounts, app, with_tokens: self.with_tokens };
         if source.with_tokens {
             tracing::warn!("the access tokens are secrets: whoever reads them can connect as these users");
         }
-        let Some(path) = self.file else {
+        let Some(path) = self.file.filter(|path| path.as_os_str() != "-") else {
             return source.write(io::stdout().lock()).await.map(drop);
         };
         let cannot = |error| Failure::because(format!("cannot write {}", path.display()), error);

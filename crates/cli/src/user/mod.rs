@@ -106,7 +106,7 @@ pub(crate) struct InApp {
 
 impl UserCommand {
     /// Runs the command.
-    pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let out = context.out;
         match self {
             Self::Create { whom, token, display_name, no_lock } => {
@@ -119,14 +119,19 @@ impl UserCommand {
                 out.print(&UserToken { id, access_token })
             }
             Self::List { of, limit, after } => {
-                list(&context, context.app(of.app)?, limit.unwrap_or(usize::MAX), after).await
+                list(context, context.app(of.app)?, limit.unwrap_or(usize::MAX), after).await
             }
             Self::Show(whom) => {
-                let (app, id, accounts) = open(&context, whom).await?;
+                let app = context.app(whom.of.app)?;
+                let accounts = context.open_to_read().await?.accounts();
+                let id = whom.id;
                 out.print(&ShownUser((&*accounts.user(&app, &id).await?).into()))
             }
             Self::Token { whom, new, expires_in, grace } => {
-                let (app, id, accounts) = open(&context, whom).await?;
+                let app = context.app(whom.of.app)?;
+                let id = whom.id;
+                let data = if new { context.open_existing().await? } else { context.open_to_read().await? };
+                let accounts = data.accounts();
                 let access_token = match new {
                     true => accounts.issue_token(&app, &id, expires_in, grace).await?,
                     false => {
@@ -136,14 +141,14 @@ impl UserCommand {
                 };
                 out.print(&UserToken { id, access_token })
             }
-            Self::Lock(whom) => change(&context, whom, Change::Locked(true)).await,
-            Self::Unlock(whom) => change(&context, whom, Change::Locked(false)).await,
-            Self::Suspend(whom) => change(&context, whom, Change::Suspended(true)).await,
-            Self::Restore(whom) => change(&context, whom, Change::Suspended(false)).await,
-            Self::Revoke(whom) => change(&context, whom, Change::Revoked(true)).await,
+            Self::Lock(whom) => change(context, whom, Change::Locked(true)).await,
+            Self::Unlock(whom) => change(context, whom, Change::Locked(false)).await,
+            Self::Suspend(whom) => change(context, whom, Change::Suspended(true)).await,
+            Self::Restore(whom) => change(context, whom, Change::Suspended(false)).await,
+            Self::Revoke(whom) => change(context, whom, Change::Revoked(true)).await,
             Self::Import(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
-            Self::Delete(whom) => change(&context, whom, Change::Deleted(true)).await,
+            Self::Delete(whom) => change(context, whom, Change::Deleted(true)).await,
         }
     }
 }
@@ -170,7 +175,7 @@ async fn list(
     mut limit: usize,
     mut after: Option<UserId>,
 ) -> Result<(), Failure> {
-    let accounts = context.open_existing().await?.accounts();
+    let accounts = context.open_to_read().await?.accounts();
     while limit > 0 {
         let page = accounts.users(&app, after.as_ref(), limit.min(PAGE)).await?;
         let Some(last) = page.last() else { break };

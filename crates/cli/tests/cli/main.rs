@@ -13,3 +13,4 @@ mod process;
 mod secrets;
 mod serving;
 mod usage;
+mod whole_files;

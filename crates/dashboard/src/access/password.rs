@@ -1,8 +1,7 @@
 //! The file of the admin password's hash.
 
 use std::{
-    fmt,
-    fs::{self, OpenOptions},
+    fmt, fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,6 +9,7 @@ use std::{
 };
 
 use argon2::password_hash;
+use chatcamp_server::create_private_file;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
@@ -166,11 +166,7 @@ impl AdminPassword {
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = create_private_file(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -46,7 +46,7 @@ pub(crate) struct Import {
     #[command(flatten)]
     of: InApp,
     /// Writes the numbers of the lines that fail, and why, to this file, which must not be there yet, instead of stderr.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = errors_file)]
     errors: Option<PathBuf>,
     /// Begins behind the first N lines.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -55,7 +55,7 @@ pub(crate) struct Import {
 
 impl Import {
     /// Imports to the end of the file, or to a signal.
-    pub(crate) async fn run(self, context: Context) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut signals = Signals::install()?;
         let app = context.app(self.of.app)?;
         let accounts = context.open_existing().await?.accounts();
@@ -179,6 +179,14 @@ impl Errors {
         let Some((path, mut file)) = self.file else { return Ok(()) };
         file.flush().map_err(|error| cannot_write(&path, error))
     }
+}
+
+/// A file has a name: without the option the lines are printed.
+fn errors_file(name: &str) -> Result<PathBuf, String> {
+    if name == "-" {
+        return Err("leave out the option to have them printed, or give the name of a file".into());
+    }
+    Ok(name.into())
 }
 
 fn cannot_write(path: &std::path::Path, error: io::Error) -> Failure {
