@@ -257,6 +257,46 @@ async fn a_page_that_stopped_polling_is_told_what_was_queued_when_it_polls_anew(
     }
 }
 
+/// A page stops polling and opens its session again by its key. Events are published while the first connection still has
+/// the session, so they are handed to that connection and wait there for a poll that never comes.
+async fn events_waiting_for_a_poll_are_delivered(notices_loss: bool) {
+    let world = World::open().await;
+    let first = credentials(&world);
+    let ack = poll(&world, &first, "one", 1).await;
+    let key = ack[0]["d"]["session_key"].as_str().unwrap().to_owned();
+    eventually(|| world.server.load().sessions == 1).await;
+    assert_eq!(world.tell("alice", 1..=3).await, 1);
+    assert_eq!(world.server.load().detached, 0, "the connection still has the session");
+    if notices_loss {
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(world.server.load().detached, 1, "the server gave the connection up");
+        world.tell("alice", 4..=4).await;
+    }
+    let last = if notices_loss { 4 } else { 3 };
+    let again = format!("session_key={key}");
+    let mut messages = Vec::new();
+    // An answer without messages would come after the last of them.
+    for _ in 0..3 {
+        messages.extend(ask(&world, &again, "two", None).await.1);
+    }
+    assert_eq!(messages[0]["t"], "users.auth.ack");
+    let numbers: Vec<_> = messages[1..].iter().map(|event| event["d"]["data"].clone()).collect();
+    assert_eq!(numbers, (1..=last).map(|n| json!(n)).collect::<Vec<_>>());
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_waited_for_a_poll_survive_the_loss_of_the_connection() {
+    events_waiting_for_a_poll_are_delivered(true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_waited_for_a_poll_move_to_the_connection_that_takes_over() {
+    events_waiting_for_a_poll_are_delivered(false).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_page_that_polls_and_is_quicker_than_the_server_takes_its_session_over() {
     let world = World::open().await;
