@@ -22,8 +22,10 @@
 //! | `network` | connections, and what goes wrong with them |
 //! | `scenario` | who is there and what they do |
 //! | `ledger` | what must always hold |
+//! | `keys` | the servers' master key |
 //! | `planted` | faults to be found |
 
+mod keys;
 mod ledger;
 mod machine;
 mod network;

@@ -1,97 +1,91 @@
-//! Runs simulations: `chatcamp-simulation [--seed N | --seeds N | --seconds N] [--from N] [--planted NAME]`.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people talks on the terminal")]
+//! Runs simulations and reports the first seed that breaks an invariant.
+#![allow(clippy::print_stdout, reason = "results of a command-line tool go to standard output")]
 
 use std::{
-    env,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use chatcamp_simulation::{Outcome, Planted, Simulation};
+use clap::Parser;
 
-const USAGE: &str =
-    "usage: chatcamp-simulation [--seed N | --seeds N | --seconds N] [--from N] [--steps N] [--planted NAME]
-
-  --seed N        replay one seed and show its last steps
-  --seeds N       run N seeds (1000 unless told otherwise), up to the first that fails
-  --seconds N     run as many seeds as fit into N seconds
-  --from N        begin with seed N (1 unless told otherwise)
-  --steps N       show the last N steps of a failure (400 unless told otherwise)
-  --planted NAME  plant a fault, which is to be found";
-
-/// What is asked for.
-struct Wanted {
+/// Run seeded simulations of the client and the server
+#[derive(Debug, Parser)]
+#[command(name = "chatcamp-simulation", disable_version_flag = true)]
+struct Options {
+    /// Replay one seed and show its last steps
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "seconds", "from"])]
     seed: Option<u64>,
+    /// Run this many seeds, up to the first that fails
+    #[arg(long, value_name = "N", default_value_t = 1000, conflicts_with = "seconds")]
     seeds: u64,
-    time: Option<Duration>,
+    /// Run as many seeds as fit into this many seconds
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Start with this seed
+    #[arg(long, value_name = "N", default_value_t = 1)]
     from: u64,
-    steps: Option<usize>,
+    /// Show this many of the last steps of a failure
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    steps: usize,
+    /// Plant this fault, which the simulation must find
+    #[arg(long, value_name = "NAME", value_parser = planted)]
     planted: Option<Planted>,
 }
 
 fn main() -> ExitCode {
-    match wanted() {
-        Ok(wanted) => run(&wanted),
-        Err(what) => {
-            eprintln!("{what}\n\n{USAGE}");
-            ExitCode::from(2)
+    let options = Options::parse();
+    match options.seed {
+        Some(seed) => {
+            let outcome = options.simulate(seed);
+            show(&outcome);
+            exit_code(&outcome)
         }
+        None => run_many(&options),
     }
 }
 
-fn wanted() -> Result<Wanted, String> {
-    let mut wanted = Wanted { seed: None, seeds: 1000, time: None, from: 1, steps: None, planted: None };
-    let mut args = env::args().skip(1);
-    while let Some(option) = args.next() {
-        let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
-        let number = || value.parse::<u64>().map_err(|_| format!("{option} {value}: not a number"));
-        match option.as_str() {
-            "--seed" => wanted.seed = Some(number()?),
-            "--seeds" => wanted.seeds = number()?,
-            "--seconds" => wanted.time = Some(Duration::from_secs(number()?)),
-            "--from" => wanted.from = number()?,
-            "--steps" => wanted.steps = usize::try_from(number()?).ok(),
-            "--planted" => wanted.planted = Some(planted(&value)?),
-            _ => return Err(format!("{option}: no such option")),
-        }
-    }
-    Ok(wanted)
-}
-
+/// Reads the name of a planted fault.
 fn planted(name: &str) -> Result<Planted, String> {
-    let names = || Planted::ALL.iter().map(|planted| format!("{planted:?}")).collect::<Vec<_>>().join(", ");
     let found = Planted::ALL.iter().find(|planted| format!("{planted:?}") == name);
-    found.copied().ok_or_else(|| format!("{name}: no such fault; there are {}", names()))
+    found.copied().ok_or_else(|| {
+        let names: Vec<_> = Planted::ALL.iter().map(|planted| format!("{planted:?}")).collect();
+        format!("no planted fault has this name; use one of {}", names.join(", "))
+    })
 }
 
-fn run(wanted: &Wanted) -> ExitCode {
-    let simulate = |seed| {
-        let simulation = wanted.steps.into_iter().fold(Simulation::new(seed), Simulation::keep_steps);
-        wanted.planted.into_iter().fold(simulation, Simulation::plant).run()
-    };
-    if let Some(seed) = wanted.seed {
-        let outcome = simulate(seed);
-        show(&outcome);
-        return verdict(&outcome);
+impl Options {
+    fn simulate(&self, seed: u64) -> Outcome {
+        let simulation = Simulation::new(seed).keep_steps(self.steps);
+        match self.planted {
+            Some(fault) => simulation.plant(fault).run(),
+            None => simulation.run(),
+        }
     }
-    let (began, mut steps, mut elapsed) = (Instant::now(), 0, Duration::ZERO);
+}
+
+fn run_many(options: &Options) -> ExitCode {
+    let began = Instant::now();
+    let time = options.seconds.map(Duration::from_secs);
     let mut seeds = 0;
-    let goes_on = |seeds| match wanted.time {
-        Some(time) => began.elapsed() < time,
-        None => seeds < wanted.seeds,
-    };
-    while goes_on(seeds) {
-        let outcome = simulate(wanted.from + seeds);
+    let mut steps = 0;
+    let mut elapsed = Duration::ZERO;
+    while time.map_or(seeds < options.seeds, |time| began.elapsed() < time) {
+        let outcome = options.simulate(options.from + seeds);
         seeds += 1;
-        (steps, elapsed) = (steps + outcome.steps, elapsed + outcome.elapsed);
+        steps += outcome.steps;
+        elapsed += outcome.elapsed;
         if outcome.violation.is_some() {
             show(&outcome);
-            println!("after {seeds} seeds; replay it with `cargo xtask simulate --seed {}`", outcome.seed);
-            return verdict(&outcome);
+            println!(
+                "failed after {seeds} seeds; replay with `cargo xtask simulate --seed {}`",
+                outcome.seed
+            );
+            return exit_code(&outcome);
         }
     }
     println!(
-        "{seeds} seeds in {:.1} s, {steps} steps, {:.1} h of their time: everything held",
+        "{seeds} seeds in {:.1} s, {steps} steps, {:.1} h of simulated time: every invariant held",
         began.elapsed().as_secs_f64(),
         elapsed.as_secs_f64() / 3600.0
     );
@@ -99,14 +93,16 @@ fn run(wanted: &Wanted) -> ExitCode {
 }
 
 fn show(outcome: &Outcome) {
-    outcome.last_steps.iter().for_each(|step| println!("{step}"));
+    for step in &outcome.last_steps {
+        println!("{step}");
+    }
     match &outcome.violation {
         Some(violation) => println!("\nseed {} broke {violation}", outcome.seed),
-        None => println!("\nseed {}: everything held", outcome.seed),
+        None => println!("\nseed {}: every invariant held", outcome.seed),
     }
     println!("{} steps, digest {:016x}", outcome.steps, outcome.digest);
 }
 
-fn verdict(outcome: &Outcome) -> ExitCode {
+fn exit_code(outcome: &Outcome) -> ExitCode {
     if outcome.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -42,6 +42,26 @@ pub enum Planted {
     OldIncarnation,
     /// The backend's publish is carried out twice.
     PublishRepeated,
+    /// The network sends a request again under the next number.
+    RepeatRenumbered,
+    /// The network puts the newest key in place of the one that a client presents.
+    OldKeyRenewed,
+    /// The network presents a session key in the name of the user that it was given to.
+    KeyOwnerAssumed,
+    /// The network turns a close that it made itself into the client's own (1000).
+    CloseBecomesNormal,
+    /// The network turns the refusal of a refresh into the end of the session.
+    RefusalEnds,
+    /// The network shows a client a token that it did not present.
+    TokenOfAnother,
+    /// The network says that a session was evicted whenever it does not go on.
+    EvictionClaimed,
+    /// The server is started without the bounds that it is to keep.
+    BoundsForgotten,
+    /// The store hides the app's session policy from the server.
+    PolicyHidden,
+    /// The network drops the first event for a published client that comes back, before the server has said it.
+    WaitingDropped,
 }
 
 impl Planted {
@@ -66,5 +86,15 @@ impl Planted {
         Self::ClockStopped,
         Self::OldIncarnation,
         Self::PublishRepeated,
+        Self::RepeatRenumbered,
+        Self::OldKeyRenewed,
+        Self::KeyOwnerAssumed,
+        Self::CloseBecomesNormal,
+        Self::RefusalEnds,
+        Self::TokenOfAnother,
+        Self::EvictionClaimed,
+        Self::BoundsForgotten,
+        Self::PolicyHidden,
+        Self::WaitingDropped,
     ];
 }

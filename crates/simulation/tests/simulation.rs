@@ -50,8 +50,27 @@ const FOUND_BY: &[(Planted, &[Invariant])] = &[
     (Planted::DeafTimer, &[Invariant::PromisesKept, Invariant::CalmRecovers]),
     (Planted::TaskLost, &[Invariant::NothingLeft, Invariant::PromisesKept, Invariant::ShutOut]),
     (Planted::ClockStopped, &[Invariant::ShutOut]),
-    (Planted::OldIncarnation, &[Invariant::OwnEvents, Invariant::ExactlyOnce]),
+    (
+        Planted::OldIncarnation,
+        &[
+            Invariant::OwnEvents,
+            Invariant::ExactlyOnce,
+            Invariant::KeysRefused,
+            Invariant::NothingLost,
+            Invariant::EndsJustified,
+        ],
+    ),
     (Planted::PublishRepeated, &[Invariant::OnceInOrder]),
+    (Planted::RepeatRenumbered, &[Invariant::ExactlyOnce]),
+    (Planted::OldKeyRenewed, &[Invariant::KeysRefused]),
+    (Planted::KeyOwnerAssumed, &[Invariant::KeysRefused]),
+    (Planted::CloseBecomesNormal, &[Invariant::FreshExplained]),
+    (Planted::RefusalEnds, &[Invariant::EndsJustified]),
+    (Planted::TokenOfAnother, &[Invariant::OwnToken]),
+    (Planted::EvictionClaimed, &[Invariant::EvictedForRoom]),
+    (Planted::BoundsForgotten, &[Invariant::LimitsKept]),
+    (Planted::PolicyHidden, &[Invariant::LimitsKept]),
+    (Planted::WaitingDropped, &[Invariant::NothingLost]),
 ];
 
 #[test]

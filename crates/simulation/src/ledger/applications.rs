@@ -1,7 +1,7 @@
 //! What applications are told.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -9,12 +9,19 @@ use chatcamp_client::{ConnectError, Continuity, EndReason, FreshReason, Interrup
 use chatcamp_protocol::{Advice, Envelope, event::AppEvent, limits};
 use serde_json::Value;
 
-use super::{Book, Invariant, Ledger, Proof, wires::Owed};
+use super::{
+    Book, Invariant, Ledger, Proof,
+    sessions::{SessionNumber, session_of},
+    wires::Owed,
+};
+use crate::keys::claims_of;
 
 /// Nothing said in this time fills a session's outbox, unless it is more than this.
 const PLENTY: usize = 600;
 /// A session is kept at least this long after its server heard its client last.
-const KEPT: Duration = limits::KEPT_NATIVE.saturating_sub(Duration::from_secs(3));
+const KEPT_NATIVE: Duration = limits::KEPT_NATIVE.saturating_sub(Duration::from_secs(3));
+/// The same for a published session.
+const KEPT_PUBLISHED: Duration = limits::KEPT_PUBLISHED.saturating_sub(Duration::from_secs(3));
 /// How much later than its client an application may know something.
 pub(super) const LAG: Duration = Duration::from_secs(1);
 /// The newest credential, and those that the key of the session before may stand on.
@@ -22,16 +29,34 @@ const CREDENTIALS: usize = 4;
 /// A refusal of a provider's credential needs a change this recent.
 const RECENT: Duration = Duration::from_secs(60);
 
+/// Who a client is, and which dialect it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientKind {
+    /// The real client, in the native dialect.
+    Native,
+    /// A client in the published dialect.
+    Published,
+    /// Presents keys to which it has no right, in the native dialect.
+    Intruder,
+}
+
 /// One client and its application.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) user: String,
+    pub(super) kind: ClientKind,
+    /// Published: the session that it had last.
+    session: Option<SessionNumber>,
+    /// Events that the server has handed to the network for it.
+    pub(super) handed: BTreeSet<usize>,
     has_provider: bool,
     /// Connections of which its end is open.
     pub(super) open: Vec<u64>,
     /// Its latest connections, the newest last, and when they were opened.
     pub(super) wires: [(u64, Instant); 2],
     pub(super) server_heard: Instant,
+    /// When the server last heard a request of its session: a handshake may begin another one.
+    pub(super) request_heard: Instant,
     pub(super) owed: Option<Owed>,
     pub(super) is_gone: bool,
     questions: usize,
@@ -59,6 +84,14 @@ struct Run {
 }
 
 impl Client {
+    /// Returns how long its session is kept without a connection.
+    fn kept(&self) -> Duration {
+        match self.kind {
+            ClientKind::Native | ClientKind::Intruder => KEPT_NATIVE,
+            ClientKind::Published => KEPT_PUBLISHED,
+        }
+    }
+
     /// From now on its session need not go on.
     pub(super) fn excuse(&mut self, now: Instant) {
         self.excused = Some(now);
@@ -75,15 +108,19 @@ impl Client {
 
 impl Ledger {
     /// Adds a client; answers its number.
-    pub(crate) fn add_client(&self, user: &str, has_provider: bool) -> usize {
+    pub(crate) fn add_client(&self, user: &str, has_provider: bool, kind: ClientKind) -> usize {
         let mut book = self.book.lock();
         book.users.user(user);
         book.clients.push(Client {
             user: user.to_owned(),
+            kind,
+            session: None,
+            handed: BTreeSet::new(),
             has_provider,
             open: Vec::new(),
             wires: [(0, self.machine.now()); 2],
             server_heard: self.machine.now(),
+            request_heard: self.machine.now(),
             owed: None,
             is_gone: false,
             questions: 0,
@@ -153,6 +190,16 @@ impl Ledger {
                 }
             }
             Continuity::Fresh(why) => {
+                let (user, heard) = (of.user.clone(), of.request_heard);
+                if *why == FreshReason::Evicted && !book.may_be_evicted(&user, heard) {
+                    book.violate(
+                        Invariant::EvictedForRoom,
+                        format_args!(
+                            "client {client} is told that its session was evicted while there was room"
+                        ),
+                    );
+                }
+                let of = &mut book.clients[client];
                 let run = Run { since: now, accepted: of.accepted, last: None, lagged: false };
                 let is_excused = |run: &Run| of.excused.is_some_and(|at| at + LAG >= run.accepted);
                 if of.run.replace(run).is_some_and(|before| !is_excused(&before)) {
@@ -160,6 +207,36 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// A published client is accepted. Its key tells whether its session goes on.
+    pub(crate) fn published_connected(&self, client: usize, key: &str) {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let of = &mut book.clients[client];
+        let session = claims_of(key).map(|claims| session_of(&claims));
+        if session.is_some() && std::mem::replace(&mut of.session, session) == session && of.run.is_some() {
+            return;
+        }
+        let run = Run { since: now, accepted: of.accepted, last: None, lagged: false };
+        let before = of.run.replace(run);
+        book.check_published_fresh(client, before, FreshReason::TooLate, now);
+    }
+
+    /// The key of a published client is refused.
+    pub(crate) fn published_key_refused(&self, client: usize) {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let of = &mut book.clients[client];
+        of.session = None;
+        let before = of.run.take();
+        book.check_published_fresh(client, before, FreshReason::UnknownKey, now);
+    }
+
+    /// A published client has given its session up.
+    pub(crate) fn published_left(&self, client: usize) {
+        let mut client = self.client(client);
+        (client.session, client.run) = (None, None);
     }
 
     /// The session has ended as far as the application is concerned.
@@ -240,7 +317,10 @@ impl Ledger {
         let first =
             run.last.map_or_else(|| published.partition_point(|&at| at < run.since) + 1, |last| last + 1);
         run.last = Some(n);
-        if first < n && !std::mem::take(&mut run.lagged) {
+        // Nothing is numbered in the published dialect: what the server had handed to the network may be lost there.
+        let may_be_lost =
+            of.kind == ClientKind::Published && (first..n).all(|missing| of.handed.contains(&missing));
+        if first < n && !may_be_lost && !std::mem::take(&mut run.lagged) {
             book.violate(
                 Invariant::NothingLost,
                 format_args!("client {client} gets event {n} and misses those from {first}"),
@@ -254,12 +334,12 @@ impl Ledger {
         changed.is_some_and(|at| at + RECENT > self.machine.now())
     }
 
-    /// In calm weather everything published has arrived.
-    pub(crate) fn check_arrived(&self) {
+    /// Checks that these clients have received everything that was published.
+    pub(crate) fn check_arrived(&self, connected: &[usize]) {
         let mut book = self.book.lock();
         let missing = book.clients.iter().enumerate().find_map(|(id, client)| {
             let last = book.users.by_id.get(&client.user)?.published.len();
-            (!client.is_gone && client.highest < last).then_some((id, client.highest, last))
+            (connected.contains(&id) && client.highest < last).then_some((id, client.highest, last))
         });
         if let Some((client, highest, last)) = missing {
             book.violate(
@@ -283,11 +363,27 @@ impl Book {
             .credentials
             .iter()
             .any(|(proof, at)| self.users.void_since(&of.user, proof, *at).is_some_and(|void| void <= now));
-        if away < KEPT && published < PLENTY && why != FreshReason::Evicted && !has_ended {
+        if has_ended {
+            return;
+        }
+        let user = of.user.clone();
+        let (kept, may_be_evicted) = (of.kept(), self.may_be_evicted(&user, of.request_heard));
+        let is_excused = published >= PLENTY
+            || why == FreshReason::Evicted
+            // A published client is not told why.
+            || (may_be_evicted && self.clients[client].kind == ClientKind::Published);
+        if away < kept && !is_excused {
             self.violate(
                 Invariant::FreshExplained,
                 format_args!("client {client} is told {why:?} {away:?} after it was last heard"),
             );
+        }
+    }
+
+    fn check_published_fresh(&mut self, client: usize, before: Option<Run>, why: FreshReason, now: Instant) {
+        let excused = self.clients[client].excused;
+        if before.is_some_and(|before| excused.is_none_or(|at| at + LAG < before.accepted)) {
+            self.check_fresh(client, why, now);
         }
     }
 

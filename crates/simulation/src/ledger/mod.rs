@@ -6,21 +6,28 @@
 //! | `wires` | connections: who is on them, what was said, what came of an end |
 //! | `applications` | what applications are told: events, continuity, ends |
 //! | `accounts` | credentials: until when each is good, who is shut out |
+//! | `sessions` | session keys, session limits, evictions |
 //! | `promises` | calls and what they resolve to, edits and how often they are carried out |
 
 mod accounts;
 mod applications;
 mod promises;
+mod sessions;
 mod wires;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use self::{accounts::Users, applications::Client, promises::Promises, wires::Wire};
+use self::{accounts::Users, applications::Client, promises::Promises, sessions::Sessions, wires::Wire};
 use crate::machine::Machine;
 
-pub(crate) use self::{accounts::Proof, applications::event_data, promises::Kind};
+pub(crate) use self::{
+    accounts::Proof,
+    applications::{ClientKind, event_data},
+    promises::Kind,
+    sessions::{Bounds, StolenKey},
+};
 
 /// What must always hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +59,16 @@ pub enum Invariant {
     CalmRecovers,
     /// At rest, nothing is left: no task, no session, no connection.
     NothingLeft,
+    /// A user has no more live sessions than its app allows, and the server no more detached ones than it may keep.
+    LimitsKept,
+    /// A session is evicted for room only when there was none.
+    EvictedForRoom,
+    /// A session goes on only for its own user, and not by a key that was replaced.
+    KeysRefused,
+    /// The server ends a session for its credential only once the credential has ended; a refused refresh changes nothing.
+    EndsJustified,
+    /// A client is shown exactly the token that it presented.
+    OwnToken,
     /// No task panics, or goes round and round without waiting.
     NoPanic,
     /// It comes to an end.
@@ -86,6 +103,7 @@ struct Book {
     clients: Vec<Client>,
     wires: BTreeMap<u64, Wire>,
     promises: Promises,
+    sessions: Sessions,
     /// When the store answered again after its latest outage; none during one.
     store_since: Option<Instant>,
     /// It has been calm for so long that everything works.

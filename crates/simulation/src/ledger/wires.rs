@@ -10,10 +10,19 @@ use chatcamp_protocol::{
 };
 use chatcamp_transport::Closed;
 
-use super::{Book, Invariant, Ledger, Proof, accounts::BOUND, applications::LAG};
+use super::{
+    Book, Invariant, Ledger, Proof,
+    accounts::BOUND,
+    applications::{ClientKind, LAG},
+    sessions::{SessionNumber, session_of},
+};
+use crate::keys::claims_of;
 
 /// Time for a client to act on an end.
 const REACTION: Duration = Duration::from_secs(3);
+
+/// How much earlier than the ledger a server may see a token end: it counts whole seconds.
+const CLOCK_STEP: Duration = Duration::from_secs(1);
 
 /// One connection.
 #[derive(Debug)]
@@ -26,6 +35,10 @@ pub(super) struct Wire {
     accepted: Option<Instant>,
     /// Why the server ends it.
     said: Option<Said>,
+    /// The session that it belongs to, once accepted.
+    session: Option<SessionNumber>,
+    /// Whether the network closed it with a code of its own.
+    closed_by_network: bool,
 }
 
 /// An end of the server's making.
@@ -52,10 +65,86 @@ impl Ledger {
         let open = open.clone();
         let wires = &mut book.clients[client].wires;
         *wires = [wires[1], (wire, now)];
-        let entry = Wire { client, proof: None, offered: None, accepted: None, said: None };
+        let entry = Wire {
+            client,
+            proof: None,
+            offered: None,
+            accepted: None,
+            said: None,
+            session: None,
+            closed_by_network: false,
+        };
         book.wires.insert(wire, entry);
         if open.len() > 1 {
             book.violate(Invariant::OneConnection, format_args!("client {client} has {open:?} open"));
+        }
+    }
+
+    /// Records what a published client's URL presents: its credentials, or the key of a session that stands on some.
+    pub(crate) fn presented_in_url(&self, wire: u64, query: &str, proof: Option<Proof>) {
+        let mut book = self.book.lock();
+        let Book { wires, sessions, .. } = &mut *book;
+        let Some(wire) = wires.get_mut(&wire) else { return };
+        wire.proof = proof.or_else(|| sessions.proof_of(query.strip_prefix("session_key=")?));
+    }
+
+    /// The network has closed a connection with a code of its own, so the code says nothing about the server.
+    pub(crate) fn closed_by_network(&self, wire: u64) {
+        if let Some(wire) = self.book.lock().wires.get_mut(&wire) {
+            wire.closed_by_network = true;
+        }
+    }
+
+    /// The server has seen the end of a connection.
+    ///
+    /// A published session ends with a WebSocket that is closed with 1000, 1001 or without a code.
+    pub(crate) fn server_saw_end(&self, wire: u64, how: &Closed) {
+        let now = self.machine.now();
+        let mut book = self.book.lock();
+        let Some(client) = book.wires.get(&wire).map(|wire| wire.client) else { return };
+        let client = &mut book.clients[client];
+        if client.kind == ClientKind::Published
+            && matches!(how, Closed::ByPeer(close) if matches!(close.code, 1000 | 1001 | 1005))
+        {
+            client.excuse(now);
+        }
+    }
+
+    /// The server's session has read a message.
+    pub(crate) fn server_read(&self, wire: u64, envelope: &Envelope<'_>) {
+        let mut book = self.book.lock();
+        let Some(session) = book.wires.get(&wire).and_then(|wire| wire.session) else { return };
+        if envelope.t != handshake::TYPE {
+            book.sessions.request_heard(wire, session, envelope.r.unwrap_or_default());
+        }
+    }
+
+    /// A client has received a message.
+    pub(crate) fn client_heard(&self, id: u64, envelope: &Envelope<'_>) {
+        let mut book = self.book.lock();
+        let Some(wire) = book.wires.get(&id) else { return };
+        let client = wire.client;
+        match envelope.t.as_ref() {
+            handshake::ACK_TYPE => {
+                let Ok(body) = envelope.body::<Value>() else { return };
+                let presented = match &wire.proof {
+                    Some(Proof::Token(token)) => Some(token.as_str()),
+                    _ => None,
+                };
+                let shown = body.pointer("/user/access_token").and_then(Value::as_str);
+                if body["ok"] == true && shown != presented {
+                    book.violate(
+                        Invariant::OwnToken,
+                        format_args!("client {client} is shown another token than it presented on wire {id}"),
+                    );
+                }
+            }
+            SessionClose::TYPE => {
+                if let Ok(close) = envelope.body::<SessionClose>() {
+                    book.check_justified(id, &close.code, self.machine.now());
+                }
+            }
+            _ => {}
         }
     }
 
@@ -77,6 +166,9 @@ impl Ledger {
         let Book { wires, clients, .. } = &mut *book;
         let Some(wire) = wires.get_mut(&wire) else { return };
         clients[wire.client].server_heard = now;
+        if envelope.t != handshake::TYPE {
+            clients[wire.client].request_heard = now;
+        }
         match envelope.t.as_ref() {
             handshake::TYPE => {
                 let token = envelope.body().ok().and_then(|request: AuthRequest<'_>| request.access_token);
@@ -96,6 +188,10 @@ impl Ledger {
         let now = self.machine.now();
         let mut book = self.book.lock();
         let Some(wire) = book.wires.get_mut(&id) else { return };
+        if let (Some(session), Some(number)) = (wire.session, envelope.s) {
+            book.sessions.said(session, number);
+        }
+        let Some(wire) = book.wires.get_mut(&id) else { return };
         match envelope.t.as_ref() {
             SessionClose::TYPE => {
                 if let Ok(close) = envelope.body::<SessionClose>() {
@@ -107,14 +203,21 @@ impl Ledger {
                 Ok(ack) if ack.ok => {
                     wire.accepted = Some(now);
                     let (client, proof) = (wire.client, wire.proof.clone());
+                    if let Some(key) = key_in(envelope) {
+                        wire.session = claims_of(&key).map(|claims| session_of(&claims));
+                        book.sessions.key_given(id, &key, proof.clone());
+                    }
                     let client = &mut book.clients[client];
                     client.accepted = now;
                     proof.into_iter().for_each(|proof| client.stands_on(proof, now));
                 }
                 Ok(handshake::AuthAck { error: Some(error), .. }) => {
                     let advice = error.advice.as_deref().and_then(Advice::from_wire);
-                    let said =
-                        Said { code: error.code.into_owned(), advice: advice.unwrap_or(Advice::Terminal) };
+                    // The published dialect has the exact code in `reason`.
+                    let body = envelope.body::<Value>().unwrap_or_default();
+                    let exact = body.pointer("/error/reason").and_then(Value::as_str).map(str::to_owned);
+                    let code = exact.unwrap_or_else(|| error.code.into_owned());
+                    let said = Said { code, advice: advice.unwrap_or(Advice::Terminal) };
                     self.ends(&mut book, id, said);
                 }
                 _ => {}
@@ -127,7 +230,13 @@ impl Ledger {
                     book.clients[client].stands_on(proof, now);
                 }
             }
-            APP_EVENT => book.check_still_good(id, envelope),
+            APP_EVENT => {
+                let client = wire.client;
+                if let Some((_, n)) = super::applications::event_of(envelope) {
+                    book.clients[client].handed.insert(n);
+                }
+                book.check_still_good(id, envelope);
+            }
             _ => {}
         }
     }
@@ -146,8 +255,11 @@ impl Ledger {
         let client = wire.client;
         self.machine.note(format_args!("server ends wire {id} of client {client}: {}", said.code));
         wire.said = Some(said.clone());
+        book.check_justified(id, &said.code, self.machine.now());
+        book.check_limit_code(client, &said.code);
         match Code::from_wire(&said.code) {
-            Some(Code::IdleTimeout | Code::Reconnect) => {}
+            // A published client whose key is refused without reason has lost its session.
+            Some(Code::IdleTimeout | Code::Reconnect | Code::SessionKeyInvalid) => {}
             Some(
                 Code::OutOfSequence
                 | Code::Malformed
@@ -174,8 +286,14 @@ impl Ledger {
         if closed.is_some_and(|closed| !matches!(closed, Closed::ByPeer(_))) {
             return;
         }
+        if closed.is_some() && entry.closed_by_network {
+            return;
+        }
         let (client, said) = (entry.client, entry.said.clone());
         let client = &mut book.clients[client];
+        if client.kind != ClientKind::Native {
+            return;
+        }
         // What a client that is leaving hears changes nothing.
         if let Some(said) = said.filter(|_| client.open.contains(&wire)) {
             client.owed = Some(Owed { said, at: now });
@@ -195,6 +313,22 @@ impl Book {
         let before = (latest.1 + LAG > now).then_some(before);
         let wires = before.into_iter().chain([latest]);
         wires.filter_map(|(wire, _)| self.wires.get(&wire)?.said.as_ref())
+    }
+
+    /// Checks that a session is ended for its token only once the token has ended.
+    fn check_justified(&mut self, id: u64, code: &str, now: Instant) {
+        let Some(wire) = self.wires.get(&id) else { return };
+        let (Some(proof @ Proof::Token(_)), Some(accepted)) = (&wire.proof, wire.accepted) else { return };
+        let is_about_token = matches!(code, "ACCESS_TOKEN_EXPIRED" | "CREDENTIAL_REVOKED");
+        let user = &self.clients[wire.client].user;
+        let void = self.users.void_since(user, proof, accepted);
+        if is_about_token && void.is_none_or(|void| void > now + CLOCK_STEP) {
+            let client = wire.client;
+            self.violate(
+                Invariant::EndsJustified,
+                format_args!("client {client} is told {code} on wire {id} while its token is good"),
+            );
+        }
     }
 
     /// An event reaches only a session whose credential was good when it was published.
@@ -231,4 +365,11 @@ impl Book {
             );
         }
     }
+}
+
+/// Returns the session key in an acknowledgement, of either dialect.
+fn key_in(envelope: &Envelope<'_>) -> Option<String> {
+    let body = envelope.body::<Value>().ok()?;
+    let key = body.pointer("/session/key").or_else(|| body.get("session_key"))?;
+    key.as_str().map(str::to_owned)
 }

@@ -39,9 +39,18 @@ impl End {
         let Ok(envelope) = Envelope::parse(message.as_str()) else { return };
         self.note("gets", &envelope);
         match self.side {
-            Side::Server => network.ledger.server_heard(wire, &envelope),
-            Side::Client if is_last_word(&envelope) => network.ledger.client_told_end(wire, None),
-            Side::Client => {}
+            Side::Server => {
+                network.ledger.server_heard(wire, &envelope);
+                if self.closing.is_none() {
+                    network.ledger.server_read(wire, &envelope);
+                }
+            }
+            Side::Client => {
+                network.ledger.client_heard(wire, &envelope);
+                if is_last_word(&envelope) {
+                    network.ledger.client_told_end(wire, None);
+                }
+            }
         }
     }
 
@@ -63,7 +72,9 @@ impl End {
         // Whoever hears of a close agrees to it.
         self.wire.end(self.side, Closed::Lost("closed".into()));
         self.wire.from(self.side.other()).abandon();
-        if self.side == Side::Client {
+        if self.side == Side::Server {
+            self.wire.network.ledger.server_saw_end(self.wire.id, &how);
+        } else {
             self.wire.network.ledger.client_told_end(self.wire.id, Some(&how));
             self.wire.network.ledger.left(self.wire.id, false);
         }
@@ -81,6 +92,9 @@ impl End {
             self.note("says", &envelope);
             if self.side == Side::Server {
                 network.ledger.server_said(id, &envelope);
+                network.forget_requests(id, &envelope);
+            } else {
+                self.repeat(&envelope, message);
             }
         }
         let tampered = network.tampering.lock().message(network, id, self.side, message);
@@ -90,6 +104,17 @@ impl End {
                 messages.iter().for_each(|message| _ = self.wire.send(self.side, message));
                 true
             }
+        }
+    }
+}
+
+impl End {
+    /// Sends an earlier request of the session again, or this one twice: its number tells the server that it is a repeat.
+    fn repeat(&self, envelope: &Envelope<'_>, message: &Message) {
+        let Some(number) = envelope.r.filter(|_| envelope.t != handshake::TYPE) else { return };
+        if let Some(again) = self.wire.network.repeated_request(self.wire.id, number, message) {
+            self.wire.network.process.machine().note(format_args!("wire {} repeats a request", self.wire.id));
+            self.wire.send(Side::Client, &again);
         }
     }
 }

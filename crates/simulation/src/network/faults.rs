@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::random::Random;
 
+/// Codes with which a proxy, a browser or a load balancer closes.
+const CLOSES: [u16; 5] = [1001, 1005, 1011, 1012, 1013];
+
 /// How often what goes wrong, in a thousand connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Weather {
@@ -15,6 +18,10 @@ pub(crate) struct Weather {
     stalled: usize,
     narrow: usize,
     lossy: usize,
+    /// Connections that something between client and server closes, with a code of its own.
+    closed: usize,
+    /// Requests that arrive again.
+    repeated: usize,
     /// What happens to the first connection that is opened, and to nothing else.
     first: Option<(Way, Fate)>,
 }
@@ -64,6 +71,8 @@ pub enum Fate {
     CutAfter(u64),
     /// From the n-th message on nothing arrives, and no end is seen.
     Silent(u64),
+    /// The connection is closed with this code after the n-th message, as a proxy closes it.
+    Closed(u64, u16),
     /// The n-th message takes this long, and what follows waits behind it.
     Stalled(u64, Duration),
 }
@@ -79,6 +88,8 @@ impl Weather {
         stalled: 0,
         narrow: 0,
         lossy: 0,
+        closed: 0,
+        repeated: 0,
         first: None,
     };
 
@@ -94,6 +105,8 @@ impl Weather {
             stalled: most(200),
             narrow: most(400),
             lossy: most(200),
+            closed: most(300),
+            repeated: most(200),
             first: None,
         }
     }
@@ -138,8 +151,16 @@ impl Weather {
             draw if draw < (self.cut + self.silent + self.stalled) / 2 => {
                 Fate::Stalled(n, random.millis(500..=50_000))
             }
+            draw if draw < (self.cut + self.silent + self.stalled + self.closed) / 2 => {
+                Fate::Closed(n, CLOSES[random.below(CLOSES.len())])
+            }
             _ => Fate::Fair,
         }
+    }
+
+    /// Returns whether a request arrives again.
+    pub(super) fn repeats(&self, random: &mut Random) -> bool {
+        self.repeated > 0 && random.chance(self.repeated)
     }
 
     pub(super) fn trip(&self, random: &mut Random) -> Trip {

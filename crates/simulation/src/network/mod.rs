@@ -16,15 +16,17 @@ mod weather;
 mod wire;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Weak},
 };
 
 use async_trait::async_trait;
+use chatcamp_protocol::{Envelope, handshake};
 use chatcamp_runtime::Runtime;
 use chatcamp_server::Server;
-use chatcamp_transport::{ConnectError, Connection, ConnectionInfo, Transport};
+use chatcamp_transport::{ConnectError, Connection, ConnectionInfo, Message, Transport};
 use parking_lot::Mutex;
+use serde_json::Value;
 
 pub(crate) use self::weather::Weather;
 pub use self::weather::{Fate, Way};
@@ -33,7 +35,14 @@ use self::{
     weather::Dial,
     wire::{Side, Wire},
 };
-use crate::{ledger::Ledger, machine::Process, planted::Planted};
+use crate::{
+    ledger::{Ledger, Proof},
+    machine::Process,
+    planted::Planted,
+};
+
+/// Requests of a session that the network may repeat.
+const REMEMBERED: usize = 8;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -52,6 +61,19 @@ struct State {
     server: Option<(Server, Process)>,
     wires: BTreeMap<u64, (usize, Weak<Wire>)>,
     counter: u64,
+    /// The latest requests of each native client's session, with their numbers.
+    requests: BTreeMap<usize, VecDeque<(u64, Message)>>,
+    /// Clients whose requests have no numbers that the server follows.
+    published: BTreeSet<usize>,
+}
+
+/// How a client reaches the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// A connection of messages, as over WebSocket.
+    Socket,
+    /// Requests of HTTP.
+    Polls,
 }
 
 impl Network {
@@ -61,7 +83,14 @@ impl Network {
         weather: Weather,
         planted: Option<Planted>,
     ) -> Arc<Self> {
-        let state = State { weather, server: None, wires: BTreeMap::new(), counter: 0 };
+        let state = State {
+            weather,
+            server: None,
+            wires: BTreeMap::new(),
+            counter: 0,
+            requests: BTreeMap::new(),
+            published: BTreeSet::new(),
+        };
         Arc::new(Self {
             process,
             ledger,
@@ -129,7 +158,7 @@ impl Network {
         self.ledger.opened(id, client);
         let info = ConnectionInfo::new(name);
         if over_http {
-            return Ok(Connection::new(poll::End::new(self.clone(), id), info));
+            return Ok(Connection::new(poll::End::new(self.clone(), id, None), info));
         }
         let wire = Wire::new(id, self.clone(), &weather);
         if let Some((way, fate)) = fated {
@@ -140,6 +169,97 @@ impl Network {
         let (ours, theirs) = end::pair(wire);
         runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, info.clone()))));
         Ok(Connection::new(ours, info))
+    }
+}
+
+impl Network {
+    /// Opens a connection of a published client, whose URL has this query. Returns `None` if it is refused.
+    pub(crate) async fn open_published(
+        self: &Arc<Self>,
+        client: usize,
+        query: String,
+        proof: Option<Proof>,
+        route: Route,
+    ) -> Option<Connection> {
+        let (id, weather, (server, runs_on)) = self.reach().await?;
+        self.process.machine().note(format_args!("published client {client} opens wire {id}: {route:?}"));
+        self.ledger.opened(id, client);
+        self.ledger.presented_in_url(id, &query, proof);
+        self.state.lock().published.insert(client);
+        if route == Route::Polls {
+            let facts = Facts { transport: poll::NAME, ..Facts::default() };
+            return Some(Connection::new(poll::End::new(self.clone(), id, Some(query)), facts));
+        }
+        let facts = Facts { transport: "simulated", query: Some(query), ..Facts::default() };
+        let wire = Wire::new(id, self.clone(), &weather);
+        self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
+        let (ours, theirs) = end::pair(wire);
+        runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, facts.clone()))));
+        Some(Connection::new(ours, facts))
+    }
+
+    /// Opens a connection on which the caller speaks the native dialect itself. Returns `None` if it is refused.
+    pub(crate) async fn open_native(self: &Arc<Self>, client: usize) -> Option<Connection> {
+        let (id, _, (server, runs_on)) = self.reach().await?;
+        self.process.machine().note(format_args!("client {client} opens wire {id} by itself"));
+        self.ledger.opened(id, client);
+        let facts = Facts { transport: "simulated", ..Facts::default() };
+        let wire = Wire::new(id, self.clone(), &Weather::CALM);
+        wire.destine(Side::Client, Fate::Fair);
+        self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
+        let (ours, theirs) = end::pair(wire);
+        runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, facts.clone()))));
+        Some(Connection::new(ours, facts))
+    }
+
+    /// Waits as long as it takes to open a connection. Returns `None` if it is refused or hangs.
+    async fn reach(&self) -> Option<(u64, Weather, (Server, Process))> {
+        let weather = self.state.lock().weather.clone();
+        let (delay, dial) =
+            self.process.machine().draw(|random| (weather.delay(random), weather.dial(random)));
+        self.process.sleep(delay).await;
+        if dial != Dial::Opens {
+            return None;
+        }
+        let mut state = self.state.lock();
+        state.counter += 1;
+        Some((state.counter, weather, state.server.clone()?))
+    }
+
+    /// Forgets the requests of a client whose session begins anew.
+    fn forget_requests(&self, wire: u64, envelope: &Envelope<'_>) {
+        if envelope.t != handshake::ACK_TYPE {
+            return;
+        }
+        let is_fresh = envelope.body::<Value>().is_ok_and(|body| body.pointer("/session/fresh").is_some());
+        let mut state = self.state.lock();
+        let client = state.wires.get(&wire).map(|(client, _)| *client);
+        if let Some(client) = client.filter(|_| is_fresh) {
+            state.requests.remove(&client);
+        }
+    }
+
+    /// Remembers a request, and returns one of the session's so far if the network repeats one now.
+    fn repeated_request(&self, wire: u64, number: u64, message: &Message) -> Option<Message> {
+        let mut state = self.state.lock();
+        let repeats = self.process.machine().draw(|random| state.weather.repeats(random));
+        let client = state.wires.get(&wire)?.0;
+        if state.published.contains(&client) {
+            return None;
+        }
+        let requests = state.requests.entry(client).or_default();
+        if requests.back().is_none_or(|(last, _)| *last < number) {
+            requests.push_back((number, message.clone()));
+        }
+        if requests.len() > REMEMBERED {
+            requests.pop_front();
+        }
+        let known: Vec<_> = requests.iter().filter(|(of, _)| *of < number).collect();
+        if !repeats || known.is_empty() {
+            return None;
+        }
+        let index = self.process.machine().draw(|random| random.below(known.len()));
+        Some(known[index].1.clone())
     }
 }
 

@@ -37,6 +37,8 @@ type Flight = Pin<Box<dyn Future<Output = Result<Answer, Lost>> + Send>>;
 pub(super) struct End {
     network: Arc<Network>,
     wire: u64,
+    /// The published form: what the URL says.
+    query: Option<String>,
     is_open: bool,
     /// A carrier may be shared and a future may not: nobody else ever locks this.
     flights: Mutex<Flights>,
@@ -57,10 +59,11 @@ struct Flights {
 }
 
 impl End {
-    pub(super) fn new(network: Arc<Network>, wire: u64) -> Self {
+    pub(super) fn new(network: Arc<Network>, wire: u64, query: Option<String>) -> Self {
         Self {
             network,
             wire,
+            query,
             is_open: false,
             flights: Mutex::default(),
             inbox: VecDeque::new(),
@@ -73,16 +76,21 @@ impl End {
     }
 
     fn request(&self, method: Method, body: Bytes) -> Flight {
-        let (network, wire) = (self.network.clone(), self.wire);
+        let (network, wire, query) = (self.network.clone(), self.wire, self.query.clone());
         let brings = method == Method::Get || !self.is_open;
         Box::pin(async move {
             let answer =
-                timeout(&network.process, DEADLINE, network.exchange(wire, method, body, brings)).await;
+                timeout(&network.process, DEADLINE, network.exchange(wire, query, method, body, brings))
+                    .await;
             answer.unwrap_or(Err(Lost))
         })
     }
 
     fn batch(&mut self) -> Bytes {
+        if self.query.is_some() {
+            let first = self.outbox.pop_front();
+            return first.map_or_else(Bytes::new, |message| message.as_str().to_owned().into());
+        }
         let texts: Vec<_> = self.outbox.drain(..).map(|message| message.as_str().to_owned()).collect();
         json!(texts).to_string().into()
     }
@@ -118,6 +126,12 @@ impl End {
             let flights = self.flights.get_mut();
             (flights.get.is_some(), flights.post.is_some())
         };
+        if !self.is_open && self.query.is_some() {
+            if !has_get {
+                self.flights.get_mut().get = Some(self.request(Method::Get, Bytes::new()));
+            }
+            return !has_get;
+        }
         if !self.is_open {
             if has_get || self.outbox.is_empty() {
                 return false;
@@ -188,6 +202,7 @@ impl Carrier for End {
         let ledger = &self.network.ledger;
         if let Some(message) = self.inbox.pop_front() {
             if let Ok(envelope) = Envelope::parse(message.as_str()) {
+                ledger.client_heard(self.wire, &envelope);
                 let s = envelope.s.unwrap_or_default();
                 let machine = self.network.process.machine();
                 machine.note(format_args!("client gets {} s {s} on wire {}", envelope.t, self.wire));
@@ -232,6 +247,10 @@ impl Carrier for End {
         self.network.ledger.left(self.wire, why.code == 1000);
         self.network.process.machine().note(format_args!("client closes wire {}: {}", self.wire, why.code));
         self.inbox.clear();
+        if self.query.is_some() {
+            // The published SDK stops polling without a word.
+            return self.over(Closed::ByUs(why));
+        }
         let rest = (!self.outbox.is_empty() && self.is_open).then(|| self.batch());
         let close = json!({ "close": { "code": why.code, "reason": why.reason } }).to_string();
         let (rest, close) =
@@ -261,7 +280,7 @@ impl Carrier for End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        if self.is_open {
+        if self.is_open && self.query.is_none() {
             self.close(Close::new(1001, ""));
         }
         self.network.ledger.left(self.wire, false);

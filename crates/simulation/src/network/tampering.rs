@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chatcamp_auth::session_key;
 use chatcamp_protocol::{
-    SessionKey,
+    Code, SessionKey,
     event::{APP_EVENT, SessionClose},
     handshake,
 };
@@ -12,7 +12,10 @@ use chatcamp_transport::{Close, Message};
 use serde_json::{Value, json};
 
 use super::{Network, wire::Side};
-use crate::{planted::Planted, scenario::keyring};
+use crate::{
+    keys::{claims_of, keyring},
+    planted::Planted,
+};
 
 /// Of so many in a thousand messages.
 const OFTEN: usize = 250;
@@ -63,15 +66,38 @@ impl Tampering {
         let envelope: Value = serde_json::from_str(message.as_str()).ok()?;
         let often = network.process.machine().draw(|random| random.chance(OFTEN));
         match side {
-            Side::Client => self.with_request(planted, often, envelope),
+            Side::Client => self.with_request(network, planted, often, envelope),
             Side::Server => self.with_message(planted, often, wire, envelope),
         }
     }
 
-    fn with_request(&self, planted: Planted, often: bool, mut envelope: Value) -> Option<Vec<Message>> {
+    fn with_request(
+        &self,
+        network: &Network,
+        planted: Planted,
+        often: bool,
+        mut envelope: Value,
+    ) -> Option<Vec<Message>> {
         let is_handshake = envelope["t"] == handshake::TYPE;
         match planted {
             Planted::RequestLost if often && !is_handshake => Some(Vec::new()),
+            Planted::RepeatRenumbered if often && envelope["t"] == "users.update" => {
+                let first = text(&envelope);
+                let number = envelope["r"].as_u64()?;
+                envelope["r"] = json!(number + 1);
+                Some(vec![first, text(&envelope)])
+            }
+            Planted::OldKeyRenewed if is_handshake => {
+                let key = envelope.pointer("/d/resume/key")?.as_str()?;
+                let newest = network.ledger.newest_key_for(key)?;
+                envelope["d"]["resume"]["key"] = json!(newest);
+                Some(vec![text(&envelope)])
+            }
+            Planted::KeyOwnerAssumed if is_handshake => {
+                let key = envelope.pointer("/d/resume/key")?.as_str()?;
+                envelope["d"]["user_id"] = json!(claims_of(key)?.user);
+                Some(vec![text(&envelope)])
+            }
             Planted::OldIncarnation if is_handshake => {
                 let key = envelope.pointer("/d/resume/key")?.as_str()?;
                 let mut claims = session_key::open(&keyring(), &SessionKey::from(key), 0)?;
@@ -139,6 +165,23 @@ impl Tampering {
                 Some(vec![text(&envelope)])
             }
             Planted::CloseWithoutCode if envelope["t"] == SessionClose::TYPE => Some(Vec::new()),
+            Planted::RefusalEnds if envelope["t"] == "users.refresh.ack" && envelope["d"]["ok"] == false => {
+                let code = Code::CredentialRevoked;
+                let close = json!({ "code": code.as_str(), "reason": "", "advice": code.advice().as_str() });
+                Some(vec![text(&json!({ "t": SessionClose::TYPE, "d": close }))])
+            }
+            Planted::TokenOfAnother
+                if envelope["t"] == handshake::ACK_TYPE && envelope["d"]["ok"] == true =>
+            {
+                envelope["d"]["user"]["access_token"] = json!("the-token-of-another-user");
+                Some(vec![text(&envelope)])
+            }
+            Planted::EvictionClaimed
+                if envelope.pointer("/d/session/fresh").is_some_and(|why| why != "new") =>
+            {
+                envelope["d"]["session"]["fresh"] = json!("evicted");
+                Some(vec![text(&envelope)])
+            }
             Planted::CloseRepeated => {
                 if envelope["t"] == SessionClose::TYPE && envelope["d"]["advice"] != "retry" {
                     last_words.insert(tapped.client, text(&envelope));
@@ -154,6 +197,15 @@ impl Tampering {
                 None
             }
             _ => None,
+        }
+    }
+
+    /// Returns the code that the reader of `side` is told when the network closes a connection with `code`.
+    pub(super) fn close_between(&self, side: Side, code: u16) -> u16 {
+        match (self.planted, side) {
+            // What the client's side sends, the server reads.
+            (Some(Planted::CloseBecomesNormal), Side::Client) => 1000,
+            _ => code,
         }
     }
 

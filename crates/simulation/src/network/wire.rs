@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chatcamp_transport::{Closed, Message};
+use chatcamp_transport::{Close, Closed, Message};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
@@ -132,6 +132,11 @@ impl Wire {
                 drop(pipe);
                 self.cut();
             }
+            Fate::Closed(n, code) if n == sent => {
+                self.push(&mut pipe, message);
+                drop(pipe);
+                self.close_between(code);
+            }
             Fate::Silent(n) if n == sent => {
                 pipe.silence(now);
                 self.push(&mut pipe, message);
@@ -186,6 +191,17 @@ impl Wire {
             };
             pipe.end = Some((at, Closed::Lost("the network broke".into())));
             pipe.wake_reader();
+        }
+    }
+
+    /// Closes both directions with a code that neither end chose, after what is on its way.
+    pub(super) fn close_between(&self, code: u16) {
+        self.machine().note(format_args!("wire {} is closed in between: {code}", self.id));
+        self.network.ledger.closed_by_network(self.id);
+        for side in [Side::Client, Side::Server] {
+            let told = self.network.tampering.lock().close_between(side, code);
+            self.end(side, Closed::ByPeer(Close::new(told, "")));
+            self.from(side).is_cut = true;
         }
     }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::{World, provider::Provider};
 use crate::{
     Invariant, Planted,
-    ledger::{Kind, event_data},
+    ledger::{ClientKind, Kind, event_data},
     machine::Process,
     network::Road,
     random::Random,
@@ -71,7 +71,7 @@ pub(super) struct Application {
 
 impl Application {
     pub(super) fn start(world: &Arc<World>, user: &str, manner: Manner) -> Arc<Self> {
-        let client = world.ledger.add_client(user, manner == Manner::Provider);
+        let client = world.ledger.add_client(user, manner == Manner::Provider, ClientKind::Native);
         let planted = world.planted.filter(|&planted| planted == Planted::DeafTimer);
         let process = world.machine.process(format!("client {client}")).with(planted);
         let is_patient = world.draw(|random| random.chance(500));

@@ -6,15 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chatcamp_protocol::{AppId, UserId};
+use chatcamp_protocol::{AccessToken, AppId, UserId};
 use chatcamp_runtime::Runtime;
-use chatcamp_server::{Accounts, AuthPolicy, Clock, NewUser, Recipients};
-use chatcamp_store::memory;
+use chatcamp_server::{Accounts, AuthPolicy, Clock, NewUser, Recipients, UserFields};
+use chatcamp_store::{SessionPolicy, memory};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::{World, application::Manner, keyring};
-use crate::{Invariant, Planted, ledger::Ledger, machine::Process};
+use super::{World, application::Manner};
+use crate::{Invariant, Planted, keys::keyring, ledger::Ledger, machine::Process};
 
 /// Unix time at the beginning.
 const BEGAN: u64 = 1_800_000_000;
@@ -75,6 +75,23 @@ impl Backend {
         &self.app
     }
 
+    /// Sets how many sessions a user may have.
+    pub(super) async fn set_sessions(&self, policy: SessionPolicy) {
+        self.accounts.set_sessions(&self.app, policy).await.expect("the app exists");
+    }
+
+    /// Gives a user a token of the backend's choice, which has no end. What was good before is void at once.
+    async fn choose(&self, user: &str) {
+        let number = self.users.lock().get(user).map_or(0, |of| of.tokens.len());
+        let token = format!("chosen-for-{user}-number-{number}");
+        self.process.machine().note(format_args!("{user} is given a token of the backend's choice"));
+        let fields =
+            UserFields { access_token: Some(AccessToken::from(token.as_str())), ..UserFields::default() };
+        let written = self.accounts.update_user(&self.app, &id(user), fields).await;
+        written.expect("the user exists, and the token is long enough");
+        self.remember(user, &token, None, Duration::ZERO);
+    }
+
     /// A user that there will be.
     pub(super) fn know(&self, user: &str, manner: Manner) {
         self.users.lock().entry(user.to_owned()).or_insert(User { manner, tokens: Vec::new() });
@@ -85,6 +102,9 @@ impl Backend {
         let created = self.accounts.create_user(&self.app, &id(user), NewUser::default()).await;
         let token = created.expect("the user is new");
         self.remember(user, token.expose(), None, Duration::ZERO);
+        if self.process.machine().draw(|random| random.chance(250)) {
+            self.choose(user).await;
+        }
     }
 
     fn remember(&self, user: &str, token: &str, lifetime: Option<Duration>, grace: Duration) {
@@ -125,7 +145,7 @@ impl Backend {
         match newest.filter(is_good) {
             Some(token) => token,
             None => {
-                let seconds = self.process.machine().draw(|random| random.within(90..=300)) as u64;
+                let seconds = self.process.machine().draw(|random| random.within(60..=200)) as u64;
                 let is_constant = self.users.lock().get(user).is_some_and(|of| of.manner == Manner::Constant);
                 let lifetime = (!is_constant).then_some(Duration::from_secs(seconds));
                 self.issue(user, lifetime, Duration::from_secs(20)).await
@@ -239,6 +259,10 @@ pub(super) async fn act(world: Arc<World>) {
                     _ => None,
                 };
                 world.ledger.excuse(Some(&user), "its token was rotated");
+                if world.draw(|random| random.chance(300)) {
+                    backend.choose(&user).await;
+                    continue;
+                }
                 backend.issue(&user, lifetime, Duration::from_secs(grace as u64)).await;
             }
             2 => {

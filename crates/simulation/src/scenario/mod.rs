@@ -4,23 +4,30 @@ mod application;
 mod backend;
 mod calm;
 mod house;
+mod intruder;
 mod provider;
+mod published;
 mod store;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use chatcamp_auth::Keyring;
 use chatcamp_runtime::Runtime;
+use chatcamp_server::Limits;
+use chatcamp_store::SessionPolicy;
 use parking_lot::Mutex;
 
 use self::{
     application::{Application, Manner},
     backend::Backend,
     house::House,
+    published::PublishedClient,
 };
 use crate::{
     Invariant, Planted, Violation,
-    ledger::Ledger,
+    ledger::{Bounds, Ledger},
     machine::{Machine, Process, Step},
     network::{Fate, Network, Way, Weather},
     random::Random,
@@ -48,6 +55,22 @@ pub struct Outcome {
     pub last_steps: Vec<String>,
 }
 
+/// All clients but the intruder.
+#[derive(Debug, Default)]
+struct Clients {
+    applications: Vec<Arc<Application>>,
+    published: Vec<Arc<PublishedClient>>,
+}
+
+impl Clients {
+    /// Returns the clients of a user.
+    fn of_user(&self, user: &str) -> Vec<usize> {
+        let applications = self.applications.iter().filter(|one| one.user == user).map(|one| one.client);
+        let published = self.published.iter().filter(|one| one.user == user).map(|one| one.client);
+        applications.chain(published).collect()
+    }
+}
+
 /// What everybody shares.
 #[derive(Debug)]
 struct World {
@@ -62,11 +85,6 @@ struct World {
     planted: Option<Planted>,
     /// All that happens, if only one thing is to happen.
     fate: Option<(Way, Fate)>,
-}
-
-/// The master keys of all servers.
-pub(crate) fn keyring() -> Keyring {
-    Keyring::new(vec![[7; 32]]).expect("there is a key")
 }
 
 /// Steps shown of a failure, unless told otherwise.
@@ -121,10 +139,12 @@ fn run(Simulation { seed, planted, fate, keep }: Simulation) -> Outcome {
     let ledger = Ledger::new(machine.clone());
     let script = machine.process("script");
     let is_over = Arc::new(Mutex::new(false));
+    let world = Arc::new(OnceLock::new());
     {
-        let (machine, ledger, is_over) = (machine.clone(), ledger.clone(), is_over.clone());
+        let (machine, ledger) = (machine.clone(), ledger.clone());
+        let (is_over, world) = (is_over.clone(), world.clone());
         script.run(async move {
-            play(machine, ledger, planted, fate).await;
+            play(machine, ledger, planted, fate, &world).await;
             *is_over.lock() = true;
         });
     }
@@ -135,6 +155,7 @@ fn run(Simulation { seed, planted, fate, keep }: Simulation) -> Outcome {
             looked = machine.elapsed();
             ledger.tick();
         }
+        world.get().into_iter().for_each(World::observe);
         if let Some(text) = machine.panicked() {
             ledger.violate(Invariant::NoPanic, format_args!("{text}"));
         }
@@ -165,6 +186,7 @@ async fn play(
     ledger: Arc<Ledger>,
     planted: Option<Planted>,
     fate: Option<(Way, Fate)>,
+    shown: &OnceLock<Arc<World>>,
 ) {
     let process = machine.process("world");
     let weather = match fate {
@@ -173,24 +195,38 @@ async fn play(
     };
     let network = Network::new(machine.process("network"), ledger.clone(), weather, planted);
     let backend = Backend::new(process.clone(), ledger.clone(), planted).await;
-    let house = House::new(process.clone(), ledger.clone(), network.clone(), backend.store(), planted);
+    let mut limits = Limits::default();
+    if fate.is_none() {
+        let policy = machine.draw(draw_bounds(&mut limits));
+        backend.set_sessions(policy).await;
+        ledger.set_bounds(Bounds {
+            sessions: policy,
+            detached: limits.detached,
+            detached_per_user: limits.detached_per_user,
+        });
+    }
+    let house =
+        House::new(process.clone(), ledger.clone(), network.clone(), backend.store(), limits, planted);
     house.start();
     let is_calm = Mutex::new(false);
     let world = Arc::new(World { machine, ledger, network, house, backend, process, is_calm, planted, fate });
-    let applications = populate(&world).await;
+    shown.get_or_init(|| world.clone());
+    let clients = populate(&world).await;
     let longest = if fate.is_some() { 60_000 } else { 240_000 };
     let minutes = world.machine.draw(|random| random.millis(60_000..=longest));
     world.process.run(backend::act(world.clone()));
     if fate.is_none() {
         world.process.run(house::act(world.clone()));
+        world.process.run(intruder::act(world.clone()));
+        world.process.run(world.clone().observe_live());
     }
     world.process.sleep(minutes).await;
-    calm::follow(&world, applications).await;
+    calm::follow(&world, clients).await;
 }
 
 /// A few users, most with one client, some with two.
-async fn populate(world: &Arc<World>) -> Vec<Arc<Application>> {
-    let mut applications = Vec::new();
+async fn populate(world: &Arc<World>) -> Clients {
+    let mut all = Clients::default();
     let users = if world.fate.is_some() { 1 } else { world.machine.draw(|random| random.within(2..=5)) };
     for n in 0..users {
         let manner = world.machine.draw(Manner::draw);
@@ -202,13 +238,57 @@ async fn populate(world: &Arc<World>) -> Vec<Arc<Application>> {
         let two = world.fate.is_none() && world.machine.draw(|random| random.chance(300));
         let clients = if two { 2 } else { 1 };
         for _ in 0..clients {
-            applications.push(Application::start(world, &user, manner));
+            if world.fate.is_none() && world.draw(|random| random.chance(300)) {
+                all.published.push(PublishedClient::start(world, &user, manner));
+            } else {
+                all.applications.push(Application::start(world, &user, manner));
+            }
         }
     }
-    applications
+    all
+}
+
+/// Draws how much the server may keep, and returns how many sessions the app allows a user.
+fn draw_bounds(limits: &mut Limits) -> impl FnOnce(&mut Random) -> SessionPolicy {
+    |random| {
+        if random.chance(250) {
+            limits.detached = random.within(1..=4);
+        }
+        if random.chance(250) {
+            limits.detached_per_user = 1;
+        }
+        let most = u8::try_from(random.within(1..=2)).expect("it is 1 or 2");
+        match random.below(5) {
+            0 => SessionPolicy::RejectNew(most),
+            1 | 2 => SessionPolicy::EvictOldest(most),
+            _ => SessionPolicy::Unlimited,
+        }
+    }
 }
 
 impl World {
+    /// Checks how many detached sessions the server keeps.
+    fn observe(self: &Arc<Self>) {
+        if let Some(server) = self.house.server() {
+            self.ledger.observe(server.load());
+        }
+    }
+
+    /// Checks again and again how many live sessions each user has.
+    async fn observe_live(self: Arc<Self>) {
+        loop {
+            self.process.sleep(LOOK).await;
+            for (user, _) in self.backend.users() {
+                let Some(server) = self.house.server() else { break };
+                let of_user = backend::id(&user);
+                let sessions = server.newest_sessions(self.backend.app(), Some(&of_user), 0).await;
+                if let Ok(sessions) = sessions {
+                    self.ledger.observe_live(&user, sessions.total);
+                }
+            }
+        }
+    }
+
     fn draw<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
         self.machine.draw(draw)
     }

@@ -14,6 +14,9 @@ use parking_lot::Mutex;
 use super::World;
 use crate::{Planted, ledger::Ledger, machine::Process};
 
+/// A token that nobody has.
+const WRONG_TOKEN: &str = "wrong-token-of-nobody";
+
 /// The provider of one client.
 pub(super) struct Provider {
     world: Arc<World>,
@@ -67,6 +70,10 @@ impl CredentialProvider for Provider {
         self.process.sleep(wait).await;
         if fails {
             return Err(Unavailable("the backend did not answer".into()));
+        }
+        if why == Why::Expiring && !is_calm && self.world.draw(|random| random.chance(500)) {
+            self.world.machine.note(format_args!("client {} is offered a wrong token", self.client));
+            return Ok(Credential { token: Some(AccessToken::from(WRONG_TOKEN)), lifetime: None });
         }
         let given = self.given.lock().clone();
         let other_than = given.as_deref().filter(|_| matches!(why, CredentialReason::Rejected(_)));

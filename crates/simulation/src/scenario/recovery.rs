@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{World, application::Application, house::AT_REST};
+use super::{Clients, World, application::Application, house::AT_REST};
 use crate::{Invariant, network::Weather};
 
 /// Time for what went wrong to be noticed, and for clients to come back of themselves.
@@ -15,9 +15,10 @@ const CONNECTING: Duration = Duration::from_secs(45);
 /// Time for what is said in calm weather to arrive.
 const ARRIVAL: Duration = Duration::from_secs(5);
 /// Longer than anything is kept of a client that has gone.
-const KEPT: Duration = Duration::from_secs(150);
+const KEPT: Duration = Duration::from_secs(340);
 
-pub(super) async fn follow(world: &Arc<World>, applications: Vec<Arc<Application>>) {
+pub(super) async fn follow(world: &Arc<World>, clients: Clients) {
+    let applications = &clients.applications;
     world.machine.note(format_args!("it is calm"));
     *world.is_calm.lock() = true;
     world.network.set_weather(Weather::CALM);
@@ -26,35 +27,68 @@ pub(super) async fn follow(world: &Arc<World>, applications: Vec<Arc<Application
     world.backend.relent().await;
     world.process.sleep(RECOVERY).await;
 
-    for application in &applications {
+    for application in applications {
         if application.is_idle.load(Ordering::Relaxed) {
             application.connect(true, None).await;
         }
     }
     world.process.sleep(CONNECTING).await;
-    for application in applications.iter().filter(|application| !application.is_connected()) {
-        let (client, state) = (application.client, application.chat().map(|chat| chat.state()));
-        world.ledger.violate(Invariant::CalmRecovers, format_args!("client {client} is {state:?}"));
-    }
+    check_connected(world, &clients);
 
     world.ledger.set_settled();
     for _ in 0..3 {
         for (user, _) in world.backend.users() {
             world.publish(&user).await;
         }
-        applications.iter().for_each(Application::edit);
+        applications.iter().filter(|one| one.is_connected()).for_each(Application::edit);
     }
     world.process.sleep(ARRIVAL).await;
-    world.ledger.check_arrived();
-    applications.iter().for_each(Application::edit);
+    world.ledger.check_arrived(&connected(world, &clients));
+    applications.iter().filter(|one| one.is_connected()).for_each(Application::edit);
     world.process.sleep(ARRIVAL).await;
     world.ledger.check_all_kept();
-    leave(world, applications).await;
+    leave(world, &clients).await;
+}
+
+/// Returns the clients that are connected and have no reason to lose their sessions.
+fn connected(world: &World, clients: &Clients) -> Vec<usize> {
+    let applications = clients.applications.iter().filter(|one| one.is_connected());
+    let published = clients.published.iter().filter(|one| one.is_connected());
+    let applications = applications.map(|one| (one.client, &one.user));
+    let published = published.map(|one| (one.client, &one.user));
+    let all = applications.chain(published).filter(|(_, user)| !is_changing(world, clients, user));
+    all.map(|(client, _)| client).collect()
+}
+
+/// Returns whether a client of the user may have replaced the credential of another one lately.
+fn is_changing(world: &World, clients: &Clients, user: &str) -> bool {
+    clients.of_user(user).len() > 1 && world.ledger.has_changed_lately(user)
+}
+
+/// Checks that each user has as many clients connected as its app allows.
+fn check_connected(world: &Arc<World>, clients: &Clients) {
+    let connected = connected(world, clients);
+    let users = world.backend.users().into_iter().map(|(user, _)| user);
+    for user in users.filter(|user| !is_changing(world, clients, user)) {
+        let of_user: Vec<_> = clients.of_user(&user);
+        let most = world.ledger.most_live().min(of_user.len());
+        let there = of_user.iter().filter(|client| connected.contains(client)).count();
+        if there < most {
+            let states: Vec<_> = clients.applications.iter().filter(|one| one.user == user).collect();
+            let states: Vec<_> = states.iter().map(|one| one.chat().map(|chat| chat.state())).collect();
+            world.ledger.violate(
+                Invariant::CalmRecovers,
+                format_args!("{there} of clients {of_user:?} of {user} are connected: {states:?}"),
+            );
+        }
+    }
 }
 
 /// Some say goodbye, some just go; and then the server.
-async fn leave(world: &Arc<World>, applications: Vec<Arc<Application>>) {
-    for application in &applications {
+async fn leave(world: &Arc<World>, clients: &Clients) {
+    let applications = &clients.applications;
+    clients.published.iter().for_each(|one| one.leave());
+    for application in applications {
         if world.draw(|random| random.chance(500)) {
             application.disconnect();
         } else {
@@ -68,10 +102,12 @@ async fn leave(world: &Arc<World>, applications: Vec<Arc<Application>>) {
     if let Some(load) = world.house.server().map(|server| server.load()).filter(|load| *load != AT_REST) {
         leave(format_args!("the server keeps {load:?}"));
     }
-    for application in &applications {
-        let tasks = world.machine.tasks_of(&application.process);
+    let of_applications = applications.iter().map(|one| (one.client, &one.process));
+    let of_published = clients.published.iter().map(|one| (one.client, &one.process));
+    for (client, process) in of_applications.chain(of_published) {
+        let tasks = world.machine.tasks_of(process);
         if tasks > 0 {
-            leave(format_args!("client {} keeps {tasks} tasks", application.client));
+            leave(format_args!("client {client} keeps {tasks} tasks"));
         }
     }
     let wires = world.network.len();

@@ -9,12 +9,12 @@ use std::{
 };
 
 use chatcamp_runtime::timeout;
-use chatcamp_server::{Clock, Load, Server};
+use chatcamp_server::{Clock, Limits, Load, Server};
 use chatcamp_store::memory;
 use parking_lot::Mutex;
 
-use super::{World, keyring, store::Distant};
-use crate::{Invariant, Planted, ledger::Ledger, machine::Process, network::Network};
+use super::{World, store::Distant};
+use crate::{Invariant, Planted, keys::keyring, ledger::Ledger, machine::Process, network::Network};
 
 /// Unix time at the beginning.
 const BEGAN: u64 = 1_800_000_000;
@@ -29,6 +29,7 @@ pub(super) struct House {
     ledger: Arc<Ledger>,
     network: Arc<Network>,
     store: Arc<Distant>,
+    limits: Limits,
     planted: Option<Planted>,
     running: Mutex<Option<(Server, Process)>>,
     started: AtomicUsize,
@@ -40,11 +41,12 @@ impl House {
         ledger: Arc<Ledger>,
         network: Arc<Network>,
         store: Arc<memory::Store>,
+        limits: Limits,
         planted: Option<Planted>,
     ) -> Arc<Self> {
         let store = Arc::new(Distant::new(store, process.clone(), ledger.clone(), planted));
         let (running, started) = (Mutex::default(), AtomicUsize::new(0));
-        Arc::new(Self { process, ledger, network, store, planted, running, started })
+        Arc::new(Self { process, ledger, network, store, limits, planted, running, started })
     }
 
     /// The server that runs, if one does.
@@ -70,7 +72,12 @@ impl House {
         let stopped = (self.planted == Some(Planted::ClockStopped)).then(|| machine.elapsed());
         let clock = Clock::new(move || BEGAN + stopped.unwrap_or_else(|| machine.elapsed()).as_secs());
         let runtime = Arc::new(process.clone());
-        let server = Server::builder(self.store.clone(), keyring()).runtime(runtime).clock(clock).start();
+        let limits = match self.planted {
+            Some(Planted::BoundsForgotten) => Limits::default(),
+            _ => self.limits.clone(),
+        };
+        let builder = Server::builder(self.store.clone(), keyring()).runtime(runtime).clock(clock);
+        let server = builder.limits(limits).start();
         self.network.serve_by(Some((server.clone(), process.clone())));
         *running = Some((server, process));
     }

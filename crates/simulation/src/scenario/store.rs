@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 use chatcamp_store::{
-    ApiKey, App, AppEdit, ChangeListener, Created, Store, StoreError, User, UserEdit, memory,
+    ApiKey, App, AppEdit, ChangeListener, Created, SessionPolicy, Store, StoreError, User, UserEdit, memory,
 };
 use parking_lot::Mutex;
 
@@ -66,7 +66,13 @@ impl Store for Distant {
 
     async fn app(&self, id: &AppId) -> Result<Option<Arc<App>>, StoreError> {
         self.reach().await?;
-        self.inner.app(id).await
+        let found = self.inner.app(id).await?;
+        Ok(found.map(|app| match self.planted {
+            Some(Planted::PolicyHidden) => {
+                Arc::new(App { sessions: SessionPolicy::Unlimited, ..App::clone(&app) })
+            }
+            _ => app,
+        }))
     }
 
     async fn apps(&self) -> Result<Vec<Arc<App>>, StoreError> {
