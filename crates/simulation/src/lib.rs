@@ -1,29 +1,29 @@
 //! Deterministic simulation of the real client and the real server.
 //!
-//! Both run on a machine of the simulator's own: an executor whose order is drawn from a seed, a clock that moves only when
-//! nothing else does, and a network that delays, cuts, falls silent and refuses. The same seed is the same schedule, to the
-//! last message. What must always hold is checked all the while; the first thing that does not ends the run, and is told with
-//! the steps that led to it.
+//! Both run on a simulated machine: an executor whose order is drawn from a seed, a clock that advances only while no task is
+//! ready, and a network that delays, cuts, stalls and refuses. The same seed gives the same schedule, message for message.
+//! Invariants are checked throughout; the first violation ends the run and is reported with the steps that led
+//! to it.
 //!
-//! Start from [`Simulation`], and from [`Planted`], the faults with which the simulation is tested itself.
+//! Start from [`Simulation`], and from [`Planted`], the faults that test the simulation itself.
 //!
 //! ```text
-//!   applications -- ChatCamp (real) --- ways, wires, weather --- Server (real) -- store -- backend
+//!   applications -- ChatCamp (real) ---- network, faults ------ Server (real) -- store -- backend
 //!        |               |                      |                     |             |         |
 //!        +---------------+---------- machine: order, time, randomness, from the seed ---------+
-//!        +-------------------------- ledger: what must always hold ---------------------------+
+//!        +------------------------------- ledger: invariants ---------------------------------+
 //! ```
 //!
-//! It refuses to know how client and server work inside: it sees what applications, backends, networks and stores see.
+//! It knows nothing about the inside of client and server: it observes what applications, backends, networks and stores observe.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `machine`, `random`, `trace` | tasks, time, randomness; what happened |
-//! | `network` | connections, and what goes wrong with them |
-//! | `scenario` | who is there and what they do |
-//! | `ledger` | what must always hold |
+//! | `machine`, `random`, `trace` | tasks, time, randomness; the trace of a run |
+//! | `network` | connections and their faults |
+//! | `scenario` | the server, its store and backend, the clients, and what they do |
+//! | `ledger` | the invariants |
 //! | `keys` | the servers' master key |
-//! | `planted` | faults to be found |
+//! | `planted` | faults that the simulation must find |
 
 mod keys;
 mod ledger;

@@ -1,5 +1,5 @@
-//! An executor without a clock of its own: tasks are polled one after another in an order drawn from the seed, and time
-//! moves only when nothing else does.
+//! An executor with virtual time: tasks are polled in an order drawn from the seed, and time advances only while
+//! no task is ready.
 
 use std::{
     any::Any,
@@ -21,12 +21,12 @@ use parking_lot::Mutex;
 
 use crate::{planted::Planted, random::Random, trace::Trace};
 
-/// How many polls in a thousand are put off, as on a processor that has other things to do.
+/// Polls in a thousand that are delayed, as on a busy processor.
 const PUT_OFF: usize = 8;
-/// Timers that a task looks at without waiting for anything, when it goes round and round.
+/// Timers that a task may set in one poll. A task that sets more loops without waiting.
 const SPINNING: usize = 100_000;
 
-/// One machine on which all processes of a simulation run.
+/// The machine on which all processes of a simulation run.
 pub(crate) struct Machine {
     began: Instant,
     state: Mutex<State>,
@@ -41,14 +41,14 @@ struct State {
     tasks: BTreeMap<u64, Entry>,
     timers: BTreeMap<(Instant, u64), Waker>,
     processes: Vec<bool>,
-    /// How often the task that is being polled has set a timer.
+    /// The number of timers that the current task has polled.
     asked: usize,
     panicked: Option<String>,
 }
 
 struct Entry {
     process: usize,
-    /// Absent while it is being polled.
+    /// `None` while it is being polled.
     future: Option<Task>,
     wakeup: Arc<Wakeup>,
 }
@@ -67,14 +67,14 @@ impl Wake for Wakeup {
     }
 }
 
-/// What a step did.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// A task was polled.
     Polled,
-    /// Time went on to the next timer.
+    /// Time advanced to the next timer.
     Waited,
-    /// Nothing will ever happen again.
+    /// No task is ready and no timer is set, so nothing can happen any more.
     Dead,
 }
 
@@ -94,7 +94,7 @@ impl Machine {
         Arc::new(Self { began, state: Mutex::new(state), ready: Arc::default(), trace: Trace::new(keep) })
     }
 
-    /// Starts a process: what it spawns ends with it.
+    /// Starts a process. Its tasks end with it.
     pub(crate) fn process(self: &Arc<Self>, name: impl Into<String>) -> Process {
         let mut state = self.state.lock();
         state.processes.push(true);
@@ -106,12 +106,12 @@ impl Machine {
         self.state.lock().now
     }
 
-    /// Time since the beginning.
+    /// Returns the time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.now() - self.began
     }
 
-    /// Draws from the seed.
+    /// Draws a value from the seed.
     pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
         draw(&mut self.state.lock().random)
     }
@@ -124,7 +124,7 @@ impl Machine {
         &self.trace
     }
 
-    /// Polls one task that is ready; if there is none, lets time go on.
+    /// Polls one ready task, or advances time if no task is ready.
     pub(crate) fn step(&self) -> Step {
         let picked = {
             let mut ready = self.ready.lock();
@@ -168,7 +168,7 @@ impl Machine {
             state.panicked.get_or_insert_with(|| text_of(&*panic));
             Poll::Ready(())
         });
-        // It may have been killed while it ran.
+        // The task may have been killed while it ran.
         match (poll, state.tasks.get_mut(&id)) {
             (Poll::Pending, Some(entry)) => entry.future = Some(future),
             _ => {
@@ -192,17 +192,17 @@ impl Machine {
         Step::Waited
     }
 
-    /// What a task said when it panicked.
+    /// Returns the message of the first panic.
     pub(crate) fn panicked(&self) -> Option<String> {
         self.state.lock().panicked.clone()
     }
 
-    /// How many tasks a process has.
+    /// Returns the number of tasks of a process.
     pub(crate) fn tasks_of(&self, process: &Process) -> usize {
         self.state.lock().tasks.values().filter(|entry| entry.process == process.id).count()
     }
 
-    /// Ends a process between two instructions.
+    /// Kills a process between two polls.
     pub(crate) fn kill(&self, process: &Process) {
         let killed = {
             let mut state = self.state.lock();
@@ -214,7 +214,7 @@ impl Machine {
         drop(killed);
     }
 
-    /// Ends everything.
+    /// Kills all processes.
     pub(crate) fn clear(&self) {
         let tasks = {
             let mut state = self.state.lock();
@@ -245,7 +245,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text").to_owned()
 }
 
-/// A process of the machine, which is what its tasks run on.
+/// A process of the machine: the runtime of its tasks.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
     machine: Arc<Machine>,
@@ -255,7 +255,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The same with a fault.
+    /// Returns the process with a planted fault.
     pub(crate) fn with(mut self, planted: Option<Planted>) -> Self {
         self.planted = planted;
         self
@@ -265,7 +265,7 @@ impl Process {
         &self.name
     }
 
-    /// Whether it was not killed.
+    /// Returns whether the process was not killed.
     pub(crate) fn is_alive(&self) -> bool {
         self.machine.state.lock().processes[self.id]
     }
@@ -304,7 +304,7 @@ impl Runtime for Process {
         }
         state.counter += 1;
         let id = state.counter;
-        // The task is there and never runs.
+        // Planted: the task exists and is never polled.
         let lost = self.planted == Some(Planted::TaskLost) && state.random.chance(200);
         let wakeup =
             Arc::new(Wakeup { task: id, is_ready: AtomicBool::new(true), ready: self.machine.ready.clone() });
@@ -320,7 +320,7 @@ impl Runtime for Process {
     }
 }
 
-/// Ends at its moment.
+/// Completes at its deadline.
 struct Sleep {
     machine: Arc<Machine>,
     deadline: Instant,

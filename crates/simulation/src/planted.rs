@@ -1,71 +1,71 @@
-//! Faults that no honest network, store or runtime has: planted at the seams of the simulation, to be found.
+//! Planted faults: what a correct network, store, runtime or backend never does. The simulation must find each of them.
 
 /// A planted fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Planted {
-    /// The network swallows an answer, and hides the gap in the numbers.
+    /// The network drops an answer and renumbers what follows.
     AnswerDropped,
-    /// The network says a message twice, the second time without its number.
+    /// The network delivers a message twice, the second time without its number.
     MessageRepeated,
-    /// The network exchanges what two messages say, and leaves their numbers in place.
+    /// The network swaps the bodies of two messages and keeps their numbers.
     MessagesExchanged,
-    /// The network swallows the first message that is sent again after a resume, and hides the gap.
+    /// The network drops the first message that is replayed after a resume, and renumbers what follows.
     ReplaySwallowed,
-    /// A carrier takes a request and loses it, and stays alive.
+    /// A carrier accepts a request and drops it while the connection stays open.
     RequestLost,
-    /// An event reaches another user's client.
+    /// The network delivers an event to a client of another user.
     EventMisdelivered,
-    /// The network turns the server's last words into an end without a code.
+    /// The network replaces the server's final message and close by a close without a code.
     CloseWithoutCode,
-    /// The network says the last close of a client again on its next connection.
+    /// The network delivers the last close of a client again on its next connection.
     CloseRepeated,
-    /// The transport leaves an older connection open.
+    /// The transport leaves the previous connection open.
     TwoConnections,
-    /// The store goes on answering what it answered first.
+    /// The store keeps returning the first version of a record.
     StoreStandsStill,
-    /// Nobody hears of changes in the store.
+    /// The store reports no changes.
     ChangeUnheard,
-    /// The store carries an edit out twice.
+    /// The store applies an edit twice.
     EditRepeated,
-    /// The provider's answer needs a second question, asked beside the first.
+    /// The provider is asked again while it still answers.
     QuestionRepeated,
-    /// The provider goes on answering what it answered first.
+    /// The provider keeps returning its first credential.
     StaleCredential,
-    /// No timer of a client ever fires.
+    /// The timers of clients never fire.
     DeafTimer,
-    /// The server has tasks that never run.
+    /// Some tasks of the server are never polled.
     TaskLost,
-    /// The server's clock stands still.
+    /// The server's clock does not advance.
     ClockStopped,
-    /// A restarted server takes the keys of the one before for its own.
+    /// A restarted server accepts the session keys of the previous process as its own.
     OldIncarnation,
-    /// The backend's publish is carried out twice.
+    /// The backend publishes each event twice.
     PublishRepeated,
-    /// The network sends a request again under the next number.
+    /// The network repeats a request under the next number.
     RepeatRenumbered,
-    /// The network puts the newest key in place of the one that a client presents.
+    /// The network replaces the session key that a client presents by the session's newest key.
     OldKeyRenewed,
-    /// The network presents a session key in the name of the user that it was given to.
+    /// The network presents a session key in the name of the user that the key belongs to.
     KeyOwnerAssumed,
-    /// The network turns a close that it made itself into the client's own (1000).
+    /// The network turns a close of its own into the client's normal close (1000).
     CloseBecomesNormal,
-    /// The network turns the refusal of a refresh into the end of the session.
+    /// The network turns a refused refresh into the end of the session.
     RefusalEnds,
-    /// The network shows a client a token that it did not present.
+    /// The network shows a client a token that the client did not present.
     TokenOfAnother,
-    /// The network says that a session was evicted whenever it does not go on.
+    /// The network reports every session that is not resumed as evicted.
     EvictionClaimed,
-    /// The server is started without the bounds that it is to keep.
+    /// The server starts with the default limits instead of the configured ones.
     BoundsForgotten,
     /// The store hides the app's session policy from the server.
     PolicyHidden,
-    /// The network drops the first event for a published client that comes back, before the server has said it.
+    /// The server's first message to a resumed published client is dropped before it reaches the network.
     WaitingDropped,
 }
 
 impl Planted {
-    /// Every one there is.
+    /// All planted faults.
     pub const ALL: &[Self] = &[
         Self::AnswerDropped,
         Self::MessageRepeated,

@@ -1,15 +1,15 @@
-//! Randomness that is the same on every machine.
+//! Random numbers that are the same on every machine.
 
 use std::{ops::RangeInclusive, time::Duration};
 
-/// A stream of numbers drawn from a seed (`SplitMix64`).
+/// A stream of random numbers from a seed (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Self(seed);
-        // Neighbouring seeds begin far from each other.
+        // Streams of adjacent seeds start far apart.
         random.0 = random.next();
         random
     }
@@ -22,7 +22,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`, which is not 0.
+    /// Returns a number below `end`, which must not be 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         let product = u128::from(self.next()) * end as u128;
         usize::try_from(product >> 64).expect("it is below a usize")
@@ -32,7 +32,7 @@ impl Random {
         range.start() + self.below(range.end() - range.start() + 1)
     }
 
-    /// True this many times in a thousand.
+    /// Returns `true` with this probability, in thousandths.
     pub(crate) fn chance(&mut self, of_thousand: usize) -> bool {
         self.below(1000) < of_thousand
     }

@@ -1,4 +1,4 @@
-//! What happened, as lines: the last ones in full, all of them as one number.
+//! The trace of a schedule: the last lines in full, and a digest of all of them.
 
 use std::{
     collections::VecDeque,
@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// The steps of a schedule. No line holds a secret, or anything else that is not drawn from the seed.
+/// The trace of a schedule. No line may contain a secret or anything that the seed does not determine.
 #[derive(Debug)]
 pub(crate) struct Trace {
     keep: usize,
@@ -23,14 +23,14 @@ struct Lines {
 }
 
 impl Trace {
-    /// Keeps so many of the last lines.
+    /// Keeps this many of the last lines.
     pub(crate) fn new(keep: usize) -> Self {
-        // FNV-1a begins with this.
+        // The offset basis of FNV-1a.
         let lines = Lines { digest: 0xcbf2_9ce4_8422_2325, count: 0, last: VecDeque::new() };
         Self { keep, lines: Mutex::new(lines) }
     }
 
-    /// A step that says nothing by itself: it counts, and is not kept.
+    /// Counts a step without keeping a line for it.
     pub(crate) fn count_step(&self, task: u64) {
         let mut lines = self.lines.lock();
         lines.count += 1;
@@ -50,7 +50,7 @@ impl Trace {
         lines.last.push_back(line);
     }
 
-    /// A number that differs when any line does (FNV-1a).
+    /// Returns the digest of all lines (FNV-1a), which differs if any line does.
     pub(crate) fn digest(&self) -> u64 {
         self.lines.lock().digest
     }

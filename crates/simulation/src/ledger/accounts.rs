@@ -1,4 +1,4 @@
-//! Until when each credential is good.
+//! When each credential ends.
 
 use std::{
     collections::BTreeMap,
@@ -9,41 +9,41 @@ use chatcamp_auth::token::LEEWAY;
 
 use super::Ledger;
 
-/// How long after a credential has ended its session may still hear something: the leeway for expiries, the second in
-/// which the server looks at deadlines, and time for a store that is slow.
+/// How long a session may receive messages after its credential ended: the leeway for expiry, the second between two
+/// looks at deadlines, and time for a slow store.
 pub(super) const BOUND: Duration = LEEWAY.saturating_add(Duration::from_secs(4));
 
-/// What a client presented.
+/// The credential that a client presented.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// Its user id alone.
+    /// The user id alone.
     Id,
-    /// This token.
+    /// A token.
     Token(String),
 }
 
-/// What is known of users and tokens.
+/// All users and tokens.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     pub(super) by_id: BTreeMap<String, User>,
-    /// Every token there was, with its end.
+    /// All tokens ever issued, each with its end.
     tokens: BTreeMap<String, Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct User {
-    /// When each event was published: the first has number 1.
+    /// When each event was published; the first event has number 1.
     pub(super) published: Vec<Instant>,
-    /// When sessions opened by user id alone had to end.
+    /// When sessions that were opened by user id alone had to end.
     barriers: Vec<Instant>,
-    /// Since when nobody may be connected as this user.
+    /// Since when the user is suspended.
     pub(super) shut_out: Option<Instant>,
-    /// When the backend last changed what credentials are good.
+    /// When the backend last changed the user's credentials.
     pub(super) changed: Option<Instant>,
 }
 
 impl User {
-    /// What shut the user's sessions out is undone: where that was so short that nobody need have looked, they may live on.
+    /// Removes recent barriers: the server need not have noticed a change that was undone so soon.
     fn lifted(&mut self, now: Instant) {
         self.barriers.retain(|&barrier| barrier + BOUND < now);
     }
@@ -57,12 +57,12 @@ impl Users {
         self.by_id.get_mut(user).expect("it was put there")
     }
 
-    /// Since when, or from when on, a session that began with this proof at `at` is none any more.
+    /// Returns when a session that began at `at` with this credential ends or ended.
     pub(super) fn void_since(&self, user: &str, proof: &Proof, at: Instant) -> Option<Instant> {
         let user = self.by_id.get(user)?;
         let ended = match proof {
             Proof::Id => user.barriers.iter().copied().filter(|&barrier| barrier > at).min(),
-            // A token nobody issued was never good.
+            // An unknown token was never valid.
             Proof::Token(token) => self.tokens.get(token).map_or(Some(at), |end| *end),
         };
         [ended, user.shut_out].into_iter().flatten().min()
@@ -70,7 +70,7 @@ impl Users {
 }
 
 impl Ledger {
-    /// The backend has issued a token; what was good before ends after `grace`.
+    /// Records that the backend issued a token. Earlier credentials end after `grace`.
     pub(crate) fn issued(
         &self,
         user: &str,
@@ -90,7 +90,7 @@ impl Ledger {
         user.changed = Some(now);
     }
 
-    /// The backend has revoked what there was.
+    /// Records that the backend revoked all credentials of a user.
     pub(crate) fn revoked(&self, user: &str, tokens: &[String]) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -104,7 +104,7 @@ impl Ledger {
         user.changed = Some(now);
     }
 
-    /// The user must present a token from now on, or need not any more.
+    /// Records that the user must present a token from now on, or no longer has to.
     pub(crate) fn locked(&self, user: &str, locked: bool) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -123,7 +123,7 @@ impl Ledger {
         if suspended != user.shut_out.is_some() {
             user.changed = Some(now);
             user.shut_out = suspended.then_some(now);
-            // Whoever was there has to come again.
+            // All sessions of the user had to end.
             user.barriers.push(now);
             if !suspended {
                 user.lifted(now);
@@ -131,9 +131,9 @@ impl Ledger {
         }
     }
 
-    /// Users who have been shut out for so long that nothing of theirs may be left.
+    /// Returns the users who have been suspended for so long that they must have no sessions.
     pub(crate) fn shut_out(&self) -> Vec<String> {
-        // The peer of a session that ends has its time to agree.
+        // The peer of an ending session has some time to complete the close.
         let long = BOUND + chatcamp_protocol::limits::CLOSING;
         let now = self.machine.now();
         let book = self.book.lock();

@@ -1,4 +1,4 @@
-//! What applications are told.
+//! What applications observe.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -16,20 +16,20 @@ use super::{
 };
 use crate::keys::claims_of;
 
-/// Nothing said in this time fills a session's outbox, unless it is more than this.
+/// Up to this many events never fill the queue of a session.
 const PLENTY: usize = 600;
-/// A session is kept at least this long after its server heard its client last.
+/// How long, at least, a native session is kept after the server last heard its client.
 const KEPT_NATIVE: Duration = limits::KEPT_NATIVE.saturating_sub(Duration::from_secs(3));
 /// The same for a published session.
 const KEPT_PUBLISHED: Duration = limits::KEPT_PUBLISHED.saturating_sub(Duration::from_secs(3));
-/// How much later than its client an application may know something.
+/// How much later than its client an application may learn something.
 pub(super) const LAG: Duration = Duration::from_secs(1);
-/// The newest credential, and those that the key of the session before may stand on.
+/// Credentials remembered per client: the newest, and those that keys of the session may stand on.
 const CREDENTIALS: usize = 4;
-/// A refusal of a provider's credential needs a change this recent.
+/// How recent a change must be to explain a refused credential.
 const RECENT: Duration = Duration::from_secs(60);
 
-/// Who a client is, and which dialect it speaks.
+/// What a client is and which dialect it speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientKind {
     /// The real client, in the native dialect.
@@ -45,32 +45,32 @@ pub(crate) enum ClientKind {
 pub(super) struct Client {
     pub(super) user: String,
     pub(super) kind: ClientKind,
-    /// Published: the session that it had last.
+    /// Published: its latest session.
     session: Option<SessionNumber>,
-    /// Events that the server has handed to the network for it.
+    /// Events for this client that the server has handed to the network.
     pub(super) handed: BTreeSet<usize>,
     has_provider: bool,
-    /// Connections of which its end is open.
+    /// Connections whose client end is open.
     pub(super) open: Vec<u64>,
-    /// Its latest connections, the newest last, and when they were opened.
+    /// Its two latest connections and when they were opened, the newest last.
     pub(super) wires: [(u64, Instant); 2],
     pub(super) server_heard: Instant,
-    /// When the server last heard a request of its session: a handshake may begin another one.
+    /// When the server last heard a request of its session. Handshakes do not count: they may begin another session.
     pub(super) request_heard: Instant,
     pub(super) owed: Option<Owed>,
     pub(super) is_gone: bool,
     questions: usize,
-    /// The highest event the application has.
+    /// The highest number of the events received.
     highest: usize,
-    /// Since the application was told of a session that goes on.
+    /// The session that the application believes to continue.
     run: Option<Run>,
-    /// When its server accepted it last.
+    /// When the server last accepted it.
     pub(super) accepted: Instant,
-    /// What its session stood on lately, and since when.
+    /// The latest credentials of its session, and since when.
     ///
-    /// A session key lives no longer than the token for which it was given, whether the session was refreshed or not.
+    /// A session key ends with the token for which it was given, even if the session was refreshed.
     credentials: VecDeque<(Proof, Instant)>,
-    /// When its session last had a reason not to go on.
+    /// When something last happened that allows its session to end.
     excused: Option<Instant>,
 }
 
@@ -92,12 +92,12 @@ impl Client {
         }
     }
 
-    /// From now on its session need not go on.
+    /// Allows its session to end.
     pub(super) fn excuse(&mut self, now: Instant) {
         self.excused = Some(now);
     }
 
-    /// The server goes by this from now on.
+    /// Records the credential that the server uses from now on.
     pub(super) fn stands_on(&mut self, proof: Proof, now: Instant) {
         if self.credentials.len() == CREDENTIALS {
             self.credentials.pop_front();
@@ -107,7 +107,7 @@ impl Client {
 }
 
 impl Ledger {
-    /// Adds a client; answers its number.
+    /// Adds a client and returns its number.
     pub(crate) fn add_client(&self, user: &str, has_provider: bool, kind: ClientKind) -> usize {
         let mut book = self.book.lock();
         book.users.user(user);
@@ -133,13 +133,13 @@ impl Ledger {
         book.clients.len() - 1
     }
 
-    /// Nobody looks at the client any more.
+    /// Records that the application dropped the client.
     pub(crate) fn gone(&self, client: usize) {
         let mut client = self.client(client);
         (client.is_gone, client.run, client.owed) = (true, None, None);
     }
 
-    /// All sessions of a user, or of everybody, may begin anew.
+    /// Allows the sessions of a user, or all sessions, to end.
     pub(crate) fn excuse(&self, user: Option<&str>, why: &str) {
         let now = self.machine.now();
         self.machine.note(format_args!("{why}: sessions of {} may begin anew", user.unwrap_or("everybody")));
@@ -148,7 +148,7 @@ impl Ledger {
         book.clients.iter_mut().filter(concerned).for_each(|client| client.excuse(now));
     }
 
-    /// The number of the event that is published next.
+    /// Returns the number of the next event of a user.
     pub(crate) fn publish(&self, user: &str) -> usize {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -157,7 +157,7 @@ impl Ledger {
         published.len()
     }
 
-    /// Who is asked a question has no other one.
+    /// Records that a question to a provider begins or ends.
     pub(crate) fn question(&self, client: usize, begins: bool) {
         let mut book = self.book.lock();
         let of = &mut book.clients[client];
@@ -166,7 +166,7 @@ impl Ledger {
             false => of.questions -= 1,
         }
         let questions = of.questions;
-        // To ask for another credential is to act on a refusal of the first.
+        // Asking for another credential is the reaction to a refused one.
         of.owed = of.owed.take().filter(|owed| owed.said.advice != Advice::Credential);
         if questions > 1 {
             book.violate(
@@ -209,7 +209,7 @@ impl Ledger {
         }
     }
 
-    /// A published client is accepted. Its key tells whether its session goes on.
+    /// Records that a published client was accepted. Its session key tells whether the session continues.
     pub(crate) fn published_connected(&self, client: usize, key: &str) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -223,7 +223,7 @@ impl Ledger {
         book.check_published_fresh(client, before, FreshReason::TooLate, now);
     }
 
-    /// The key of a published client is refused.
+    /// Records that the session key of a published client was refused.
     pub(crate) fn published_key_refused(&self, client: usize) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -233,13 +233,13 @@ impl Ledger {
         book.check_published_fresh(client, before, FreshReason::UnknownKey, now);
     }
 
-    /// A published client has given its session up.
+    /// Records that a published client gives its session up.
     pub(crate) fn published_left(&self, client: usize) {
         let mut client = self.client(client);
         (client.session, client.run) = (None, None);
     }
 
-    /// The session has ended as far as the application is concerned.
+    /// Records that the application was told of the end of its session.
     pub(crate) fn disconnected(&self, client: usize, reason: &EndReason) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -294,7 +294,7 @@ impl Ledger {
         }
     }
 
-    /// The application has an event.
+    /// Records that the application received an event.
     pub(crate) fn event(&self, client: usize, user: &str, n: usize) {
         let mut book = self.book.lock();
         let Book { clients, users, .. } = &mut *book;
@@ -317,7 +317,7 @@ impl Ledger {
         let first =
             run.last.map_or_else(|| published.partition_point(|&at| at < run.since) + 1, |last| last + 1);
         run.last = Some(n);
-        // Nothing is numbered in the published dialect: what the server had handed to the network may be lost there.
+        // The published dialect numbers nothing, so messages may be lost on the network.
         let may_be_lost =
             of.kind == ClientKind::Published && (first..n).all(|missing| of.handed.contains(&missing));
         if first < n && !may_be_lost && !std::mem::take(&mut run.lagged) {
@@ -328,7 +328,7 @@ impl Ledger {
         }
     }
 
-    /// Whether the backend has lately changed what credentials of this user are good.
+    /// Returns whether the backend recently changed the credentials of this user.
     pub(crate) fn has_changed_lately(&self, user: &str) -> bool {
         let changed = self.book.lock().users.user(user).changed;
         changed.is_some_and(|at| at + RECENT > self.machine.now())
@@ -351,7 +351,7 @@ impl Ledger {
 }
 
 impl Book {
-    /// A session that could have gone on did not.
+    /// Checks whether a session that was not resumed had a reason to end.
     fn check_fresh(&mut self, client: usize, why: FreshReason, now: Instant) {
         let of = &self.clients[client];
         let away = now - of.server_heard;
@@ -370,7 +370,7 @@ impl Book {
         let (kept, may_be_evicted) = (of.kept(), self.may_be_evicted(&user, of.request_heard));
         let is_excused = published >= PLENTY
             || why == FreshReason::Evicted
-            // A published client is not told why.
+            // Published clients do not learn the reason.
             || (may_be_evicted && self.clients[client].kind == ClientKind::Published);
         if away < kept && !is_excused {
             self.violate(
@@ -387,11 +387,11 @@ impl Book {
         }
     }
 
-    /// A provider has something good to offer, unless that has just changed.
+    /// Checks that a provider's credential was refused only after a recent change.
     fn check_refused(&mut self, client: usize, code: &str, now: Instant) {
         let of = &self.clients[client];
         let changed = self.users.by_id.get(&of.user).and_then(|user| user.changed);
-        // A provider that is asked a second time in vain is not asked a third time, however long ago it was asked.
+        // A client does not ask its provider a third time, however long ago it was refused.
         let recently = changed.is_some_and(|at| at + RECENT > now || at > of.accepted);
         if of.has_provider && !recently {
             self.violate(
@@ -402,13 +402,13 @@ impl Book {
     }
 }
 
-/// Whose event it is, and which.
+/// Returns the user and the number of an event.
 pub(super) fn event_of(envelope: &Envelope<'_>) -> Option<(String, usize)> {
     let event: AppEvent<'_, Value> = envelope.body().ok()?;
     event_data(&event.data)
 }
 
-/// The same from the event's data.
+/// Returns the same from the event's `data`.
 pub(crate) fn event_data(data: &Value) -> Option<(String, usize)> {
     let n = usize::try_from(data.get("n")?.as_u64()?).ok().filter(|&n| n > 0)?;
     Some((data.get("user")?.as_str()?.to_owned(), n))

@@ -1,4 +1,4 @@
-//! Calls and what they resolve to; edits and how often they are carried out.
+//! Calls and their results; edits and how often they run.
 
 use std::{
     collections::BTreeMap,
@@ -9,15 +9,15 @@ use chatcamp_client::RequestError;
 
 use super::{Book, Invariant, Ledger};
 
-/// What a busy machine adds.
+/// Tolerance for delayed polls.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// What was promised.
+/// The kind of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `connect` under a policy that fails fast.
+    /// `connect` with a policy that fails fast.
     Connect,
-    /// `connect` under one that keeps trying.
+    /// `connect` with a policy that keeps trying.
     PatientConnect,
     /// A request.
     Request,
@@ -26,10 +26,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Within which it must be kept.
+    /// Returns the time within which the call must be answered.
     fn limit(self) -> Option<Duration> {
         match self {
-            // Twice the time for one attempt (20 s): a refused credential is replaced once.
+            // Twice the time limit of one attempt (20 s): a refused credential is replaced once.
             Self::Connect => Some(Duration::from_secs(40)),
             Self::PatientConnect => None,
             Self::Request => Some(Duration::from_secs(30)),
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// A call that is outstanding.
+/// A pending call.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Promise(u64);
@@ -47,7 +47,7 @@ pub(crate) struct Promise(u64);
 pub(super) struct Promises {
     counter: u64,
     outstanding: BTreeMap<u64, Outstanding>,
-    /// By what an edit writes: what was carried out, and what its caller was told.
+    /// Edits by the name they write: how often they ran, and the result that the caller got.
     edits: BTreeMap<String, Edit>,
 }
 
@@ -80,12 +80,12 @@ impl Ledger {
         Promise(promises.counter)
     }
 
-    /// The call has its answer, or its caller does not wait any more.
+    /// Records that a call was answered, or that its caller stopped waiting.
     pub(crate) fn kept(&self, promise: Promise) {
         self.book.lock().promises.outstanding.remove(&promise.0);
     }
 
-    /// The store is told to carry an edit out.
+    /// Records that the store applies an edit.
     pub(crate) fn carried_out(&self, edit: &str) {
         self.machine.note(format_args!("edit {edit} is carried out"));
         let mut book = self.book.lock();
@@ -93,7 +93,7 @@ impl Ledger {
         book.check_edit(edit);
     }
 
-    /// What the caller of an edit was told.
+    /// Records the result of an edit.
     pub(crate) fn told(&self, edit: &str, answer: Result<(), &RequestError>) {
         let told = match answer {
             Ok(()) => Told::Done,
@@ -101,7 +101,7 @@ impl Ledger {
                 RequestError::Unanswered { may_have_run: true }
                 | RequestError::TimedOut { may_have_run: true },
             ) => Told::MayBeDone,
-            // The store failed, and may have done it all the same.
+            // The store failed, but may have applied the edit.
             Err(RequestError::Rejected { .. }) => Told::MayBeDone,
             Err(_) => Told::NotDone,
         };
@@ -110,7 +110,7 @@ impl Ledger {
         book.check_edit(edit);
     }
 
-    /// Every call has its answer.
+    /// Checks that no call is pending.
     pub(crate) fn check_all_kept(&self) {
         let mut book = self.book.lock();
         let left = book.promises.outstanding.values().next();

@@ -1,13 +1,13 @@
-//! What must always hold. The seams report what they see; the ledger keeps accounts and names the first thing that does
-//! not add up.
+//! The invariants. The network, the store and the clients report what they observe; the ledger records it and reports
+//! the first violation.
 //!
-//! | file | keeps accounts of |
+//! | file | records |
 //! |---|---|
-//! | `wires` | connections: who is on them, what was said, what came of an end |
-//! | `applications` | what applications are told: events, continuity, ends |
-//! | `accounts` | credentials: until when each is good, who is shut out |
+//! | `wires` | connections: credentials presented, messages, ends |
+//! | `applications` | what applications observe: events, continuity, ends |
+//! | `accounts` | credentials: when each ends, which users are suspended |
 //! | `sessions` | session keys, session limits, evictions |
-//! | `promises` | calls and what they resolve to, edits and how often they are carried out |
+//! | `promises` | calls and their results, edits and how often they run |
 
 mod accounts;
 mod applications;
@@ -29,58 +29,58 @@ pub(crate) use self::{
     sessions::{Bounds, StolenKey},
 };
 
-/// What must always hold.
+/// A rule that holds in every schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Invariant {
-    /// No event is delivered twice, or before an earlier one.
+    /// A client receives each event at most once and in order.
     OnceInOrder,
-    /// An event is for the user it was published to.
+    /// A client receives only events of its own user.
     OwnEvents,
-    /// No event is missing while the application is told that its session goes on.
+    /// A client misses no event while its session continues.
     NothingLost,
-    /// A session begins anew only when it had to.
+    /// A session is replaced by a fresh one only for a reason.
     FreshExplained,
-    /// Who was shut out hears nothing more, and has no session.
+    /// A user without a valid credential has no session and receives nothing.
     ShutOut,
-    /// A client has one connection at most.
+    /// A client has at most one connection.
     OneConnection,
-    /// A provider is asked one question at a time.
+    /// A credential provider is asked one question at a time.
     OneQuestion,
-    /// Every end is followed by what its code advises, and by nothing else.
+    /// A client does what the code of an end advises, and nothing else.
     EndsActedOn,
-    /// Every call is answered, in its time.
+    /// Every call is answered in time.
     PromisesKept,
-    /// A request is carried out once if it was answered, at most once if not.
+    /// A request that was answered ran once; any other request ran at most once.
     ExactlyOnce,
-    /// Peers that keep to the protocol are not accused of breaking it.
+    /// No peer reports a protocol violation.
     NobodyAccused,
-    /// In calm weather everybody who may be is connected, and every request is answered.
+    /// Without faults, all users who may connect are connected and every request is answered.
     CalmRecovers,
-    /// At rest, nothing is left: no task, no session, no connection.
+    /// At rest no task, session or connection is left.
     NothingLeft,
-    /// A user has no more live sessions than its app allows, and the server no more detached ones than it may keep.
+    /// A user has at most as many live sessions as its app allows, and the server at most as many detached ones as its limits.
     LimitsKept,
-    /// A session is evicted for room only when there was none.
+    /// A session is evicted only if a limit was reached.
     EvictedForRoom,
-    /// A session goes on only for its own user, and not by a key that was replaced.
+    /// A session is resumed only by its own user, and not with a replaced key.
     KeysRefused,
-    /// The server ends a session for its credential only once the credential has ended; a refused refresh changes nothing.
+    /// A session is ended because of its credential only after the credential ended; a refused refresh changes nothing.
     EndsJustified,
-    /// A client is shown exactly the token that it presented.
+    /// A client is shown exactly the token it presented.
     OwnToken,
-    /// No task panics, or goes round and round without waiting.
+    /// No task panics or loops without waiting.
     NoPanic,
-    /// It comes to an end.
+    /// The simulation terminates.
     Ends,
 }
 
-/// What did not hold.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which invariant.
+    /// The invariant.
     pub invariant: Invariant,
-    /// What was seen.
+    /// What was observed.
     pub what: String,
 }
 
@@ -90,7 +90,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The accounts of one simulation.
+/// The records of one simulation.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     machine: Arc<Machine>,
@@ -104,9 +104,9 @@ struct Book {
     wires: BTreeMap<u64, Wire>,
     promises: Promises,
     sessions: Sessions,
-    /// When the store answered again after its latest outage; none during one.
+    /// When the store recovered from its latest outage. `None` during an outage.
     store_since: Option<Instant>,
-    /// It has been calm for so long that everything works.
+    /// Whether faults stopped so long ago that everything works.
     is_settled: bool,
     broken: Option<Violation>,
 }
@@ -117,7 +117,7 @@ impl Ledger {
         Arc::new(Self { machine, book: Mutex::new(book) })
     }
 
-    /// The first thing that did not hold.
+    /// Returns the first violation.
     pub(crate) fn broken(&self) -> Option<Violation> {
         self.book.lock().broken.clone()
     }
@@ -139,7 +139,7 @@ impl Ledger {
         self.book.lock().store_since = up.then(|| self.machine.now());
     }
 
-    /// Looks at what is due by now.
+    /// Checks all deadlines.
     pub(crate) fn tick(&self) {
         let now = self.machine.now();
         let mut book = self.book.lock();

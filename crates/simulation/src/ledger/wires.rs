@@ -1,4 +1,4 @@
-//! Connections: who is on them, what was said, what came of an end.
+//! Connections: the credential presented on each, the messages on it, and how it ended.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::keys::claims_of;
 
-/// Time for a client to act on an end.
+/// Time for a client to react to an end.
 const REACTION: Duration = Duration::from_secs(3);
 
 /// How much earlier than the ledger a server may see a token end: it counts whole seconds.
@@ -29,26 +29,26 @@ const CLOCK_STEP: Duration = Duration::from_secs(1);
 pub(super) struct Wire {
     client: usize,
     proof: Option<Proof>,
-    /// A token on its way to replace the proof.
+    /// A token offered by a refresh that the server has not answered.
     offered: Option<String>,
     /// When the server accepted it.
     accepted: Option<Instant>,
-    /// Why the server ends it.
+    /// The end that the server has announced.
     said: Option<Said>,
-    /// The session that it belongs to, once accepted.
+    /// The session of the connection, once accepted.
     session: Option<SessionNumber>,
-    /// Whether the network closed it with a code of its own.
+    /// Whether the network closed the connection with a code of its own.
     closed_by_network: bool,
 }
 
-/// An end of the server's making.
+/// An end that the server announced.
 #[derive(Debug, Clone)]
 pub(super) struct Said {
     pub(super) code: String,
     pub(super) advice: Advice,
 }
 
-/// An end that its client has been told of and is to act on.
+/// An end that the client knows of and has not reacted to.
 #[derive(Debug, Clone)]
 pub(super) struct Owed {
     pub(super) said: Said,
@@ -56,7 +56,7 @@ pub(super) struct Owed {
 }
 
 impl Ledger {
-    /// A client has a new connection.
+    /// Records that a client opened a connection.
     pub(crate) fn opened(&self, wire: u64, client: usize) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -80,7 +80,7 @@ impl Ledger {
         }
     }
 
-    /// Records what a published client's URL presents: its credentials, or the key of a session that stands on some.
+    /// Records what the URL of a published client presents: credentials, or a session key and so the credential of its session.
     pub(crate) fn presented_in_url(&self, wire: u64, query: &str, proof: Option<Proof>) {
         let mut book = self.book.lock();
         let Book { wires, sessions, .. } = &mut *book;
@@ -88,16 +88,16 @@ impl Ledger {
         wire.proof = proof.or_else(|| sessions.proof_of(query.strip_prefix("session_key=")?));
     }
 
-    /// The network has closed a connection with a code of its own, so the code says nothing about the server.
+    /// Records that the network closed a connection with a code of its own, which says nothing about the server.
     pub(crate) fn closed_by_network(&self, wire: u64) {
         if let Some(wire) = self.book.lock().wires.get_mut(&wire) {
             wire.closed_by_network = true;
         }
     }
 
-    /// The server has seen the end of a connection.
+    /// Records that the server received the end of a connection.
     ///
-    /// A published session ends with a WebSocket that is closed with 1000, 1001 or without a code.
+    /// A WebSocket close with 1000, 1001 or no code ends a published session.
     pub(crate) fn server_saw_end(&self, wire: u64, how: &Closed) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -110,7 +110,7 @@ impl Ledger {
         }
     }
 
-    /// The server's session has read a message.
+    /// Records that the server's session read a message.
     pub(crate) fn server_read(&self, wire: u64, envelope: &Envelope<'_>) {
         let mut book = self.book.lock();
         let Some(session) = book.wires.get(&wire).and_then(|wire| wire.session) else { return };
@@ -119,7 +119,7 @@ impl Ledger {
         }
     }
 
-    /// A client has received a message.
+    /// Records that a client received a message.
     pub(crate) fn client_heard(&self, id: u64, envelope: &Envelope<'_>) {
         let mut book = self.book.lock();
         let Some(wire) = book.wires.get(&id) else { return };
@@ -148,7 +148,7 @@ impl Ledger {
         }
     }
 
-    /// A client has ended, or begun to end, its connection.
+    /// Records that a client closed its connection or began to.
     pub(crate) fn left(&self, wire: u64, on_purpose: bool) {
         let mut book = self.book.lock();
         let Some(client) = book.wires.get(&wire).map(|wire| wire.client) else { return };
@@ -159,7 +159,7 @@ impl Ledger {
         }
     }
 
-    /// The server has received a message.
+    /// Records that the server received a message.
     pub(crate) fn server_heard(&self, wire: u64, envelope: &Envelope<'_>) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -183,7 +183,7 @@ impl Ledger {
         }
     }
 
-    /// The server has said something.
+    /// Records that the server sent a message.
     pub(crate) fn server_said(&self, id: u64, envelope: &Envelope<'_>) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -213,7 +213,7 @@ impl Ledger {
                 }
                 Ok(handshake::AuthAck { error: Some(error), .. }) => {
                     let advice = error.advice.as_deref().and_then(Advice::from_wire);
-                    // The published dialect has the exact code in `reason`.
+                    // The published dialect puts the exact code into `reason`.
                     let body = envelope.body::<Value>().unwrap_or_default();
                     let exact = body.pointer("/error/reason").and_then(Value::as_str).map(str::to_owned);
                     let code = exact.unwrap_or_else(|| error.code.into_owned());
@@ -241,7 +241,7 @@ impl Ledger {
         }
     }
 
-    /// The server closes, whether or not there was room for last words before that.
+    /// Records that the server closes a connection, with or without a final message.
     pub(crate) fn server_closes(&self, id: u64, number: u16) {
         let mut book = self.book.lock();
         let code = Code::from_number(number);
@@ -258,7 +258,7 @@ impl Ledger {
         book.check_justified(id, &said.code, self.machine.now());
         book.check_limit_code(client, &said.code);
         match Code::from_wire(&said.code) {
-            // A published client whose key is refused without reason has lost its session.
+            // If the key was refused without a reason, the published client lost its session.
             Some(Code::IdleTimeout | Code::Reconnect | Code::SessionKeyInvalid) => {}
             Some(
                 Code::OutOfSequence
@@ -278,7 +278,7 @@ impl Ledger {
         }
     }
 
-    /// The client has received the server's last words, or the end that follows them.
+    /// Records that the client received the server's final message, or the close after it.
     pub(crate) fn client_told_end(&self, wire: u64, closed: Option<&Closed>) {
         let now = self.machine.now();
         let mut book = self.book.lock();
@@ -294,20 +294,20 @@ impl Ledger {
         if client.kind != ClientKind::Native {
             return;
         }
-        // What a client that is leaving hears changes nothing.
+        // Ends do not matter to a client that is disconnecting.
         if let Some(said) = said.filter(|_| client.open.contains(&wire)) {
             client.owed = Some(Owed { said, at: now });
         }
     }
 
-    /// Client ends that are open.
+    /// Returns the number of connections that clients hold open.
     pub(crate) fn open_wires(&self) -> usize {
         self.book.lock().clients.iter().map(|client| client.open.len()).sum()
     }
 }
 
 impl Book {
-    /// What the server said last on the client's latest connection, and on the one before if that has just ended.
+    /// Returns the ends announced on the client's latest connection, and on the previous one if that has just ended.
     pub(super) fn said_lately(&self, client: usize, now: Instant) -> impl Iterator<Item = &Said> {
         let [before, latest] = self.clients[client].wires;
         let before = (latest.1 + LAG > now).then_some(before);
@@ -315,7 +315,7 @@ impl Book {
         wires.filter_map(|(wire, _)| self.wires.get(&wire)?.said.as_ref())
     }
 
-    /// Checks that a session is ended for its token only once the token has ended.
+    /// Checks that a session is ended because of its token only after the token has ended.
     fn check_justified(&mut self, id: u64, code: &str, now: Instant) {
         let Some(wire) = self.wires.get(&id) else { return };
         let (Some(proof @ Proof::Token(_)), Some(accepted)) = (&wire.proof, wire.accepted) else { return };
@@ -331,7 +331,7 @@ impl Book {
         }
     }
 
-    /// An event reaches only a session whose credential was good when it was published.
+    /// Checks that the session's credential was valid when the event was published.
     fn check_still_good(&mut self, id: u64, envelope: &Envelope<'_>) {
         let Some((user, n)) = super::applications::event_of(envelope) else { return };
         let Some(wire) = self.wires.get(&id) else { return };
@@ -367,7 +367,7 @@ impl Book {
     }
 }
 
-/// Returns the session key in an acknowledgement, of either dialect.
+/// Returns the session key in an acknowledgement of either dialect.
 fn key_in(envelope: &Envelope<'_>) -> Option<String> {
     let body = envelope.body::<Value>().ok()?;
     let key = body.pointer("/session/key").or_else(|| body.get("session_key"))?;

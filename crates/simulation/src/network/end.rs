@@ -1,4 +1,4 @@
-//! The carriers at both ends, where the ledger listens.
+//! The carriers at both ends of a connection. They report to the ledger.
 
 use std::{
     fmt,
@@ -18,11 +18,11 @@ use super::wire::{Found, Side, Wire};
 pub(super) struct End {
     wire: Arc<Wire>,
     side: Side,
-    /// What this side closes with, until the other agrees.
+    /// The close that this side has sent, until the other side completes it.
     closing: Option<Close>,
     closed: Option<Closed>,
     arrivals: u32,
-    /// For what arrives later; locked by nobody, since a carrier may be shared and a task may not.
+    /// Wakes the reader when a message arrives. `Carrier` requires `Sync`, which tasks are not; the mutex is never contended.
     alarm: Mutex<Option<(Instant, Task)>>,
 }
 
@@ -69,7 +69,7 @@ impl End {
         let how = self.closing.take().map_or(how, Closed::ByUs);
         let machine = self.wire.network.process.machine();
         machine.note(format_args!("{:?} of wire {} is over: {}", self.side, self.wire.id, how.code()));
-        // Whoever hears of a close agrees to it.
+        // Receiving a close completes it.
         self.wire.end(self.side, Closed::Lost("closed".into()));
         self.wire.from(self.side.other()).abandon();
         if self.side == Side::Server {
@@ -82,7 +82,7 @@ impl End {
         how
     }
 
-    /// Sends one message, or what tampering makes of it.
+    /// Sends a message, or what a planted fault makes of it.
     fn send(&self, message: &Message) -> bool {
         if !self.wire.from(self.side).has_room() {
             return false;
@@ -109,7 +109,7 @@ impl End {
 }
 
 impl End {
-    /// Sends an earlier request of the session again, or this one twice: its number tells the server that it is a repeat.
+    /// Repeats a request of the session, this one or an earlier one. The server recognises a repeat by its number.
     fn repeat(&self, envelope: &Envelope<'_>, message: &Message) {
         let Some(number) = envelope.r.filter(|_| envelope.t != handshake::TYPE) else { return };
         if let Some(again) = self.wire.network.repeated_request(self.wire.id, number, message) {
@@ -119,7 +119,7 @@ impl End {
     }
 }
 
-/// Whether nothing follows it.
+/// Returns whether no message follows this one.
 pub(super) fn is_last_word(envelope: &Envelope<'_>) -> bool {
     match envelope.t.as_ref() {
         SessionClose::TYPE => true,

@@ -1,4 +1,4 @@
-//! Requests of HTTP to whatever server there is, and what the network does to them.
+//! HTTP exchanges with the current server, and the faults of the network on the way.
 
 use std::future::pending;
 
@@ -15,24 +15,24 @@ use tower_service::Service;
 use super::{Network, weather::Trip};
 use crate::{machine::Process, planted::Planted};
 
-/// Where chat is served.
+/// The path of the chat endpoint.
 const PATH: &str = "/chat/2.0";
-/// What the URL of a published client has that goes on with its session.
+/// The query field with which a published client resumes its session.
 const KEY: &str = "session_key=";
 
-/// What came back: a status and a body.
+/// An HTTP response: its status and body.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Bytes,
 }
 
-/// Nothing came back.
+/// No response arrived.
 #[derive(Debug)]
 pub(super) struct Lost;
 
 impl Network {
-    /// Makes one request of connection `wire`, whose answer may bring messages.
+    /// Makes one request on connection `wire`. `brings` tells whether the client reads messages from the response.
     pub(super) async fn exchange(
         &self,
         wire: u64,
@@ -66,7 +66,7 @@ impl Network {
         if trip == Trip::AnswerLost { Err(Lost) } else { answer }
     }
 
-    /// The server there is, which may be another than the one that holds the connection.
+    /// Returns the current server, which may differ from the one that holds the connection.
     fn destination(&self) -> Result<(Server, Process), Lost> {
         self.state.lock().server.clone().ok_or(Lost)
     }
@@ -100,7 +100,7 @@ impl Network {
             Some(Planted::WaitingDropped) if target.contains(KEY) => without_second(&body.to_bytes()),
             _ => body.to_bytes(),
         };
-        // What a POST on an open connection is answered with, nobody reads.
+        // Clients ignore the body of the response to a POST on an open connection.
         for message in messages(&body).into_iter().filter(|_| brings) {
             self.said(wire, &message);
         }
@@ -122,7 +122,7 @@ impl Network {
     }
 }
 
-/// The messages in a body: several in an array, or one of the published form.
+/// Returns the messages in a body: an array of texts, or one envelope in the published form.
 pub(super) fn messages(body: &Bytes) -> Vec<String> {
     serde_json::from_slice(body).unwrap_or_else(|_| {
         let text = std::str::from_utf8(body).unwrap_or_default();
@@ -130,7 +130,7 @@ pub(super) fn messages(body: &Bytes) -> Vec<String> {
     })
 }
 
-/// Planted: what a client is told first after its acknowledgement is missing.
+/// Planted: removes the message after the acknowledgement.
 fn without_second(body: &Bytes) -> Bytes {
     let mut messages = messages(body);
     if messages.len() > 1 && messages[0].contains(handshake::ACK_TYPE) {
@@ -139,7 +139,7 @@ fn without_second(body: &Bytes) -> Bytes {
     if messages.is_empty() { body.clone() } else { serde_json::json!(messages).to_string().into() }
 }
 
-/// The close in an answer.
+/// Returns the close in a response body.
 pub(super) fn close(body: &Bytes) -> Option<(u16, String)> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let close = body.get("close")?;

@@ -1,13 +1,13 @@
-//! How bad the network is.
+//! Fault probabilities of the network.
 
 use std::time::Duration;
 
 use crate::random::Random;
 
-/// Codes with which a proxy, a browser or a load balancer closes.
+/// Codes with which proxies, browsers and load balancers close connections.
 const CLOSES: [u16; 5] = [1001, 1005, 1011, 1012, 1013];
 
-/// How often what goes wrong, in a thousand connections.
+/// Fault probabilities, per thousand.
 #[derive(Debug, Clone)]
 pub(crate) struct Weather {
     slowest: usize,
@@ -18,15 +18,15 @@ pub(crate) struct Weather {
     stalled: usize,
     narrow: usize,
     lossy: usize,
-    /// Connections that something between client and server closes, with a code of its own.
+    /// Connections closed by a proxy.
     closed: usize,
-    /// Requests that arrive again.
+    /// Repeated requests.
     repeated: usize,
-    /// What happens to the first connection that is opened, and to nothing else.
+    /// The fault of the first connection, if only that one has a fault.
     first: Option<(Way, Fate)>,
 }
 
-/// Which way a message goes.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Way {
@@ -36,49 +36,49 @@ pub enum Way {
     Down,
 }
 
-/// What becomes of an attempt to connect.
+/// The result of an attempt to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dial {
     Opens,
     Refused,
-    /// Nothing is heard of it.
+    /// The attempt never completes.
     Hangs,
 }
 
-/// What becomes of a request of HTTP.
+/// The fault of an HTTP exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trip {
     Fair,
-    /// The request never reaches the server.
+    /// The request does not reach the server.
     RequestLost,
-    /// The server answers, and the answer is lost.
+    /// The response is lost.
     AnswerLost,
-    /// Nothing is heard of it.
+    /// The exchange never completes.
     Hangs,
-    /// It is broken off after this time and made again, where it may be: a GET.
+    /// The exchange is cancelled after this time and repeated if it is a GET.
     Repeated(Duration),
 }
 
-/// What is to happen to one direction of a connection.
+/// The fault of one direction of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
-    /// Nothing.
+    /// No fault.
     Fair,
-    /// The connection breaks instead of carrying the n-th message.
+    /// The connection breaks before the n-th message is carried.
     CutBefore(u64),
-    /// The connection breaks with the n-th message on its way.
+    /// The connection breaks while the n-th message is in flight.
     CutAfter(u64),
-    /// From the n-th message on nothing arrives, and no end is seen.
+    /// From the n-th message on nothing arrives, not even an end.
     Silent(u64),
-    /// The connection is closed with this code after the n-th message, as a proxy closes it.
+    /// The connection is closed with this code after the n-th message, as by a proxy.
     Closed(u64, u16),
-    /// The n-th message takes this long, and what follows waits behind it.
+    /// The n-th message is delayed by this time, and later ones wait behind it.
     Stalled(u64, Duration),
 }
 
 impl Weather {
-    /// Nothing goes wrong.
+    /// No faults.
     pub(crate) const CALM: Self = Self {
         slowest: 30,
         refused: 0,
@@ -93,7 +93,7 @@ impl Weather {
         first: None,
     };
 
-    /// Some of everything, more or less.
+    /// Draws a profile with some faults of every kind.
     pub(crate) fn storm(random: &mut Random) -> Self {
         let mut most = |most: usize| if random.chance(700) { random.below(most) } else { 0 };
         Self {
@@ -111,18 +111,18 @@ impl Weather {
         }
     }
 
-    /// Calm, but for what happens to the first connection.
+    /// No faults except this one, on the first connection.
     pub(crate) fn calm_but(way: Way, fate: Fate) -> Self {
         Self { first: Some((way, fate)), ..Self::CALM }
     }
 
-    /// What is to happen to the first connection.
+    /// Takes the fault of the first connection.
     pub(super) fn take_first(&mut self) -> Option<(Way, Fate)> {
         self.first.take()
     }
 
     pub(super) fn delay(&self, random: &mut Random) -> Duration {
-        // Mostly quick, sometimes slow.
+        // Most messages are fast.
         let slowest = if random.chance(900) { self.slowest.min(30) } else { self.slowest };
         random.millis(1..=slowest)
     }
@@ -136,7 +136,7 @@ impl Weather {
     }
 
     pub(super) fn fate(&self, random: &mut Random) -> Fate {
-        // The first messages are the handshake; later ones are rarer than early ones.
+        // Early messages, the handshake first, have faults more often than late ones.
         let n = match random.below(3) {
             0 => random.within(1..=3),
             1 => random.within(1..=12),
@@ -158,7 +158,7 @@ impl Weather {
         }
     }
 
-    /// Returns whether a request arrives again.
+    /// Draws whether a request is repeated.
     pub(super) fn repeats(&self, random: &mut Random) -> bool {
         self.repeated > 0 && random.chance(self.repeated)
     }
@@ -175,7 +175,7 @@ impl Weather {
         }
     }
 
-    /// Messages that fit into one direction.
+    /// Draws how many messages fit into one direction.
     pub(super) fn window(&self, random: &mut Random) -> usize {
         match random.chance(self.narrow) {
             true => random.within(1..=4),

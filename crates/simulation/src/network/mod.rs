@@ -1,11 +1,11 @@
-//! The network: what it carries, when, and what it does to it. The seed decides.
+//! The simulated network: connections with delays and faults drawn from the seed.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `weather` | how bad it is |
-//! | `wire` | one connection: two directions, each a queue with moments of arrival |
-//! | `end` | the carriers at both ends, where the ledger listens |
-//! | `exchange`, `poll` | requests and answers of HTTP, lost and repeated, and the client's end of a long-poll over them |
+//! | `faults` | fault probabilities |
+//! | `wire` | one connection: two directions, each a queue of messages with arrival times |
+//! | `end` | the carriers at both ends, which report to the ledger |
+//! | `exchange`, `poll` | HTTP exchanges with their faults, and the client end of a long-poll connection |
 //! | `tampering` | planted faults |
 
 mod end;
@@ -41,10 +41,10 @@ use crate::{
     planted::Planted,
 };
 
-/// Requests of a session that the network may repeat.
+/// Requests remembered per session, which the network may repeat.
 const REMEMBERED: usize = 8;
 
-/// What all connections share.
+/// The state of the network.
 #[derive(Debug)]
 pub(crate) struct Network {
     process: Process,
@@ -57,22 +57,22 @@ pub(crate) struct Network {
 #[derive(Debug)]
 struct State {
     weather: Weather,
-    /// Who takes new connections.
+    /// The server that takes new connections.
     server: Option<(Server, Process)>,
     wires: BTreeMap<u64, (usize, Weak<Wire>)>,
     counter: u64,
     /// The latest requests of each native client's session, with their numbers.
     requests: BTreeMap<usize, VecDeque<(u64, Message)>>,
-    /// Clients whose requests have no numbers that the server follows.
+    /// Published clients: the server does not follow the numbers of their requests.
     published: BTreeSet<usize>,
 }
 
 /// How a client reaches the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// A connection of messages, as over WebSocket.
+    /// A connection that carries messages, like a WebSocket.
     Socket,
-    /// Requests of HTTP.
+    /// HTTP exchanges.
     Polls,
 }
 
@@ -100,12 +100,12 @@ impl Network {
         })
     }
 
-    /// Lets new connections come to this server, or to none.
+    /// Sets the server that takes new connections. `None` refuses them.
     pub(crate) fn serve_by(&self, server: Option<(Server, Process)>) {
         self.state.lock().server = server;
     }
 
-    /// From now on it is like this, on open connections too.
+    /// Replaces the faults to come, on open connections too.
     pub(crate) fn set_weather(&self, weather: Weather) {
         self.state.lock().weather = weather.clone();
         for (_, wire) in self.wires(None) {
@@ -113,7 +113,7 @@ impl Network {
         }
     }
 
-    /// Breaks every connection, or those of one client; some ends never hear of it.
+    /// Breaks every connection, or those of one client. Some ends never notice.
     pub(crate) fn cut(&self, client: Option<usize>) {
         for (id, wire) in self.wires(client) {
             self.process.machine().note(format_args!("wire {id} is cut"));
@@ -121,7 +121,7 @@ impl Network {
         }
     }
 
-    /// From now on nothing arrives on any connection, and no end is seen.
+    /// Stops all connections from delivering anything, without an end.
     pub(crate) fn fall_silent(&self) {
         for (_, wire) in self.wires(None) {
             wire.silence(Side::Client);
@@ -129,7 +129,7 @@ impl Network {
         }
     }
 
-    /// Connections of which an end is held.
+    /// Returns the number of connections that an end still holds.
     pub(crate) fn len(&self) -> usize {
         self.wires(None).len()
     }
@@ -173,7 +173,7 @@ impl Network {
 }
 
 impl Network {
-    /// Opens a connection of a published client, whose URL has this query. Returns `None` if it is refused.
+    /// Opens a connection for a published client, whose URL has this query. Returns `None` if it is refused.
     pub(crate) async fn open_published(
         self: &Arc<Self>,
         client: usize,
@@ -212,7 +212,7 @@ impl Network {
         Some(Connection::new(ours, facts))
     }
 
-    /// Waits as long as it takes to open a connection. Returns `None` if it is refused or hangs.
+    /// Waits for the delay of an attempt to connect. Returns `None` if the attempt is refused or never completes.
     async fn reach(&self) -> Option<(u64, Weather, (Server, Process))> {
         let weather = self.state.lock().weather.clone();
         let (delay, dial) =
@@ -226,7 +226,7 @@ impl Network {
         Some((state.counter, weather, state.server.clone()?))
     }
 
-    /// Forgets the requests of a client whose session begins anew.
+    /// Forgets the requests of a client whose session is a fresh one.
     fn forget_requests(&self, wire: u64, envelope: &Envelope<'_>) {
         if envelope.t != handshake::ACK_TYPE {
             return;
@@ -239,7 +239,7 @@ impl Network {
         }
     }
 
-    /// Remembers a request, and returns one of the session's so far if the network repeats one now.
+    /// Remembers a request. Returns an earlier one if the network repeats one now.
     fn repeated_request(&self, wire: u64, number: u64, message: &Message) -> Option<Message> {
         let mut state = self.state.lock();
         let repeats = self.process.machine().draw(|random| state.weather.repeats(random));
@@ -263,12 +263,12 @@ impl Network {
     }
 }
 
-/// How one client reaches the server.
+/// The transport of one client.
 #[derive(Debug)]
 pub(crate) struct Road {
     network: Arc<Network>,
     client: usize,
-    /// Planted: what should have been closed.
+    /// Planted: the previous connection, which should have been closed.
     older: Mutex<Option<Connection>>,
 }
 

@@ -1,6 +1,6 @@
-//! The client's end of a long-poll, in the native form: one POST and one GET in flight, over exchanges that get lost.
+//! The client end of a long-poll connection: at most one POST and one GET in flight, over exchanges that may be lost.
 //!
-//! The server's end is the real one, behind its HTTP service. This end is the simulation's, because the real one spawns its
+//! The server end is the real one, behind its HTTP service. The real client end cannot be used: it spawns its
 //! requests on tokio.
 
 use std::{
@@ -26,21 +26,21 @@ use super::{
 };
 
 pub(super) const NAME: &str = "long-poll";
-/// Time for the answer of any request.
+/// Time limit for any answer.
 const DEADLINE: Duration = Duration::from_secs(50);
-/// Messages waiting for a POST, at most.
+/// Most messages waiting for a POST.
 const OUTBOX: usize = 64;
 
 type Flight = Pin<Box<dyn Future<Output = Result<Answer, Lost>> + Send>>;
 
-/// The client's end.
+/// The client end.
 pub(super) struct End {
     network: Arc<Network>,
     wire: u64,
-    /// The published form: what the URL says.
+    /// Published form: the query of the URL.
     query: Option<String>,
     is_open: bool,
-    /// A carrier may be shared and a future may not: nobody else ever locks this.
+    /// `Carrier` requires `Sync`, which futures are not. The mutex is never contended.
     flights: Mutex<Flights>,
     inbox: VecDeque<Message>,
     outbox: VecDeque<Message>,
@@ -52,7 +52,7 @@ pub(super) struct End {
 
 #[derive(Default)]
 struct Flights {
-    /// The POST that opens, then one GET after the other.
+    /// The opening request, then one GET after the other.
     get: Option<Flight>,
     post: Option<Flight>,
     farewell: Option<Flight>,
@@ -120,7 +120,7 @@ impl End {
         }
     }
 
-    /// Makes the requests that are due; whether there were any.
+    /// Starts the requests that are due; returns whether there were any.
     fn launch(&mut self) -> bool {
         let (has_get, has_post) = {
             let flights = self.flights.get_mut();
@@ -164,7 +164,7 @@ impl End {
                     self.inbox.extend(exchange::messages(&body).into_iter().map(Message::from));
                 }
             }
-            // What was said last is learnt by GET.
+            // The reason arrives with the next GET.
             Ok(Answer { status: 403 | 410, .. }) if !brings => self.outbox.clear(),
             Ok(Answer { body, .. }) => match exchange::close(&body) {
                 Some((code, reason)) => {
@@ -181,7 +181,7 @@ impl End {
         let ledger = &self.network.ledger;
         self.network.process.machine().note(format_args!("wire {} is over: {}", self.wire, how.code()));
         *self.flights.get_mut() = Flights::default();
-        // What has arrived is still received before it.
+        // Messages that have arrived are received first.
         if self.inbox.is_empty() {
             ledger.client_told_end(self.wire, Some(&how));
             ledger.left(self.wire, false);
@@ -248,7 +248,7 @@ impl Carrier for End {
         self.network.process.machine().note(format_args!("client closes wire {}: {}", self.wire, why.code));
         self.inbox.clear();
         if self.query.is_some() {
-            // The published SDK stops polling without a word.
+            // The published SDK stops polling without a close request.
             return self.over(Closed::ByUs(why));
         }
         let rest = (!self.outbox.is_empty() && self.is_open).then(|| self.batch());
@@ -261,7 +261,7 @@ impl Carrier for End {
         let process = self.network.process.clone();
         flights.farewell = Some(Box::pin(async move {
             for flight in [earlier, rest].into_iter().flatten() {
-                // What follows a POST that was lost would come out of its order.
+                // After a lost POST, later messages would arrive out of order.
                 match timeout(&process, limits::CLOSING, flight).await {
                     Some(Ok(Answer { status: 200, .. })) => {}
                     _ => break,

@@ -1,4 +1,4 @@
-//! Planted faults of the network: what no transport that keeps its contract does.
+//! Planted faults of the network, which violate the contract of a transport.
 
 use std::collections::BTreeMap;
 
@@ -17,26 +17,26 @@ use crate::{
     planted::Planted,
 };
 
-/// Of so many in a thousand messages.
+/// How many messages in a thousand are changed.
 const OFTEN: usize = 250;
 
-/// What is remembered in order to do harm.
+/// The state of planted faults.
 #[derive(Debug)]
 pub(super) struct Tampering {
     planted: Option<Planted>,
     wires: BTreeMap<u64, Tapped>,
-    /// The latest last words said to a client.
+    /// The latest final message to each client.
     last_words: BTreeMap<usize, Message>,
-    /// An event, and for whom it was.
+    /// An event and the client that it was for.
     event: Option<(usize, Value)>,
-    /// Of the server's latest keys.
+    /// The incarnation in the server's latest keys.
     incarnation: Option<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Tapped {
     client: usize,
-    /// What is missing in the numbers so far.
+    /// How many messages were dropped, to renumber the rest.
     swallowed: u64,
     replays: bool,
     held: Option<Value>,
@@ -54,7 +54,7 @@ impl Tampering {
         }
     }
 
-    /// What goes on its way instead of the message; nothing where it is left alone.
+    /// Returns the messages to send instead. `None` leaves the message alone.
     pub(super) fn message(
         &mut self,
         network: &Network,
@@ -200,16 +200,16 @@ impl Tampering {
         }
     }
 
-    /// Returns the code that the reader of `side` is told when the network closes a connection with `code`.
+    /// Returns the code that the reader of `side` receives when the network closes a connection with `code`.
     pub(super) fn close_between(&self, side: Side, code: u16) -> u16 {
         match (self.planted, side) {
-            // What the client's side sends, the server reads.
+            // The server reads what the client's side sends.
             (Some(Planted::CloseBecomesNormal), Side::Client) => 1000,
             _ => code,
         }
     }
 
-    /// What the client is told of a close.
+    /// Returns the close that the client receives.
     pub(super) fn close(&self, why: Close) -> Close {
         match self.planted {
             Some(Planted::CloseWithoutCode) => Close::new(1005, ""),

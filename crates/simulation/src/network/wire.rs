@@ -1,4 +1,4 @@
-//! One connection: two directions, each a queue with moments of arrival.
+//! One connection: two directions, each a queue of messages with arrival times.
 
 use std::{
     collections::VecDeque,
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::machine::Machine;
 
-/// A moment that does not come.
+/// A delay longer than any simulation.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// An end, or the direction in which it sends.
+/// One end, and the direction in which it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Client,
@@ -36,7 +36,7 @@ impl Side {
     }
 }
 
-/// A connection; both ends hold it.
+/// A connection, shared by both ends.
 pub(super) struct Wire {
     pub(super) id: u64,
     pub(super) network: Arc<Network>,
@@ -47,27 +47,27 @@ pub(super) struct Wire {
 #[derive(Debug)]
 pub(super) struct Pipe {
     queue: VecDeque<(Instant, Message)>,
-    /// How and when it ends, after what is in the queue.
+    /// When and how the direction ends, after the queued messages.
     end: Option<(Instant, Closed)>,
-    /// Taken, and never to arrive.
+    /// Messages that were accepted and never arrive.
     lost: usize,
     is_cut: bool,
     weather: Weather,
     fate: Fate,
     sent: u64,
     window: usize,
-    /// Nothing arrives before this.
+    /// Earliest arrival time of the next message.
     not_before: Instant,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
 }
 
-/// What a reader finds.
+/// The result of a read.
 #[derive(Debug)]
 pub(super) enum Found {
     Message(Message),
     End(Closed),
-    /// Something that arrives at this moment, if anything.
+    /// Nothing yet; the time of the next arrival, if known.
     Later(Option<Instant>),
 }
 
@@ -95,7 +95,7 @@ impl Wire {
         Arc::new(Self { id, network, pipes: Mutex::new(pipes) })
     }
 
-    /// This is what happens to what `side` sends.
+    /// Sets the fault of the direction in which `side` sends.
     pub(super) fn destine(&self, side: Side, fate: Fate) {
         self.from(side).fate = fate;
     }
@@ -104,12 +104,12 @@ impl Wire {
         self.network.process.machine()
     }
 
-    /// The direction in which `side` sends.
+    /// Returns the direction in which `side` sends.
     pub(super) fn from(&self, side: Side) -> parking_lot::MappedMutexGuard<'_, Pipe> {
         MutexGuard::map(self.pipes.lock(), |pipes| &mut pipes[side as usize])
     }
 
-    /// Puts a message on its way; false when there is no room.
+    /// Sends a message; returns `false` if the window is full.
     pub(super) fn send(&self, side: Side, message: &Message) -> bool {
         let mut pipe = self.from(side);
         if !pipe.has_room() {
@@ -156,7 +156,7 @@ impl Wire {
         pipe.wake_reader();
     }
 
-    /// When something sent now arrives: after all that was sent before.
+    /// Returns the arrival time of a message sent now. Messages do not overtake each other.
     fn arrival(&self, pipe: &mut Pipe) -> Instant {
         let machine = self.machine();
         let at = machine.now() + machine.draw(|random| pipe.weather.delay(random));
@@ -164,7 +164,7 @@ impl Wire {
         pipe.not_before
     }
 
-    /// Ends a direction, after what was sent.
+    /// Ends a direction after the messages sent so far.
     pub(super) fn end(&self, side: Side, how: Closed) {
         let mut pipe = self.from(side);
         if pipe.end.is_none() && !pipe.is_cut {
@@ -174,7 +174,7 @@ impl Wire {
         }
     }
 
-    /// Breaks both directions: of what is on its way some arrives, and one end may never hear of it.
+    /// Breaks both directions: some messages in flight still arrive, and one end may never notice.
     pub(super) fn cut(&self) {
         let deaf = self.machine().draw(|random| random.below(8));
         for (n, side) in [Side::Client, Side::Server].into_iter().enumerate() {
@@ -194,7 +194,7 @@ impl Wire {
         }
     }
 
-    /// Closes both directions with a code that neither end chose, after what is on its way.
+    /// Closes both directions with a code that neither end chose, after the messages in flight.
     pub(super) fn close_between(&self, code: u16) {
         self.machine().note(format_args!("wire {} is closed in between: {code}", self.id));
         self.network.ledger.closed_by_network(self.id);
@@ -205,7 +205,7 @@ impl Wire {
         }
     }
 
-    /// From now on nothing that `side` sends arrives.
+    /// Drops everything that `side` sends from now on, without an end.
     pub(super) fn silence(&self, side: Side) {
         let now = self.machine().now();
         let mut pipe = self.from(side);
@@ -218,7 +218,7 @@ impl Wire {
         }
     }
 
-    /// What is to come is spared; what has happened stays.
+    /// Replaces the faults to come; faults that have happened stay.
     pub(super) fn clear_up(&self, weather: &Weather) {
         for side in [Side::Client, Side::Server] {
             let mut pipe = self.from(side);
@@ -253,7 +253,7 @@ impl Pipe {
         }
     }
 
-    /// Nobody reads any more.
+    /// Discards the queue: the reader is gone.
     pub(super) fn abandon(&mut self) {
         self.lost += self.queue.len();
         self.queue.clear();

@@ -1,4 +1,4 @@
-//! An application: connects its user, calls, listens, and loses patience.
+//! An application: connects its user, makes calls, listens to events, and cancels calls.
 
 use std::{
     sync::{
@@ -24,14 +24,14 @@ use crate::{
     random::Random,
 };
 
-/// How a user says who it is.
+/// How a user authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// By its id alone.
+    /// With the user id alone.
     ById,
-    /// By a token that does not change by itself.
+    /// With a token that the application sets once.
     Constant,
-    /// By tokens that a provider offers.
+    /// With tokens from a provider.
     Provider,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Application {
     chat: Mutex<Option<ChatCamp>>,
     login: Mutex<Option<Login>>,
     is_patient: bool,
-    /// Whether it was told that nothing more happens by itself.
+    /// Whether its client does not reconnect by itself.
     pub(super) is_idle: AtomicBool,
     calls: AtomicUsize,
 }
@@ -106,7 +106,7 @@ impl Application {
         self.chat.lock().clone()
     }
 
-    /// The last handle goes.
+    /// Drops the last handle of the client.
     pub(super) fn let_go(&self) {
         self.world.machine.note(format_args!("client {} is dropped", self.client));
         self.world.ledger.gone(self.client);
@@ -118,7 +118,7 @@ impl Application {
         self.chat.lock().as_ref().is_some_and(|chat| matches!(chat.state(), State::Connected))
     }
 
-    /// A login of the user's manner; another credential than before, if wanted.
+    /// Returns the user's login, or a new one with another credential if `fresh`.
     async fn login(&self, fresh: bool) -> Login {
         if let Some(login) = self.login.lock().clone().filter(|_| !fresh) {
             return login;
@@ -173,7 +173,7 @@ impl Application {
         }
     }
 
-    /// What the user does, until it is calm.
+    /// Acts for the user until the recovery phase.
     async fn live(self: Arc<Self>) {
         let world = self.world.clone();
         let restless = match world.fate {
@@ -230,7 +230,7 @@ impl Application {
         });
     }
 
-    /// Changes the user's name to one that nobody else gives it.
+    /// Changes the user's name to one that no other edit uses.
     pub(super) fn edit(self: &Arc<Self>) {
         let Some(chat) = self.chat() else { return };
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
@@ -265,8 +265,8 @@ impl Application {
         });
     }
 
-    /// Once it has been calm for a while, every request is answered; but who has another client that renews its token
-    /// loses its session when the grace of the older one is over.
+    /// Checks that a request was answered in the recovery phase. Exception: another client of the user renewed the token,
+    /// and this client's session ended with the grace period of the old one.
     fn check_answer(&self, error: Option<RequestError>) {
         let ledger = &self.world.ledger;
         let is_settled = ledger.is_settled() && !ledger.has_changed_lately(&self.user);

@@ -1,4 +1,4 @@
-//! The app's backend: publishes events, issues and voids credentials, throws users out.
+//! The app's backend: publishes events, issues and revokes credentials, ends sessions.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,11 @@ use serde_json::json;
 use super::{World, application::Manner};
 use crate::{Invariant, Planted, keys::keyring, ledger::Ledger, machine::Process};
 
-/// Unix time at the beginning.
+/// Unix time at the start.
 const BEGAN: u64 = 1_800_000_000;
-/// What a token must be good for to be handed out again.
+/// How long a token must still be valid to be returned again.
 const GOOD: Duration = Duration::from_secs(45);
-/// More events than a session keeps.
+/// More events than a session can queue.
 const FLOOD: usize = 1_100;
 
 /// The backend.
@@ -38,7 +38,7 @@ pub(super) struct Backend {
 #[derive(Debug)]
 struct User {
     manner: Manner,
-    /// The newest last.
+    /// The newest token is the last.
     tokens: Vec<Token>,
 }
 
@@ -80,7 +80,7 @@ impl Backend {
         self.accounts.set_sessions(&self.app, policy).await.expect("the app exists");
     }
 
-    /// Gives a user a token of the backend's choice, which has no end. What was good before is void at once.
+    /// Sets a token of the backend's choice, without an end. Earlier tokens end at once.
     async fn choose(&self, user: &str) {
         let number = self.users.lock().get(user).map_or(0, |of| of.tokens.len());
         let token = format!("chosen-for-{user}-number-{number}");
@@ -92,7 +92,7 @@ impl Backend {
         self.remember(user, &token, None, Duration::ZERO);
     }
 
-    /// A user that there will be.
+    /// Registers a user before it is created.
     pub(super) fn know(&self, user: &str, manner: Manner) {
         self.users.lock().entry(user.to_owned()).or_insert(User { manner, tokens: Vec::new() });
     }
@@ -120,7 +120,7 @@ impl Backend {
         of.tokens.push(Token { text: token.to_owned(), end });
     }
 
-    /// Issues a token; what was good before stays so for `grace`.
+    /// Issues a token. Earlier credentials end after `grace`.
     async fn issue(&self, user: &str, lifetime: Option<Duration>, grace: Duration) -> Token {
         let machine = self.process.machine();
         machine.note(format_args!("{user} is issued a token for {lifetime:?}, grace {grace:?}"));
@@ -135,7 +135,7 @@ impl Backend {
         self.users.lock().get(user)?.tokens.last().cloned()
     }
 
-    /// A good token, other than the one that the caller has.
+    /// Returns a valid token other than `other_than`.
     pub(super) async fn token_for(&self, user: &str, other_than: Option<&str>) -> Token {
         let now = self.process.now();
         let newest = self.newest(user);
@@ -176,7 +176,7 @@ impl Backend {
         }
     }
 
-    /// Lets everybody in who may be.
+    /// Lifts all suspensions and locks.
     pub(super) async fn relent(&self) {
         let users: Vec<_> = self.users.lock().iter().map(|(id, of)| (id.clone(), of.manner)).collect();
         for (user, manner) in users {
@@ -208,7 +208,7 @@ impl World {
     }
 }
 
-/// Who is shut out has no session.
+/// Checks that suspended users have no sessions.
 async fn check_shut_out(world: &World) {
     let Some(server) = world.house.server() else { return };
     for user in world.ledger.shut_out() {
@@ -221,7 +221,7 @@ async fn check_shut_out(world: &World) {
     }
 }
 
-/// What the backend does, until it is calm.
+/// Acts for the backend until the recovery phase.
 pub(super) async fn act(world: Arc<World>) {
     let backend = world.backend.clone();
     let (harsh, mut floods) = match world.fate {

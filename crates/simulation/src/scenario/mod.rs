@@ -1,4 +1,4 @@
-//! Who is there and what they do: some minutes of storm, then calm, in which everything must come right.
+//! The scenario: some minutes with faults, then a recovery phase without any, in which everything must recover.
 
 mod application;
 mod backend;
@@ -33,25 +33,25 @@ use crate::{
     random::Random,
 };
 
-/// Steps after which a simulation is taken to go on for ever.
+/// Steps after which a simulation counts as endless.
 const STEPS: u64 = 3_000_000;
-/// How often the ledger looks at what is due.
+/// Interval between two checks of deadlines and limits.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What came of a simulation.
+/// The result of a simulation.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
-    /// What did not hold, if anything.
+    /// The first violation.
     pub violation: Option<Violation>,
-    /// A number that differs when any step does.
+    /// The digest of the schedule, which differs if any step does.
     pub digest: u64,
     /// Steps taken.
     pub steps: u64,
-    /// Time that passed within.
+    /// Simulated time.
     pub elapsed: Duration,
-    /// The last steps, one a line.
+    /// The last steps, one per line.
     pub last_steps: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ impl Clients {
     }
 }
 
-/// What everybody shares.
+/// What all parts of the scenario share.
 #[derive(Debug)]
 struct World {
     machine: Arc<Machine>,
@@ -79,18 +79,18 @@ struct World {
     network: Arc<Network>,
     house: Arc<House>,
     backend: Arc<Backend>,
-    /// Those who act of themselves.
+    /// The process of the script, the backend and the host.
     process: Process,
     is_calm: Mutex<bool>,
     planted: Option<Planted>,
-    /// All that happens, if only one thing is to happen.
+    /// The only fault, if the schedule has just one.
     fate: Option<(Way, Fate)>,
 }
 
-/// Steps shown of a failure, unless told otherwise.
+/// Default number of steps shown of a failure.
 const SHOWN: usize = 400;
 
-/// A simulation to be run.
+/// A simulation that has not run yet.
 #[derive(Debug, Clone)]
 pub struct Simulation {
     seed: u64,
@@ -100,7 +100,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// The simulation of a seed.
+    /// Creates the simulation of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, planted: None, fate: None, keep: SHOWN }
@@ -113,21 +113,21 @@ impl Simulation {
         self
     }
 
-    /// One quiet user in calm weather, but for what happens to the first connection.
+    /// Simulates one quiet user without faults, except this one on the first connection.
     #[must_use]
     pub fn first_connection(mut self, way: Way, fate: Fate) -> Self {
         self.fate = Some((way, fate));
         self
     }
 
-    /// Keeps so many of the last steps; 400 by default.
+    /// Keeps this many of the last steps; 400 by default.
     #[must_use]
     pub fn keep_steps(mut self, steps: usize) -> Self {
         self.keep = steps;
         self
     }
 
-    /// Runs it to its end, or to the first thing that does not hold.
+    /// Runs the simulation to its end or to the first violation.
     #[must_use]
     pub fn run(self) -> Outcome {
         run(self)
@@ -224,7 +224,7 @@ async fn play(
     calm::follow(&world, clients).await;
 }
 
-/// A few users, most with one client, some with two.
+/// Starts a few users, most with one client, some with two.
 async fn populate(world: &Arc<World>) -> Clients {
     let mut all = Clients::default();
     let users = if world.fate.is_some() { 1 } else { world.machine.draw(|random| random.within(2..=5)) };
@@ -248,7 +248,7 @@ async fn populate(world: &Arc<World>) -> Clients {
     all
 }
 
-/// Draws how much the server may keep, and returns how many sessions the app allows a user.
+/// Draws the server's limits, and returns the app's session policy.
 fn draw_bounds(limits: &mut Limits) -> impl FnOnce(&mut Random) -> SessionPolicy {
     |random| {
         if random.chance(250) {
@@ -267,14 +267,14 @@ fn draw_bounds(limits: &mut Limits) -> impl FnOnce(&mut Random) -> SessionPolicy
 }
 
 impl World {
-    /// Checks how many detached sessions the server keeps.
+    /// Checks the number of detached sessions.
     fn observe(self: &Arc<Self>) {
         if let Some(server) = self.house.server() {
             self.ledger.observe(server.load());
         }
     }
 
-    /// Checks again and again how many live sessions each user has.
+    /// Checks the number of live sessions of each user at every interval.
     async fn observe_live(self: Arc<Self>) {
         loop {
             self.process.sleep(LOOK).await;

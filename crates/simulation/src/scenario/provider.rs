@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::World;
 use crate::{Planted, ledger::Ledger, machine::Process};
 
-/// A token that nobody has.
+/// A token that no user has.
 const WRONG_TOKEN: &str = "wrong-token-of-nobody";
 
 /// The provider of one client.
@@ -23,13 +23,13 @@ pub(super) struct Provider {
     process: Process,
     client: usize,
     user: String,
-    /// The token it gave last.
+    /// The latest token it returned.
     given: Mutex<Option<String>>,
-    /// Planted: what it answered first.
+    /// Planted: its first answer.
     first: Mutex<Option<Credential>>,
 }
 
-/// A question while it is open.
+/// A pending question.
 struct Question {
     ledger: Arc<Ledger>,
     client: usize,

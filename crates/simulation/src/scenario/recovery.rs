@@ -1,4 +1,4 @@
-//! After the storm: everything must come right, and in the end nothing must be left.
+//! The recovery phase: faults stop, everything must recover, and nothing may be left at the end.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -8,13 +8,13 @@ use std::{
 use super::{Clients, World, application::Application, house::AT_REST};
 use crate::{Invariant, network::Weather};
 
-/// Time for what went wrong to be noticed, and for clients to come back of themselves.
+/// Time for clients to notice faults and to reconnect.
 const RECOVERY: Duration = Duration::from_secs(100);
-/// Time for clients to be connected that have been told to.
+/// Time for disconnected clients to connect when told to.
 const CONNECTING: Duration = Duration::from_secs(45);
-/// Time for what is said in calm weather to arrive.
+/// Time for messages to arrive.
 const ARRIVAL: Duration = Duration::from_secs(5);
-/// Longer than anything is kept of a client that has gone.
+/// Longer than a session is kept without a connection.
 const KEPT: Duration = Duration::from_secs(340);
 
 pub(super) async fn follow(world: &Arc<World>, clients: Clients) {
@@ -60,7 +60,7 @@ fn connected(world: &World, clients: &Clients) -> Vec<usize> {
     all.map(|(client, _)| client).collect()
 }
 
-/// Returns whether a client of the user may have replaced the credential of another one lately.
+/// Returns whether another client of the user may have replaced its credential recently.
 fn is_changing(world: &World, clients: &Clients, user: &str) -> bool {
     clients.of_user(user).len() > 1 && world.ledger.has_changed_lately(user)
 }
@@ -84,7 +84,7 @@ fn check_connected(world: &Arc<World>, clients: &Clients) {
     }
 }
 
-/// Some say goodbye, some just go; and then the server.
+/// Disconnects some clients, drops the others, then shuts the server down.
 async fn leave(world: &Arc<World>, clients: &Clients) {
     let applications = &clients.applications;
     clients.published.iter().for_each(|one| one.leave());

@@ -1,4 +1,4 @@
-//! Where the server runs: it crashes and starts again, drains, and loses its store for a while.
+//! The host of the server: starts, crashes and drains it, and cuts it off from its store.
 
 use std::{
     sync::{
@@ -16,13 +16,13 @@ use parking_lot::Mutex;
 use super::{World, store::Distant};
 use crate::{Invariant, Planted, keys::keyring, ledger::Ledger, machine::Process, network::Network};
 
-/// Unix time at the beginning.
+/// Unix time at the start.
 const BEGAN: u64 = 1_800_000_000;
-/// Within which a server that drains is gone.
+/// Time limit for a drain.
 const DRAIN: Duration = Duration::from_secs(30);
 pub(super) const AT_REST: Load = Load { connections: 0, unverified: 0, sessions: 0, detached: 0 };
 
-/// The machine room.
+/// The host of the server.
 #[derive(Debug)]
 pub(super) struct House {
     process: Process,
@@ -49,7 +49,7 @@ impl House {
         Arc::new(Self { process, ledger, network, store, limits, planted, running, started })
     }
 
-    /// The server that runs, if one does.
+    /// Returns the running server.
     pub(super) fn server(&self) -> Option<Server> {
         self.running.lock().as_ref().map(|(server, _)| server.clone())
     }
@@ -58,7 +58,7 @@ impl House {
         &self.store
     }
 
-    /// Starts a server, unless one runs.
+    /// Starts a server unless one is running.
     pub(super) fn start(&self) {
         let mut running = self.running.lock();
         if running.is_some() {
@@ -82,7 +82,7 @@ impl House {
         *running = Some((server, process));
     }
 
-    /// The server's process ends between two instructions; with its machine, nobody is told.
+    /// Kills the server's process. If its machine goes too, its connections fall silent instead of breaking.
     fn crash(&self, with_its_machine: bool) {
         let Some((server, process)) = self.running.lock().take() else { return };
         process.machine().note(format_args!("{} crashes", process.name()));
@@ -95,7 +95,7 @@ impl House {
         drop(server);
     }
 
-    /// The server is asked to go.
+    /// Shuts the server down in the background.
     fn drain(self: &Arc<Self>) {
         let Some((server, process)) = self.running.lock().take() else { return };
         process.machine().note(format_args!("{} drains", process.name()));
@@ -105,7 +105,7 @@ impl House {
         self.process.run(async move { house.see_off(server, process).await });
     }
 
-    /// Waits for a server to be gone, and for nothing to be left of it.
+    /// Waits for a server to shut down, and checks that nothing is left of it.
     pub(super) async fn see_off(&self, server: Server, process: Process) {
         if timeout(&self.process, DRAIN, server.shutdown()).await.is_none() {
             return self.ledger.violate(
@@ -118,7 +118,7 @@ impl House {
             self.ledger.violate(Invariant::NothingLeft, format_args!("{} keeps {load:?}", process.name()));
         }
         drop(server);
-        // Its tasks notice that it has gone when they look next.
+        // Its tasks notice at their next tick that the server was dropped.
         self.process.sleep(Duration::from_secs(15)).await;
         let left = process.machine().tasks_of(&process);
         if left > 0 {
@@ -127,7 +127,7 @@ impl House {
         }
     }
 
-    /// The last server is asked to go.
+    /// Shuts the last server down.
     pub(super) async fn close(&self) {
         let running = self.running.lock().take();
         let Some((server, process)) = running else { return };
@@ -136,7 +136,7 @@ impl House {
     }
 }
 
-/// What happens to the server, until it is calm.
+/// Disturbs the server until the recovery phase.
 pub(super) async fn act(world: Arc<World>) {
     let eventful = world.draw(|random| random.millis(8_000..=120_000)).as_millis() as usize;
     loop {
@@ -156,7 +156,7 @@ pub(super) async fn act(world: Arc<World>) {
             }
             2 | 3 => {
                 world.house.drain();
-                // The next one may be there at once.
+                // The next server may start at once.
                 world.process.sleep(if what == 2 { Duration::ZERO } else { gap }).await;
                 world.house.start();
             }

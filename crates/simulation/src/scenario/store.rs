@@ -1,4 +1,4 @@
-//! The store as a server meets it: sometimes slow, sometimes out of reach.
+//! The store as the server sees it: sometimes slow, sometimes unavailable.
 
 use std::{
     collections::BTreeMap,
@@ -18,14 +18,14 @@ use parking_lot::Mutex;
 
 use crate::{Planted, ledger::Ledger, machine::Process};
 
-/// A store over a network of its own.
+/// A store behind an unreliable connection.
 pub(super) struct Distant {
     inner: Arc<memory::Store>,
     process: Process,
     ledger: Arc<Ledger>,
     is_up: AtomicBool,
     planted: Option<Planted>,
-    /// Planted: what was answered first.
+    /// Planted: the first version of each record.
     first: Mutex<BTreeMap<UserId, Arc<User>>>,
 }
 
@@ -122,7 +122,7 @@ impl Store for Distant {
     ) -> Result<Option<Arc<User>>, StoreError> {
         self.reach().await?;
         let (ledger, planted) = (self.ledger.clone(), self.planted);
-        // Servers edit users for `users.update` only, whose callers give every edit a name of its own.
+        // The server edits users for `users.update` only, and every edit writes a unique name.
         let told = Box::new(move |user: &mut User| {
             let edited = edit(user);
             ledger.carried_out(&user.profile.display_name);
@@ -132,7 +132,7 @@ impl Store for Distant {
             edited
         });
         let edited = self.inner.edit_user(app, id, told).await?;
-        // Its answer may come late, or not at all.
+        // The result may be late, or lost.
         self.reach().await?;
         Ok(edited)
     }
