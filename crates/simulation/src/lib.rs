@@ -35,6 +35,6 @@ mod scenario;
 mod trace;
 
 pub use ledger::{Invariant, Violation};
-pub use network::{Fate, Way};
+pub use network::{ConnectionFault, Direction};
 pub use planted::Planted;
 pub use scenario::{Outcome, Simulation};

@@ -22,9 +22,9 @@ use parking_lot::Mutex;
 use crate::{planted::Planted, random::Random, trace::Trace};
 
 /// Polls in a thousand that are delayed, as on a busy processor.
-const PUT_OFF: usize = 8;
+const DELAYED_POLLS: usize = 8;
 /// Timers that a task may set in one poll. A task that sets more loops without waiting.
-const SPINNING: usize = 100_000;
+const MOST_TIMERS: usize = 100_000;
 
 /// The machine on which all processes of a simulation run.
 pub(crate) struct Machine {
@@ -50,16 +50,16 @@ struct Entry {
     process: usize,
     /// `None` while it is being polled.
     future: Option<Task>,
-    wakeup: Arc<Wakeup>,
+    wakeup: Arc<TaskWaker>,
 }
 
-struct Wakeup {
+struct TaskWaker {
     task: u64,
     is_ready: AtomicBool,
     ready: Arc<Mutex<Vec<u64>>>,
 }
 
-impl Wake for Wakeup {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         if !self.is_ready.swap(true, Ordering::Relaxed) {
             self.ready.lock().push(self.task);
@@ -75,7 +75,7 @@ pub(crate) enum Step {
     /// Time advanced to the next timer.
     Waited,
     /// No task is ready and no timer is set, so nothing can happen any more.
-    Dead,
+    Deadlocked,
 }
 
 impl Machine {
@@ -151,7 +151,7 @@ impl Machine {
             let Some(entry) = state.tasks.get_mut(&id) else { return };
             let waker = Waker::from(entry.wakeup.clone());
             entry.wakeup.is_ready.store(false, Ordering::Relaxed);
-            if state.random.chance(PUT_OFF) {
+            if state.random.chance(DELAYED_POLLS) {
                 let later = state.now + state.random.millis(1..=40);
                 state.at(later, waker);
                 return;
@@ -181,7 +181,7 @@ impl Machine {
 
     fn wait(&self) -> Step {
         let mut state = self.state.lock();
-        let Some((&(moment, _), _)) = state.timers.first_key_value() else { return Step::Dead };
+        let Some((&(moment, _), _)) = state.timers.first_key_value() else { return Step::Deadlocked };
         state.now = moment;
         let mut due = Vec::new();
         while let Some(first) = state.timers.first_entry().filter(|first| first.key().0 <= moment) {
@@ -289,7 +289,7 @@ impl Runtime for Process {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Task {
-        if self.planted == Some(Planted::DeafTimer) {
+        if self.planted == Some(Planted::TimersNeverFire) {
             return Box::pin(std::future::pending());
         }
         Box::pin(Sleep { machine: self.machine.clone(), deadline, key: None })
@@ -306,8 +306,11 @@ impl Runtime for Process {
         let id = state.counter;
         // Planted: the task exists and is never polled.
         let lost = self.planted == Some(Planted::TaskLost) && state.random.chance(200);
-        let wakeup =
-            Arc::new(Wakeup { task: id, is_ready: AtomicBool::new(true), ready: self.machine.ready.clone() });
+        let wakeup = Arc::new(TaskWaker {
+            task: id,
+            is_ready: AtomicBool::new(true),
+            ready: self.machine.ready.clone(),
+        });
         state.tasks.insert(id, Entry { process: self.id, future: Some(task), wakeup });
         drop(state);
         if !lost {
@@ -334,7 +337,7 @@ impl Future for Sleep {
         let machine = self.machine.clone();
         let mut state = machine.state.lock();
         state.asked += 1;
-        assert!(state.asked < SPINNING, "a task goes round and round without waiting");
+        assert!(state.asked < MOST_TIMERS, "a task sets timers without waiting");
         if state.now >= self.deadline {
             return Poll::Ready(());
         }
@@ -369,7 +372,7 @@ mod tests {
                 seen.lock().push(n);
             });
         }
-        while machine.step() != Step::Dead {}
+        while machine.step() != Step::Deadlocked {}
         assert_eq!(machine.tasks_of(&process), 0);
         let seen = seen.lock().clone();
         (seen, machine.elapsed())

@@ -9,9 +9,9 @@ pub enum Planted {
     /// The network delivers a message twice, the second time without its number.
     MessageRepeated,
     /// The network swaps the bodies of two messages and keeps their numbers.
-    MessagesExchanged,
+    MessagesSwapped,
     /// The network drops the first message that is replayed after a resume, and renumbers what follows.
-    ReplaySwallowed,
+    ReplayDropped,
     /// A carrier accepts a request and drops it while the connection stays open.
     RequestLost,
     /// The network delivers an event to a client of another user.
@@ -23,9 +23,9 @@ pub enum Planted {
     /// The transport leaves the previous connection open.
     TwoConnections,
     /// The store keeps returning the first version of a record.
-    StoreStandsStill,
+    StoreStale,
     /// The store reports no changes.
-    ChangeUnheard,
+    ChangesNotReported,
     /// The store applies an edit twice.
     EditRepeated,
     /// The provider is asked again while it still answers.
@@ -33,7 +33,7 @@ pub enum Planted {
     /// The provider keeps returning its first credential.
     StaleCredential,
     /// The timers of clients never fire.
-    DeafTimer,
+    TimersNeverFire,
     /// Some tasks of the server are never polled.
     TaskLost,
     /// The server's clock does not advance.
@@ -69,19 +69,19 @@ impl Planted {
     pub const ALL: &[Self] = &[
         Self::AnswerDropped,
         Self::MessageRepeated,
-        Self::MessagesExchanged,
-        Self::ReplaySwallowed,
+        Self::MessagesSwapped,
+        Self::ReplayDropped,
         Self::RequestLost,
         Self::EventMisdelivered,
         Self::CloseWithoutCode,
         Self::CloseRepeated,
         Self::TwoConnections,
-        Self::StoreStandsStill,
-        Self::ChangeUnheard,
+        Self::StoreStale,
+        Self::ChangesNotReported,
         Self::EditRepeated,
         Self::QuestionRepeated,
         Self::StaleCredential,
-        Self::DeafTimer,
+        Self::TimersNeverFire,
         Self::TaskLost,
         Self::ClockStopped,
         Self::OldIncarnation,

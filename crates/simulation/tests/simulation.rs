@@ -1,6 +1,6 @@
 //! The simulation itself: that it repeats itself, holds, and finds what is planted.
 
-use chatcamp_simulation::{Fate, Invariant, Outcome, Planted, Simulation, Way};
+use chatcamp_simulation::{ConnectionFault, Direction, Invariant, Outcome, Planted, Simulation};
 
 /// Seeds within which every planted fault is found.
 const WITHIN: u64 = 30;
@@ -27,29 +27,29 @@ fn a_seed_is_a_schedule() {
 #[test]
 fn everything_holds_under_the_first_seeds() {
     for seed in 1..=25 {
-        assert_held(&Simulation::new(seed).run(), "in a storm");
+        assert_held(&Simulation::new(seed).run(), "with faults");
     }
 }
 
 /// A planted fault, and the invariants that it is known to break; which comes first, the schedule decides.
 const FOUND_BY: &[(Planted, &[Invariant])] = &[
-    (Planted::AnswerDropped, &[Invariant::OnceInOrder, Invariant::PromisesKept, Invariant::CalmRecovers]),
+    (Planted::AnswerDropped, &[Invariant::OnceInOrder, Invariant::CallsAnswered, Invariant::Recovers]),
     (Planted::MessageRepeated, &[Invariant::OnceInOrder]),
-    (Planted::MessagesExchanged, &[Invariant::OnceInOrder, Invariant::NothingLost]),
-    (Planted::ReplaySwallowed, &[Invariant::NothingLost, Invariant::OnceInOrder]),
-    (Planted::RequestLost, &[Invariant::NobodyAccused]),
+    (Planted::MessagesSwapped, &[Invariant::OnceInOrder, Invariant::NothingLost]),
+    (Planted::ReplayDropped, &[Invariant::NothingLost, Invariant::OnceInOrder]),
+    (Planted::RequestLost, &[Invariant::NoFalseViolations]),
     (Planted::EventMisdelivered, &[Invariant::OwnEvents]),
-    (Planted::CloseWithoutCode, &[Invariant::EndsActedOn]),
-    (Planted::CloseRepeated, &[Invariant::EndsActedOn]),
+    (Planted::CloseWithoutCode, &[Invariant::AdviceFollowed]),
+    (Planted::CloseRepeated, &[Invariant::AdviceFollowed]),
     (Planted::TwoConnections, &[Invariant::OneConnection]),
-    (Planted::StoreStandsStill, &[Invariant::ShutOut]),
-    (Planted::ChangeUnheard, &[Invariant::ShutOut]),
+    (Planted::StoreStale, &[Invariant::AccessRevoked]),
+    (Planted::ChangesNotReported, &[Invariant::AccessRevoked]),
     (Planted::EditRepeated, &[Invariant::ExactlyOnce]),
     (Planted::QuestionRepeated, &[Invariant::OneQuestion]),
-    (Planted::StaleCredential, &[Invariant::CalmRecovers]),
-    (Planted::DeafTimer, &[Invariant::PromisesKept, Invariant::CalmRecovers]),
-    (Planted::TaskLost, &[Invariant::NothingLeft, Invariant::PromisesKept, Invariant::ShutOut]),
-    (Planted::ClockStopped, &[Invariant::ShutOut]),
+    (Planted::StaleCredential, &[Invariant::Recovers]),
+    (Planted::TimersNeverFire, &[Invariant::CallsAnswered, Invariant::Recovers]),
+    (Planted::TaskLost, &[Invariant::NoLeaks, Invariant::CallsAnswered, Invariant::AccessRevoked]),
+    (Planted::ClockStopped, &[Invariant::AccessRevoked]),
     (
         Planted::OldIncarnation,
         &[
@@ -88,11 +88,13 @@ fn every_planted_fault_is_found() {
 
 #[test]
 fn a_connection_may_end_at_every_message() {
-    for way in [Way::Up, Way::Down] {
+    for way in [Direction::Up, Direction::Down] {
         for n in 1..=12 {
-            for fate in [Fate::CutBefore(n), Fate::CutAfter(n), Fate::Silent(n)] {
-                let simulation = Simulation::new(n).first_connection(way, fate);
-                assert_held(&simulation.run(), &format!("{way:?} {fate:?}"));
+            for only_fault in
+                [ConnectionFault::CutBefore(n), ConnectionFault::CutAfter(n), ConnectionFault::Silent(n)]
+            {
+                let simulation = Simulation::new(n).first_connection(way, only_fault);
+                assert_held(&simulation.run(), &format!("{way:?} {only_fault:?}"));
             }
         }
     }

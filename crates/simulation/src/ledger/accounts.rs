@@ -37,7 +37,7 @@ pub(super) struct User {
     /// When sessions that were opened by user id alone had to end.
     barriers: Vec<Instant>,
     /// Since when the user is suspended.
-    pub(super) shut_out: Option<Instant>,
+    pub(super) suspended_since: Option<Instant>,
     /// When the backend last changed the user's credentials.
     pub(super) changed: Option<Instant>,
 }
@@ -65,7 +65,7 @@ impl Users {
             // An unknown token was never valid.
             Proof::Token(token) => self.tokens.get(token).map_or(Some(at), |end| *end),
         };
-        [ended, user.shut_out].into_iter().flatten().min()
+        [ended, user.suspended_since].into_iter().flatten().min()
     }
 }
 
@@ -80,12 +80,12 @@ impl Ledger {
         grace: Duration,
     ) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        if let Some(earlier) = before.and_then(|before| book.users.tokens.get_mut(before)) {
+        let mut records = self.records.lock();
+        if let Some(earlier) = before.and_then(|before| records.users.tokens.get_mut(before)) {
             *earlier = Some(earlier.map_or(now + grace, |earlier| earlier.min(now + grace)));
         }
-        book.users.tokens.insert(token.to_owned(), end);
-        let user = book.users.user(user);
+        records.users.tokens.insert(token.to_owned(), end);
+        let user = records.users.user(user);
         user.barriers.push(now + grace);
         user.changed = Some(now);
     }
@@ -93,13 +93,13 @@ impl Ledger {
     /// Records that the backend revoked all credentials of a user.
     pub(crate) fn revoked(&self, user: &str, tokens: &[String]) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
+        let mut records = self.records.lock();
         for token in tokens {
-            if let Some(end) = book.users.tokens.get_mut(token) {
+            if let Some(end) = records.users.tokens.get_mut(token) {
                 *end = Some(end.map_or(now, |end| end.min(now)));
             }
         }
-        let user = book.users.user(user);
+        let user = records.users.user(user);
         user.barriers.push(now);
         user.changed = Some(now);
     }
@@ -107,8 +107,8 @@ impl Ledger {
     /// Records that the user must present a token from now on, or no longer has to.
     pub(crate) fn locked(&self, user: &str, locked: bool) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let user = book.users.user(user);
+        let mut records = self.records.lock();
+        let user = records.users.user(user);
         user.changed = Some(now);
         match locked {
             true => user.barriers.push(now),
@@ -118,11 +118,11 @@ impl Ledger {
 
     pub(crate) fn suspended(&self, user: &str, suspended: bool) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let user = book.users.user(user);
-        if suspended != user.shut_out.is_some() {
+        let mut records = self.records.lock();
+        let user = records.users.user(user);
+        if suspended != user.suspended_since.is_some() {
             user.changed = Some(now);
-            user.shut_out = suspended.then_some(now);
+            user.suspended_since = suspended.then_some(now);
             // All sessions of the user had to end.
             user.barriers.push(now);
             if !suspended {
@@ -132,14 +132,17 @@ impl Ledger {
     }
 
     /// Returns the users who have been suspended for so long that they must have no sessions.
-    pub(crate) fn shut_out(&self) -> Vec<String> {
+    pub(crate) fn suspended_since(&self) -> Vec<String> {
         // The peer of an ending session has some time to complete the close.
         let long = BOUND + chatcamp_protocol::limits::CLOSING;
         let now = self.machine.now();
-        let book = self.book.lock();
-        let Some(store_since) = book.store_since else { return Vec::new() };
+        let records = self.records.lock();
+        let Some(store_since) = records.store_since else { return Vec::new() };
         let is_over = |since: Instant| since.max(store_since) + long < now;
-        let users = book.users.by_id.iter();
-        users.filter(|(_, user)| user.shut_out.is_some_and(is_over)).map(|(id, _)| id.clone()).collect()
+        let users = records.users.by_id.iter();
+        users
+            .filter(|(_, user)| user.suspended_since.is_some_and(is_over))
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 }

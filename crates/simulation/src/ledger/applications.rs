@@ -10,9 +10,9 @@ use chatcamp_protocol::{Advice, Envelope, event::AppEvent, limits};
 use serde_json::Value;
 
 use super::{
-    Book, Invariant, Ledger, Proof,
+    Invariant, Ledger, Proof, Records,
     sessions::{SessionNumber, session_of},
-    wires::Owed,
+    wires::PendingReaction,
 };
 use crate::keys::claims_of;
 
@@ -57,7 +57,7 @@ pub(super) struct Client {
     pub(super) server_heard: Instant,
     /// When the server last heard a request of its session. Handshakes do not count: they may begin another session.
     pub(super) request_heard: Instant,
-    pub(super) owed: Option<Owed>,
+    pub(super) pending_reaction: Option<PendingReaction>,
     pub(super) is_gone: bool,
     questions: usize,
     /// The highest number of the events received.
@@ -109,9 +109,9 @@ impl Client {
 impl Ledger {
     /// Adds a client and returns its number.
     pub(crate) fn add_client(&self, user: &str, has_provider: bool, kind: ClientKind) -> usize {
-        let mut book = self.book.lock();
-        book.users.user(user);
-        book.clients.push(Client {
+        let mut records = self.records.lock();
+        records.users.user(user);
+        records.clients.push(Client {
             user: user.to_owned(),
             kind,
             session: None,
@@ -121,7 +121,7 @@ impl Ledger {
             wires: [(0, self.machine.now()); 2],
             server_heard: self.machine.now(),
             request_heard: self.machine.now(),
-            owed: None,
+            pending_reaction: None,
             is_gone: false,
             questions: 0,
             highest: 0,
@@ -130,80 +130,83 @@ impl Ledger {
             credentials: VecDeque::new(),
             excused: None,
         });
-        book.clients.len() - 1
+        records.clients.len() - 1
     }
 
     /// Records that the application dropped the client.
     pub(crate) fn gone(&self, client: usize) {
         let mut client = self.client(client);
-        (client.is_gone, client.run, client.owed) = (true, None, None);
+        (client.is_gone, client.run, client.pending_reaction) = (true, None, None);
     }
 
     /// Allows the sessions of a user, or all sessions, to end.
     pub(crate) fn excuse(&self, user: Option<&str>, why: &str) {
         let now = self.machine.now();
-        self.machine.note(format_args!("{why}: sessions of {} may begin anew", user.unwrap_or("everybody")));
-        let mut book = self.book.lock();
+        self.machine.note(format_args!("{why}: sessions of {} may be replaced", user.unwrap_or("everybody")));
+        let mut records = self.records.lock();
         let concerned = |client: &&mut Client| user.is_none_or(|user| user == client.user);
-        book.clients.iter_mut().filter(concerned).for_each(|client| client.excuse(now));
+        records.clients.iter_mut().filter(concerned).for_each(|client| client.excuse(now));
     }
 
     /// Returns the number of the next event of a user.
     pub(crate) fn publish(&self, user: &str) -> usize {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let published = &mut book.users.user(user).published;
+        let mut records = self.records.lock();
+        let published = &mut records.users.user(user).published;
         published.push(now);
         published.len()
     }
 
     /// Records that a question to a provider begins or ends.
     pub(crate) fn question(&self, client: usize, begins: bool) {
-        let mut book = self.book.lock();
-        let of = &mut book.clients[client];
+        let mut records = self.records.lock();
+        let of = &mut records.clients[client];
         match begins {
             true => of.questions += 1,
             false => of.questions -= 1,
         }
         let questions = of.questions;
         // Asking for another credential is the reaction to a refused one.
-        of.owed = of.owed.take().filter(|owed| owed.said.advice != Advice::Credential);
+        of.pending_reaction = of
+            .pending_reaction
+            .take()
+            .filter(|pending_reaction| pending_reaction.said.advice != Advice::Credential);
         if questions > 1 {
-            book.violate(
+            records.violate(
                 Invariant::OneQuestion,
-                format_args!("the provider of client {client} has {questions} questions"),
+                format_args!("the provider of client {client} is asked {questions} questions at once"),
             );
         }
     }
 
     pub(crate) fn connected(&self, client: usize, continuity: &Continuity) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let of = &mut book.clients[client];
+        let mut records = self.records.lock();
+        let of = &mut records.clients[client];
         match continuity {
             Continuity::Resumed { .. } => {
                 if of.run.is_none() {
-                    book.violate(
+                    records.violate(
                         Invariant::FreshExplained,
-                        format_args!("client {client} goes on with a session it never had"),
+                        format_args!("client {client} resumed a session that it never had"),
                     );
                 }
             }
             Continuity::Fresh(why) => {
                 let (user, heard) = (of.user.clone(), of.request_heard);
-                if *why == FreshReason::Evicted && !book.may_be_evicted(&user, heard) {
-                    book.violate(
+                if *why == FreshReason::Evicted && !records.may_be_evicted(&user, heard) {
+                    records.violate(
                         Invariant::EvictedForRoom,
                         format_args!(
                             "client {client} is told that its session was evicted while there was room"
                         ),
                     );
                 }
-                let of = &mut book.clients[client];
+                let of = &mut records.clients[client];
                 let run = Run { since: now, accepted: of.accepted, last: None, lagged: false };
                 let is_excused = |run: &Run| of.excused.is_some_and(|at| at + LAG >= run.accepted);
                 if of.run.replace(run).is_some_and(|before| !is_excused(&before)) {
-                    book.check_fresh(client, *why, now);
+                    records.check_fresh(client, *why, now);
                 }
             }
         }
@@ -212,25 +215,25 @@ impl Ledger {
     /// Records that a published client was accepted. Its session key tells whether the session continues.
     pub(crate) fn published_connected(&self, client: usize, key: &str) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let of = &mut book.clients[client];
+        let mut records = self.records.lock();
+        let of = &mut records.clients[client];
         let session = claims_of(key).map(|claims| session_of(&claims));
         if session.is_some() && std::mem::replace(&mut of.session, session) == session && of.run.is_some() {
             return;
         }
         let run = Run { since: now, accepted: of.accepted, last: None, lagged: false };
         let before = of.run.replace(run);
-        book.check_published_fresh(client, before, FreshReason::TooLate, now);
+        records.check_published_fresh(client, before, FreshReason::TooLate, now);
     }
 
     /// Records that the session key of a published client was refused.
     pub(crate) fn published_key_refused(&self, client: usize) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let of = &mut book.clients[client];
+        let mut records = self.records.lock();
+        let of = &mut records.clients[client];
         of.session = None;
         let before = of.run.take();
-        book.check_published_fresh(client, before, FreshReason::UnknownKey, now);
+        records.check_published_fresh(client, before, FreshReason::UnknownKey, now);
     }
 
     /// Records that a published client gives its session up.
@@ -242,48 +245,51 @@ impl Ledger {
     /// Records that the application was told of the end of its session.
     pub(crate) fn disconnected(&self, client: usize, reason: &EndReason) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let was_said = |code: &str| book.said_lately(client, now).any(|said| said.code == code);
+        let mut records = self.records.lock();
+        let was_said = |code: &str| records.said_lately(client, now).any(|said| said.code == code);
         let is_told = matches!(reason, EndReason::Refused(refusal) if was_said(&refusal.code));
-        let of = &mut book.clients[client];
+        let of = &mut records.clients[client];
         of.run = None;
-        let owed = of.owed.take();
+        let pending_reaction = of.pending_reaction.take();
         match reason {
             EndReason::Refused(refusal) => {
                 if !is_told {
-                    book.violate(
-                        Invariant::EndsActedOn,
-                        format_args!("client {client} gave up for {}, as nobody told it", refusal.code),
+                    records.violate(
+                        Invariant::AdviceFollowed,
+                        format_args!(
+                            "client {client} gave up because of {}, which the server did not send",
+                            refusal.code
+                        ),
                     );
                 } else if refusal.advice == Advice::Credential {
-                    book.check_refused(client, &refusal.code, now);
+                    records.check_refused(client, &refusal.code, now);
                 }
             }
             EndReason::Failed(ConnectError::NotNow { .. }) => {}
-            EndReason::Failed(_) => book.clients[client].owed = owed,
+            EndReason::Failed(_) => records.clients[client].pending_reaction = pending_reaction,
             _ => {}
         }
     }
 
     pub(crate) fn reconnecting(&self, client: usize, why: &Interruption) {
-        let mut book = self.book.lock();
-        let of = &mut book.clients[client];
-        let acted = |owed: &Owed| match why {
+        let mut records = self.records.lock();
+        let of = &mut records.clients[client];
+        let acted = |pending_reaction: &PendingReaction| match why {
             Interruption::Server(refusal) | Interruption::Attempt(ConnectError::NotNow { refusal, .. }) => {
-                refusal.code == owed.said.code
+                refusal.code == pending_reaction.said.code
                     && (refusal.advice == Advice::Retry
                         || (refusal.advice == Advice::Credential && of.has_provider))
             }
             Interruption::CredentialReplaced => true,
             _ => false,
         };
-        if of.owed.as_ref().is_some_and(acted) {
-            of.owed = None;
+        if of.pending_reaction.as_ref().is_some_and(acted) {
+            of.pending_reaction = None;
         }
         if let Interruption::Violation | Interruption::Attempt(ConnectError::Violation(_)) = why {
-            book.violate(
-                Invariant::NobodyAccused,
-                format_args!("client {client} accuses the server of breaking the protocol"),
+            records.violate(
+                Invariant::NoFalseViolations,
+                format_args!("client {client} reports a protocol violation"),
             );
         }
     }
@@ -296,19 +302,20 @@ impl Ledger {
 
     /// Records that the application received an event.
     pub(crate) fn event(&self, client: usize, user: &str, n: usize) {
-        let mut book = self.book.lock();
-        let Book { clients, users, .. } = &mut *book;
+        let mut records = self.records.lock();
+        let Records { clients, users, .. } = &mut *records;
         let of = &mut clients[client];
         let published = &users.user(&of.user).published;
         if of.user != user {
-            book.violate(Invariant::OwnEvents, format_args!("client {client} gets event {n} of {user}"));
+            records
+                .violate(Invariant::OwnEvents, format_args!("client {client} received event {n} of {user}"));
             return;
         }
         if n <= of.highest {
             let highest = of.highest;
-            book.violate(
+            records.violate(
                 Invariant::OnceInOrder,
-                format_args!("client {client} gets event {n} after event {highest}"),
+                format_args!("client {client} received event {n} after event {highest}"),
             );
             return;
         }
@@ -321,36 +328,36 @@ impl Ledger {
         let may_be_lost =
             of.kind == ClientKind::Published && (first..n).all(|missing| of.handed.contains(&missing));
         if first < n && !may_be_lost && !std::mem::take(&mut run.lagged) {
-            book.violate(
+            records.violate(
                 Invariant::NothingLost,
-                format_args!("client {client} gets event {n} and misses those from {first}"),
+                format_args!("client {client} received event {n} and missed those from {first}"),
             );
         }
     }
 
     /// Returns whether the backend recently changed the credentials of this user.
     pub(crate) fn has_changed_lately(&self, user: &str) -> bool {
-        let changed = self.book.lock().users.user(user).changed;
+        let changed = self.records.lock().users.user(user).changed;
         changed.is_some_and(|at| at + RECENT > self.machine.now())
     }
 
     /// Checks that these clients have received everything that was published.
     pub(crate) fn check_arrived(&self, connected: &[usize]) {
-        let mut book = self.book.lock();
-        let missing = book.clients.iter().enumerate().find_map(|(id, client)| {
-            let last = book.users.by_id.get(&client.user)?.published.len();
+        let mut records = self.records.lock();
+        let missing = records.clients.iter().enumerate().find_map(|(id, client)| {
+            let last = records.users.by_id.get(&client.user)?.published.len();
             (connected.contains(&id) && client.highest < last).then_some((id, client.highest, last))
         });
         if let Some((client, highest, last)) = missing {
-            book.violate(
+            records.violate(
                 Invariant::NothingLost,
-                format_args!("client {client} has event {highest} and misses those up to {last}"),
+                format_args!("client {client} received events up to {highest} and missed those up to {last}"),
             );
         }
     }
 }
 
-impl Book {
+impl Records {
     /// Checks whether a session that was not resumed had a reason to end.
     fn check_fresh(&mut self, client: usize, why: FreshReason, now: Instant) {
         let of = &self.clients[client];
@@ -375,7 +382,9 @@ impl Book {
         if away < kept && !is_excused {
             self.violate(
                 Invariant::FreshExplained,
-                format_args!("client {client} is told {why:?} {away:?} after it was last heard"),
+                format_args!(
+                    "client {client} got a fresh session ({why:?}) {away:?} after it was last heard"
+                ),
             );
         }
     }
@@ -395,8 +404,10 @@ impl Book {
         let recently = changed.is_some_and(|at| at + RECENT > now || at > of.accepted);
         if of.has_provider && !recently {
             self.violate(
-                Invariant::CalmRecovers,
-                format_args!("client {client} gave up for {code}, though its provider has a good token"),
+                Invariant::Recovers,
+                format_args!(
+                    "client {client} gave up because of {code}, although its provider has a valid token"
+                ),
             );
         }
     }

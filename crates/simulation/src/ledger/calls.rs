@@ -7,14 +7,14 @@ use std::{
 
 use chatcamp_client::RequestError;
 
-use super::{Book, Invariant, Ledger};
+use super::{Invariant, Ledger, Records};
 
 /// Tolerance for delayed polls.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// The kind of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CallKind {
     /// `connect` with a policy that fails fast.
     Connect,
     /// `connect` with a policy that keeps trying.
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
     Disconnect,
 }
 
-impl Kind {
+impl CallKind {
     /// Returns the time within which the call must be answered.
     fn limit(self) -> Option<Duration> {
         match self {
@@ -41,10 +41,10 @@ impl Kind {
 /// A pending call.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Promise(u64);
+pub(crate) struct PendingCall(u64);
 
 #[derive(Debug, Default)]
-pub(super) struct Promises {
+pub(super) struct Calls {
     counter: u64,
     outstanding: BTreeMap<u64, Outstanding>,
     /// Edits by the name they write: how often they ran, and the result that the caller got.
@@ -54,7 +54,7 @@ pub(super) struct Promises {
 #[derive(Debug)]
 struct Outstanding {
     client: usize,
-    kind: Kind,
+    kind: CallKind,
     since: Instant,
 }
 
@@ -72,25 +72,25 @@ enum Told {
 }
 
 impl Ledger {
-    pub(crate) fn promise(&self, client: usize, kind: Kind) -> Promise {
+    pub(crate) fn call_started(&self, client: usize, kind: CallKind) -> PendingCall {
         let since = self.machine.now();
-        let promises = &mut self.book.lock().promises;
-        promises.counter += 1;
-        promises.outstanding.insert(promises.counter, Outstanding { client, kind, since });
-        Promise(promises.counter)
+        let calls = &mut self.records.lock().calls;
+        calls.counter += 1;
+        calls.outstanding.insert(calls.counter, Outstanding { client, kind, since });
+        PendingCall(calls.counter)
     }
 
     /// Records that a call was answered, or that its caller stopped waiting.
-    pub(crate) fn kept(&self, promise: Promise) {
-        self.book.lock().promises.outstanding.remove(&promise.0);
+    pub(crate) fn call_finished(&self, call: PendingCall) {
+        self.records.lock().calls.outstanding.remove(&call.0);
     }
 
     /// Records that the store applies an edit.
     pub(crate) fn carried_out(&self, edit: &str) {
-        self.machine.note(format_args!("edit {edit} is carried out"));
-        let mut book = self.book.lock();
-        book.promises.edits.entry(edit.to_owned()).or_default().carried_out += 1;
-        book.check_edit(edit);
+        self.machine.note(format_args!("edit {edit} runs"));
+        let mut records = self.records.lock();
+        records.calls.edits.entry(edit.to_owned()).or_default().carried_out += 1;
+        records.check_edit(edit);
     }
 
     /// Records the result of an edit.
@@ -105,33 +105,33 @@ impl Ledger {
             Err(RequestError::Rejected { .. }) => Told::MayBeDone,
             Err(_) => Told::NotDone,
         };
-        let mut book = self.book.lock();
-        book.promises.edits.entry(edit.to_owned()).or_default().told = Some(told);
-        book.check_edit(edit);
+        let mut records = self.records.lock();
+        records.calls.edits.entry(edit.to_owned()).or_default().told = Some(told);
+        records.check_edit(edit);
     }
 
     /// Checks that no call is pending.
-    pub(crate) fn check_all_kept(&self) {
-        let mut book = self.book.lock();
-        let left = book.promises.outstanding.values().next();
+    pub(crate) fn check_all_answered(&self) {
+        let mut records = self.records.lock();
+        let left = records.calls.outstanding.values().next();
         if let Some(what) = left.map(|left| format!("{:?} of client {}", left.kind, left.client)) {
-            book.violate(Invariant::PromisesKept, format_args!("{what} has no answer"));
+            records.violate(Invariant::CallsAnswered, format_args!("{what} was not answered"));
         }
     }
 }
 
-impl Book {
-    pub(super) fn check_promises(&mut self, now: Instant) {
+impl Records {
+    pub(super) fn check_calls(&mut self, now: Instant) {
         let is_late =
             |open: &&Outstanding| open.kind.limit().is_some_and(|limit| open.since + limit + SLACK < now);
-        let late = self.promises.outstanding.values().find(is_late);
+        let late = self.calls.outstanding.values().find(is_late);
         if let Some(what) = late.map(|open| format!("{:?} of client {}", open.kind, open.client)) {
-            self.violate(Invariant::PromisesKept, format_args!("{what} has no answer in time"));
+            self.violate(Invariant::CallsAnswered, format_args!("{what} was not answered in time"));
         }
     }
 
     fn check_edit(&mut self, edit: &str) {
-        let Some(Edit { carried_out, told }) = self.promises.edits.get(edit) else { return };
+        let Some(Edit { carried_out, told }) = self.calls.edits.get(edit) else { return };
         let allowed = match told {
             None => 0..=1,
             Some(Told::Done) => 1..=1,
@@ -142,7 +142,7 @@ impl Book {
             let (carried_out, told) = (*carried_out, *told);
             self.violate(
                 Invariant::ExactlyOnce,
-                format_args!("edit {edit} was carried out {carried_out} times, its caller was told {told:?}"),
+                format_args!("edit {edit} ran {carried_out} times; its caller was told {told:?}"),
             );
         }
     }

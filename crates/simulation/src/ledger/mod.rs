@@ -7,11 +7,11 @@
 //! | `applications` | what applications observe: events, continuity, ends |
 //! | `accounts` | credentials: when each ends, which users are suspended |
 //! | `sessions` | session keys, session limits, evictions |
-//! | `promises` | calls and their results, edits and how often they run |
+//! | `calls` | calls and their results, edits and how often they run |
 
 mod accounts;
 mod applications;
-mod promises;
+mod calls;
 mod sessions;
 mod wires;
 
@@ -19,13 +19,13 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use self::{accounts::Users, applications::Client, promises::Promises, sessions::Sessions, wires::Wire};
+use self::{accounts::Users, applications::Client, calls::Calls, sessions::Sessions, wires::Wire};
 use crate::machine::Machine;
 
 pub(crate) use self::{
     accounts::Proof,
     applications::{ClientKind, event_data},
-    promises::Kind,
+    calls::CallKind,
     sessions::{Bounds, StolenKey},
 };
 
@@ -42,23 +42,23 @@ pub enum Invariant {
     /// A session is replaced by a fresh one only for a reason.
     FreshExplained,
     /// A user without a valid credential has no session and receives nothing.
-    ShutOut,
+    AccessRevoked,
     /// A client has at most one connection.
     OneConnection,
     /// A credential provider is asked one question at a time.
     OneQuestion,
     /// A client does what the code of an end advises, and nothing else.
-    EndsActedOn,
+    AdviceFollowed,
     /// Every call is answered in time.
-    PromisesKept,
+    CallsAnswered,
     /// A request that was answered ran once; any other request ran at most once.
     ExactlyOnce,
     /// No peer reports a protocol violation.
-    NobodyAccused,
+    NoFalseViolations,
     /// Without faults, all users who may connect are connected and every request is answered.
-    CalmRecovers,
+    Recovers,
     /// At rest no task, session or connection is left.
-    NothingLeft,
+    NoLeaks,
     /// A user has at most as many live sessions as its app allows, and the server at most as many detached ones as its limits.
     LimitsKept,
     /// A session is evicted only if a limit was reached.
@@ -72,7 +72,7 @@ pub enum Invariant {
     /// No task panics or loops without waiting.
     NoPanic,
     /// The simulation terminates.
-    Ends,
+    Terminates,
 }
 
 /// A violated invariant.
@@ -94,15 +94,15 @@ impl fmt::Display for Violation {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     machine: Arc<Machine>,
-    book: Mutex<Book>,
+    records: Mutex<Records>,
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct Records {
     users: Users,
     clients: Vec<Client>,
     wires: BTreeMap<u64, Wire>,
-    promises: Promises,
+    calls: Calls,
     sessions: Sessions,
     /// When the store recovered from its latest outage. `None` during an outage.
     store_since: Option<Instant>,
@@ -113,46 +113,46 @@ struct Book {
 
 impl Ledger {
     pub(crate) fn new(machine: Arc<Machine>) -> Arc<Self> {
-        let book = Book { store_since: Some(machine.now()), ..Book::default() };
-        Arc::new(Self { machine, book: Mutex::new(book) })
+        let records = Records { store_since: Some(machine.now()), ..Records::default() };
+        Arc::new(Self { machine, records: Mutex::new(records) })
     }
 
     /// Returns the first violation.
     pub(crate) fn broken(&self) -> Option<Violation> {
-        self.book.lock().broken.clone()
+        self.records.lock().broken.clone()
     }
 
     pub(crate) fn violate(&self, invariant: Invariant, what: fmt::Arguments<'_>) {
         self.machine.note(format_args!("VIOLATED {invariant:?}: {what}"));
-        self.book.lock().violate(invariant, what);
+        self.records.lock().violate(invariant, what);
     }
 
     pub(crate) fn set_settled(&self) {
-        self.book.lock().is_settled = true;
+        self.records.lock().is_settled = true;
     }
 
     pub(crate) fn is_settled(&self) -> bool {
-        self.book.lock().is_settled
+        self.records.lock().is_settled
     }
 
     pub(crate) fn store_is_up(&self, up: bool) {
-        self.book.lock().store_since = up.then(|| self.machine.now());
+        self.records.lock().store_since = up.then(|| self.machine.now());
     }
 
     /// Checks all deadlines.
     pub(crate) fn tick(&self) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        book.check_owed(now);
-        book.check_promises(now);
+        let mut records = self.records.lock();
+        records.check_reactions(now);
+        records.check_calls(now);
     }
 
     fn client(&self, client: usize) -> MappedMutexGuard<'_, Client> {
-        MutexGuard::map(self.book.lock(), |book| &mut book.clients[client])
+        MutexGuard::map(self.records.lock(), |records| &mut records.clients[client])
     }
 }
 
-impl Book {
+impl Records {
     fn violate(&mut self, invariant: Invariant, what: fmt::Arguments<'_>) {
         self.broken.get_or_insert_with(|| Violation { invariant, what: what.to_string() });
     }

@@ -6,7 +6,7 @@ use chatcamp_auth::session_key::Claims;
 use chatcamp_server::Load;
 use chatcamp_store::SessionPolicy;
 
-use super::{Book, Invariant, Ledger, Proof};
+use super::{Invariant, Ledger, Proof, Records};
 use crate::keys::claims_of;
 
 /// Names a session: the server process and the number within it.
@@ -74,24 +74,24 @@ pub(crate) struct StolenKey {
 impl Ledger {
     /// Sets what the server must stay within.
     pub(crate) fn set_bounds(&self, bounds: Bounds) {
-        self.book.lock().sessions.bounds = Some(bounds);
+        self.records.lock().sessions.bounds = Some(bounds);
     }
 
     /// Returns how many live sessions a user may have.
     pub(crate) fn most_live(&self) -> usize {
-        self.book.lock().sessions.bounds.map_or(usize::MAX, |bounds| bounds.most_live())
+        self.records.lock().sessions.bounds.map_or(usize::MAX, |bounds| bounds.most_live())
     }
 
     /// Checks what the server holds at this moment.
     pub(crate) fn observe(&self, load: Load) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let Some(bounds) = book.sessions.bounds else { return };
+        let mut records = self.records.lock();
+        let Some(bounds) = records.sessions.bounds else { return };
         if load.detached >= bounds.detached {
-            book.sessions.full = Some(now);
+            records.sessions.full = Some(now);
         }
         if load.detached > bounds.detached {
-            book.violate(
+            records.violate(
                 Invariant::LimitsKept,
                 format_args!("{} sessions are detached; {} may be", load.detached, bounds.detached),
             );
@@ -100,10 +100,10 @@ impl Ledger {
 
     /// Checks how many live sessions a user has.
     pub(crate) fn observe_live(&self, user: &str, live: usize) {
-        let mut book = self.book.lock();
-        let most = book.sessions.bounds.map_or(usize::MAX, |bounds| bounds.most_live());
+        let mut records = self.records.lock();
+        let most = records.sessions.bounds.map_or(usize::MAX, |bounds| bounds.most_live());
         if live > most {
-            book.violate(
+            records.violate(
                 Invariant::LimitsKept,
                 format_args!("{user} has {live} live sessions; the app allows {most}"),
             );
@@ -112,8 +112,8 @@ impl Ledger {
 
     /// Returns keys of native sessions that were replaced by newer ones for certain.
     pub(crate) fn replaced_keys(&self) -> Vec<StolenKey> {
-        let book = self.book.lock();
-        let sessions = book.sessions.by_number.values().filter(|session| session.is_native);
+        let records = self.records.lock();
+        let sessions = records.sessions.by_number.values().filter(|session| session.is_native);
         let stolen = |session: &Session| {
             let (_, key) = session.older.iter().rev().find(|(serial, _)| *serial < session.oldest)?;
             Some(session.stolen(key))
@@ -123,15 +123,15 @@ impl Ledger {
 
     /// Returns the newest key of every native session.
     pub(crate) fn newest_keys(&self) -> Vec<StolenKey> {
-        let book = self.book.lock();
-        let sessions = book.sessions.by_number.values().filter(|session| session.is_native);
+        let records = self.records.lock();
+        let sessions = records.sessions.by_number.values().filter(|session| session.is_native);
         sessions.map(|session| session.stolen(&session.key)).collect()
     }
 
     /// Returns the newest key of the session that `key` names.
     pub(crate) fn newest_key_for(&self, key: &str) -> Option<String> {
         let number = session_of(&claims_of(key)?);
-        Some(self.book.lock().sessions.by_number.get(&number)?.key.clone())
+        Some(self.records.lock().sessions.by_number.get(&number)?.key.clone())
     }
 }
 
@@ -184,7 +184,7 @@ impl Sessions {
     }
 }
 
-impl Book {
+impl Records {
     /// Returns whether the server may have had to evict a session of the user that was last heard at `since`.
     pub(super) fn may_be_evicted(&self, user: &str, since: Instant) -> bool {
         let Some(bounds) = self.sessions.bounds else { return false };

@@ -11,7 +11,7 @@ use chatcamp_protocol::{
 use chatcamp_transport::Closed;
 
 use super::{
-    Book, Invariant, Ledger, Proof,
+    Invariant, Ledger, Proof, Records,
     accounts::BOUND,
     applications::{ClientKind, LAG},
     sessions::{SessionNumber, session_of},
@@ -34,7 +34,7 @@ pub(super) struct Wire {
     /// When the server accepted it.
     accepted: Option<Instant>,
     /// The end that the server has announced.
-    said: Option<Said>,
+    said: Option<AnnouncedEnd>,
     /// The session of the connection, once accepted.
     session: Option<SessionNumber>,
     /// Whether the network closed the connection with a code of its own.
@@ -43,15 +43,15 @@ pub(super) struct Wire {
 
 /// An end that the server announced.
 #[derive(Debug, Clone)]
-pub(super) struct Said {
+pub(super) struct AnnouncedEnd {
     pub(super) code: String,
     pub(super) advice: Advice,
 }
 
 /// An end that the client knows of and has not reacted to.
 #[derive(Debug, Clone)]
-pub(super) struct Owed {
-    pub(super) said: Said,
+pub(super) struct PendingReaction {
+    pub(super) said: AnnouncedEnd,
     at: Instant,
 }
 
@@ -59,11 +59,11 @@ impl Ledger {
     /// Records that a client opened a connection.
     pub(crate) fn opened(&self, wire: u64, client: usize) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let open = &mut book.clients[client].open;
+        let mut records = self.records.lock();
+        let open = &mut records.clients[client].open;
         open.push(wire);
         let open = open.clone();
-        let wires = &mut book.clients[client].wires;
+        let wires = &mut records.clients[client].wires;
         *wires = [wires[1], (wire, now)];
         let entry = Wire {
             client,
@@ -74,23 +74,26 @@ impl Ledger {
             session: None,
             closed_by_network: false,
         };
-        book.wires.insert(wire, entry);
+        records.wires.insert(wire, entry);
         if open.len() > 1 {
-            book.violate(Invariant::OneConnection, format_args!("client {client} has {open:?} open"));
+            records.violate(
+                Invariant::OneConnection,
+                format_args!("client {client} has several connections open: {open:?}"),
+            );
         }
     }
 
     /// Records what the URL of a published client presents: credentials, or a session key and so the credential of its session.
     pub(crate) fn presented_in_url(&self, wire: u64, query: &str, proof: Option<Proof>) {
-        let mut book = self.book.lock();
-        let Book { wires, sessions, .. } = &mut *book;
+        let mut records = self.records.lock();
+        let Records { wires, sessions, .. } = &mut *records;
         let Some(wire) = wires.get_mut(&wire) else { return };
         wire.proof = proof.or_else(|| sessions.proof_of(query.strip_prefix("session_key=")?));
     }
 
     /// Records that the network closed a connection with a code of its own, which says nothing about the server.
     pub(crate) fn closed_by_network(&self, wire: u64) {
-        if let Some(wire) = self.book.lock().wires.get_mut(&wire) {
+        if let Some(wire) = self.records.lock().wires.get_mut(&wire) {
             wire.closed_by_network = true;
         }
     }
@@ -100,9 +103,9 @@ impl Ledger {
     /// A WebSocket close with 1000, 1001 or no code ends a published session.
     pub(crate) fn server_saw_end(&self, wire: u64, how: &Closed) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let Some(client) = book.wires.get(&wire).map(|wire| wire.client) else { return };
-        let client = &mut book.clients[client];
+        let mut records = self.records.lock();
+        let Some(client) = records.wires.get(&wire).map(|wire| wire.client) else { return };
+        let client = &mut records.clients[client];
         if client.kind == ClientKind::Published
             && matches!(how, Closed::ByPeer(close) if matches!(close.code, 1000 | 1001 | 1005))
         {
@@ -112,17 +115,17 @@ impl Ledger {
 
     /// Records that the server's session read a message.
     pub(crate) fn server_read(&self, wire: u64, envelope: &Envelope<'_>) {
-        let mut book = self.book.lock();
-        let Some(session) = book.wires.get(&wire).and_then(|wire| wire.session) else { return };
+        let mut records = self.records.lock();
+        let Some(session) = records.wires.get(&wire).and_then(|wire| wire.session) else { return };
         if envelope.t != handshake::TYPE {
-            book.sessions.request_heard(wire, session, envelope.r.unwrap_or_default());
+            records.sessions.request_heard(wire, session, envelope.r.unwrap_or_default());
         }
     }
 
     /// Records that a client received a message.
     pub(crate) fn client_heard(&self, id: u64, envelope: &Envelope<'_>) {
-        let mut book = self.book.lock();
-        let Some(wire) = book.wires.get(&id) else { return };
+        let mut records = self.records.lock();
+        let Some(wire) = records.wires.get(&id) else { return };
         let client = wire.client;
         match envelope.t.as_ref() {
             handshake::ACK_TYPE => {
@@ -133,7 +136,7 @@ impl Ledger {
                 };
                 let shown = body.pointer("/user/access_token").and_then(Value::as_str);
                 if body["ok"] == true && shown != presented {
-                    book.violate(
+                    records.violate(
                         Invariant::OwnToken,
                         format_args!("client {client} is shown another token than it presented on wire {id}"),
                     );
@@ -141,7 +144,7 @@ impl Ledger {
             }
             SessionClose::TYPE => {
                 if let Ok(close) = envelope.body::<SessionClose>() {
-                    book.check_justified(id, &close.code, self.machine.now());
+                    records.check_justified(id, &close.code, self.machine.now());
                 }
             }
             _ => {}
@@ -150,9 +153,9 @@ impl Ledger {
 
     /// Records that a client closed its connection or began to.
     pub(crate) fn left(&self, wire: u64, on_purpose: bool) {
-        let mut book = self.book.lock();
-        let Some(client) = book.wires.get(&wire).map(|wire| wire.client) else { return };
-        let client = &mut book.clients[client];
+        let mut records = self.records.lock();
+        let Some(client) = records.wires.get(&wire).map(|wire| wire.client) else { return };
+        let client = &mut records.clients[client];
         client.open.retain(|&open| open != wire);
         if on_purpose {
             client.excuse(self.machine.now());
@@ -162,8 +165,8 @@ impl Ledger {
     /// Records that the server received a message.
     pub(crate) fn server_heard(&self, wire: u64, envelope: &Envelope<'_>) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let Book { wires, clients, .. } = &mut *book;
+        let mut records = self.records.lock();
+        let Records { wires, clients, .. } = &mut *records;
         let Some(wire) = wires.get_mut(&wire) else { return };
         clients[wire.client].server_heard = now;
         if envelope.t != handshake::TYPE {
@@ -186,17 +189,17 @@ impl Ledger {
     /// Records that the server sent a message.
     pub(crate) fn server_said(&self, id: u64, envelope: &Envelope<'_>) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let Some(wire) = book.wires.get_mut(&id) else { return };
+        let mut records = self.records.lock();
+        let Some(wire) = records.wires.get_mut(&id) else { return };
         if let (Some(session), Some(number)) = (wire.session, envelope.s) {
-            book.sessions.said(session, number);
+            records.sessions.said(session, number);
         }
-        let Some(wire) = book.wires.get_mut(&id) else { return };
+        let Some(wire) = records.wires.get_mut(&id) else { return };
         match envelope.t.as_ref() {
             SessionClose::TYPE => {
                 if let Ok(close) = envelope.body::<SessionClose>() {
                     let advice = Advice::from_wire(&close.advice).unwrap_or(Advice::Terminal);
-                    self.ends(&mut book, id, Said { code: close.code, advice });
+                    self.ends(&mut records, id, AnnouncedEnd { code: close.code, advice });
                 }
             }
             handshake::ACK_TYPE => match envelope.body::<handshake::AuthAck<'_>>() {
@@ -205,9 +208,9 @@ impl Ledger {
                     let (client, proof) = (wire.client, wire.proof.clone());
                     if let Some(key) = key_in(envelope) {
                         wire.session = claims_of(&key).map(|claims| session_of(&claims));
-                        book.sessions.key_given(id, &key, proof.clone());
+                        records.sessions.key_given(id, &key, proof.clone());
                     }
-                    let client = &mut book.clients[client];
+                    let client = &mut records.clients[client];
                     client.accepted = now;
                     proof.into_iter().for_each(|proof| client.stands_on(proof, now));
                 }
@@ -217,8 +220,8 @@ impl Ledger {
                     let body = envelope.body::<Value>().unwrap_or_default();
                     let exact = body.pointer("/error/reason").and_then(Value::as_str).map(str::to_owned);
                     let code = exact.unwrap_or_else(|| error.code.into_owned());
-                    let said = Said { code, advice: advice.unwrap_or(Advice::Terminal) };
-                    self.ends(&mut book, id, said);
+                    let said = AnnouncedEnd { code, advice: advice.unwrap_or(Advice::Terminal) };
+                    self.ends(&mut records, id, said);
                 }
                 _ => {}
             },
@@ -227,15 +230,15 @@ impl Ledger {
                 if let Some(token) = wire.offered.take().filter(|_| ok) {
                     let (client, proof) = (wire.client, Proof::Token(token));
                     wire.proof = Some(proof.clone());
-                    book.clients[client].stands_on(proof, now);
+                    records.clients[client].stands_on(proof, now);
                 }
             }
             APP_EVENT => {
                 let client = wire.client;
                 if let Some((_, n)) = super::applications::event_of(envelope) {
-                    book.clients[client].handed.insert(n);
+                    records.clients[client].handed.insert(n);
                 }
-                book.check_still_good(id, envelope);
+                records.check_still_good(id, envelope);
             }
             _ => {}
         }
@@ -243,20 +246,24 @@ impl Ledger {
 
     /// Records that the server closes a connection, with or without a final message.
     pub(crate) fn server_closes(&self, id: u64, number: u16) {
-        let mut book = self.book.lock();
+        let mut records = self.records.lock();
         let code = Code::from_number(number);
-        if book.wires.get(&id).is_some_and(|wire| wire.said.is_none()) && code != Code::Lost {
-            self.ends(&mut book, id, Said { code: code.as_str().to_owned(), advice: code.advice() });
+        if records.wires.get(&id).is_some_and(|wire| wire.said.is_none()) && code != Code::Lost {
+            self.ends(
+                &mut records,
+                id,
+                AnnouncedEnd { code: code.as_str().to_owned(), advice: code.advice() },
+            );
         }
     }
 
-    fn ends(&self, book: &mut Book, id: u64, said: Said) {
-        let Some(wire) = book.wires.get_mut(&id) else { return };
+    fn ends(&self, records: &mut Records, id: u64, said: AnnouncedEnd) {
+        let Some(wire) = records.wires.get_mut(&id) else { return };
         let client = wire.client;
         self.machine.note(format_args!("server ends wire {id} of client {client}: {}", said.code));
         wire.said = Some(said.clone());
-        book.check_justified(id, &said.code, self.machine.now());
-        book.check_limit_code(client, &said.code);
+        records.check_justified(id, &said.code, self.machine.now());
+        records.check_limit_code(client, &said.code);
         match Code::from_wire(&said.code) {
             // If the key was refused without a reason, the published client lost its session.
             Some(Code::IdleTimeout | Code::Reconnect | Code::SessionKeyInvalid) => {}
@@ -269,20 +276,20 @@ impl Ledger {
                 | Code::ProtocolError,
             )
             | None => {
-                book.violate(
-                    Invariant::NobodyAccused,
-                    format_args!("the server tells client {client}: {}", said.code),
+                records.violate(
+                    Invariant::NoFalseViolations,
+                    format_args!("the server reports a violation by client {client}: {}", said.code),
                 );
             }
-            Some(_) => book.clients[client].excuse(self.machine.now()),
+            Some(_) => records.clients[client].excuse(self.machine.now()),
         }
     }
 
     /// Records that the client received the server's final message, or the close after it.
     pub(crate) fn client_told_end(&self, wire: u64, closed: Option<&Closed>) {
         let now = self.machine.now();
-        let mut book = self.book.lock();
-        let Some(entry) = book.wires.get(&wire) else { return };
+        let mut records = self.records.lock();
+        let Some(entry) = records.wires.get(&wire) else { return };
         if closed.is_some_and(|closed| !matches!(closed, Closed::ByPeer(_))) {
             return;
         }
@@ -290,25 +297,25 @@ impl Ledger {
             return;
         }
         let (client, said) = (entry.client, entry.said.clone());
-        let client = &mut book.clients[client];
+        let client = &mut records.clients[client];
         if client.kind != ClientKind::Native {
             return;
         }
         // Ends do not matter to a client that is disconnecting.
         if let Some(said) = said.filter(|_| client.open.contains(&wire)) {
-            client.owed = Some(Owed { said, at: now });
+            client.pending_reaction = Some(PendingReaction { said, at: now });
         }
     }
 
     /// Returns the number of connections that clients hold open.
     pub(crate) fn open_wires(&self) -> usize {
-        self.book.lock().clients.iter().map(|client| client.open.len()).sum()
+        self.records.lock().clients.iter().map(|client| client.open.len()).sum()
     }
 }
 
-impl Book {
+impl Records {
     /// Returns the ends announced on the client's latest connection, and on the previous one if that has just ended.
-    pub(super) fn said_lately(&self, client: usize, now: Instant) -> impl Iterator<Item = &Said> {
+    pub(super) fn said_lately(&self, client: usize, now: Instant) -> impl Iterator<Item = &AnnouncedEnd> {
         let [before, latest] = self.clients[client].wires;
         let before = (latest.1 + LAG > now).then_some(before);
         let wires = before.into_iter().chain([latest]);
@@ -346,7 +353,7 @@ impl Book {
         if published > void.max(store) + BOUND {
             let (client, late) = (wire.client, published - void);
             self.violate(
-                Invariant::ShutOut,
+                Invariant::AccessRevoked,
                 format_args!(
                     "event {n} goes to client {client} on wire {id}, {late:?} after its credential ended"
                 ),
@@ -354,14 +361,22 @@ impl Book {
         }
     }
 
-    pub(super) fn check_owed(&mut self, now: Instant) {
+    pub(super) fn check_reactions(&mut self, now: Instant) {
         let late = |client: &super::Client| {
-            client.owed.clone().filter(|owed| owed.at + REACTION < now && !client.is_gone)
+            client
+                .pending_reaction
+                .clone()
+                .filter(|pending_reaction| pending_reaction.at + REACTION < now && !client.is_gone)
         };
-        if let Some((id, owed)) = self.clients.iter().enumerate().find_map(|(id, c)| Some((id, late(c)?))) {
+        if let Some((id, pending_reaction)) =
+            self.clients.iter().enumerate().find_map(|(id, c)| Some((id, late(c)?)))
+        {
             self.violate(
-                Invariant::EndsActedOn,
-                format_args!("client {id} does not act on {} ({:?})", owed.said.code, owed.said.advice),
+                Invariant::AdviceFollowed,
+                format_args!(
+                    "client {id} did not react to {} ({:?})",
+                    pending_reaction.said.code, pending_reaction.said.advice
+                ),
             );
         }
     }

@@ -12,7 +12,7 @@ use chatcamp_runtime::{Runtime, Task};
 use chatcamp_transport::{Carrier, Close, Closed, Message, Sent};
 use parking_lot::Mutex;
 
-use super::wire::{Found, Side, Wire};
+use super::wire::{ReadResult, Side, Wire};
 
 /// One end of a connection.
 pub(super) struct End {
@@ -47,7 +47,7 @@ impl End {
             }
             Side::Client => {
                 network.ledger.client_heard(wire, &envelope);
-                if is_last_word(&envelope) {
+                if is_final_message(&envelope) {
                     network.ledger.client_told_end(wire, None);
                 }
             }
@@ -120,7 +120,7 @@ impl End {
 }
 
 /// Returns whether no message follows this one.
-pub(super) fn is_last_word(envelope: &Envelope<'_>) -> bool {
+pub(super) fn is_final_message(envelope: &Envelope<'_>) -> bool {
     match envelope.t.as_ref() {
         SessionClose::TYPE => true,
         handshake::ACK_TYPE => envelope.body().is_ok_and(|ack: handshake::AuthAck<'_>| !ack.ok),
@@ -138,23 +138,23 @@ impl Carrier for End {
             let found = {
                 let mut pipe = self.wire.from(self.side.other());
                 let found = pipe.find(now);
-                if let Found::Later(_) = found {
+                if let ReadResult::Later(_) = found {
                     pipe.reader = Some(cx.waker().clone());
                 }
                 found
             };
             match found {
-                Found::Message(message) => {
+                ReadResult::Message(message) => {
                     self.take_in(&message);
                     if self.closing.is_none() {
                         return Poll::Ready(Ok(message));
                     }
                 }
-                Found::End(how) => {
+                ReadResult::End(how) => {
                     self.over(how);
                 }
-                Found::Later(None) => return Poll::Pending,
-                Found::Later(Some(at)) => {
+                ReadResult::Later(None) => return Poll::Pending,
+                ReadResult::Later(Some(at)) => {
                     let alarm = self.alarm.get_mut();
                     if alarm.as_ref().is_none_or(|(moment, _)| *moment != at) {
                         *alarm = Some((at, self.wire.network.process.sleep_until(at)));

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower_service::Service;
 
-use super::{Network, weather::Trip};
+use super::{Network, faults::ExchangeFault};
 use crate::{machine::Process, planted::Planted};
 
 /// The path of the chat endpoint.
@@ -42,16 +42,16 @@ impl Network {
         brings: bool,
     ) -> Result<Answer, Lost> {
         let target = query.map_or_else(|| PATH.to_owned(), |query| format!("{PATH}?{query}"));
-        let weather = self.state.lock().weather.clone();
+        let faults = self.state.lock().faults.clone();
         let machine = self.process.machine();
-        let (there, back, trip) =
-            machine.draw(|random| (weather.delay(random), weather.delay(random), weather.trip(random)));
-        machine.note(format_args!("wire {wire} makes a {method:?} of {} bytes: {trip:?}", body.len()));
+        let (there, back, fault) =
+            machine.draw(|random| (faults.delay(random), faults.delay(random), faults.fault(random)));
+        machine.note(format_args!("wire {wire} makes a {method:?} of {} bytes: {fault:?}", body.len()));
         self.process.sleep(there).await;
-        match trip {
-            Trip::RequestLost => return Err(Lost),
-            Trip::Hangs => pending().await,
-            Trip::Repeated(after) if method == Method::Get => {
+        match fault {
+            ExchangeFault::RequestLost => return Err(Lost),
+            ExchangeFault::Hangs => pending().await,
+            ExchangeFault::Repeated(after) if method == Method::Get => {
                 let (server, runs_on) = self.destination()?;
                 let first = self.ask(wire, &target, (&server, &runs_on), method, body.clone(), brings);
                 if let Some(answer) = timeout(&self.process, after, first).await {
@@ -63,7 +63,7 @@ impl Network {
         let (server, runs_on) = self.destination()?;
         let answer = self.ask(wire, &target, (&server, &runs_on), method, body, brings).await;
         self.process.sleep(back).await;
-        if trip == Trip::AnswerLost { Err(Lost) } else { answer }
+        if fault == ExchangeFault::AnswerLost { Err(Lost) } else { answer }
     }
 
     /// Returns the current server, which may differ from the one that holds the connection.

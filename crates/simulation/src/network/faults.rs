@@ -9,7 +9,7 @@ const CLOSES: [u16; 5] = [1001, 1005, 1011, 1012, 1013];
 
 /// Fault probabilities, per thousand.
 #[derive(Debug, Clone)]
-pub(crate) struct Weather {
+pub(crate) struct FaultProfile {
     slowest: usize,
     refused: usize,
     hanging: usize,
@@ -23,13 +23,13 @@ pub(crate) struct Weather {
     /// Repeated requests.
     repeated: usize,
     /// The fault of the first connection, if only that one has a fault.
-    first: Option<(Way, Fate)>,
+    first: Option<(Direction, ConnectionFault)>,
 }
 
 /// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Way {
+pub enum Direction {
     /// From the client to the server.
     Up,
     /// From the server to the client.
@@ -38,7 +38,7 @@ pub enum Way {
 
 /// The result of an attempt to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dial {
+pub(super) enum DialOutcome {
     Opens,
     Refused,
     /// The attempt never completes.
@@ -47,8 +47,8 @@ pub(super) enum Dial {
 
 /// The fault of an HTTP exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trip {
-    Fair,
+pub(super) enum ExchangeFault {
+    None,
     /// The request does not reach the server.
     RequestLost,
     /// The response is lost.
@@ -62,9 +62,9 @@ pub(super) enum Trip {
 /// The fault of one direction of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fate {
+pub enum ConnectionFault {
     /// No fault.
-    Fair,
+    None,
     /// The connection breaks before the n-th message is carried.
     CutBefore(u64),
     /// The connection breaks while the n-th message is in flight.
@@ -77,9 +77,9 @@ pub enum Fate {
     Stalled(u64, Duration),
 }
 
-impl Weather {
+impl FaultProfile {
     /// No faults.
-    pub(crate) const CALM: Self = Self {
+    pub(crate) const NONE: Self = Self {
         slowest: 30,
         refused: 0,
         hanging: 0,
@@ -94,7 +94,7 @@ impl Weather {
     };
 
     /// Draws a profile with some faults of every kind.
-    pub(crate) fn storm(random: &mut Random) -> Self {
+    pub(crate) fn draw(random: &mut Random) -> Self {
         let mut most = |most: usize| if random.chance(700) { random.below(most) } else { 0 };
         Self {
             slowest: 30 + most(1500),
@@ -112,12 +112,12 @@ impl Weather {
     }
 
     /// No faults except this one, on the first connection.
-    pub(crate) fn calm_but(way: Way, fate: Fate) -> Self {
-        Self { first: Some((way, fate)), ..Self::CALM }
+    pub(crate) fn only_first(way: Direction, only_fault: ConnectionFault) -> Self {
+        Self { first: Some((way, only_fault)), ..Self::NONE }
     }
 
     /// Takes the fault of the first connection.
-    pub(super) fn take_first(&mut self) -> Option<(Way, Fate)> {
+    pub(super) fn take_first(&mut self) -> Option<(Direction, ConnectionFault)> {
         self.first.take()
     }
 
@@ -127,15 +127,15 @@ impl Weather {
         random.millis(1..=slowest)
     }
 
-    pub(super) fn dial(&self, random: &mut Random) -> Dial {
+    pub(super) fn dial(&self, random: &mut Random) -> DialOutcome {
         match random.below(1000) {
-            n if n < self.refused => Dial::Refused,
-            n if n < self.refused + self.hanging => Dial::Hangs,
-            _ => Dial::Opens,
+            n if n < self.refused => DialOutcome::Refused,
+            n if n < self.refused + self.hanging => DialOutcome::Hangs,
+            _ => DialOutcome::Opens,
         }
     }
 
-    pub(super) fn fate(&self, random: &mut Random) -> Fate {
+    pub(super) fn only_fault(&self, random: &mut Random) -> ConnectionFault {
         // Early messages, the handshake first, have faults more often than late ones.
         let n = match random.below(3) {
             0 => random.within(1..=3),
@@ -144,17 +144,17 @@ impl Weather {
         } as u64;
         match random.below(1000) {
             draw if draw < self.cut / 2 => match random.chance(500) {
-                true => Fate::CutBefore(n),
-                false => Fate::CutAfter(n),
+                true => ConnectionFault::CutBefore(n),
+                false => ConnectionFault::CutAfter(n),
             },
-            draw if draw < (self.cut + self.silent) / 2 => Fate::Silent(n),
+            draw if draw < (self.cut + self.silent) / 2 => ConnectionFault::Silent(n),
             draw if draw < (self.cut + self.silent + self.stalled) / 2 => {
-                Fate::Stalled(n, random.millis(500..=50_000))
+                ConnectionFault::Stalled(n, random.millis(500..=50_000))
             }
             draw if draw < (self.cut + self.silent + self.stalled + self.closed) / 2 => {
-                Fate::Closed(n, CLOSES[random.below(CLOSES.len())])
+                ConnectionFault::Closed(n, CLOSES[random.below(CLOSES.len())])
             }
-            _ => Fate::Fair,
+            _ => ConnectionFault::None,
         }
     }
 
@@ -163,15 +163,15 @@ impl Weather {
         self.repeated > 0 && random.chance(self.repeated)
     }
 
-    pub(super) fn trip(&self, random: &mut Random) -> Trip {
+    pub(super) fn fault(&self, random: &mut Random) -> ExchangeFault {
         if !random.chance(self.lossy) {
-            return Trip::Fair;
+            return ExchangeFault::None;
         }
         match random.below(8) {
-            0 | 1 => Trip::RequestLost,
-            2 | 3 => Trip::AnswerLost,
-            4 => Trip::Hangs,
-            _ => Trip::Repeated(random.millis(1..=12_000)),
+            0 | 1 => ExchangeFault::RequestLost,
+            2 | 3 => ExchangeFault::AnswerLost,
+            4 => ExchangeFault::Hangs,
+            _ => ExchangeFault::Repeated(random.millis(1..=12_000)),
         }
     }
 

@@ -10,9 +10,9 @@
 
 mod end;
 mod exchange;
+mod faults;
 mod poll;
 mod tampering;
-mod weather;
 mod wire;
 
 use std::{
@@ -28,11 +28,11 @@ use chatcamp_transport::{ConnectError, Connection, ConnectionInfo, Message, Tran
 use parking_lot::Mutex;
 use serde_json::Value;
 
-pub(crate) use self::weather::Weather;
-pub use self::weather::{Fate, Way};
+pub(crate) use self::faults::FaultProfile;
+pub use self::faults::{ConnectionFault, Direction};
 use self::{
+    faults::DialOutcome,
     tampering::Tampering,
-    weather::Dial,
     wire::{Side, Wire},
 };
 use crate::{
@@ -56,7 +56,7 @@ pub(crate) struct Network {
 
 #[derive(Debug)]
 struct State {
-    weather: Weather,
+    faults: FaultProfile,
     /// The server that takes new connections.
     server: Option<(Server, Process)>,
     wires: BTreeMap<u64, (usize, Weak<Wire>)>,
@@ -80,11 +80,11 @@ impl Network {
     pub(crate) fn new(
         process: Process,
         ledger: Arc<Ledger>,
-        weather: Weather,
+        faults: FaultProfile,
         planted: Option<Planted>,
     ) -> Arc<Self> {
         let state = State {
-            weather,
+            faults,
             server: None,
             wires: BTreeMap::new(),
             counter: 0,
@@ -106,10 +106,10 @@ impl Network {
     }
 
     /// Replaces the faults to come, on open connections too.
-    pub(crate) fn set_weather(&self, weather: Weather) {
-        self.state.lock().weather = weather.clone();
+    pub(crate) fn set_faults(&self, faults: FaultProfile) {
+        self.state.lock().faults = faults.clone();
         for (_, wire) in self.wires(None) {
-            wire.clear_up(&weather);
+            wire.set_faults(&faults);
         }
     }
 
@@ -143,13 +143,13 @@ impl Network {
 
     fn dial(self: &Arc<Self>, client: usize) -> Result<Connection, ConnectError> {
         let refused = || ConnectError::unreachable("connection refused");
-        let (id, weather, server) = {
+        let (id, faults, server) = {
             let mut state = self.state.lock();
             state.counter += 1;
-            (state.counter, state.weather.clone(), state.server.clone())
+            (state.counter, state.faults.clone(), state.server.clone())
         };
         let (server, runs_on) = server.ok_or_else(refused)?;
-        let fated = self.state.lock().weather.take_first();
+        let fated = self.state.lock().faults.take_first();
         let over_http = fated.is_none()
             && self.planted.is_none()
             && self.process.machine().draw(|random| random.chance(350));
@@ -160,9 +160,9 @@ impl Network {
         if over_http {
             return Ok(Connection::new(poll::End::new(self.clone(), id, None), info));
         }
-        let wire = Wire::new(id, self.clone(), &weather);
-        if let Some((way, fate)) = fated {
-            wire.destine(if way == Way::Up { Side::Client } else { Side::Server }, fate);
+        let wire = Wire::new(id, self.clone(), &faults);
+        if let Some((way, only_fault)) = fated {
+            wire.set_fault(if way == Direction::Up { Side::Client } else { Side::Server }, only_fault);
         }
         self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
         self.tampering.lock().opened(id, client);
@@ -181,7 +181,7 @@ impl Network {
         proof: Option<Proof>,
         route: Route,
     ) -> Option<Connection> {
-        let (id, weather, (server, runs_on)) = self.reach().await?;
+        let (id, faults, (server, runs_on)) = self.reach().await?;
         self.process.machine().note(format_args!("published client {client} opens wire {id}: {route:?}"));
         self.ledger.opened(id, client);
         self.ledger.presented_in_url(id, &query, proof);
@@ -191,7 +191,7 @@ impl Network {
             return Some(Connection::new(poll::End::new(self.clone(), id, Some(query)), facts));
         }
         let facts = Facts { transport: "simulated", query: Some(query), ..Facts::default() };
-        let wire = Wire::new(id, self.clone(), &weather);
+        let wire = Wire::new(id, self.clone(), &faults);
         self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
         let (ours, theirs) = end::pair(wire);
         runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, facts.clone()))));
@@ -204,8 +204,8 @@ impl Network {
         self.process.machine().note(format_args!("client {client} opens wire {id} by itself"));
         self.ledger.opened(id, client);
         let facts = Facts { transport: "simulated", ..Facts::default() };
-        let wire = Wire::new(id, self.clone(), &Weather::CALM);
-        wire.destine(Side::Client, Fate::Fair);
+        let wire = Wire::new(id, self.clone(), &FaultProfile::NONE);
+        wire.set_fault(Side::Client, ConnectionFault::None);
         self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
         let (ours, theirs) = end::pair(wire);
         runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, facts.clone()))));
@@ -213,17 +213,16 @@ impl Network {
     }
 
     /// Waits for the delay of an attempt to connect. Returns `None` if the attempt is refused or never completes.
-    async fn reach(&self) -> Option<(u64, Weather, (Server, Process))> {
-        let weather = self.state.lock().weather.clone();
-        let (delay, dial) =
-            self.process.machine().draw(|random| (weather.delay(random), weather.dial(random)));
+    async fn reach(&self) -> Option<(u64, FaultProfile, (Server, Process))> {
+        let faults = self.state.lock().faults.clone();
+        let (delay, dial) = self.process.machine().draw(|random| (faults.delay(random), faults.dial(random)));
         self.process.sleep(delay).await;
-        if dial != Dial::Opens {
+        if dial != DialOutcome::Opens {
             return None;
         }
         let mut state = self.state.lock();
         state.counter += 1;
-        Some((state.counter, weather, state.server.clone()?))
+        Some((state.counter, faults, state.server.clone()?))
     }
 
     /// Forgets the requests of a client whose session is a fresh one.
@@ -242,7 +241,7 @@ impl Network {
     /// Remembers a request. Returns an earlier one if the network repeats one now.
     fn repeated_request(&self, wire: u64, number: u64, message: &Message) -> Option<Message> {
         let mut state = self.state.lock();
-        let repeats = self.process.machine().draw(|random| state.weather.repeats(random));
+        let repeats = self.process.machine().draw(|random| state.faults.repeats(random));
         let client = state.wires.get(&wire)?.0;
         if state.published.contains(&client) {
             return None;
@@ -265,30 +264,30 @@ impl Network {
 
 /// The transport of one client.
 #[derive(Debug)]
-pub(crate) struct Road {
+pub(crate) struct SimulatedTransport {
     network: Arc<Network>,
     client: usize,
     /// Planted: the previous connection, which should have been closed.
     older: Mutex<Option<Connection>>,
 }
 
-impl Road {
+impl SimulatedTransport {
     pub(crate) fn new(network: Arc<Network>, client: usize) -> Self {
         Self { network, client, older: Mutex::default() }
     }
 }
 
 #[async_trait]
-impl Transport for Road {
+impl Transport for SimulatedTransport {
     async fn connect(&self) -> Result<Connection, ConnectError> {
         let process = &self.network.process;
-        let weather = self.network.state.lock().weather.clone();
-        let (delay, dial) = process.machine().draw(|random| (weather.delay(random), weather.dial(random)));
+        let faults = self.network.state.lock().faults.clone();
+        let (delay, dial) = process.machine().draw(|random| (faults.delay(random), faults.dial(random)));
         process.sleep(delay).await;
         match dial {
-            Dial::Opens => {}
-            Dial::Refused => return Err(ConnectError::unreachable("connection refused")),
-            Dial::Hangs => std::future::pending().await,
+            DialOutcome::Opens => {}
+            DialOutcome::Refused => return Err(ConnectError::unreachable("connection refused")),
+            DialOutcome::Hangs => std::future::pending().await,
         }
         if self.network.planted == Some(Planted::TwoConnections) {
             let first = self.network.dial(self.client)?;

@@ -55,7 +55,7 @@ struct Flights {
     /// The opening request, then one GET after the other.
     get: Option<Flight>,
     post: Option<Flight>,
-    farewell: Option<Flight>,
+    close_request: Option<Flight>,
 }
 
 impl End {
@@ -107,7 +107,7 @@ impl End {
                 moved = true;
                 self.on_answer(answer, false);
             }
-            if poll(&mut self.flights.get_mut().farewell, cx).is_some() {
+            if poll(&mut self.flights.get_mut().close_request, cx).is_some() {
                 let why = self.closing.clone().unwrap_or(Close::NORMAL);
                 return self.over(Closed::ByUs(why));
             }
@@ -206,7 +206,7 @@ impl Carrier for End {
                 let s = envelope.s.unwrap_or_default();
                 let machine = self.network.process.machine();
                 machine.note(format_args!("client gets {} s {s} on wire {}", envelope.t, self.wire));
-                if super::end::is_last_word(&envelope) {
+                if super::end::is_final_message(&envelope) {
                     ledger.client_told_end(self.wire, None);
                 }
             }
@@ -259,7 +259,7 @@ impl Carrier for End {
         let earlier = flights.post.take();
         flights.get = None;
         let process = self.network.process.clone();
-        flights.farewell = Some(Box::pin(async move {
+        flights.close_request = Some(Box::pin(async move {
             for flight in [earlier, rest].into_iter().flatten() {
                 // After a lost POST, later messages would arrive out of order.
                 match timeout(&process, limits::CLOSING, flight).await {
@@ -284,10 +284,10 @@ impl Drop for End {
             self.close(Close::new(1001, ""));
         }
         self.network.ledger.left(self.wire, false);
-        if let Some(farewell) = self.flights.get_mut().farewell.take() {
+        if let Some(close_request) = self.flights.get_mut().close_request.take() {
             let process = self.network.process.clone();
             let leaves = process.clone();
-            process.run(async move { _ = timeout(&leaves, limits::CLOSING, farewell).await });
+            process.run(async move { _ = timeout(&leaves, limits::CLOSING, close_request).await });
         }
     }
 }

@@ -24,9 +24,9 @@ const OFTEN: usize = 250;
 #[derive(Debug)]
 pub(super) struct Tampering {
     planted: Option<Planted>,
-    wires: BTreeMap<u64, Tapped>,
+    wires: BTreeMap<u64, ChangedWire>,
     /// The latest final message to each client.
-    last_words: BTreeMap<usize, Message>,
+    final_messages: BTreeMap<usize, Message>,
     /// An event and the client that it was for.
     event: Option<(usize, Value)>,
     /// The incarnation in the server's latest keys.
@@ -34,7 +34,7 @@ pub(super) struct Tampering {
 }
 
 #[derive(Debug, Default)]
-struct Tapped {
+struct ChangedWire {
     client: usize,
     /// How many messages were dropped, to renumber the rest.
     swallowed: u64,
@@ -45,12 +45,18 @@ struct Tapped {
 
 impl Tampering {
     pub(super) fn new(planted: Option<Planted>) -> Self {
-        Self { planted, wires: BTreeMap::new(), last_words: BTreeMap::new(), event: None, incarnation: None }
+        Self {
+            planted,
+            wires: BTreeMap::new(),
+            final_messages: BTreeMap::new(),
+            event: None,
+            incarnation: None,
+        }
     }
 
     pub(super) fn opened(&mut self, wire: u64, client: usize) {
         if self.planted.is_some() {
-            self.wires.insert(wire, Tapped { client, ..Tapped::default() });
+            self.wires.insert(wire, ChangedWire { client, ..ChangedWire::default() });
         }
     }
 
@@ -117,25 +123,25 @@ impl Tampering {
         wire: u64,
         mut envelope: Value,
     ) -> Option<Vec<Message>> {
-        let Self { wires, last_words, event, incarnation, .. } = self;
-        let tapped = wires.get_mut(&wire)?;
+        let Self { wires, final_messages, event, incarnation, .. } = self;
+        let changed = wires.get_mut(&wire)?;
         let is_event = envelope["t"] == APP_EVENT;
         let is_answer = envelope["to"].is_u64() && envelope["s"].is_u64();
-        let begins = !std::mem::replace(&mut tapped.has_spoken, true);
+        let begins = !std::mem::replace(&mut changed.has_spoken, true);
         match planted {
-            Planted::AnswerDropped | Planted::ReplaySwallowed => {
+            Planted::AnswerDropped | Planted::ReplayDropped => {
                 let swallow = match planted {
                     Planted::AnswerDropped => is_answer && often && envelope["t"] != "ping.ack",
-                    _ => std::mem::take(&mut tapped.replays) && envelope["s"].is_u64(),
+                    _ => std::mem::take(&mut changed.replays) && envelope["s"].is_u64(),
                 };
-                tapped.replays =
+                changed.replays =
                     begins && envelope.pointer("/d/session/resumed/replayed").is_some_and(|n| *n != json!(0));
                 if swallow {
-                    tapped.swallowed += 1;
+                    changed.swallowed += 1;
                     return Some(Vec::new());
                 }
                 let s = envelope["s"].as_u64()?;
-                envelope["s"] = json!(s - tapped.swallowed);
+                envelope["s"] = json!(s - changed.swallowed);
                 Some(vec![text(&envelope)])
             }
             Planted::MessageRepeated if is_event && often => {
@@ -143,9 +149,9 @@ impl Tampering {
                 envelope.as_object_mut()?.remove("s");
                 Some(vec![first, text(&envelope)])
             }
-            Planted::MessagesExchanged => match (tapped.held.take(), is_event) {
+            Planted::MessagesSwapped => match (changed.held.take(), is_event) {
                 (None, true) if often => {
-                    tapped.held = Some(envelope);
+                    changed.held = Some(envelope);
                     Some(Vec::new())
                 }
                 (Some(mut held), true) => {
@@ -157,8 +163,8 @@ impl Tampering {
                 (None, _) => None,
             },
             Planted::EventMisdelivered if is_event => {
-                let (client, body) = event.replace((tapped.client, envelope["d"].clone()))?;
-                if client == tapped.client || !often {
+                let (client, body) = event.replace((changed.client, envelope["d"].clone()))?;
+                if client == changed.client || !often {
                     return None;
                 }
                 envelope["d"] = body;
@@ -184,10 +190,10 @@ impl Tampering {
             }
             Planted::CloseRepeated => {
                 if envelope["t"] == SessionClose::TYPE && envelope["d"]["advice"] != "retry" {
-                    last_words.insert(tapped.client, text(&envelope));
+                    final_messages.insert(changed.client, text(&envelope));
                     return None;
                 }
-                let again = last_words.remove(&tapped.client).filter(|_| begins)?;
+                let again = final_messages.remove(&changed.client).filter(|_| begins)?;
                 Some(vec![again, text(&envelope)])
             }
             Planted::OldIncarnation => {

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     Network,
-    weather::{Fate, Weather},
+    faults::{ConnectionFault, FaultProfile},
 };
 use crate::machine::Machine;
 
@@ -52,8 +52,8 @@ pub(super) struct Pipe {
     /// Messages that were accepted and never arrive.
     lost: usize,
     is_cut: bool,
-    weather: Weather,
-    fate: Fate,
+    faults: FaultProfile,
+    only_fault: ConnectionFault,
     sent: u64,
     window: usize,
     /// Earliest arrival time of the next message.
@@ -64,7 +64,7 @@ pub(super) struct Pipe {
 
 /// The result of a read.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum ReadResult {
     Message(Message),
     End(Closed),
     /// Nothing yet; the time of the next arrival, if known.
@@ -72,18 +72,19 @@ pub(super) enum Found {
 }
 
 impl Wire {
-    pub(super) fn new(id: u64, network: Arc<Network>, weather: &Weather) -> Arc<Self> {
+    pub(super) fn new(id: u64, network: Arc<Network>, faults: &FaultProfile) -> Arc<Self> {
         let machine = network.process.machine().clone();
         let now = machine.now();
         let pipe = || {
-            let (fate, window) = machine.draw(|random| (weather.fate(random), weather.window(random)));
+            let (only_fault, window) =
+                machine.draw(|random| (faults.only_fault(random), faults.window(random)));
             Pipe {
                 queue: VecDeque::new(),
                 end: None,
                 lost: 0,
                 is_cut: false,
-                weather: weather.clone(),
-                fate,
+                faults: faults.clone(),
+                only_fault,
                 sent: 0,
                 window,
                 not_before: now,
@@ -96,8 +97,8 @@ impl Wire {
     }
 
     /// Sets the fault of the direction in which `side` sends.
-    pub(super) fn destine(&self, side: Side, fate: Fate) {
-        self.from(side).fate = fate;
+    pub(super) fn set_fault(&self, side: Side, only_fault: ConnectionFault) {
+        self.from(side).only_fault = only_fault;
     }
 
     fn machine(&self) -> &Machine {
@@ -117,27 +118,27 @@ impl Wire {
         }
         pipe.sent += 1;
         let (now, sent) = (self.machine().now(), pipe.sent);
-        match pipe.fate {
-            Fate::Stalled(n, time) if n == sent => pipe.not_before = now + time,
+        match pipe.only_fault {
+            ConnectionFault::Stalled(n, time) if n == sent => pipe.not_before = now + time,
             _ => {}
         }
-        match pipe.fate {
-            Fate::CutBefore(n) if n == sent => {
+        match pipe.only_fault {
+            ConnectionFault::CutBefore(n) if n == sent => {
                 pipe.lost += 1;
                 drop(pipe);
                 self.cut();
             }
-            Fate::CutAfter(n) if n == sent => {
+            ConnectionFault::CutAfter(n) if n == sent => {
                 self.push(&mut pipe, message);
                 drop(pipe);
                 self.cut();
             }
-            Fate::Closed(n, code) if n == sent => {
+            ConnectionFault::Closed(n, code) if n == sent => {
                 self.push(&mut pipe, message);
                 drop(pipe);
                 self.close_between(code);
             }
-            Fate::Silent(n) if n == sent => {
+            ConnectionFault::Silent(n) if n == sent => {
                 pipe.silence(now);
                 self.push(&mut pipe, message);
             }
@@ -159,7 +160,7 @@ impl Wire {
     /// Returns the arrival time of a message sent now. Messages do not overtake each other.
     fn arrival(&self, pipe: &mut Pipe) -> Instant {
         let machine = self.machine();
-        let at = machine.now() + machine.draw(|random| pipe.weather.delay(random));
+        let at = machine.now() + machine.draw(|random| pipe.faults.delay(random));
         pipe.not_before = pipe.not_before.max(at);
         pipe.not_before
     }
@@ -219,11 +220,11 @@ impl Wire {
     }
 
     /// Replaces the faults to come; faults that have happened stay.
-    pub(super) fn clear_up(&self, weather: &Weather) {
+    pub(super) fn set_faults(&self, faults: &FaultProfile) {
         for side in [Side::Client, Side::Server] {
             let mut pipe = self.from(side);
-            pipe.weather = weather.clone();
-            pipe.fate = Fate::Fair;
+            pipe.faults = faults.clone();
+            pipe.only_fault = ConnectionFault::None;
         }
     }
 }
@@ -237,18 +238,18 @@ impl Pipe {
         self.not_before = now + NEVER;
     }
 
-    pub(super) fn find(&mut self, now: Instant) -> Found {
+    pub(super) fn find(&mut self, now: Instant) -> ReadResult {
         match self.queue.front() {
             Some((at, _)) if *at <= now => {
                 let (_, message) = self.queue.pop_front().expect("there is one");
                 self.writer.take().into_iter().for_each(Waker::wake);
-                Found::Message(message)
+                ReadResult::Message(message)
             }
-            Some((at, _)) => Found::Later(Some(*at)),
+            Some((at, _)) => ReadResult::Later(Some(*at)),
             None => match &self.end {
-                Some((at, how)) if *at <= now => Found::End(how.clone()),
-                Some((at, _)) => Found::Later(Some(*at)),
-                None => Found::Later(None),
+                Some((at, how)) if *at <= now => ReadResult::End(how.clone()),
+                Some((at, _)) => ReadResult::Later(Some(*at)),
+                None => ReadResult::Later(None),
             },
         }
     }

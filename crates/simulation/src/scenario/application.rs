@@ -18,15 +18,15 @@ use serde_json::Value;
 use super::{World, provider::Provider};
 use crate::{
     Invariant, Planted,
-    ledger::{ClientKind, Kind, event_data},
+    ledger::{CallKind, ClientKind, event_data},
     machine::Process,
-    network::Road,
+    network::SimulatedTransport,
     random::Random,
 };
 
 /// How a user authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(super) enum Behaviour {
     /// With the user id alone.
     ById,
     /// With a token that the application sets once.
@@ -35,7 +35,7 @@ pub(super) enum Manner {
     Provider,
 }
 
-impl Manner {
+impl Behaviour {
     pub(super) fn draw(random: &mut Random) -> Self {
         match random.below(4) {
             0 => Self::ById,
@@ -60,7 +60,7 @@ pub(super) struct Application {
     pub(super) process: Process,
     pub(super) client: usize,
     pub(super) user: String,
-    manner: Manner,
+    behaviour: Behaviour,
     chat: Mutex<Option<ChatCamp>>,
     login: Mutex<Option<Login>>,
     is_patient: bool,
@@ -70,9 +70,9 @@ pub(super) struct Application {
 }
 
 impl Application {
-    pub(super) fn start(world: &Arc<World>, user: &str, manner: Manner) -> Arc<Self> {
-        let client = world.ledger.add_client(user, manner == Manner::Provider, ClientKind::Native);
-        let planted = world.planted.filter(|&planted| planted == Planted::DeafTimer);
+    pub(super) fn start(world: &Arc<World>, user: &str, behaviour: Behaviour) -> Arc<Self> {
+        let client = world.ledger.add_client(user, behaviour == Behaviour::Provider, ClientKind::Native);
+        let planted = world.planted.filter(|&planted| planted == Planted::TimersNeverFire);
         let process = world.machine.process(format!("client {client}")).with(planted);
         let is_patient = world.draw(|random| random.chance(500));
         let policy = match is_patient {
@@ -80,7 +80,7 @@ impl Application {
             false => Reconnect::default(),
         };
         let builder = ChatCamp::builder(world.backend.app().as_str())
-            .transport(Road::new(world.network.clone(), client))
+            .transport(SimulatedTransport::new(world.network.clone(), client))
             .reconnect(policy)
             .runtime(process.clone());
         let chat = builder.build().expect("app id, transport and runtime are given");
@@ -90,7 +90,7 @@ impl Application {
             process: process.clone(),
             client,
             user: user.to_owned(),
-            manner,
+            behaviour,
             chat: Mutex::new(Some(chat)),
             login: Mutex::default(),
             is_patient,
@@ -107,7 +107,7 @@ impl Application {
     }
 
     /// Drops the last handle of the client.
-    pub(super) fn let_go(&self) {
+    pub(super) fn drop_client(&self) {
         self.world.machine.note(format_args!("client {} is dropped", self.client));
         self.world.ledger.gone(self.client);
         *self.chat.lock() = None;
@@ -123,13 +123,13 @@ impl Application {
         if let Some(login) = self.login.lock().clone().filter(|_| !fresh) {
             return login;
         }
-        let login = match self.manner {
-            Manner::ById => Login::new(&self.user),
-            Manner::Constant => {
+        let login = match self.behaviour {
+            Behaviour::ById => Login::new(&self.user),
+            Behaviour::Constant => {
                 let token = self.world.backend.token_for(&self.user, None).await;
                 Login::new(&self.user).token(token.text.as_str())
             }
-            Manner::Provider => {
+            Behaviour::Provider => {
                 let (world, process) = (self.world.clone(), self.process.clone());
                 Login::new(&self.user).provider(Provider::new(world, process, self.client, &self.user))
             }
@@ -162,7 +162,10 @@ impl Application {
                         machine.note(format_args!("client {client} has event {n} of {user}"));
                         ledger.event(client, &user, n);
                     }
-                    None => ledger.violate(Invariant::OwnEvents, format_args!("an event nobody published")),
+                    None => ledger.violate(
+                        Invariant::OwnEvents,
+                        format_args!("a client got an event that was not published"),
+                    ),
                 },
                 Event::Lagged { missed } => {
                     machine.note(format_args!("client {client} missed {missed}"));
@@ -176,14 +179,14 @@ impl Application {
     /// Acts for the user until the recovery phase.
     async fn live(self: Arc<Self>) {
         let world = self.world.clone();
-        let restless = match world.fate {
+        let restless = match world.only_fault {
             None => world.draw(|random| random.within(0..=200)),
             Some(_) => 0,
         };
         self.connect(false, None).await;
         loop {
             world.process.sleep(world.draw(|random| random.millis(1..=5_000))).await;
-            if world.is_calm() {
+            if world.is_recovering() {
                 return;
             }
             let (what, patience) = world
@@ -206,14 +209,14 @@ impl Application {
         let login = self.login(fresh).await;
         let this = self.clone();
         self.process.run(async move {
-            let kind = if this.is_patient { Kind::PatientConnect } else { Kind::Connect };
-            let promise = this.world.ledger.promise(this.client, kind);
+            let kind = if this.is_patient { CallKind::PatientConnect } else { CallKind::Connect };
+            let call = this.world.ledger.call_started(this.client, kind);
             let connect = chat.connect(login);
             let connected = match patience {
                 None => Some(connect.await),
                 Some(patience) => timeout(&this.process, patience, connect).await,
             };
-            this.world.ledger.kept(promise);
+            this.world.ledger.call_finished(call);
             let shown = connected.map(|connected| connected.map(|_| ()));
             this.world.machine.note(format_args!("client {} connect: {shown:?}", this.client));
         });
@@ -223,9 +226,9 @@ impl Application {
         let Some(chat) = self.chat() else { return };
         let this = self.clone();
         self.process.run(async move {
-            let promise = this.world.ledger.promise(this.client, Kind::Disconnect);
+            let call = this.world.ledger.call_started(this.client, CallKind::Disconnect);
             chat.disconnect().await;
-            this.world.ledger.kept(promise);
+            this.world.ledger.call_finished(call);
             this.world.machine.note(format_args!("client {} has disconnected", this.client));
         });
     }
@@ -238,10 +241,10 @@ impl Application {
         let this = self.clone();
         self.process.run(async move {
             let ledger = &this.world.ledger;
-            let promise = ledger.promise(this.client, Kind::Request);
+            let call = ledger.call_started(this.client, CallKind::Request);
             let update = ProfileUpdate { display_name: Some(name.clone()), ..ProfileUpdate::default() };
             let answer = chat.update_user(update).await;
-            ledger.kept(promise);
+            ledger.call_finished(call);
             this.world.machine.note(format_args!("edit {name}: {:?}", answer.as_ref().map(|_| ())));
             if let Ok(user) = &answer
                 && user.profile.display_name != name
@@ -258,10 +261,14 @@ impl Application {
         let Some(chat) = self.chat() else { return };
         let this = self.clone();
         self.process.run(async move {
-            let promise = this.world.ledger.promise(this.client, Kind::Request);
+            let call = this.world.ledger.call_started(this.client, CallKind::Request);
             let answer = chat.send(GetUser::default()).await;
-            this.world.ledger.kept(promise);
-            this.world.machine.note(format_args!("client {} looks: {:?}", this.client, answer.is_ok()));
+            this.world.ledger.call_finished(call);
+            this.world.machine.note(format_args!(
+                "client {} gets its user: {:?}",
+                this.client,
+                answer.is_ok()
+            ));
         });
     }
 
@@ -272,7 +279,7 @@ impl Application {
         let is_settled = ledger.is_settled() && !ledger.has_changed_lately(&self.user);
         if let Some(error) = error.filter(|_| is_settled) {
             let client = self.client;
-            ledger.violate(Invariant::CalmRecovers, format_args!("a request of client {client}: {error}"));
+            ledger.violate(Invariant::Recovers, format_args!("a request of client {client}: {error}"));
         }
     }
 }

@@ -13,7 +13,7 @@ use chatcamp_store::{SessionPolicy, memory};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::{World, application::Manner};
+use super::{World, application::Behaviour};
 use crate::{Invariant, Planted, keys::keyring, ledger::Ledger, machine::Process};
 
 /// Unix time at the start.
@@ -37,7 +37,7 @@ pub(super) struct Backend {
 
 #[derive(Debug)]
 struct User {
-    manner: Manner,
+    behaviour: Behaviour,
     /// The newest token is the last.
     tokens: Vec<Token>,
 }
@@ -93,8 +93,8 @@ impl Backend {
     }
 
     /// Registers a user before it is created.
-    pub(super) fn know(&self, user: &str, manner: Manner) {
-        self.users.lock().entry(user.to_owned()).or_insert(User { manner, tokens: Vec::new() });
+    pub(super) fn know(&self, user: &str, behaviour: Behaviour) {
+        self.users.lock().entry(user.to_owned()).or_insert(User { behaviour, tokens: Vec::new() });
     }
 
     /// Creates a user with a token.
@@ -146,7 +146,8 @@ impl Backend {
             Some(token) => token,
             None => {
                 let seconds = self.process.machine().draw(|random| random.within(60..=200)) as u64;
-                let is_constant = self.users.lock().get(user).is_some_and(|of| of.manner == Manner::Constant);
+                let is_constant =
+                    self.users.lock().get(user).is_some_and(|of| of.behaviour == Behaviour::Constant);
                 let lifetime = (!is_constant).then_some(Duration::from_secs(seconds));
                 self.issue(user, lifetime, Duration::from_secs(20)).await
             }
@@ -155,7 +156,7 @@ impl Backend {
 
     async fn revoke(&self, user: &str) {
         if self.accounts.revoke_tokens(&self.app, &id(user)).await.is_ok() {
-            self.process.machine().note(format_args!("{user} has its tokens revoked"));
+            self.process.machine().note(format_args!("the tokens of {user} are revoked"));
             let tokens = self.users.lock().get_mut(user).map(|of| std::mem::take(&mut of.tokens));
             let tokens: Vec<_> = tokens.into_iter().flatten().map(|token| token.text).collect();
             self.ledger.revoked(user, &tokens);
@@ -177,46 +178,47 @@ impl Backend {
     }
 
     /// Lifts all suspensions and locks.
-    pub(super) async fn relent(&self) {
-        let users: Vec<_> = self.users.lock().iter().map(|(id, of)| (id.clone(), of.manner)).collect();
-        for (user, manner) in users {
+    pub(super) async fn lift_restrictions(&self) {
+        let users: Vec<_> = self.users.lock().iter().map(|(id, of)| (id.clone(), of.behaviour)).collect();
+        for (user, behaviour) in users {
             self.suspend(&user, false).await;
-            if manner == Manner::ById {
+            if behaviour == Behaviour::ById {
                 self.lock(&user, false).await;
             }
         }
     }
 
-    pub(super) fn users(&self) -> Vec<(String, Manner)> {
-        self.users.lock().iter().map(|(id, of)| (id.clone(), of.manner)).collect()
+    pub(super) fn users(&self) -> Vec<(String, Behaviour)> {
+        self.users.lock().iter().map(|(id, of)| (id.clone(), of.behaviour)).collect()
     }
 }
 
 impl World {
     /// Publishes the next event of a user.
     pub(super) async fn publish(&self, user: &str) {
-        let Some(server) = self.house.server() else { return };
+        let Some(server) = self.host.server() else { return };
         let n = self.ledger.publish(user);
         let (app, to) = (self.backend.app(), Recipients::Users(vec![id(user)]));
         let event = json!({ "user": user, "n": n });
         let told = server.publish(app, &to, "n", &event).await;
-        self.machine.note(format_args!("event {n} of {user} goes to {told:?}"));
+        self.machine.note(format_args!("event {n} of {user} is published: {told:?}"));
         if self.backend.planted == Some(Planted::PublishRepeated) {
             let again = server.publish(app, &to, "n", &event).await;
-            self.machine.note(format_args!("event {n} of {user} goes to {again:?} once more"));
+            self.machine.note(format_args!("event {n} of {user} is published again: {again:?}"));
         }
     }
 }
 
 /// Checks that suspended users have no sessions.
 async fn check_shut_out(world: &World) {
-    let Some(server) = world.house.server() else { return };
-    for user in world.ledger.shut_out() {
+    let Some(server) = world.host.server() else { return };
+    for user in world.ledger.suspended_since() {
         let sessions = server.sessions(world.backend.app(), Some(&id(&user))).await.unwrap().len();
         if sessions > 0 {
-            world
-                .ledger
-                .violate(Invariant::ShutOut, format_args!("{user} is suspended and has {sessions} sessions"));
+            world.ledger.violate(
+                Invariant::AccessRevoked,
+                format_args!("{user} is suspended and has {sessions} sessions"),
+            );
         }
     }
 }
@@ -224,18 +226,18 @@ async fn check_shut_out(world: &World) {
 /// Acts for the backend until the recovery phase.
 pub(super) async fn act(world: Arc<World>) {
     let backend = world.backend.clone();
-    let (harsh, mut floods) = match world.fate {
+    let (harsh, mut floods) = match world.only_fault {
         None => world.draw(|random| (random.within(0..=300), usize::from(random.chance(120)))),
         Some(_) => (0, 0),
     };
     loop {
         world.process.sleep(world.draw(|random| random.millis(1..=4_000))).await;
-        if world.is_calm() {
+        if world.is_recovering() {
             return;
         }
         check_shut_out(&world).await;
         let users = backend.users();
-        let (user, manner) = users[world.draw(|random| random.below(users.len()))].clone();
+        let (user, behaviour) = users[world.draw(|random| random.below(users.len()))].clone();
         if !world.draw(|random| random.chance(harsh)) {
             let count = match world.draw(|random| random.below(100)) {
                 0 if floods > 0 => {
@@ -252,10 +254,10 @@ pub(super) async fn act(world: Arc<World>) {
             continue;
         }
         match world.draw(|random| random.below(8)) {
-            0 | 1 if manner != Manner::ById => {
+            0 | 1 if behaviour != Behaviour::ById => {
                 let grace = world.draw(|random| if random.chance(500) { random.within(3..=30) } else { 0 });
-                let lifetime = match manner {
-                    Manner::Provider => Some(Duration::from_secs(120)),
+                let lifetime = match behaviour {
+                    Behaviour::Provider => Some(Duration::from_secs(120)),
                     _ => None,
                 };
                 world.ledger.excuse(Some(&user), "its token was rotated");
@@ -274,7 +276,7 @@ pub(super) async fn act(world: Arc<World>) {
                 backend.suspend(&user, true).await;
             }
             4 => backend.suspend(&user, false).await,
-            5 if manner == Manner::ById => {
+            5 if behaviour == Behaviour::ById => {
                 world.ledger.excuse(Some(&user), "it was locked");
                 let locked = world.draw(|random| random.chance(500));
                 backend.lock(&user, locked).await;
@@ -284,7 +286,7 @@ pub(super) async fn act(world: Arc<World>) {
                 if !come_back {
                     world.ledger.excuse(Some(&user), "it was thrown out");
                 }
-                if let Some(server) = world.house.server() {
+                if let Some(server) = world.host.server() {
                     let told = server.end_sessions(backend.app(), &id(&user), come_back).await.unwrap();
                     world
                         .machine

@@ -8,7 +8,7 @@ use chatcamp_runtime::timeout;
 use chatcamp_transport::{Close, Message};
 use serde_json::Value;
 
-use super::{World, application::Manner};
+use super::{World, application::Behaviour};
 use crate::{
     Invariant,
     ledger::{ClientKind, StolenKey},
@@ -19,18 +19,18 @@ const NAME: &str = "intruder";
 /// Time for each step of an attempt.
 const STEP: Duration = Duration::from_secs(10);
 
-/// Presents keys until it is calm.
+/// Presents keys until the recovery phase.
 pub(super) async fn act(world: Arc<World>) {
     let client = world.ledger.add_client(NAME, false, ClientKind::Intruder);
     loop {
         world.process.sleep(world.draw(|random| random.millis(3_000..=20_000))).await;
-        if world.is_calm() {
+        if world.is_recovering() {
             return;
         }
         let presents_replaced = world.draw(|random| random.chance(500));
         let by_id = |key: &StolenKey| {
             let users = world.backend.users();
-            users.iter().any(|(user, manner)| *user == key.user && *manner == Manner::ById)
+            users.iter().any(|(user, behaviour)| *user == key.user && *behaviour == Behaviour::ById)
         };
         let keys = match presents_replaced {
             true => world.ledger.replaced_keys(),
@@ -69,7 +69,7 @@ async fn present(world: &Arc<World>, client: usize, user: &str, stolen: &StolenK
         if answer.pointer("/d/session/resumed").is_some() {
             world.ledger.violate(
                 Invariant::KeysRefused,
-                format_args!("{user} goes on with a session of {owner} by a key that does not count"),
+                format_args!("{user} resumed a session of {owner} with a key that is not valid for it"),
             );
         }
     }

@@ -2,11 +2,11 @@
 
 mod application;
 mod backend;
-mod calm;
-mod house;
 mod intruder;
 mod provider;
 mod published;
+mod recovery;
+mod server_host;
 mod store;
 
 use std::{
@@ -20,16 +20,16 @@ use chatcamp_store::SessionPolicy;
 use parking_lot::Mutex;
 
 use self::{
-    application::{Application, Manner},
+    application::{Application, Behaviour},
     backend::Backend,
-    house::House,
     published::PublishedClient,
+    server_host::ServerHost,
 };
 use crate::{
     Invariant, Planted, Violation,
     ledger::{Bounds, Ledger},
     machine::{Machine, Process, Step},
-    network::{Fate, Network, Way, Weather},
+    network::{ConnectionFault, Direction, FaultProfile, Network},
     random::Random,
 };
 
@@ -77,14 +77,14 @@ struct World {
     machine: Arc<Machine>,
     ledger: Arc<Ledger>,
     network: Arc<Network>,
-    house: Arc<House>,
+    host: Arc<ServerHost>,
     backend: Arc<Backend>,
     /// The process of the script, the backend and the host.
     process: Process,
-    is_calm: Mutex<bool>,
+    is_recovering: Mutex<bool>,
     planted: Option<Planted>,
     /// The only fault, if the schedule has just one.
-    fate: Option<(Way, Fate)>,
+    only_fault: Option<(Direction, ConnectionFault)>,
 }
 
 /// Default number of steps shown of a failure.
@@ -95,7 +95,7 @@ const SHOWN: usize = 400;
 pub struct Simulation {
     seed: u64,
     planted: Option<Planted>,
-    fate: Option<(Way, Fate)>,
+    only_fault: Option<(Direction, ConnectionFault)>,
     keep: usize,
 }
 
@@ -103,7 +103,7 @@ impl Simulation {
     /// Creates the simulation of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, planted: None, fate: None, keep: SHOWN }
+        Self { seed, planted: None, only_fault: None, keep: SHOWN }
     }
 
     /// Plants a fault.
@@ -115,8 +115,8 @@ impl Simulation {
 
     /// Simulates one quiet user without faults, except this one on the first connection.
     #[must_use]
-    pub fn first_connection(mut self, way: Way, fate: Fate) -> Self {
-        self.fate = Some((way, fate));
+    pub fn first_connection(mut self, way: Direction, only_fault: ConnectionFault) -> Self {
+        self.only_fault = Some((way, only_fault));
         self
     }
 
@@ -134,7 +134,7 @@ impl Simulation {
     }
 }
 
-fn run(Simulation { seed, planted, fate, keep }: Simulation) -> Outcome {
+fn run(Simulation { seed, planted, only_fault, keep }: Simulation) -> Outcome {
     let machine = Machine::new(seed, keep);
     let ledger = Ledger::new(machine.clone());
     let script = machine.process("script");
@@ -144,7 +144,7 @@ fn run(Simulation { seed, planted, fate, keep }: Simulation) -> Outcome {
         let (machine, ledger) = (machine.clone(), ledger.clone());
         let (is_over, world) = (is_over.clone(), world.clone());
         script.run(async move {
-            play(machine, ledger, planted, fate, &world).await;
+            play(machine, ledger, planted, only_fault, &world).await;
             *is_over.lock() = true;
         });
     }
@@ -165,8 +165,11 @@ fn run(Simulation { seed, planted, fate, keep }: Simulation) -> Outcome {
         if *is_over.lock() {
             break None;
         }
-        if step == Step::Dead || machine.trace().count() > STEPS {
-            ledger.violate(Invariant::Ends, format_args!("{step:?} after {} steps", machine.trace().count()));
+        if step == Step::Deadlocked || machine.trace().count() > STEPS {
+            ledger.violate(
+                Invariant::Terminates,
+                format_args!("{step:?} after {} steps", machine.trace().count()),
+            );
         }
     };
     machine.clear();
@@ -185,18 +188,18 @@ async fn play(
     machine: Arc<Machine>,
     ledger: Arc<Ledger>,
     planted: Option<Planted>,
-    fate: Option<(Way, Fate)>,
+    only_fault: Option<(Direction, ConnectionFault)>,
     shown: &OnceLock<Arc<World>>,
 ) {
     let process = machine.process("world");
-    let weather = match fate {
-        None => machine.draw(Weather::storm),
-        Some((way, fate)) => Weather::calm_but(way, fate),
+    let faults = match only_fault {
+        None => machine.draw(FaultProfile::draw),
+        Some((way, only_fault)) => FaultProfile::only_first(way, only_fault),
     };
-    let network = Network::new(machine.process("network"), ledger.clone(), weather, planted);
+    let network = Network::new(machine.process("network"), ledger.clone(), faults, planted);
     let backend = Backend::new(process.clone(), ledger.clone(), planted).await;
     let mut limits = Limits::default();
-    if fate.is_none() {
+    if only_fault.is_none() {
         let policy = machine.draw(draw_bounds(&mut limits));
         backend.set_sessions(policy).await;
         ledger.set_bounds(Bounds {
@@ -205,43 +208,54 @@ async fn play(
             detached_per_user: limits.detached_per_user,
         });
     }
-    let house =
-        House::new(process.clone(), ledger.clone(), network.clone(), backend.store(), limits, planted);
-    house.start();
-    let is_calm = Mutex::new(false);
-    let world = Arc::new(World { machine, ledger, network, house, backend, process, is_calm, planted, fate });
+    let host =
+        ServerHost::new(process.clone(), ledger.clone(), network.clone(), backend.store(), limits, planted);
+    host.start();
+    let is_recovering = Mutex::new(false);
+    let world = Arc::new(World {
+        machine,
+        ledger,
+        network,
+        host,
+        backend,
+        process,
+        is_recovering,
+        planted,
+        only_fault,
+    });
     shown.get_or_init(|| world.clone());
     let clients = populate(&world).await;
-    let longest = if fate.is_some() { 60_000 } else { 240_000 };
+    let longest = if only_fault.is_some() { 60_000 } else { 240_000 };
     let minutes = world.machine.draw(|random| random.millis(60_000..=longest));
     world.process.run(backend::act(world.clone()));
-    if fate.is_none() {
-        world.process.run(house::act(world.clone()));
+    if only_fault.is_none() {
+        world.process.run(server_host::act(world.clone()));
         world.process.run(intruder::act(world.clone()));
         world.process.run(world.clone().observe_live());
     }
     world.process.sleep(minutes).await;
-    calm::follow(&world, clients).await;
+    recovery::run(&world, clients).await;
 }
 
 /// Starts a few users, most with one client, some with two.
 async fn populate(world: &Arc<World>) -> Clients {
     let mut all = Clients::default();
-    let users = if world.fate.is_some() { 1 } else { world.machine.draw(|random| random.within(2..=5)) };
+    let users =
+        if world.only_fault.is_some() { 1 } else { world.machine.draw(|random| random.within(2..=5)) };
     for n in 0..users {
-        let manner = world.machine.draw(Manner::draw);
-        let user = format!("{}-{n}", manner.name());
-        world.backend.know(&user, manner);
-        if manner != Manner::ById {
+        let behaviour = world.machine.draw(Behaviour::draw);
+        let user = format!("{}-{n}", behaviour.name());
+        world.backend.know(&user, behaviour);
+        if behaviour != Behaviour::ById {
             world.backend.create(&user).await;
         }
-        let two = world.fate.is_none() && world.machine.draw(|random| random.chance(300));
+        let two = world.only_fault.is_none() && world.machine.draw(|random| random.chance(300));
         let clients = if two { 2 } else { 1 };
         for _ in 0..clients {
-            if world.fate.is_none() && world.draw(|random| random.chance(300)) {
-                all.published.push(PublishedClient::start(world, &user, manner));
+            if world.only_fault.is_none() && world.draw(|random| random.chance(300)) {
+                all.published.push(PublishedClient::start(world, &user, behaviour));
             } else {
-                all.applications.push(Application::start(world, &user, manner));
+                all.applications.push(Application::start(world, &user, behaviour));
             }
         }
     }
@@ -269,7 +283,7 @@ fn draw_bounds(limits: &mut Limits) -> impl FnOnce(&mut Random) -> SessionPolicy
 impl World {
     /// Checks the number of detached sessions.
     fn observe(self: &Arc<Self>) {
-        if let Some(server) = self.house.server() {
+        if let Some(server) = self.host.server() {
             self.ledger.observe(server.load());
         }
     }
@@ -279,7 +293,7 @@ impl World {
         loop {
             self.process.sleep(LOOK).await;
             for (user, _) in self.backend.users() {
-                let Some(server) = self.house.server() else { break };
+                let Some(server) = self.host.server() else { break };
                 let of_user = backend::id(&user);
                 let sessions = server.newest_sessions(self.backend.app(), Some(&of_user), 0).await;
                 if let Ok(sessions) = sessions {
@@ -293,8 +307,8 @@ impl World {
         self.machine.draw(draw)
     }
 
-    fn is_calm(&self) -> bool {
-        *self.is_calm.lock()
+    fn is_recovering(&self) -> bool {
+        *self.is_recovering.lock()
     }
 }
 

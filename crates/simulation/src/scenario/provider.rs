@@ -15,7 +15,7 @@ use super::World;
 use crate::{Planted, ledger::Ledger, machine::Process};
 
 /// A token that no user has.
-const WRONG_TOKEN: &str = "wrong-token-of-nobody";
+const WRONG_TOKEN: &str = "wrong-token-of-no-user";
 
 /// The provider of one client.
 pub(super) struct Provider {
@@ -62,8 +62,8 @@ impl CredentialProvider for Provider {
         let _other = (self.world.planted == Some(Planted::QuestionRepeated))
             .then(|| Question::open(&self.world.ledger, self.client));
         self.world.machine.note(format_args!("client {} asks for a credential: {why:?}", self.client));
-        let is_calm = self.world.is_calm();
-        let (wait, fails) = self.world.draw(|random| match is_calm {
+        let is_recovering = self.world.is_recovering();
+        let (wait, fails) = self.world.draw(|random| match is_recovering {
             true => (random.millis(1..=50), false),
             false => (random.millis(1..=3_000), random.chance(60)),
         });
@@ -71,7 +71,7 @@ impl CredentialProvider for Provider {
         if fails {
             return Err(Unavailable("the backend did not answer".into()));
         }
-        if why == Why::Expiring && !is_calm && self.world.draw(|random| random.chance(500)) {
+        if why == Why::Expiring && !is_recovering && self.world.draw(|random| random.chance(500)) {
             self.world.machine.note(format_args!("client {} is offered a wrong token", self.client));
             return Ok(Credential { token: Some(AccessToken::from(WRONG_TOKEN)), lifetime: None });
         }

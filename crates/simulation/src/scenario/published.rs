@@ -14,7 +14,7 @@ use chatcamp_transport::{Close, Connection, Message};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{World, application::Manner};
+use super::{World, application::Behaviour};
 use crate::{
     ledger::{ClientKind, Proof, event_data},
     machine::Process,
@@ -37,7 +37,7 @@ pub(super) struct PublishedClient {
     pub(super) process: Process,
     pub(super) client: usize,
     pub(super) user: String,
-    manner: Manner,
+    behaviour: Behaviour,
     key: Mutex<Option<String>>,
     /// The token that was refused last.
     refused: Mutex<Option<String>>,
@@ -47,7 +47,7 @@ pub(super) struct PublishedClient {
 }
 
 impl PublishedClient {
-    pub(super) fn start(world: &Arc<World>, user: &str, manner: Manner) -> Arc<Self> {
+    pub(super) fn start(world: &Arc<World>, user: &str, behaviour: Behaviour) -> Arc<Self> {
         let client = world.ledger.add_client(user, false, ClientKind::Published);
         let process = world.machine.process(format!("published client {client}"));
         let published = Arc::new(Self {
@@ -55,7 +55,7 @@ impl PublishedClient {
             process: process.clone(),
             client,
             user: user.to_owned(),
-            manner,
+            behaviour,
             key: Mutex::default(),
             refused: Mutex::default(),
             is_connected: AtomicBool::new(false),
@@ -91,7 +91,7 @@ impl PublishedClient {
                 self.stay(connection, proof).await;
             }
             self.is_connected.store(false, Ordering::Relaxed);
-            let longest = if self.world.is_calm() { 500 } else { 6_000 };
+            let longest = if self.world.is_recovering() { 500 } else { 6_000 };
             self.process.sleep(self.world.draw(|random| random.millis(100..=longest))).await;
         }
         self.world.ledger.gone(self.client);
@@ -101,7 +101,7 @@ impl PublishedClient {
     async fn credentials(&self) -> (String, Option<Proof>) {
         self.world.ledger.published_left(self.client);
         let by_id = format!("app_id={}&user_id={}", self.world.backend.app(), self.user);
-        if self.manner == Manner::ById {
+        if self.behaviour == Behaviour::ById {
             return (by_id, Some(Proof::Id));
         }
         let refused = self.refused.lock().clone();
@@ -131,7 +131,7 @@ impl PublishedClient {
                 }
                 None => {}
             }
-            let leaves = leaves_at.filter(|(at, _)| *at <= now && !self.world.is_calm());
+            let leaves = leaves_at.filter(|(at, _)| *at <= now && !self.world.is_recovering());
             if self.leaves.load(Ordering::Relaxed) || leaves.is_some() {
                 let code = leaves.map_or(1000, |(_, code)| code);
                 _ = timeout(&self.process, OPENING, connection.close(Close::new(code, ""))).await;
@@ -154,7 +154,7 @@ impl PublishedClient {
     }
 
     fn request(&self, number: u64) -> Message {
-        let edits = self.world.draw(|random| random.chance(300)) && !self.world.is_calm();
+        let edits = self.world.draw(|random| random.chance(300)) && !self.world.is_recovering();
         let request = if edits {
             let edit = self.edits.fetch_add(1, Ordering::Relaxed);
             let name = format!("{}/{edit}", self.client);

@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
-use super::{Clients, World, application::Application, house::AT_REST};
-use crate::{Invariant, network::Weather};
+use super::{Clients, World, application::Application, server_host::AT_REST};
+use crate::{Invariant, network::FaultProfile};
 
 /// Time for clients to notice faults and to reconnect.
 const RECOVERY: Duration = Duration::from_secs(100);
@@ -17,14 +17,14 @@ const ARRIVAL: Duration = Duration::from_secs(5);
 /// Longer than a session is kept without a connection.
 const KEPT: Duration = Duration::from_secs(340);
 
-pub(super) async fn follow(world: &Arc<World>, clients: Clients) {
+pub(super) async fn run(world: &Arc<World>, clients: Clients) {
     let applications = &clients.applications;
-    world.machine.note(format_args!("it is calm"));
-    *world.is_calm.lock() = true;
-    world.network.set_weather(Weather::CALM);
-    world.house.store().set_up(true);
-    world.house.start();
-    world.backend.relent().await;
+    world.machine.note(format_args!("the recovery phase starts"));
+    *world.is_recovering.lock() = true;
+    world.network.set_faults(FaultProfile::NONE);
+    world.host.store().set_up(true);
+    world.host.start();
+    world.backend.lift_restrictions().await;
     world.process.sleep(RECOVERY).await;
 
     for application in applications {
@@ -46,7 +46,7 @@ pub(super) async fn follow(world: &Arc<World>, clients: Clients) {
     world.ledger.check_arrived(&connected(world, &clients));
     applications.iter().filter(|one| one.is_connected()).for_each(Application::edit);
     world.process.sleep(ARRIVAL).await;
-    world.ledger.check_all_kept();
+    world.ledger.check_all_answered();
     leave(world, &clients).await;
 }
 
@@ -77,8 +77,8 @@ fn check_connected(world: &Arc<World>, clients: &Clients) {
             let states: Vec<_> = clients.applications.iter().filter(|one| one.user == user).collect();
             let states: Vec<_> = states.iter().map(|one| one.chat().map(|chat| chat.state())).collect();
             world.ledger.violate(
-                Invariant::CalmRecovers,
-                format_args!("{there} of clients {of_user:?} of {user} are connected: {states:?}"),
+                Invariant::Recovers,
+                format_args!("only {there} of clients {of_user:?} of {user} are connected: {states:?}"),
             );
         }
     }
@@ -92,27 +92,27 @@ async fn leave(world: &Arc<World>, clients: &Clients) {
         if world.draw(|random| random.chance(500)) {
             application.disconnect();
         } else {
-            application.let_go();
+            application.drop_client();
         }
     }
     world.process.sleep(KEPT).await;
-    applications.iter().for_each(|application| application.let_go());
+    applications.iter().for_each(|application| application.drop_client());
     world.process.sleep(ARRIVAL).await;
-    let leave = |what: std::fmt::Arguments<'_>| world.ledger.violate(Invariant::NothingLeft, what);
-    if let Some(load) = world.house.server().map(|server| server.load()).filter(|load| *load != AT_REST) {
-        leave(format_args!("the server keeps {load:?}"));
+    let leave = |what: std::fmt::Arguments<'_>| world.ledger.violate(Invariant::NoLeaks, what);
+    if let Some(load) = world.host.server().map(|server| server.load()).filter(|load| *load != AT_REST) {
+        leave(format_args!("at rest the server still has {load:?}"));
     }
     let of_applications = applications.iter().map(|one| (one.client, &one.process));
     let of_published = clients.published.iter().map(|one| (one.client, &one.process));
     for (client, process) in of_applications.chain(of_published) {
         let tasks = world.machine.tasks_of(process);
         if tasks > 0 {
-            leave(format_args!("client {client} keeps {tasks} tasks"));
+            leave(format_args!("{tasks} tasks of client {client} are still running"));
         }
     }
     let wires = world.network.len();
     if wires > 0 || world.ledger.open_wires() > 0 {
-        leave(format_args!("{wires} connections are open"));
+        leave(format_args!("{wires} connections are still open"));
     }
-    world.house.close().await;
+    world.host.close().await;
 }

@@ -13,7 +13,7 @@ use chatcamp_server::{Clock, Limits, Load, Server};
 use chatcamp_store::memory;
 use parking_lot::Mutex;
 
-use super::{World, store::Distant};
+use super::{World, store::UnreliableStore};
 use crate::{Invariant, Planted, keys::keyring, ledger::Ledger, machine::Process, network::Network};
 
 /// Unix time at the start.
@@ -24,18 +24,18 @@ pub(super) const AT_REST: Load = Load { connections: 0, unverified: 0, sessions:
 
 /// The host of the server.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct ServerHost {
     process: Process,
     ledger: Arc<Ledger>,
     network: Arc<Network>,
-    store: Arc<Distant>,
+    store: Arc<UnreliableStore>,
     limits: Limits,
     planted: Option<Planted>,
     running: Mutex<Option<(Server, Process)>>,
     started: AtomicUsize,
 }
 
-impl House {
+impl ServerHost {
     pub(super) fn new(
         process: Process,
         ledger: Arc<Ledger>,
@@ -44,7 +44,7 @@ impl House {
         limits: Limits,
         planted: Option<Planted>,
     ) -> Arc<Self> {
-        let store = Arc::new(Distant::new(store, process.clone(), ledger.clone(), planted));
+        let store = Arc::new(UnreliableStore::new(store, process.clone(), ledger.clone(), planted));
         let (running, started) = (Mutex::default(), AtomicUsize::new(0));
         Arc::new(Self { process, ledger, network, store, limits, planted, running, started })
     }
@@ -54,7 +54,7 @@ impl House {
         self.running.lock().as_ref().map(|(server, _)| server.clone())
     }
 
-    pub(super) fn store(&self) -> &Distant {
+    pub(super) fn store(&self) -> &UnreliableStore {
         &self.store
     }
 
@@ -101,29 +101,34 @@ impl House {
         process.machine().note(format_args!("{} drains", process.name()));
         self.network.serve_by(None);
         self.ledger.excuse(None, "the server drained");
-        let house = self.clone();
-        self.process.run(async move { house.see_off(server, process).await });
+        let host = self.clone();
+        self.process.run(async move { host.await_shutdown(server, process).await });
     }
 
     /// Waits for a server to shut down, and checks that nothing is left of it.
-    pub(super) async fn see_off(&self, server: Server, process: Process) {
+    pub(super) async fn await_shutdown(&self, server: Server, process: Process) {
         if timeout(&self.process, DRAIN, server.shutdown()).await.is_none() {
             return self.ledger.violate(
-                Invariant::NothingLeft,
-                format_args!("{} does not shut down: {:?}", process.name(), server.load()),
+                Invariant::NoLeaks,
+                format_args!("{} did not shut down: {:?}", process.name(), server.load()),
             );
         }
         if server.load() != AT_REST {
             let load = server.load();
-            self.ledger.violate(Invariant::NothingLeft, format_args!("{} keeps {load:?}", process.name()));
+            self.ledger.violate(
+                Invariant::NoLeaks,
+                format_args!("{} still has {load:?} after its shutdown", process.name()),
+            );
         }
         drop(server);
         // Its tasks notice at their next tick that the server was dropped.
         self.process.sleep(Duration::from_secs(15)).await;
         let left = process.machine().tasks_of(&process);
         if left > 0 {
-            self.ledger
-                .violate(Invariant::NothingLeft, format_args!("{left} tasks of {} are left", process.name()));
+            self.ledger.violate(
+                Invariant::NoLeaks,
+                format_args!("{left} tasks of {} are still running", process.name()),
+            );
         }
     }
 
@@ -132,7 +137,7 @@ impl House {
         let running = self.running.lock().take();
         let Some((server, process)) = running else { return };
         self.network.serve_by(None);
-        self.see_off(server, process).await;
+        self.await_shutdown(server, process).await;
     }
 }
 
@@ -145,25 +150,25 @@ pub(super) async fn act(world: Arc<World>) {
             (wait, random.below(10), random.millis(0..=15_000))
         });
         world.process.sleep(wait).await;
-        if world.is_calm() {
+        if world.is_recovering() {
             return;
         }
         match what {
             0 | 1 => {
-                world.house.crash(what == 1);
+                world.host.crash(what == 1);
                 world.process.sleep(gap).await;
-                world.house.start();
+                world.host.start();
             }
             2 | 3 => {
-                world.house.drain();
+                world.host.drain();
                 // The next server may start at once.
                 world.process.sleep(if what == 2 { Duration::ZERO } else { gap }).await;
-                world.house.start();
+                world.host.start();
             }
             4 => {
-                world.house.store().set_up(false);
+                world.host.store().set_up(false);
                 world.process.sleep(gap / 2).await;
-                world.house.store().set_up(true);
+                world.host.store().set_up(true);
             }
             5 => world.network.cut(None),
             6 => world.network.fall_silent(),

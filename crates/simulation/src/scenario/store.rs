@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use crate::{Planted, ledger::Ledger, machine::Process};
 
 /// A store behind an unreliable connection.
-pub(super) struct Distant {
+pub(super) struct UnreliableStore {
     inner: Arc<memory::Store>,
     process: Process,
     ledger: Arc<Ledger>,
@@ -29,7 +29,7 @@ pub(super) struct Distant {
     first: Mutex<BTreeMap<UserId, Arc<User>>>,
 }
 
-impl Distant {
+impl UnreliableStore {
     pub(super) fn new(
         inner: Arc<memory::Store>,
         process: Process,
@@ -59,7 +59,7 @@ impl Distant {
 }
 
 #[async_trait]
-impl Store for Distant {
+impl Store for UnreliableStore {
     async fn create_app(&self, app: App) -> Result<bool, StoreError> {
         self.inner.create_app(app).await
     }
@@ -102,7 +102,7 @@ impl Store for Distant {
     async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
         self.reach().await?;
         let found = self.inner.user(app, id).await?;
-        if self.planted != Some(Planted::StoreStandsStill) {
+        if self.planted != Some(Planted::StoreStale) {
             return Ok(found);
         }
         let Some(user) = found else { return Ok(None) };
@@ -209,14 +209,14 @@ impl Store for Distant {
     }
 
     fn on_change(&self, listener: ChangeListener) {
-        if self.planted != Some(Planted::ChangeUnheard) {
+        if self.planted != Some(Planted::ChangesNotReported) {
             self.inner.on_change(listener);
         }
     }
 }
 
-impl fmt::Debug for Distant {
+impl fmt::Debug for UnreliableStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Distant").field("is_up", &self.is_up).finish_non_exhaustive()
+        f.debug_struct("UnreliableStore").field("is_up", &self.is_up).finish_non_exhaustive()
     }
 }
