@@ -20,6 +20,8 @@ use crate::{Invariant, Planted, keys::keyring, ledger::Ledger, machine::Process}
 const BEGAN: u64 = 1_800_000_000;
 /// How long a token must still be valid to be returned again.
 const GOOD: Duration = Duration::from_secs(45);
+/// Why calls about sessions cannot fail.
+const ONE_NODE: &str = "a server of one node asks no other node";
 /// More events than a session can queue.
 const FLOOD: usize = 1_100;
 
@@ -213,7 +215,7 @@ impl World {
 async fn check_shut_out(world: &World) {
     let Some(server) = world.host.server() else { return };
     for user in world.ledger.suspended_since() {
-        let sessions = server.sessions(world.backend.app(), Some(&id(&user))).await.unwrap().len();
+        let sessions = server.sessions(world.backend.app(), Some(&id(&user))).await.expect(ONE_NODE).len();
         if sessions > 0 {
             world.ledger.violate(
                 Invariant::AccessRevoked,
@@ -287,7 +289,8 @@ pub(super) async fn act(world: Arc<World>) {
                     world.ledger.excuse(Some(&user), "it was thrown out");
                 }
                 if let Some(server) = world.host.server() {
-                    let told = server.end_sessions(backend.app(), &id(&user), come_back).await.unwrap();
+                    let told =
+                        server.end_sessions(backend.app(), &id(&user), come_back).await.expect(ONE_NODE);
                     world
                         .machine
                         .note(format_args!("{told} sessions of {user} end, coming back: {come_back}"));

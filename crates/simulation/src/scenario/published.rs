@@ -122,14 +122,13 @@ impl PublishedClient {
         loop {
             let received = timeout(&self.process, TICK, connection.recv()).await;
             let now = self.process.now();
-            match received {
+            let is_answer = match received {
                 Some(Err(_)) => return,
-                Some(Ok(message)) => {
-                    if self.hears(&message, proof.as_ref()) {
-                        unanswered = None;
-                    }
-                }
-                None => {}
+                Some(Ok(message)) => self.hears(&message, proof.as_ref()),
+                None => false,
+            };
+            if is_answer {
+                unanswered = None;
             }
             let leaves = leaves_at.filter(|(at, _)| *at <= now && !self.world.is_recovering());
             if self.leaves.load(Ordering::Relaxed) || leaves.is_some() {
