@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Time for an answer, after which the client gives its connection up.
 const ANSWER: Duration = Duration::from_secs(15);
+/// How long an evicted client stays away in the recovery phase.
+const AFTER_EVICTION: Duration = Duration::from_secs(60);
 /// Time to open a connection, and to close one.
 const OPENING: Duration = Duration::from_secs(15);
 
@@ -43,6 +45,8 @@ pub(super) struct PublishedClient {
     refused: Mutex<Option<String>>,
     is_connected: AtomicBool,
     leaves: AtomicBool,
+    /// Whether another session of the user took the place of its session.
+    is_evicted: AtomicBool,
     edits: AtomicUsize,
 }
 
@@ -60,6 +64,7 @@ impl PublishedClient {
             refused: Mutex::default(),
             is_connected: AtomicBool::new(false),
             leaves: AtomicBool::new(false),
+            is_evicted: AtomicBool::new(false),
             edits: AtomicUsize::new(0),
         });
         process.run(published.clone().live());
@@ -91,10 +96,22 @@ impl PublishedClient {
                 self.stay(connection, proof).await;
             }
             self.is_connected.store(false, Ordering::Relaxed);
+            if self.is_evicted.swap(false, Ordering::Relaxed) && self.world.is_recovering() {
+                self.stay_away().await;
+            }
             let longest = if self.world.is_recovering() { 500 } else { 6_000 };
             self.process.sleep(self.world.draw(|random| random.millis(100..=longest))).await;
         }
         self.world.ledger.gone(self.client);
+    }
+
+    /// Waits after an eviction: clients that return at once would evict each other for as long as they run.
+    async fn stay_away(&self) {
+        let until = self.process.now() + AFTER_EVICTION;
+        let waits = || self.process.now() < until || self.world.ledger.is_settled();
+        while waits() && !self.leaves.load(Ordering::Relaxed) {
+            self.process.sleep(TICK).await;
+        }
     }
 
     /// Returns the query of a first connect, and what it presents.
@@ -180,6 +197,9 @@ impl PublishedClient {
                 self.world.machine.note(format_args!("published client {} is refused", self.client));
                 if let Some(Proof::Token(token)) = proof {
                     *self.refused.lock() = Some(token.clone());
+                }
+                if body.pointer("/error/reason").is_some_and(|reason| reason == "SESSION_EVICTED") {
+                    self.is_evicted.store(true, Ordering::Relaxed);
                 }
                 let had_key = self.key.lock().take().is_some();
                 if had_key && body.pointer("/error/message").is_some_and(|text| text == "Session Key Invalid")
