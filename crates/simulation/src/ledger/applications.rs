@@ -55,7 +55,7 @@ pub(super) struct Client {
     /// Its two latest connections and when they were opened, the newest last.
     pub(super) wires: [(u64, Instant); 2],
     pub(super) server_heard: Instant,
-    /// When the server last heard a request of its session. Handshakes do not count: they may begin another session.
+    /// When the server last heard a request of its session. Neither handshakes count nor POSTs, which may never be read.
     pub(super) request_heard: Instant,
     pub(super) pending_reaction: Option<PendingReaction>,
     pub(super) is_gone: bool,

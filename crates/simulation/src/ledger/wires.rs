@@ -116,8 +116,13 @@ impl Ledger {
     /// Records that the server's session read a message.
     pub(crate) fn server_read(&self, wire: u64, envelope: &Envelope<'_>) {
         let mut records = self.records.lock();
-        let Some(session) = records.wires.get(&wire).and_then(|wire| wire.session) else { return };
+        let Some((session, client)) =
+            records.wires.get(&wire).and_then(|wire| Some((wire.session?, wire.client)))
+        else {
+            return;
+        };
         if envelope.t != handshake::TYPE {
+            records.clients[client].request_heard = self.machine.now();
             records.sessions.request_heard(wire, session, envelope.r.unwrap_or_default());
         }
     }
@@ -169,9 +174,6 @@ impl Ledger {
         let Records { wires, clients, .. } = &mut *records;
         let Some(wire) = wires.get_mut(&wire) else { return };
         clients[wire.client].server_heard = now;
-        if envelope.t != handshake::TYPE {
-            clients[wire.client].request_heard = now;
-        }
         match envelope.t.as_ref() {
             handshake::TYPE => {
                 let token = envelope.body().ok().and_then(|request: AuthRequest<'_>| request.access_token);
