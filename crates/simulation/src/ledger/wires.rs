@@ -9,6 +9,7 @@ use chatcamp_protocol::{
     request::{AckStatus, RefreshCredential, Request as _},
 };
 use chatcamp_transport::Closed;
+use serde_json::Value;
 
 use super::{
     Invariant, Ledger, Proof, Records,

@@ -187,15 +187,16 @@ impl Network {
         self.ledger.presented_in_url(id, &query, proof);
         self.state.lock().published.insert(client);
         if route == Route::Polls {
-            let facts = Facts { transport: poll::NAME, ..Facts::default() };
-            return Some(Connection::new(poll::End::new(self.clone(), id, Some(query)), facts));
+            let info = ConnectionInfo::new(poll::NAME);
+            return Some(Connection::new(poll::End::new(self.clone(), id, Some(query)), info));
         }
-        let facts = Facts { transport: "simulated", query: Some(query), ..Facts::default() };
+        let mut info = ConnectionInfo::new("simulated");
+        info.query = Some(query);
         let wire = Wire::new(id, self.clone(), &faults);
         self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
         let (ours, theirs) = end::pair(wire);
-        runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, facts.clone()))));
-        Some(Connection::new(ours, facts))
+        runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, info.clone()))));
+        Some(Connection::new(ours, info))
     }
 
     /// Opens a connection on which the caller speaks the native dialect itself. Returns `None` if it is refused.
@@ -203,13 +204,13 @@ impl Network {
         let (id, _, (server, runs_on)) = self.reach().await?;
         self.process.machine().note(format_args!("client {client} opens wire {id} by itself"));
         self.ledger.opened(id, client);
-        let facts = Facts { transport: "simulated", ..Facts::default() };
+        let info = ConnectionInfo::new("simulated");
         let wire = Wire::new(id, self.clone(), &FaultProfile::NONE);
         wire.set_fault(Side::Client, ConnectionFault::None);
         self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
         let (ours, theirs) = end::pair(wire);
-        runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, facts.clone()))));
-        Some(Connection::new(ours, facts))
+        runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, info.clone()))));
+        Some(Connection::new(ours, info))
     }
 
     /// Waits for the delay of an attempt to connect. Returns `None` if the attempt is refused or never completes.

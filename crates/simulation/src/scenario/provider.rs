@@ -71,7 +71,8 @@ impl CredentialProvider for Provider {
         if fails {
             return Err(Unavailable("the backend did not answer".into()));
         }
-        if why == Why::Expiring && !is_recovering && self.world.draw(|random| random.chance(500)) {
+        if why == CredentialReason::Expiring && !is_recovering && self.world.draw(|random| random.chance(500))
+        {
             self.world.machine.note(format_args!("client {} is offered a wrong token", self.client));
             return Ok(Credential { token: Some(AccessToken::from(WRONG_TOKEN)), lifetime: None });
         }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chatcamp_protocol::{Envelope, code::SessionClose, handshake};
+use chatcamp_protocol::{Envelope, event::SessionClose, handshake};
 use chatcamp_runtime::{Runtime, timeout};
 use chatcamp_transport::{Close, Connection, Message};
 use parking_lot::Mutex;
