@@ -10,8 +10,8 @@ fn every_end_is_documented() {
     let mut table =
         "| code | number | advice | a published SDK is told | reason |\n|---|---|---|---|---|\n".to_owned();
     for code in Code::ALL {
-        let published = code.published().message().or(code.published().code());
-        let published = published.map_or("nothing".into(), |text| format!("`{text}`"));
+        let published = code.published().message().or_else(|| code.published().code());
+        let published = published.map_or_else(|| "nothing".into(), |text| format!("`{text}`"));
         let (name, number, advice) = (code.as_str(), code.number(), code.advice().as_str());
         writeln!(table, "| `{name}` | {number} | {advice} | {published} | {} |", code.reason()).unwrap();
     }
