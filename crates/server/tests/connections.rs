@@ -47,7 +47,7 @@ impl Pages for Page {
 }
 
 /// A server with a page beside the chat; the page answers as often as the semaphore has permits.
-async fn with_page(world: &World) -> (SocketAddr, Arc<Semaphore>) {
+fn with_page(world: &World) -> (SocketAddr, Arc<Semaphore>) {
     let permits = Arc::new(Semaphore::new(0));
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let door = FrontDoor::bind(world.server.clone(), any).unwrap().mount(Arc::new(Page(permits.clone())));
@@ -103,7 +103,7 @@ fn post(target: &str, headers: &str, body: &str) -> String {
 #[tokio::test]
 async fn a_request_whose_client_half_closes_is_answered() {
     let backend = Backend::new().await;
-    let (address, permits) = with_page(&backend.world).await;
+    let (address, permits) = with_page(&backend.world);
     permits.add_permits(1);
     let poll = POLL.replace("{APP}", backend.world.app.as_str());
     let key = format!("x-api-key: {}\r\n", backend.key);
@@ -312,7 +312,7 @@ async fn an_answer_during_the_shutdown_says_that_the_connection_closes() {
     let mut limits = Limits::default();
     limits.drain = PATIENCE;
     let world = World::new(AuthPolicy::Open, limits).await;
-    let (address, permits) = with_page(&world).await;
+    let (address, permits) = with_page(&world);
     let mut tcp = send(address, get("/page", "")).await;
     let mut idle = send(address, get("/healthz", "")).await;
     assert!(!answer(&mut idle).await.contains("connection: close"));
@@ -391,7 +391,7 @@ async fn a_refused_head_of_a_page_is_answered_so_that_the_page_can_read_it() {
 #[tokio::test]
 async fn a_request_without_exactly_one_host_is_refused_on_every_path() {
     let backend = Backend::new().await;
-    let (address, permits) = with_page(&backend.world).await;
+    let (address, permits) = with_page(&backend.world);
     let poll = POLL.replace("{APP}", backend.world.app.as_str());
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

@@ -105,9 +105,7 @@ async fn connections_of_backends_are_not_counted_as_those_of_strangers() {
 
 #[tokio::test]
 async fn connections_of_polls_with_a_session_are_not_evicted_for_strangers() {
-    let mut limits = Limits::default();
-    limits.unverified = 4;
-    limits.unverified_per_address = 4;
+    let limits = Limits { unverified: 4, unverified_per_address: 4, ..Limits::default() };
     let host = Host::new(limits).await;
     let mut polls = Vec::new();
     for n in 0..8 {
@@ -140,8 +138,7 @@ async fn connections_of_polls_with_a_session_are_not_evicted_for_strangers() {
 
 #[tokio::test]
 async fn an_address_of_ipv4_written_as_one_of_ipv6_is_one_of_ipv4() {
-    let mut limits = Limits::default();
-    limits.unverified_per_address = 1;
+    let limits = Limits { unverified_per_address: 1, ..Limits::default() };
     let host = Host::new(limits).await;
     let mapped = |last| Ipv4Addr::new(192, 0, 2, last).to_ipv6_mapped();
     let clients =
