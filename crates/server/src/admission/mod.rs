@@ -50,10 +50,11 @@ impl Admission {
         admitted: F,
     ) -> impl Future<Output = ()> + Send + use<T, F> {
         let guest = self.pending.enter(connection.info().peer.map(|p| p.ip()), Stay::Handshake);
-        let (admission, task) = (self.clone(), self.sessions.shutdown.enter());
+        let task = self.sessions.shutdown.enter();
+        // Boxed here, so that the task of an idle connection keeps neither the handshake's memory nor what it was made of.
+        let admitting = Box::pin(self.clone().admit(task, connection, guest));
         async move {
-            // Boxed, so that an idle connection does not keep the handshake's memory.
-            if let Some(driver) = Box::pin(admission.admit(task, connection, guest)).await {
+            if let Some(driver) = admitting.await {
                 let _admitted = admitted();
                 driver.await;
             }

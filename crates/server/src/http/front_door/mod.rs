@@ -134,9 +134,10 @@ impl FrontDoor {
         let task = http.shutdown.enter();
         let served = self.served.clone();
         let guest = http.admission.pending.enter(Some(peer.ip()), Stay::Handshake);
+        // Boxed here, so that the task of an idle connection keeps neither the handshake's memory nor what it was made of.
+        let opening = Box::pin(open(task, http, served, tcp, peer, guest));
         tokio::spawn(async move {
-            // Boxed, so that an idle connection does not keep the handshake's memory.
-            if let Some(driver) = Box::pin(open(task, http, served, tcp, peer, guest)).await {
+            if let Some(driver) = opening.await {
                 driver.await;
             }
         });
