@@ -24,6 +24,9 @@ pub const EVENT: usize = 32 * 1024;
 pub const EVENT_TYPE: usize = 64;
 /// Largest message in either direction, in bytes of UTF-8.
 pub const MESSAGE: usize = 64 * 1024;
+/// Largest message before the verdict on a client's credentials, in bytes of UTF-8. `users.auth` with the longest ids, token
+/// and session key has less than 3 KiB.
+pub const HANDSHAKE_MESSAGE: usize = 4 * 1024;
 /// Largest HTTP request head, in bytes.
 pub const REQUEST_HEAD: usize = 16 * 1024;
 /// Longest name and version of a native client, in bytes.
@@ -43,6 +46,8 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 pub const HEARTBEAT: Duration = Duration::from_secs(25);
 /// Silence after which a connection is considered lost.
 pub const SILENCE: Duration = Duration::from_secs(35);
+/// How long a client may take nothing of what waits for it, before its connection is ended.
+pub const STALLED: Duration = Duration::from_secs(15);
 /// How long a native session without a connection is kept.
 pub const KEPT_NATIVE: Duration = Duration::from_secs(2 * 60);
 /// How long a session of the published SDK without a connection is kept. The SDK retries after 1, 3, 7, 15, 31, 63 and 127 s.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chatcamp_auth::Keyring;
+use chatcamp_protocol::limits::HANDSHAKE_MESSAGE;
 use chatcamp_runtime::{Runtime, Tokio};
 use chatcamp_store::Store;
 use chatcamp_transport::long_poll::{self, Hub};
@@ -11,13 +12,13 @@ use crate::{
     Accounts, Clock, Limits, Server,
     admission::{Admission, Lobby, Revalidation, StoreAuthenticator},
     api::Api,
+    bodies::Bodies,
     bus::{Bus, Local},
     http::{Health, Http},
     limits,
     operations::Operations,
     requests::Requests,
     server,
-    session::Budget,
     sessions::Sessions,
     shutdown::Shutdown,
 };
@@ -92,9 +93,13 @@ impl Builder {
             admission: Arc::new(admission),
             api: Arc::new(Api::new(operations, clock, shutdown.clone(), limits.handshake)),
             admitted_polls: Arc::default(),
-            hub: Hub::new(long_poll::Limits { hold: limits::POLL_HOLD, ..long_poll::Limits::default() }),
+            hub: Hub::new(long_poll::Limits {
+                hold: limits::POLL_HOLD,
+                message: HANDSHAKE_MESSAGE,
+                ..long_poll::Limits::default()
+            }),
             health: Health::new(store, shutdown.clone(), runtime.clone()),
-            bodies: Arc::new(Budget::new(limits::BODIES)),
+            bodies: Bodies::new(limits::BODIES, limits::BODIES / 8),
             limits,
             runtime,
             shutdown,

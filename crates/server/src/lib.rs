@@ -42,12 +42,14 @@
 
 mod admission;
 mod api;
+mod bodies;
 mod builder;
 mod bus;
 mod clock;
 mod data_dir;
 mod http;
 mod limits;
+mod network;
 mod operations;
 mod random;
 mod requests;

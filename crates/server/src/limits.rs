@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// Bytes that are kept for all sessions together, at most: what waits, and what is not acknowledged.
-pub(crate) const WAITING: usize = 256 * 1024 * 1024;
+/// Maximum number of bytes that connections without a session hold until they are closed, all together.
+pub(crate) const CLOSING: usize = 16 * 1024 * 1024;
 
 /// How long a poll without news is held. A browser asks for one URL once at a time, so the second page of a published
 /// user, or its next connect, may wait for the first page's poll (docs/decisions, page 4).
 pub(crate) const POLL_HOLD: Duration = Duration::from_secs(10);
 
-/// Bytes of all bodies of polls together that are being read, at most.
+/// Maximum number of bytes of polls' bodies that are being read, and of answers that clients have yet to read, all together.
 pub(crate) const BODIES: usize = 64 * 1024 * 1024;
 
 /// The bounds of a [`Server`](crate::Server).
@@ -39,6 +39,9 @@ pub struct Limits {
     pub detached: usize,
     /// The same per user. Default 8.
     pub detached_per_user: usize,
+    /// Bytes that all sessions hold together: what waits for clients, what they have not acknowledged, and the memory of their
+    /// connections. When seven eighths are in use, the sessions of those that hold most are ended. Default 256 MiB.
+    pub queued_bytes: usize,
     /// For how long [`Server::shutdown`](crate::Server::shutdown) lets clients take their leave, from the first that is told to
     /// the last that is waited for. Default 25 s.
     pub drain: Duration,
@@ -54,6 +57,7 @@ impl Default for Limits {
             sessions_per_user: 100,
             detached: 100_000,
             detached_per_user: 8,
+            queued_bytes: 256 * 1024 * 1024,
             drain: Duration::from_secs(25),
         }
     }

@@ -14,7 +14,7 @@ use std::{
 
 use api_backend::Backend;
 use bytes::Bytes;
-use chatcamp_server::ApiService;
+use chatcamp_server::{ApiService, AuthPolicy};
 use common::World;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -171,6 +171,10 @@ async fn bodies_that_do_not_come_take_so_much_room_and_so_much_time() {
     assert_eq!(body(refused).await["error"]["code"], "OVERLOADED");
     let empty = api.call(request("app.get", &key, Full::<Bytes>::default())).await.unwrap();
     assert_eq!(empty.status(), 200, "what has no body needs no room");
+    let other = world.accounts.create_app("other", AuthPolicy::Open, None).await.unwrap().id;
+    let others = world.accounts.create_api_key(&other, "test").await.unwrap().key;
+    let served = api.call(request("app.get", &others, Full::<Bytes>::from("{}"))).await.unwrap();
+    assert_eq!(served.status(), 200, "an app has half of the room");
 
     let late = waiting.pop().unwrap().await.unwrap();
     assert_eq!(late.status(), 400);

@@ -8,7 +8,7 @@ use std::{
     task::{Poll, ready},
 };
 
-use crate::{Carrier, Close, Closed, Message};
+use crate::{Buffered, Carrier, Close, Closed, Message};
 
 /// One open connection: a boxed [`Carrier`], its [`ConnectionInfo`], and methods that wait.
 #[derive(Debug)]
@@ -87,6 +87,17 @@ impl Connection {
     #[must_use]
     pub fn from_parts(carrier: Box<dyn Carrier>, info: ConnectionInfo) -> Self {
         Self { carrier, info }
+    }
+
+    /// Returns the memory that the carrier holds for messages on their way.
+    #[must_use]
+    pub fn buffered(&self) -> Buffered {
+        self.carrier.buffered()
+    }
+
+    /// Limits the messages accepted from the peer; see [`Carrier::limit_messages`].
+    pub fn limit_messages(&mut self, bytes: usize) {
+        self.carrier.limit_messages(bytes);
     }
 
     /// Waits for the next message; flushes first.

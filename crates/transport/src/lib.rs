@@ -58,7 +58,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-pub use carrier::{Carrier, Close, Closed, Sent};
+pub use carrier::{Buffered, Carrier, Close, Closed, Sent};
 pub use connection::{Connection, ConnectionInfo};
 pub use message::{MESSAGE_LIMIT, Message, NotText};
 

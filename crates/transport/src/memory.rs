@@ -10,7 +10,9 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::{Carrier, Close, Closed, ConnectError, Connection, ConnectionInfo, MESSAGE_LIMIT, Message, Sent};
+use crate::{
+    Buffered, Carrier, Close, Closed, ConnectError, Connection, ConnectionInfo, MESSAGE_LIMIT, Message, Sent,
+};
 
 /// Maximum number of connections that wait to be accepted.
 const BACKLOG: usize = 1024;
@@ -107,11 +109,14 @@ struct End {
     outgoing: Arc<Mutex<Pipe>>,
     closed: Option<Closed>,
     arrivals: u32,
+    /// Largest message that is accepted, in bytes.
+    limit: usize,
 }
 
 fn ends() -> (End, End) {
     let (a, b) = (Arc::<Mutex<Pipe>>::default(), Arc::<Mutex<Pipe>>::default());
-    let end = |incoming, outgoing| End { incoming, outgoing, closed: None, arrivals: 0 };
+    let end =
+        |incoming, outgoing| End { incoming, outgoing, closed: None, arrivals: 0, limit: MESSAGE_LIMIT };
     (end(a.clone(), b.clone()), end(b, a))
 }
 
@@ -143,7 +148,7 @@ impl Carrier for End {
             pipe.bytes -= message.len();
             self.arrivals = self.arrivals.wrapping_add(1);
             pipe.sender.take().into_iter().for_each(Waker::wake);
-            if message.len() > MESSAGE_LIMIT {
+            if message.len() > self.limit {
                 drop(pipe);
                 let why = Close::new(1009, "message too large");
                 self.stop(Closed::Violated(why.clone()), Closed::ByPeer(why));
@@ -200,6 +205,14 @@ impl Carrier for End {
 
     fn arrivals(&self) -> u32 {
         self.arrivals
+    }
+
+    fn buffered(&self) -> Buffered {
+        Buffered { incoming: lock(&self.incoming).bytes, outgoing: lock(&self.outgoing).bytes }
+    }
+
+    fn limit_messages(&mut self, bytes: usize) {
+        self.limit = bytes.min(MESSAGE_LIMIT);
     }
 }
 

@@ -673,3 +673,34 @@ fn debug_shows_no_secret() {
     let shown = format!("{:?} {carrier:?} {get:?} {request:?}", bench.hub);
     assert!(!shown.contains("secret"), "{shown}");
 }
+
+#[test]
+fn messages_are_small_until_the_driver_allows_more() {
+    let bench = Bench::new(Limits { message: 100, ..Limits::default() });
+    let body = |bytes: usize| format!("[\"{}\"]", "x".repeat(bytes));
+    assert_eq!(now(bench.post("large", NATIVE, body(101))).status, 413);
+    let (mut carrier, _held) = opened(bench.post("small", NATIVE, body(100)));
+    assert_eq!((bench.hub.message_limit("small"), bench.hub.message_limit("none")), (100, 100));
+    carrier.limit_messages(1000);
+    assert_eq!((bench.hub.message_limit("small"), bench.hub.message_limit("none")), (1000, 100));
+    assert_eq!(now(bench.post("small", NATIVE, body(1000))).status, 200);
+    assert!(carrier.buffered().incoming >= 1100);
+    assert_eq!(now(bench.post("small", NATIVE, body(1001))).status, 403, "it has ended");
+}
+
+#[test]
+fn of_those_that_have_ended_the_one_with_most_is_forgotten_first() {
+    let bench = Bench::new(Limits { leftover_bytes: 1000, ..Limits::default() });
+    let ends = |id: &str, bytes: usize| {
+        let mut carrier = bench.native(id);
+        carrier.try_send(&["x".repeat(bytes).into()]);
+        carrier.close(Close::new(4000, "over"));
+    };
+    ends("few", 10);
+    for n in 0..5 {
+        ends(&format!("many{n}"), 400);
+    }
+    assert_eq!(now(bench.get("few", NATIVE)).status, 200);
+    assert_eq!(now(bench.get("many0", NATIVE)).status, 410);
+    assert_eq!(now(bench.get("many4", NATIVE)).status, 200);
+}

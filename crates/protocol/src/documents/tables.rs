@@ -46,6 +46,7 @@ fn every_limit_is_documented() {
         ("message", format!("{} bytes", limits::MESSAGE)),
         ("published event", format!("{} bytes", limits::EVENT)),
         ("type of an event", format!("{} characters", limits::EVENT_TYPE)),
+        ("message before the verdict", format!("{} bytes", limits::HANDSHAKE_MESSAGE)),
         ("request head", format!("{} bytes", limits::REQUEST_HEAD)),
         ("name and version of a native client", format!("{} bytes", limits::CLIENT_NAME)),
         (
@@ -55,6 +56,7 @@ fn every_limit_is_documented() {
         ("from the first byte to the verdict", format!("{} s", limits::HANDSHAKE.as_secs())),
         ("silence before a ping", format!("{} s", limits::HEARTBEAT.as_secs())),
         ("silence that ends a connection", format!("{} s", limits::SILENCE.as_secs())),
+        ("a client takes nothing of what waits for it", format!("{} s", limits::STALLED.as_secs())),
         ("for the peer to agree to a close", format!("{} s", limits::CLOSING.as_secs())),
         (
             "a session without a connection is kept, native and published",

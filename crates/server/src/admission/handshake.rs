@@ -76,6 +76,7 @@ async fn judge(
     connection: &mut Connection,
     guest: &Guest,
 ) -> Result<(AwaitVerdict, Admission), Option<Ended>> {
+    connection.limit_messages(limits::HANDSHAKE_MESSAGE);
     let now = entrance.sessions.clock.now();
     let half = match server::open(connection.info().query.as_deref(), &entrance.keyring, now)? {
         Opening::Published(half) => half,
@@ -98,7 +99,10 @@ async fn judge(
         _ = entrance.sessions.shutdown.unless_begun(guest.must_leave()) => return Err(Some(late(entrance, dialect))),
     };
     match verdict {
-        Verdict::Admit(admission) => Ok((half, *admission)),
+        Verdict::Admit(admission) => {
+            connection.limit_messages(limits::MESSAGE);
+            Ok((half, *admission))
+        }
         Verdict::Refuse(code) => {
             tracing::debug!(code = code.as_str(), "refused a connection");
             Err(Some(half.refuse(code)))

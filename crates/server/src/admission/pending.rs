@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::descriptors;
-use crate::Limits;
+use crate::{Limits, network::network};
 
 /// How long the answer to one HTTP request may take before its connection is evicted.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -137,7 +137,7 @@ impl Lobby {
     }
 
     fn add(self: &Arc<Self>, address: Option<IpAddr>, stay: Stay, is_authenticated: bool) -> Guest {
-        let address = address.filter(|a| !a.is_loopback()).map(neighbourhood);
+        let address = address.and_then(network);
         let leave = Arc::new(Notify::new());
         let mut guests = self.guests.lock();
         let queued = self.queue(&mut guests, stay, is_authenticated, address, &leave);
@@ -214,14 +214,6 @@ impl Lobby {
     /// Returns the number of pending connections.
     pub(crate) fn len(&self) -> usize {
         self.guests.lock().pending()
-    }
-}
-
-/// The network an address counts for: one customer has a whole /64 of IPv6.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -322,6 +314,8 @@ impl Drop for Guest {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use chatcamp_runtime::Tokio;
 
     use super::*;

@@ -32,6 +32,7 @@ mod users;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chatcamp_protocol::AppId;
 use chatcamp_store::App;
 use http::{HeaderMap, Request, Response, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -46,10 +47,7 @@ use self::{
     methods::Method,
     repeats::Begun,
 };
-use crate::{
-    admission::PendingConnection,
-    session::{Overflow, Reserved},
-};
+use crate::{admission::PendingConnection, bodies::BodyRoom};
 pub use service::ApiService;
 pub(crate) use state::Api;
 
@@ -130,7 +128,7 @@ where
     let Ok(_running) = api.running.try_acquire() else {
         return Err(Refusal::new(Code::Overloaded, "too many requests are being carried out now"));
     };
-    let (body, _room) = read(api, body).await?;
+    let (body, _room) = read(api, &app.id, body).await?;
     let fields = Fields::parse(head.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()), &body)?;
     let call = Call { api: api.clone(), app, id: id.clone() };
     match key {
@@ -182,7 +180,7 @@ fn path_of(path: &str) -> &str {
 }
 
 /// Reads the body, as far as it may be long, if there is room for it, and it comes in time.
-async fn read<B>(api: &Api, body: B) -> Result<(Bytes, Reserved), Refusal>
+async fn read<B>(api: &Api, app: &AppId, body: B) -> Result<(Bytes, BodyRoom<AppId>), Refusal>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -195,8 +193,10 @@ where
         return Err(too_large());
     }
     let most = hint.upper().and_then(|most| usize::try_from(most).ok()).unwrap_or(BODY_LIMIT);
-    let room = Reserved::new(&api.bodies, most.min(BODY_LIMIT))
-        .map_err(|_: Overflow| Refusal::new(Code::Overloaded, "too much is being sent to this server now"))?;
+    let room = api
+        .bodies
+        .reserve(Some(app.clone()), most.min(BODY_LIMIT))
+        .ok_or_else(|| Refusal::new(Code::Overloaded, "too much is being sent to this server now"))?;
     match tokio::time::timeout(api.body_timeout, Limited::new(body, BODY_LIMIT).collect()).await {
         Ok(Ok(body)) => Ok((body.to_bytes(), room)),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),

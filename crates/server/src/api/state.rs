@@ -2,10 +2,11 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use chatcamp_protocol::AppId;
 use tokio::sync::Semaphore;
 
 use super::{auth::Slowed, repeats::Repeats};
-use crate::{Clock, operations::Operations, session::Budget, shutdown::Shutdown};
+use crate::{Clock, bodies::Bodies, operations::Operations, shutdown::Shutdown};
 
 /// Bytes of all requests' bodies together that are being read or worked on, at most.
 const BODIES: usize = 16 * 1024 * 1024;
@@ -24,7 +25,8 @@ pub(crate) struct Api {
     pub(super) slowed: Slowed,
     /// Answers to requests that may be repeated.
     pub(super) repeats: Arc<Repeats>,
-    pub(super) bodies: Arc<Budget>,
+    /// Bytes of bodies, by app.
+    pub(super) bodies: Arc<Bodies<AppId>>,
     /// Room for requests that are being carried out.
     pub(super) running: Semaphore,
     /// Held while the keys of an app are changed.
@@ -49,7 +51,7 @@ impl Api {
             body_timeout,
             slowed: Slowed::default(),
             repeats: Arc::default(),
-            bodies: Arc::new(Budget::new(BODIES)),
+            bodies: Bodies::new(BODIES, BODIES / 2),
             running: Semaphore::new(AT_ONCE),
             keys: tokio::sync::Mutex::default(),
         }

@@ -8,12 +8,12 @@ mod health;
 mod service;
 mod web;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use chatcamp_runtime::Runtime;
 use chatcamp_transport::long_poll::Hub;
 
-use crate::{Limits, admission::Admission, api::Api, session::Budget, shutdown::Shutdown};
+use crate::{Limits, admission::Admission, api::Api, bodies::Bodies, shutdown::Shutdown};
 
 pub(crate) use self::{endpoint::AdmittedPolls, health::Health};
 pub use self::{
@@ -30,8 +30,8 @@ pub(crate) struct Http {
     /// Those of them that have a session.
     pub(crate) admitted_polls: Arc<AdmittedPolls>,
     pub(crate) health: Health,
-    /// Bytes of polls' bodies that are being read.
-    pub(crate) bodies: Arc<Budget>,
+    /// Bytes of polls' bodies that are being read, and of answers that clients have yet to read, by network address.
+    pub(crate) bodies: Arc<Bodies<IpAddr>>,
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) shutdown: Arc<Shutdown>,

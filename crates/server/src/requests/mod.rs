@@ -34,7 +34,7 @@ use self::table::RequestType;
 use crate::{
     admission::Revalidation,
     operations::Operations,
-    session::{Budget, Handler, Session, Work},
+    session::{Budget, Handler, Session, SessionId, Work},
     sessions::Sessions,
 };
 
@@ -63,8 +63,16 @@ impl Handler for Requests {
         self.sessions.wheel.now()
     }
 
+    fn schedule(&self, session: SessionId, at: u32) {
+        self.sessions.wheel.schedule(session, at);
+    }
+
     fn queued(&self) -> &Budget {
         &self.sessions.queued
+    }
+
+    fn reclaim_if_nearly_full(&self) {
+        self.sessions.reclaim_if_nearly_full();
     }
 }
 

@@ -76,7 +76,7 @@ impl Session {
 }
 
 impl State {
-    /// Silence, and the end of the credential.
+    /// Silence, a peer that takes nothing, and the end of the credential.
     fn watch(&mut self, dialect: Dialect, now: u32, unix_now: u64) -> Due {
         let until_expiry = self
             .vouched
@@ -87,6 +87,11 @@ impl State {
         }
         if now.saturating_sub(self.heard) >= seconds(limits::SILENCE) {
             return Due::Dismiss(Code::IdleTimeout, self.epoch);
+        }
+        let stalled = self.link.as_ref().and_then(|link| link.stalled_since);
+        let stall_ends = stalled.map_or(u32::MAX, |since| since + seconds(limits::STALLED));
+        if now >= stall_ends {
+            return Due::Dismiss(Code::SlowConsumer, self.epoch);
         }
         // A published SDK does not notice a dead connection, and a native client in a hidden page may be late with its ping:
         // their browsers answer ours.
@@ -101,6 +106,6 @@ impl State {
         }
         let expiry =
             until_expiry.and_then(|s| u32::try_from(s).ok()).map_or(u32::MAX, |s| now.saturating_add(s));
-        Due::Later(next.min(expiry))
+        Due::Later(next.min(expiry).min(stall_ends))
     }
 }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{Budget, Session, link::Next};
+use super::{Budget, Session, SessionId, link::Next};
 use crate::shutdown::Task;
 
 /// Messages handled before other tasks get their turn.
@@ -36,8 +36,14 @@ pub(crate) trait Handler: std::fmt::Debug + Send + Sync {
     /// Returns the current second of the sessions' deadlines.
     fn now(&self) -> u32;
 
+    /// Has the session's deadlines looked at in second `at`.
+    fn schedule(&self, session: SessionId, at: u32);
+
     /// Returns the budget of the sessions' queues.
     fn queued(&self) -> &Budget;
+
+    /// Ends the sessions that hold most if that budget is nearly full.
+    fn reclaim_if_nearly_full(&self);
 }
 
 /// A request being carried out, and the driver that waits for it.
@@ -96,11 +102,13 @@ impl Future for Driver {
                     if !session.is_for(*epoch) {
                         return Poll::Ready(());
                     }
-                    session.poll_flush(*epoch, cx, handler.queued());
+                    session.poll_flush(*epoch, cx, &**handler);
                     return Poll::Pending;
                 }
             }
-            match session.poll_next(*epoch, cx, handler.now(), handler.queued()) {
+            let next = session.poll_next(*epoch, cx, &**handler);
+            handler.reclaim_if_nearly_full();
+            match next {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Next::Go) => return Poll::Ready(()),
                 Poll::Ready(Next::Message(message)) => {

@@ -33,7 +33,7 @@ impl Session {
             id,
             user: self.user.clone(),
             transport: link.transport,
-            address: link.address,
+            address: state.address,
             since: self.since,
             last_seen: unix_now.saturating_sub(u64::from(now.saturating_sub(state.heard))),
         })

@@ -1,7 +1,6 @@
 //! A session's connection, for as long as it has this one.
 
 use std::{
-    net::IpAddr,
     slice,
     task::{Context, Poll, Waker},
 };
@@ -10,17 +9,22 @@ use chatcamp_auth::server::Dialect;
 use chatcamp_protocol::limits;
 use chatcamp_transport::{Carrier, Closed, Connection, ConnectionInfo, Message};
 
-use super::{Budget, Detached, Phase, Session, State, seconds};
+use super::{Budget, Detached, Handler, Phase, Session, State, reachable, seconds};
 
 /// A connection, taken apart.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) carrier: Box<dyn Carrier>,
     pub(super) transport: &'static str,
-    pub(super) address: Option<IpAddr>,
     /// The driver's waker, once it has waited.
     driver: Option<Waker>,
     arrivals: u32,
+    /// Bytes of the budget that its carrier's memory is counted with.
+    counted: u32,
+    /// Bytes in its carrier when that could last not send all.
+    unsent: u32,
+    /// The second since which the peer has taken none of them.
+    pub(super) stalled_since: Option<u32>,
 }
 
 /// What a connection's driver is to do next.
@@ -46,24 +50,53 @@ pub(crate) enum Parted {
 impl Link {
     pub(super) fn new(connection: Connection) -> Self {
         let (carrier, info) = connection.into_parts();
-        let (transport, address) = (info.transport, info.peer.map(|peer| peer.ip()));
         let arrivals = carrier.arrivals();
-        Self { carrier, transport, address, driver: None, arrivals }
+        let transport = info.transport;
+        Self { carrier, transport, driver: None, arrivals, counted: 0, unsent: 0, stalled_since: None }
     }
 
     /// The connection, to take leave of.
-    pub(super) fn into_connection(self) -> Connection {
+    pub(super) fn into_connection(self, budget: &Budget) -> Connection {
+        budget.count_carried(0, self.counted());
         self.wake();
         Connection::from_parts(self.carrier, ConnectionInfo::new(self.transport))
     }
 
     /// Whether the carrier takes the message.
-    pub(super) fn try_send(&mut self, message: &Message) -> bool {
+    pub(super) fn try_send(&mut self, message: &Message, budget: &Budget) -> bool {
         let sent = self.carrier.try_send(slice::from_ref(message));
         if !sent.flushed {
             self.wake();
         }
+        self.count(budget);
         sent.taken == 1
+    }
+
+    /// Counts the memory that the carrier holds now instead of what it held before.
+    pub(super) fn count(&mut self, budget: &Budget) {
+        let held = small(self.carrier.buffered().total());
+        budget.count_carried(held as usize, self.counted());
+        self.counted = held;
+    }
+
+    /// Returns the bytes that the carrier's memory is counted with.
+    pub(super) fn counted(&self) -> usize {
+        self.counted as usize
+    }
+
+    /// Notes whether the peer takes what waits in the carrier; returns `true` if it has just stopped.
+    fn note_stall(&mut self, is_flushed: bool, now: u32) -> bool {
+        if is_flushed {
+            self.stalled_since = None;
+            return false;
+        }
+        let unsent = small(self.carrier.buffered().outgoing);
+        let is_new = self.stalled_since.is_none();
+        if is_new || unsent < self.unsent {
+            self.stalled_since = Some(now);
+        }
+        self.unsent = unsent;
+        is_new
     }
 
     pub(super) fn wake(&self) {
@@ -80,17 +113,15 @@ impl Link {
     }
 }
 
+fn small(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
 impl Session {
     /// Flushes, then takes the next message of connection `epoch`.
-    pub(super) fn poll_next(
-        &self,
-        epoch: u32,
-        cx: &mut Context<'_>,
-        now: u32,
-        budget: &Budget,
-    ) -> Poll<Next> {
+    pub(super) fn poll_next(&self, epoch: u32, cx: &mut Context<'_>, handler: &dyn Handler) -> Poll<Next> {
         let mut state = self.state.lock();
-        if state.phase == Phase::Over || !state.flush(epoch, self.dialect, cx, budget) {
+        if state.phase == Phase::Over || !state.flush(self, epoch, cx, handler) {
             return Poll::Ready(Next::Go);
         }
         let State { link: Some(link), heard, phase, is_busy, .. } = &mut *state else {
@@ -101,8 +132,9 @@ impl Session {
         let arrivals = link.carrier.arrivals();
         if arrivals != link.arrivals {
             link.arrivals = arrivals;
-            *heard = now;
+            *heard = handler.now();
         }
+        link.count(handler.queued());
         match received {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(message)) => Poll::Ready(Next::Message(message)),
@@ -119,9 +151,9 @@ impl Session {
     }
 
     /// Flushes while the driver of connection `epoch` is busy with a request.
-    pub(super) fn poll_flush(&self, epoch: u32, cx: &mut Context<'_>, budget: &Budget) {
+    pub(super) fn poll_flush(&self, epoch: u32, cx: &mut Context<'_>, handler: &dyn Handler) {
         let mut state = self.state.lock();
-        if state.flush(epoch, self.dialect, cx, budget) {
+        if state.flush(self, epoch, cx, handler) {
             state.is_busy = true;
         }
     }
@@ -147,7 +179,7 @@ impl Session {
             _ => {
                 state.phase = Phase::Over;
                 state.outbox.clear(budget);
-                return (Parted::Over, Some(link.into_connection()));
+                return (Parted::Over, Some(link.into_connection(budget)));
             }
         };
         let kept = match self.dialect {
@@ -159,7 +191,7 @@ impl Session {
         }
         let (until, ticket) = (now + seconds(kept), detached.add(self.id));
         state.phase = Phase::Detached { until, ticket, sentence };
-        (Parted::Detached, Some(link.into_connection()))
+        (Parted::Detached, Some(link.into_connection(budget)))
     }
 
     /// Gives up a detached session; false when it is none.
@@ -174,9 +206,9 @@ impl Session {
 }
 
 impl State {
-    /// Moves what waits to connection `epoch`, as far as there is room, and its bytes to the network; false when the
-    /// session has another one, or none.
-    fn flush(&mut self, epoch: u32, dialect: Dialect, cx: &mut Context<'_>, budget: &Budget) -> bool {
+    /// Moves what waits to connection `epoch`, as far as there is room, and its bytes to the network; returns `false` if the
+    /// session has another connection, or none.
+    fn flush(&mut self, session: &Session, epoch: u32, cx: &mut Context<'_>, handler: &dyn Handler) -> bool {
         if self.epoch != epoch {
             return false;
         }
@@ -185,13 +217,21 @@ impl State {
         loop {
             // An error shows when receiving, after what arrived before it.
             let flushed = link.carrier.poll_flush(cx).is_ready();
+            let now = handler.now();
+            if link.note_stall(flushed, now) {
+                let at = reachable(now + seconds(limits::STALLED), now);
+                if at < self.look_at {
+                    self.look_at = at;
+                    handler.schedule(session.id, at);
+                }
+            }
             if self.outbox.is_idle() || self.phase != Phase::Open {
                 return true;
             }
             let taken = link.carrier.try_send(self.outbox.waiting()).taken;
             self.outbox.take(taken);
-            if dialect == Dialect::Published {
-                self.outbox.forget(taken, budget);
+            if session.dialect == Dialect::Published {
+                self.outbox.forget(taken, handler.queued());
             }
             if taken == 0 || !flushed {
                 return true;

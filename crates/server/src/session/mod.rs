@@ -15,6 +15,7 @@
 //!                    Closing ---------------------> Over
 //! ```
 
+mod budget;
 mod deadline;
 mod detached;
 mod driver;
@@ -22,8 +23,9 @@ mod info;
 mod link;
 mod outbox;
 mod resume;
+mod shares;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chatcamp_auth::{
     authenticator::Admission,
@@ -38,6 +40,9 @@ use chatcamp_protocol::{
 use chatcamp_transport::{Close, Connection, Message};
 use parking_lot::Mutex;
 
+use crate::network::network;
+
+pub(crate) use budget::{Budget, Overflow, Reserved};
 pub(crate) use deadline::{Due, SPAN, reachable};
 pub(crate) use detached::Detached;
 pub(crate) use driver::{Driver, Handler, Work};
@@ -45,8 +50,8 @@ pub use info::SessionInfo;
 use link::Link;
 pub(crate) use link::Parted;
 use outbox::Outbox;
-pub(crate) use outbox::{Budget, Overflow, Reserved};
 pub(crate) use resume::{Hint, NotResumed, TakeUp};
+pub(crate) use shares::{Holding, choose};
 
 /// Names a session for the life of this process; the generation tells apart those that had the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +81,8 @@ struct State {
     vouched: Vouched,
     /// Its connection; none while it is detached.
     link: Option<Link>,
+    /// The address of its newest connection.
+    address: Option<IpAddr>,
     /// Counts its connections.
     epoch: u32,
     keys: Keys,
@@ -171,6 +178,7 @@ impl Session {
         let state = State {
             phase: Phase::Greeting,
             vouched: Vouched::by(admission),
+            address: connection.info().peer.map(|peer| peer.ip()),
             link: Some(Link::new(connection)),
             epoch: 1,
             keys: Keys { issued: 1, oldest: 1 },
@@ -279,7 +287,7 @@ impl Session {
         };
         if *phase == Phase::Open
             && outbox.is_idle()
-            && link.as_mut().is_some_and(|link| link.try_send(&message))
+            && link.as_mut().is_some_and(|link| link.try_send(&message, budget))
         {
             *sent = count;
             if self.dialect == Dialect::Native {
@@ -290,6 +298,35 @@ impl Session {
         outbox.push(message, budget)?;
         *sent = count;
         Ok(true)
+    }
+
+    /// Returns the memory that the session holds; `None` if it holds none.
+    ///
+    /// Counts its carrier's memory anew, since a client that polls takes from it while the session is not told.
+    pub(crate) fn holding(&self, budget: &Budget) -> Option<Holding<'_>> {
+        let mut state = self.state.lock();
+        if let Some(link) = &mut state.link {
+            link.count(budget);
+        }
+        let is_live = matches!(state.phase, Phase::Greeting | Phase::Open);
+        let buffered = state.link.as_ref().map_or(0, Link::counted);
+        let bytes = state.outbox.memory() + buffered;
+        let is_spare = match state.phase {
+            Phase::Closing { .. } | Phase::Over => true,
+            _ => is_live && state.outbox.is_idle() && buffered == 0,
+        };
+        let address = state.address.and_then(network);
+        (bytes > 0).then_some(Holding { app: &self.app, user: &self.user, address, bytes, is_spare })
+    }
+
+    /// Drops what its client has not acknowledged, if that is all it holds; returns whether it was.
+    pub(crate) fn forget_sent(&self, budget: &Budget) -> bool {
+        let mut state = self.state.lock();
+        let is_all = state.phase == Phase::Open && state.outbox.is_idle() && state.outbox.len() > 0;
+        if is_all {
+            state.outbox.clear(budget);
+        }
+        is_all
     }
 
     /// Native: the client has everything up to `seen`, which need not be kept; false when it cannot have it.

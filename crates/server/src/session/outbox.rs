@@ -1,15 +1,11 @@
 //! What a client may yet need: what waits for it, and what it has not acknowledged.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::collections::VecDeque;
 
 use chatcamp_protocol::limits;
 use chatcamp_transport::Message;
+
+use super::{Budget, Overflow};
 
 /// What was said to one client and is not known to have arrived: first what a carrier has taken and the client has not
 /// acknowledged, then what waits for a carrier. Empty, and without memory, while there is neither.
@@ -21,64 +17,8 @@ pub(super) struct Outbox {
     taken: usize,
 }
 
-/// The bytes that all outboxes together may hold.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    total: usize,
-    left: AtomicUsize,
-}
-
-/// Bytes of a budget, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Reserved {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-/// There is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Overflow {
-    /// For more that waits for this client.
-    Session,
-    /// For more that waits for all the clients together.
-    Process,
-}
-
-impl Budget {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self { total: bytes, left: AtomicUsize::new(bytes) }
-    }
-
-    fn take(&self, bytes: usize) -> Result<(), Overflow> {
-        self.take_down_to(0, bytes)
-    }
-
-    /// Takes bytes as long as so many are left.
-    fn take_down_to(&self, least: usize, bytes: usize) -> Result<(), Overflow> {
-        let taken = |left: usize| left.checked_sub(bytes).filter(|&left| left >= least);
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
-            .map(|_| ())
-            .map_err(|_| Overflow::Process)
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.left.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-impl Reserved {
-    pub(crate) fn new(budget: &Arc<Budget>, bytes: usize) -> Result<Self, Overflow> {
-        budget.take(bytes)?;
-        Ok(Self { budget: budget.clone(), bytes })
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
-    }
-}
+/// Memory that a message costs besides its text, in bytes: its place in the queue, and what allocators add.
+const PER_MESSAGE: usize = 64;
 
 impl Outbox {
     /// Whether nothing waits for a carrier.
@@ -96,6 +36,11 @@ impl Outbox {
         self.taken
     }
 
+    /// Returns the bytes of memory held.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.messages.len() * PER_MESSAGE
+    }
+
     /// Adds one that waits; what was taken makes room for it, and can then not be sent again.
     pub(super) fn push(&mut self, message: Message, budget: &Budget) -> Result<(), Overflow> {
         let bytes = message.len();
@@ -105,7 +50,7 @@ impl Outbox {
             }
             self.forget(1, budget);
         }
-        while let Err(overflow) = budget.take(bytes) {
+        while let Err(overflow) = budget.take(bytes + PER_MESSAGE) {
             if self.taken == 0 {
                 return Err(overflow);
             }
@@ -117,8 +62,6 @@ impl Outbox {
     }
 
     /// Keeps one that a carrier has just taken; where there is no room for it, nothing is kept.
-    ///
-    /// What is merely not acknowledged gets half of the budget: clients that never do so take nothing from those who wait.
     pub(super) fn keep(&mut self, message: Message, budget: &Budget) {
         debug_assert!(self.is_idle());
         let bytes = message.len();
@@ -128,7 +71,7 @@ impl Outbox {
             }
             self.forget(1, budget);
         }
-        if budget.take_down_to(budget.total / 2, bytes).is_err() {
+        if budget.take(bytes + PER_MESSAGE).is_err() {
             self.clear(budget);
             return;
         }
@@ -144,7 +87,7 @@ impl Outbox {
             let bytes = message.len();
             let has_room =
                 self.messages.len() < limits::OUTBOX_MESSAGES && self.bytes + bytes <= limits::OUTBOX_BYTES;
-            if !has_room || budget.take(bytes).is_err() {
+            if !has_room || budget.take(bytes + PER_MESSAGE).is_err() {
                 return;
             }
             self.bytes += bytes;
@@ -165,10 +108,10 @@ impl Outbox {
     /// Forgets the first `count` messages, which are taken.
     pub(super) fn forget(&mut self, count: usize, budget: &Budget) {
         debug_assert!(count <= self.taken);
-        let bytes = self.messages.drain(..count).map(|message| message.len()).sum();
+        let bytes: usize = self.messages.drain(..count).map(|message| message.len()).sum();
         self.bytes -= bytes;
         self.taken -= count;
-        budget.give_back(bytes);
+        budget.give_back(bytes + count * PER_MESSAGE);
         if self.messages.is_empty() {
             self.messages = VecDeque::new();
         }
@@ -189,21 +132,22 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    fn left(budget: &Budget) -> usize {
-        budget.left.load(Ordering::Relaxed)
+    /// A budget for so many bytes of so many messages.
+    fn budget(bytes: usize, messages: usize) -> Budget {
+        Budget::new(bytes + messages * PER_MESSAGE)
     }
 
     #[test]
     fn an_outbox_is_bounded_by_itself_and_by_all() {
-        let budget = Budget::new(10);
+        let budget = budget(10, 2);
         let (mut one, mut two) = (Outbox::default(), Outbox::default());
         one.push("123456".into(), &budget).unwrap();
         two.push("1234".into(), &budget).unwrap();
-        assert_eq!(two.push("1".into(), &budget), Err(Overflow::Process), "nothing is left for anybody");
+        assert_eq!(two.push("".into(), &budget), Err(Overflow::Process), "the place of a message counts too");
         one.clear(&budget);
         two.push("1".into(), &budget).unwrap();
         two.clear(&budget);
-        assert_eq!(left(&budget), 10);
+        assert_eq!(budget.left(), budget.total());
 
         let plenty = Budget::new(usize::MAX);
         for _ in 0..limits::OUTBOX_MESSAGES {
@@ -215,52 +159,41 @@ mod tests {
 
     #[test]
     fn what_was_taken_makes_room_for_what_waits() {
-        let budget = Budget::new(16);
+        let budget = budget(16, 3);
         let mut outbox = Outbox::default();
         for text in ["1234", "5678"] {
             outbox.keep(text.into(), &budget);
         }
         outbox.push("9".into(), &budget).unwrap();
-        assert_eq!((outbox.len(), outbox.taken(), left(&budget)), (3, 2, 7));
+        assert_eq!((outbox.len(), outbox.taken(), budget.left()), (3, 2, 7));
         outbox.push("abcdefgh".into(), &budget).unwrap();
-        assert_eq!((outbox.len(), outbox.taken(), left(&budget)), (3, 1, 3));
+        assert_eq!((outbox.len(), outbox.taken(), budget.left()), (3, 1, 3));
         outbox.rewind();
         assert_eq!(outbox.waiting(), ["5678".into(), "9".into(), "abcdefgh".into()]);
         outbox.clear(&budget);
-        assert_eq!(left(&budget), 16);
+        assert_eq!(budget.left(), budget.total());
     }
 
     #[test]
-    fn what_is_not_acknowledged_leaves_half_of_the_budget_to_those_who_wait() {
-        let budget = Budget::new(16);
-        let (mut hoarder, mut other) = (Outbox::default(), Outbox::default());
+    fn nothing_is_kept_where_not_all_can_be() {
+        let budget = budget(16, 2);
+        let mut outbox = Outbox::default();
         for text in ["1234", "5678"] {
-            hoarder.keep(text.into(), &budget);
+            outbox.keep(text.into(), &budget);
         }
-        hoarder.keep("9".into(), &budget);
-        assert_eq!((hoarder.len(), left(&budget)), (0, 16), "nothing is kept where not all can be");
-        hoarder.keep("12345678".into(), &budget);
-        other.push("12345678".into(), &budget).unwrap();
+        outbox.keep("9".into(), &budget);
+        assert_eq!((outbox.len(), budget.left()), (0, budget.total()));
     }
 
     #[test]
     fn what_comes_back_waits_before_the_rest_and_its_oldest_goes_first() {
-        let budget = Budget::new(6);
+        let budget = budget(6, 4);
         let mut outbox = Outbox::default();
         outbox.push("3".into(), &budget).unwrap();
         outbox.put_back(vec!["1".into(), "2".into()], &budget);
         assert_eq!(outbox.waiting(), ["1".into(), "2".into(), "3".into()]);
         outbox.put_back(vec!["--".into(), "+++".into()], &budget);
-        assert_eq!((outbox.len(), left(&budget)), (4, 0));
+        assert_eq!((outbox.len(), budget.left()), (4, 0));
         assert_eq!(outbox.waiting()[0].as_str(), "+++");
-    }
-
-    #[test]
-    fn reserved_bytes_come_back() {
-        let shared = Arc::new(Budget::new(10));
-        let held = Reserved::new(&shared, 7).unwrap();
-        assert!(Reserved::new(&shared, 4).is_err());
-        drop(held);
-        assert!(Reserved::new(&shared, 10).is_ok());
     }
 }

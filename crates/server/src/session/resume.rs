@@ -112,6 +112,7 @@ impl<'a> TakeUp<'a> {
         state.vouched = Vouched::by(&established.admission);
         state.heard = now;
         state.epoch = state.epoch.wrapping_add(1);
+        state.address = connection.info().peer.map(|peer| peer.ip());
         let mut before = state.link.replace(Link::new(connection));
         if let (Dialect::Published, Some(before)) = (self.session.dialect, &mut before) {
             state.outbox.put_back(before.carrier.take_back(), budget);
@@ -125,10 +126,11 @@ impl<'a> TakeUp<'a> {
         let link = state.link.as_mut().expect("it was put there just now");
         // A carrier with nothing buffered takes the first at least.
         let taken = link.carrier.try_send(&batch).taken;
+        link.count(budget);
         state.outbox.take(taken.saturating_sub(1));
         if self.session.dialect == Dialect::Published {
             state.outbox.forget(taken.saturating_sub(1), budget);
         }
-        (state.epoch, before.map(Link::into_connection))
+        (state.epoch, before.map(|before| before.into_connection(budget)))
     }
 }

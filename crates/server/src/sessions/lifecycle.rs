@@ -11,20 +11,58 @@ use chatcamp_runtime::{Runtime, timeout};
 use chatcamp_transport::{Close, Connection, Message};
 
 use super::Sessions;
-use crate::session::{Due, End, Overflow, Parted, Session, SessionId};
+use crate::session::{Due, End, Overflow, Parted, Reserved, Session, SessionId, choose};
 
 impl Sessions {
     /// Says something on a session, and whether it is still there to hear; ends it when there is no room for more.
     pub(crate) fn push(&self, session: &Session, message: &Message) -> bool {
         let mut said = session.push(message, &self.queued);
-        // Who is away gives way to who is here.
-        while said == Err(Overflow::Process) && self.evict(self.detached.oldest()) {
+        if said == Err(Overflow::Process) {
+            self.reclaim();
             said = session.push(message, &self.queued);
         }
+        self.reclaim_if_nearly_full();
         said.unwrap_or_else(|_| {
             self.end(session, Code::SlowConsumer, None);
             false
         })
+    }
+
+    /// Ends the sessions that hold most if their budget is nearly full.
+    pub(crate) fn reclaim_if_nearly_full(&self) {
+        if self.queued.is_nearly_full() {
+            self.reclaim();
+        }
+    }
+
+    /// Frees a part of the sessions' budget (docs/decisions, page 8).
+    ///
+    /// It looks at what every session holds, which takes a few milliseconds for a hundred thousand of them. A sixteenth of the
+    /// budget must fill up before the next time.
+    fn reclaim(&self) {
+        // One thread does it for all.
+        let Some(_reclaiming) = self.reclaiming.try_lock() else { return };
+        let sessions = self.registry.all();
+        let holdings = sessions.iter().filter_map(|session| Some((session, session.holding(&self.queued)?)));
+        let (holders, holdings): (Vec<_>, Vec<_>) = holdings.unzip();
+        let chosen = choose(&holdings, self.queued.total());
+        if !chosen.is_empty() {
+            tracing::debug!(
+                sessions = chosen.len(),
+                "the queues of all sessions are nearly full; freeing the largest"
+            );
+        }
+        for n in chosen {
+            let session = holders[n];
+            let is_freed = session.forget_sent(&self.queued)
+                || self.evict(session)
+                || self.end(session, Code::SlowConsumer, None);
+            if !is_freed {
+                // It was ending already, and its client has not read that.
+                session.abandon(&self.queued);
+            }
+        }
+        self.queued.reclaimed();
     }
 
     /// Ends a session, and looks again whether its client agreed; false when it was ending already.
@@ -70,12 +108,13 @@ impl Sessions {
         true
     }
 
-    /// Takes leave of a connection that no session has any more.
+    /// Closes, in the background, a connection that no session has any more; at once if there is no memory to wait for it.
     pub(crate) fn see_off(&self, connection: Connection, ended: Ended) {
+        let Ok(held) = Reserved::new(&self.closing, connection.buffered().total()) else { return };
         let (task, runtime) = (self.shutdown.enter(), self.runtime.clone());
         self.runtime.spawn(Box::pin(async move {
             close_connection(&*runtime, connection, ended).await;
-            drop(task);
+            drop((held, task));
         }));
     }
 
@@ -119,15 +158,23 @@ impl Sessions {
     fn bound_detached(&self, session: &Session) {
         let most = self.max_detached_per_user;
         let longest = || self.registry.longest_away(&session.app, &session.user, most);
-        while longest().is_some_and(|id| self.evict(Some(id))) {}
-        while self.detached.len() > self.max_detached && self.evict(self.detached.oldest()) {}
+        while longest().is_some_and(|id| self.evict_id(id)) {}
+        let oldest = || self.detached.oldest().is_some_and(|id| self.evict_id(id));
+        while self.detached.len() > self.max_detached && oldest() {}
     }
 
-    /// Gives up a session without a connection, to make room; false when there is none.
-    fn evict(&self, id: Option<SessionId>) -> bool {
-        let Some(session) = id.and_then(|id| self.registry.get(id)) else { return false };
+    fn evict_id(&self, id: SessionId) -> bool {
+        self.registry.get(id).is_some_and(|session| self.evict(&session))
+    }
+
+    /// Gives up a session without a connection, to make room; returns `false` if it has one.
+    fn evict(&self, session: &Session) -> bool {
+        if session.ticket().is_none() {
+            return false;
+        }
+        // Noted first, since its client may come back at any moment.
         self.detached.note_evicted(session.id);
-        self.give_up(&session)
+        self.give_up(session)
     }
 
     /// Lets go of the connections of all sessions at once, and gives up those that have none.

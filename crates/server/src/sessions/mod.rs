@@ -13,6 +13,7 @@ mod wheel;
 use std::{fmt, sync::Arc, time::Duration};
 
 use chatcamp_runtime::Runtime;
+use parking_lot::Mutex;
 
 use crate::{
     Clock, Limits, limits, random,
@@ -33,8 +34,12 @@ pub(crate) struct Sessions {
     pub(crate) detached: Detached,
     pub(crate) wheel: Wheel,
     pub(crate) last_seen: LastSeen,
-    /// The bytes that all sessions' queues may hold together.
+    /// Bytes that sessions hold: what waits for clients, what they have not acknowledged, and their connections' memory.
     pub(crate) queued: Budget,
+    /// Held by the thread that frees bytes of that budget.
+    reclaiming: Mutex<()>,
+    /// Bytes that connections without a session hold until they are closed.
+    closing: Arc<Budget>,
     /// Tells this run of the process from others, in session keys and session ids.
     pub(crate) incarnation: u64,
     pub(crate) runtime: Arc<dyn Runtime>,
@@ -56,7 +61,9 @@ impl Sessions {
             detached: Detached::default(),
             wheel: Wheel::new(runtime.now()),
             last_seen: LastSeen::default(),
-            queued: Budget::new(limits::WAITING),
+            queued: Budget::new(limits.queued_bytes),
+            reclaiming: Mutex::default(),
+            closing: Arc::new(Budget::new(limits::CLOSING)),
             incarnation: u64::from_le_bytes(random::bytes()),
             runtime,
             clock,

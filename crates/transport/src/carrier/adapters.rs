@@ -98,6 +98,7 @@ where
         is_full: false,
         driver: None,
         arrivals: 0,
+        limit: MESSAGE_LIMIT,
     }
 }
 
@@ -112,6 +113,8 @@ struct StreamSink<R, W> {
     /// The driver's waker: sends by other tasks leave it, not theirs, with the sink.
     driver: Option<Waker>,
     arrivals: u32,
+    /// Largest message that is accepted, in bytes.
+    limit: usize,
 }
 
 #[derive(Debug)]
@@ -146,7 +149,7 @@ where
                 self.ending = Ending::Flush(Closed::ByPeer(theirs));
             }
             (Frame::Message(_), Ending::AwaitClose(_)) => {}
-            (Frame::Message(message), _) if message.len() <= MESSAGE_LIMIT => return Some(message),
+            (Frame::Message(message), _) if message.len() <= self.limit => return Some(message),
             (Frame::Message(_), _) => {
                 let why = Close::new(1009, "message too large");
                 self.close = was_open.then(|| why.clone());
@@ -305,6 +308,10 @@ where
 
     fn arrivals(&self) -> u32 {
         self.arrivals
+    }
+
+    fn limit_messages(&mut self, bytes: usize) {
+        self.limit = bytes.min(MESSAGE_LIMIT);
     }
 }
 

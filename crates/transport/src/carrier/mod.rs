@@ -66,6 +66,37 @@ pub trait Carrier: fmt::Debug + Send {
 
     /// Returns a count of everything that arrived, of any kind. While it does not change, the peer is silent.
     fn arrivals(&self) -> u32;
+
+    /// Returns the memory held for messages on their way; zero by default.
+    fn buffered(&self) -> Buffered {
+        Buffered::default()
+    }
+
+    /// Limits the messages accepted from the peer from now on, in bytes; a larger one ends the connection (1009).
+    ///
+    /// The carrier's own limit, [`MESSAGE_LIMIT`](crate::MESSAGE_LIMIT) for those built in, applies too, and alone until
+    /// this is called. A server accepts less from a peer that is not authenticated. A carrier that ignores the call, which is
+    /// the default, accepts its own limit from everyone.
+    fn limit_messages(&mut self, bytes: usize) {
+        let _ = bytes;
+    }
+}
+
+/// Memory that a [`Carrier`] holds for messages on their way, in bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Buffered {
+    /// For what has arrived, and is incomplete or not received yet.
+    pub incoming: usize,
+    /// For what [`Carrier::try_send`] took, and has not left.
+    pub outgoing: usize,
+}
+
+impl Buffered {
+    /// Returns the bytes of both directions.
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.incoming + self.outgoing
+    }
 }
 
 /// What [`Carrier::try_send`] did.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Carrier, Close, Closed, Message, Sent};
+use crate::{Buffered, Carrier, Close, Closed, Message, Sent};
 
 /// The transport to begin with; the first where there is none.
 #[derive(Debug, Default)]
@@ -92,5 +92,13 @@ impl Carrier for Watched {
 
     fn arrivals(&self) -> u32 {
         self.carrier.arrivals()
+    }
+
+    fn buffered(&self) -> Buffered {
+        self.carrier.buffered()
+    }
+
+    fn limit_messages(&mut self, bytes: usize) {
+        self.carrier.limit_messages(bytes);
     }
 }

@@ -8,7 +8,7 @@ use serde::{
     de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor},
 };
 
-use crate::{Close, MESSAGE_LIMIT, Message};
+use crate::{Close, Message};
 
 /// Length of an array with which no further message is put into it, in bytes.
 const ARRAY_LIMIT: usize = 256 * 1024;
@@ -85,25 +85,25 @@ fn quoted_len(text: &str) -> usize {
 }
 
 /// Reads an array of strings.
-pub(super) fn messages(body: &[u8]) -> Result<Vec<Message>, BadBody> {
+pub(super) fn messages(body: &[u8], limit: usize) -> Result<Vec<Message>, BadBody> {
     let Array(messages) = serde_json::from_slice(body).map_err(|_| BadBody::Malformed)?;
-    match messages.iter().any(|message| message.len() > MESSAGE_LIMIT) {
+    match messages.iter().any(|message| message.len() > limit) {
         true => Err(BadBody::TooLarge),
         false => Ok(messages),
     }
 }
 
 /// Reads what the native dialect posts: an array of strings, or the close.
-pub(super) fn posted(body: &[u8]) -> Result<Posted, BadBody> {
+pub(super) fn posted(body: &[u8], limit: usize) -> Result<Posted, BadBody> {
     match body.trim_ascii_start().first() {
         Some(b'{') => closed(body).map(Posted::Close).ok_or(BadBody::Malformed),
-        _ => messages(body).map(Posted::Messages),
+        _ => messages(body, limit).map(Posted::Messages),
     }
 }
 
 /// Reads what the published SDK posts: one message, which is a JSON object.
-pub(super) fn envelope(body: &Bytes) -> Result<Message, BadBody> {
-    if body.len() > MESSAGE_LIMIT {
+pub(super) fn envelope(body: &Bytes, limit: usize) -> Result<Message, BadBody> {
+    if body.len() > limit {
         return Err(BadBody::TooLarge);
     }
     let message = Message::try_from(body.clone()).map_err(|_| BadBody::Malformed)?;
@@ -180,14 +180,14 @@ mod tests {
             let body = encoded.into_body();
             // No comma follows the last.
             assert_eq!(body.len() + 1, length);
-            assert_eq!(messages(&body), Ok(vec![Message::from(text); 2]));
+            assert_eq!(messages(&body, 1000), Ok(vec![Message::from(text); 2]));
         }
     }
 
     #[test]
     fn a_close_is_read_as_it_was_written() {
         for why in [Close::NORMAL, Close::new(4001, "ü\"\n"), Close::new(u16::MAX, "x".repeat(123))] {
-            assert_eq!(posted(&close(&why)), Ok(Posted::Close(why)));
+            assert_eq!(posted(&close(&why), 0), Ok(Posted::Close(why)));
         }
         for (body, expected) in [
             (r#"{"close":{"code":4001}}"#, Some(Close::new(4001, ""))),

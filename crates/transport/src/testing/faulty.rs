@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::{Sleep, sleep};
 
-use crate::{Carrier, Close, Closed, ConnectError, Connection, Message, Sent, Transport};
+use crate::{Buffered, Carrier, Close, Closed, ConnectError, Connection, Message, Sent, Transport};
 
 /// A message of a connection, counted from 1 at the end that is faulty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,6 +262,16 @@ impl Carrier for FaultyCarrier {
         match (self.state, &self.inner) {
             (State::Whole, Some(inner)) => inner.arrivals(),
             _ => self.arrivals,
+        }
+    }
+
+    fn buffered(&self) -> Buffered {
+        self.inner.as_ref().map_or_else(Buffered::default, |inner| inner.buffered())
+    }
+
+    fn limit_messages(&mut self, bytes: usize) {
+        if let Some(inner) = &mut self.inner {
+            inner.limit_messages(bytes);
         }
     }
 }

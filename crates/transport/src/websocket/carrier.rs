@@ -16,14 +16,15 @@ use tokio::{
 };
 
 use super::frame::{self, Decoder, Incoming, Role};
-use crate::{Close, Closed, Message, Sent};
+use crate::{Buffered, Close, Closed, Message, Sent};
 
 /// Read at once, in bytes, on the stack.
 const READ_CHUNK: usize = 4 * 1024;
 /// Reads with which input is thrown away after a violation, at most.
 const DISCARDED_READS: usize = 64;
-/// Bytes waiting to leave with which no further message is taken.
-const OUTPUT_LIMIT: usize = 64 * 1024;
+/// Bytes waiting to leave with which no further message is taken: what a peer that does not read holds here, besides one
+/// message.
+const OUTPUT_LIMIT: usize = 16 * 1024;
 
 /// A WebSocket over `S` after its handshake; allocates nothing while idle.
 ///
@@ -167,17 +168,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut has_written = false;
         loop {
             self.encode_owed();
             if self.output.is_empty() {
                 break;
             }
-            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output))?;
+            let Poll::Ready(count) = Pin::new(&mut self.stream).poll_write(cx, &self.output)? else {
+                if has_written {
+                    // A copy of the rest frees the memory of what has left.
+                    self.output = BytesMut::from(&self.output[..]);
+                }
+                return Poll::Pending;
+            };
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.output.advance(count);
             self.written = true;
+            has_written = true;
         }
         if self.written {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
@@ -327,6 +336,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> crate::Carrier for Carrier<S> {
     fn arrivals(&self) -> u32 {
         self.arrivals
     }
+
+    fn buffered(&self) -> Buffered {
+        Buffered { incoming: self.decoder.capacity(), outgoing: self.output.capacity() }
+    }
+
+    fn limit_messages(&mut self, bytes: usize) {
+        self.decoder.limit(bytes);
+    }
 }
 
 impl<S> fmt::Debug for Carrier<S> {
@@ -340,10 +357,10 @@ impl<S> fmt::Debug for Carrier<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::duplex;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
-    use crate::Carrier as _;
+    use crate::{Carrier as _, MESSAGE_LIMIT};
 
     #[tokio::test]
     async fn nothing_is_held_while_idle() {
@@ -357,5 +374,62 @@ mod tests {
         }
         assert!(server.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending());
         assert_eq!((client.output.capacity(), server.decoder.capacity()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_holds_little_and_all_of_it_is_counted() {
+        let (ours, mut theirs) = duplex(1024);
+        let mut server = Carrier::server(ours, &[], Vec::new());
+        let batch = vec![Message::from("x".repeat(1000)); 1000];
+        let sent = server.try_send(&batch);
+        assert!(!sent.flushed && sent.taken < 20, "{sent:?}");
+        let most = server.buffered().outgoing;
+        assert!((OUTPUT_LIMIT - 2048..=2 * OUTPUT_LIMIT).contains(&most), "{most}");
+        let mut read = vec![0; 1024];
+        let mut left = most;
+        for _ in 0..10 {
+            theirs.read_exact(&mut read).await.unwrap();
+            assert!(server.poll_flush(&mut Context::from_waker(Waker::noop())).is_pending());
+            let (now, rest) = (server.buffered().outgoing, server.output.len());
+            assert!(now == rest && now < left, "{now} bytes of memory for {rest}, before {left}");
+            left = now;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_complete_is_counted_and_never_more_than_the_limit() {
+        let (ours, theirs) = duplex(1024 * 1024);
+        let mut client = Carrier::client(ours, &[]);
+        let mut server = Carrier::server(theirs, &[], Vec::new());
+        let received = |server: &mut Carrier<_>| {
+            let mut cx = Context::from_waker(Waker::noop());
+            crate::Carrier::poll_recv(server, &mut cx)
+        };
+        server.limit_messages(100);
+        let small = Message::from("x".repeat(100));
+        client.try_send(&[small.clone()]);
+        assert_eq!(received(&mut server), Poll::Ready(Ok(small)));
+
+        server.limit_messages(MESSAGE_LIMIT);
+        let large = Message::from("x".repeat(MESSAGE_LIMIT));
+        let mut bytes = BytesMut::new();
+        frame::encode_text(&mut bytes, Role::Client, &large);
+        bytes.extend_from_slice(&[0x81]);
+        Pin::new(&mut client.stream).write_all(&bytes[..MESSAGE_LIMIT / 2]).await.unwrap();
+        assert!(received(&mut server).is_pending());
+        assert!(server.buffered().incoming >= MESSAGE_LIMIT / 2);
+        Pin::new(&mut client.stream).write_all(&bytes[MESSAGE_LIMIT / 2..]).await.unwrap();
+        assert_eq!(received(&mut server), Poll::Ready(Ok(large)));
+        assert!(received(&mut server).is_pending());
+        assert!(server.buffered().incoming < 64, "one byte of the next frame keeps {:?}", server.buffered());
+
+        server.limit_messages(100);
+        let mut next = BytesMut::new();
+        frame::encode_text(&mut next, Role::Client, &Message::from("x".repeat(101)));
+        Pin::new(&mut client.stream).write_all(&next[1..]).await.unwrap();
+        let Poll::Ready(Err(Closed::Violated(why))) = received(&mut server) else {
+            panic!("it was accepted")
+        };
+        assert_eq!(why.code, 1009);
     }
 }

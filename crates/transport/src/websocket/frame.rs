@@ -80,11 +80,18 @@ fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
 }
 
 /// Turns bytes into messages; holds only what is not complete, and nothing while idle.
-#[derive(Default)]
 pub(super) struct Decoder {
     input: BytesMut,
     /// The text so far of a message that comes in fragments.
     text: Option<BytesMut>,
+    /// Largest message that is accepted, in bytes.
+    limit: u32,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self { input: BytesMut::new(), text: None, limit: MESSAGE_LIMIT as u32 }
+    }
 }
 
 impl Decoder {
@@ -92,7 +99,12 @@ impl Decoder {
         self.input.extend_from_slice(bytes);
     }
 
-    #[cfg(test)]
+    /// Sets the largest message that is accepted, in bytes; never more than [`MESSAGE_LIMIT`].
+    pub(super) fn limit(&mut self, bytes: usize) {
+        self.limit = bytes.min(MESSAGE_LIMIT) as u32;
+    }
+
+    /// Returns the bytes of memory held.
     pub(super) fn capacity(&self) -> usize {
         self.input.capacity() + self.text.as_ref().map_or(0, BytesMut::capacity)
     }
@@ -147,7 +159,9 @@ impl Decoder {
             (OpCode::Data(Data::Text), Some(_)) => {
                 return Err(protocol("the message before is not complete"));
             }
-            (OpCode::Data(_), text) => MESSAGE_LIMIT - text.as_ref().map_or(0, BytesMut::len),
+            (OpCode::Data(_), text) => {
+                (self.limit as usize).saturating_sub(text.as_ref().map_or(0, BytesMut::len))
+            }
         };
         match usize::try_from(length) {
             Ok(length) if length <= room => Ok(length),
@@ -155,15 +169,20 @@ impl Decoder {
         }
     }
 
-    /// Takes a whole frame off the input: without a copy where it is all there is.
+    /// Takes a whole frame off the input, and copies the smaller part: the payload, or what follows the frame.
+    ///
+    /// So the few bytes that follow a large frame do not keep its memory.
     fn take(&mut self, head: usize, length: usize, mask: Option<[u8; 4]>) -> BytesMut {
-        let mut payload = if self.input.len() == head + length {
-            let mut frame = mem::take(&mut self.input);
+        let end = head + length;
+        let mut payload = if self.input.len() - end <= length {
+            let rest = BytesMut::from(&self.input[end..]);
+            let mut frame = mem::replace(&mut self.input, rest);
+            frame.truncate(end);
             frame.advance(head);
             frame
         } else {
-            let payload = BytesMut::from(&self.input[head..head + length]);
-            self.input.advance(head + length);
+            let payload = BytesMut::from(&self.input[head..end]);
+            self.input.advance(end);
             payload
         };
         if let Some(mask) = mask {

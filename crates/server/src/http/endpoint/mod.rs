@@ -6,10 +6,11 @@ mod admitted;
 mod answer;
 mod refused;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use chatcamp_auth::server::names_credentials;
+use chatcamp_protocol::limits;
 use chatcamp_transport::{
     ConnectionInfo,
     long_poll::{self, Held, Opens, Reply},
@@ -22,7 +23,7 @@ pub(crate) use self::{
     refused::{bad_host, refused_head},
 };
 use super::Http;
-use crate::session::{Overflow, Reserved};
+use crate::{bodies::BodyRoom, network::network};
 /// Largest body of a POST, in bytes: several messages of a native client in one.
 pub(crate) use chatcamp_transport::long_poll::BODY_LIMIT;
 
@@ -161,7 +162,7 @@ impl Ask<'_> {
         self.cors().failure(
             413,
             "TOO_LARGE",
-            "a body has at most 512 KiB, before the connection is open 80 KiB, a message 64 KiB",
+            "a body has at most 512 KiB, a message 64 KiB; before the user is authenticated 16 KiB and 4 KiB",
         )
     }
 
@@ -184,8 +185,9 @@ impl Ask<'_> {
 
 const TWICE: &str = "a header stands there twice";
 
-/// Largest body of a POST that does not name a live connection, in bytes: a handshake, with room to spare.
-const STRANGER_BODY: usize = 80 * 1024;
+/// Largest body of a POST before its connection is authenticated, in bytes: one message, whose characters JSON may write with
+/// three times their bytes.
+const STRANGER_BODY: usize = 4 * limits::HANDSHAKE_MESSAGE;
 
 impl Http {
     /// The answer to a request that its head alone decides, before anything of a body is read.
@@ -212,17 +214,19 @@ impl Http {
         if ask.method == Method::Post && !ask.headers.is_json() {
             return refuse(415, "CONTENT_TYPE", "a message is application/json");
         }
-        if length > BODY_LIMIT || (length > STRANGER_BODY && !self.hub.is_live(id)) {
+        let is_stranger = || self.hub.message_limit(id) < limits::MESSAGE;
+        if length > BODY_LIMIT || (length > STRANGER_BODY && is_stranger()) {
             return Some(ask.too_large());
         }
         None
     }
 
     /// Room for a body of this length, as long as it is held; an answer when all bodies together are too large now.
-    pub(crate) fn make_room(&self, ask: &Ask<'_>, length: usize) -> Result<Reserved, Answer> {
-        Reserved::new(&self.bodies, length).map_err(|_: Overflow| {
-            ask.cors().failure(503, "OVERLOADED", "too much is being sent to this server now")
-        })
+    pub(crate) fn make_room(&self, ask: &Ask<'_>, length: usize) -> Result<BodyRoom<IpAddr>, Answer> {
+        let network = ask.peer.and_then(|peer| network(peer.ip()));
+        self.bodies
+            .reserve(network, length)
+            .ok_or_else(|| ask.cors().failure(503, "OVERLOADED", "too much is being sent to this server now"))
     }
 
     /// Answers a request that its head does not decide; a poll connection that it opens is served by a task of its own.

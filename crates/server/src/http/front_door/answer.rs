@@ -1,25 +1,39 @@
 //! Writing an answer.
 
-use std::{io, io::Write as _, time::Duration};
+use std::{io, io::Write as _, net::SocketAddr, time::Duration};
 
 use http::StatusCode;
 use tokio::net::TcpStream;
 
-use super::super::endpoint::Answer;
+use super::super::{Http, endpoint::Answer};
+use crate::network::network;
 
 /// How long a client may take to read an answer, in all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes the answer, in one piece if the client reads.
-pub(super) async fn write(tcp: &TcpStream, answer: &Answer, keep_alive: bool) -> io::Result<()> {
+/// Writes the answer, in one piece if the client reads. Fails if it does not read and there is no memory to wait for it.
+pub(super) async fn write(
+    http: &Http,
+    tcp: &TcpStream,
+    peer: SocketAddr,
+    answer: &Answer,
+    keep_alive: bool,
+) -> io::Result<()> {
     let bytes = encode(answer, keep_alive);
-    let mut rest = &bytes[..];
+    let (mut rest, mut room) = (&bytes[..], None);
     let writing = async {
         loop {
             match tcp.try_write(rest) {
                 Ok(n) if n == rest.len() => return Ok(()),
                 Ok(n) => rest = &rest[n..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.writable().await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if room.is_none() {
+                        let held = bytes.len() + answer.body.len();
+                        let reserved = http.bodies.reserve(network(peer.ip()), held);
+                        room = Some(reserved.ok_or(io::ErrorKind::OutOfMemory)?);
+                    }
+                    tcp.writable().await?;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::exchange::{Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest};
 use crate::{
-    Close, Closed, Message, Sent,
+    Close, Closed, MESSAGE_LIMIT, Message, Sent,
     long_poll::{
         Method,
         body::{self, BadBody},
@@ -213,7 +213,7 @@ impl Carrier {
             return self.over(ended_by(&answer));
         }
         self.arrivals = self.arrivals.wrapping_add(1);
-        match body::messages(&answer.body) {
+        match body::messages(&answer.body, MESSAGE_LIMIT) {
             Ok(messages) => {
                 let was_held = !messages.is_empty()
                     || matches!(self.stage, Stage::Opening)

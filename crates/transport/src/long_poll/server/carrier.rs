@@ -9,7 +9,7 @@ use super::{
     hub::{Key, Shared},
     line::{Line, Side},
 };
-use crate::{Close, Closed, Message, Sent};
+use crate::{Buffered, Close, Closed, Message, Sent};
 
 /// A handle on the line; the queue for the next GET is this transport's network.
 pub(super) struct Carrier {
@@ -52,6 +52,14 @@ impl crate::Carrier for Carrier {
 
     fn arrivals(&self) -> u32 {
         self.line.arrivals()
+    }
+
+    fn buffered(&self) -> Buffered {
+        self.line.buffered()
+    }
+
+    fn limit_messages(&mut self, bytes: usize) {
+        self.line.limit_messages(bytes);
     }
 }
 

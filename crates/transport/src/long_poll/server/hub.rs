@@ -81,12 +81,14 @@ impl Hub {
         }
     }
 
-    /// Whether this is the id of a live connection, whose requests deserve more memory than a stranger's.
+    /// Returns the largest message that is accepted from the connection with this id, in bytes: [`Limits::message`] unless it
+    /// is live and its driver has set another limit.
     #[must_use]
-    pub fn is_live(&self, id: &str) -> bool {
-        let Some(key) = key_of(id) else { return false };
+    pub fn message_limit(&self, id: &str) -> usize {
         let table = self.shared.table();
-        table.entries.get(&key).is_some_and(|entry| !entry.line.is_ended())
+        let entry = key_of(id).and_then(|key| table.entries.get(&key));
+        let live = entry.filter(|entry| !entry.line.is_ended());
+        live.map_or(self.shared.limits.message, |entry| entry.line.message_limit())
     }
 
     /// Releases held GETs, ends connections whose peer has gone, and forgets ended ids, each when it is due by `now`.
@@ -114,7 +116,7 @@ impl Hub {
     fn unknown(&self, key: Key, target: Fingerprint, request: Request<'_>) -> Reply {
         let messages = match (request.method, request.opens) {
             (Method::Get, Opens::Get) => Vec::new(),
-            (Method::Post, Opens::Post) => match body::posted(&request.body) {
+            (Method::Post, Opens::Post) => match body::posted(&request.body, self.shared.limits.message) {
                 Ok(Posted::Messages(messages)) => messages,
                 Ok(Posted::Close(_)) => return Reply::Now(Answer::GONE),
                 Err(bad) => return Reply::Now(bad.into()),
@@ -136,7 +138,8 @@ impl Hub {
         }
         let now = self.shared.clock.now();
         let opened_by_post = request.opens == Opens::Post;
-        let (line, ticket) = Line::opened(Arc::clone(&self.shared.clock), messages, opened_by_post);
+        let (clock, limit) = (Arc::clone(&self.shared.clock), self.shared.limits.message);
+        let (line, ticket) = Line::opened(clock, messages, opened_by_post, limit);
         let look_at = now + self.shared.shortest().min(self.shared.times.opening);
         table.due.insert((look_at, key));
         table.entries.insert(key, Entry { target, look_at, line: Arc::clone(&line) });
@@ -151,9 +154,10 @@ impl Hub {
         if let Some(refusal) = line.arrived() {
             return Reply::Now(refusal);
         }
+        let limit = line.message_limit();
         let posted = match request.opens {
-            Opens::Get => body::envelope(&request.body).map(|message| Posted::Messages(vec![message])),
-            Opens::Post => body::posted(&request.body),
+            Opens::Get => body::envelope(&request.body, limit).map(|message| Posted::Messages(vec![message])),
+            Opens::Post => body::posted(&request.body, limit),
         };
         match (posted, request.opens) {
             (Ok(Posted::Messages(messages)), _) => line.post(messages),
@@ -303,15 +307,30 @@ impl Table {
         }
         self.remembered.push_back(Remembered { until: now + millis(limits.remember), key, bytes });
         self.leftover_bytes += bytes;
-        while self.remembered.len() > limits.remembered || self.leftover_bytes > limits.leftover_bytes {
+        while self.remembered.len() > limits.remembered {
             self.forget_oldest();
+        }
+        while self.leftover_bytes > limits.leftover_bytes {
+            self.forget_largest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        if let Some(oldest) = self.remembered.pop_front() {
-            self.leftover_bytes -= oldest.bytes;
-            self.entries.remove(&oldest.key);
+        let oldest = self.remembered.pop_front();
+        self.forget(oldest);
+    }
+
+    /// Forgets the id for which most waits, of equal ones the oldest: those with little keep their last messages.
+    fn forget_largest(&mut self) {
+        let by_bytes = self.remembered.iter().enumerate().rev().max_by_key(|(_, it)| it.bytes);
+        let largest = by_bytes.map(|(n, _)| n).and_then(|n| self.remembered.remove(n));
+        self.forget(largest);
+    }
+
+    fn forget(&mut self, ended: Option<Remembered>) {
+        if let Some(ended) = ended {
+            self.leftover_bytes -= ended.bytes;
+            self.entries.remove(&ended.key);
         }
     }
 

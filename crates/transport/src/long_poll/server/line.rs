@@ -12,7 +12,7 @@ use std::{
 
 use super::{Answer, Held, Reply};
 use crate::{
-    Closed, Message, Sent,
+    Buffered, Closed, MESSAGE_LIMIT, Message, Sent,
     long_poll::body::{self, Encoded},
 };
 
@@ -65,6 +65,8 @@ struct State {
     idle_since: u64,
     tickets: u32,
     arrivals: u32,
+    /// Largest message that is accepted, in bytes.
+    message_limit: usize,
 }
 
 #[derive(Default)]
@@ -122,8 +124,9 @@ impl Line {
         clock: Arc<Clock>,
         messages: Vec<Message>,
         opened_by_post: bool,
+        message_limit: usize,
     ) -> (Arc<Self>, u32) {
-        let mut state = State { arrivals: 1, ..State::default() };
+        let mut state = State { arrivals: 1, message_limit, ..State::default() };
         messages.into_iter().for_each(|message| state.inbox.push(message));
         let (ticket, _) = state.hold(clock.now(), opened_by_post);
         (Arc::new(Self { clock, state: Mutex::new(state) }), ticket)
@@ -308,6 +311,20 @@ impl Line {
         self.state().arrivals
     }
 
+    pub(super) fn buffered(&self) -> Buffered {
+        let state = self.state();
+        Buffered { incoming: state.inbox.memory(), outgoing: state.outbox.memory() }
+    }
+
+    pub(super) fn limit_messages(&self, bytes: usize) {
+        self.state().message_limit = bytes.min(MESSAGE_LIMIT);
+    }
+
+    /// Returns the largest message that is accepted, in bytes.
+    pub(super) fn message_limit(&self) -> usize {
+        self.state().message_limit
+    }
+
     // The end and the time.
 
     /// Ends the connection, unless it has ended: gives the bytes that wait for a last GET, and whom to wake.
@@ -412,6 +429,11 @@ impl HeldGet {
 impl Queue {
     fn has_room(&self, messages: usize, bytes: usize) -> bool {
         self.messages.len() < messages && self.bytes < bytes
+    }
+
+    /// Returns the bytes of memory of the messages and of their places in the queue.
+    fn memory(&self) -> usize {
+        self.bytes + self.messages.capacity() * size_of::<Message>()
     }
 
     fn push(&mut self, message: Message) {

@@ -10,7 +10,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 
 use super::Method;
-use crate::{Connection, ConnectionInfo};
+use crate::{Connection, ConnectionInfo, MESSAGE_LIMIT};
 
 pub use held::Held;
 pub use hub::Hub;
@@ -28,8 +28,11 @@ pub struct Limits {
     pub remember: Duration,
     /// Most ended ids remembered; beyond it the oldest is forgotten. Default 65,536.
     pub remembered: usize,
-    /// Most bytes of messages kept for ended ids; beyond it the oldest id is forgotten. Default 16 MiB.
+    /// Most bytes of messages kept for ended ids; beyond it the id with most of them is forgotten. Default 16 MiB.
     pub leftover_bytes: usize,
+    /// Largest message that a connection accepts until its driver sets another limit
+    /// ([`Carrier::limit_messages`](crate::Carrier::limit_messages)), in bytes. Default and most: 64 KiB.
+    pub message: usize,
     /// Most live connections; beyond it a request that would open one is answered 503. Default 1,000,000.
     pub connections: usize,
 }
@@ -43,6 +46,7 @@ impl Default for Limits {
             remember: Duration::from_secs(30),
             remembered: 65_536,
             leftover_bytes: 16 * 1024 * 1024,
+            message: MESSAGE_LIMIT,
             connections: 1_000_000,
         }
     }

@@ -1,0 +1,84 @@
+//! The memory of HTTP bodies, bounded for all together and for each holder.
+
+use std::{collections::HashMap, hash::Hash, sync::Arc};
+
+use parking_lot::Mutex;
+
+/// A budget of bytes for bodies. Each holder, such as a network address or an app, has at most a share of it.
+#[derive(Debug)]
+pub(crate) struct Bodies<K: Eq + Hash> {
+    total: usize,
+    share: usize,
+    used: Mutex<Used<K>>,
+}
+
+#[derive(Debug)]
+struct Used<K> {
+    bytes: usize,
+    per_holder: HashMap<K, usize>,
+}
+
+/// Bytes reserved for a body; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct BodyRoom<K: Eq + Hash> {
+    bodies: Arc<Bodies<K>>,
+    holder: Option<K>,
+    bytes: usize,
+}
+
+impl<K: Eq + Hash + Clone> Bodies<K> {
+    /// Returns a budget of `total` bytes, of which one holder may have `share`.
+    pub(crate) fn new(total: usize, share: usize) -> Arc<Self> {
+        let used = Used { bytes: 0, per_holder: HashMap::new() };
+        Arc::new(Self { total, share, used: Mutex::new(used) })
+    }
+
+    /// Reserves memory for a body of `holder`; if that is `None`, only the total applies. Returns `None` if too little is left, in
+    /// all or for that holder.
+    pub(crate) fn reserve(self: &Arc<Self>, holder: Option<K>, bytes: usize) -> Option<BodyRoom<K>> {
+        let mut used = self.used.lock();
+        let held = holder.as_ref().and_then(|holder| used.per_holder.get(holder)).copied().unwrap_or(0);
+        if used.bytes + bytes > self.total || (holder.is_some() && held + bytes > self.share) {
+            return None;
+        }
+        used.bytes += bytes;
+        if let Some(holder) = &holder {
+            used.per_holder.insert(holder.clone(), held + bytes);
+        }
+        Some(BodyRoom { bodies: self.clone(), holder, bytes })
+    }
+}
+
+impl<K: Eq + Hash> Drop for BodyRoom<K> {
+    fn drop(&mut self) {
+        let mut used = self.bodies.used.lock();
+        used.bytes -= self.bytes;
+        if let Some(holder) = &self.holder
+            && let Some(bytes) = used.per_holder.get_mut(holder)
+        {
+            *bytes -= self.bytes;
+            if *bytes == 0 {
+                used.per_holder.remove(holder);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_is_bounded_by_its_share_and_all_by_the_total() {
+        let bodies = Bodies::new(80, 10);
+        let one = bodies.reserve(Some(1), 10).unwrap();
+        assert!(bodies.reserve(Some(1), 1).is_none());
+        let others: Vec<_> = (2..=7).map(|n| bodies.reserve(Some(n), 10).unwrap()).collect();
+        let unknown = bodies.reserve(None, 10).unwrap();
+        assert!(bodies.reserve(None, 1).is_none() && bodies.reserve(Some(9), 1).is_none());
+        drop(one);
+        assert!(bodies.reserve(Some(1), 10).is_some());
+        drop((others, unknown));
+        assert!(bodies.used.lock().per_holder.is_empty() && bodies.used.lock().bytes == 0);
+    }
+}
