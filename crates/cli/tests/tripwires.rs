@@ -31,6 +31,7 @@ struct Dev {
     child: Child,
     address: String,
     app: String,
+    api_key: String,
     _folder: tempfile::TempDir,
 }
 
@@ -52,7 +53,13 @@ impl Dev {
         // The self-check is over when its line is there.
         assert!(lines.next().unwrap().contains("self_check"));
         let text = |name: &str| started[name].as_str().unwrap().to_owned();
-        Self { child, address: text("listening"), app: text("app_id"), _folder: folder }
+        Self {
+            child,
+            address: text("listening"),
+            app: text("app_id"),
+            api_key: text("api_key"),
+            _folder: folder,
+        }
     }
 
     /// Connects a user as the published SDK does over WebSocket; returns once it is acknowledged.
@@ -103,6 +110,23 @@ impl Dev {
         let mut answer = String::new();
         tcp.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// Publishes an event of 30 kB to everyone, as a backend does.
+    fn publish(&self) {
+        let mut tcp = TcpStream::connect(&self.address).unwrap();
+        let body = format!(r#"{{"to":{{"all":true}},"type":"x","data":"{}"}}"#, "x".repeat(30_000));
+        let head = format!(
+            "POST /api/2.0/users.publish HTTP/1.1\r\nHost: h\r\nX-Api-Key: {}\r\nContent-Type: application/json\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n",
+            self.api_key,
+            body.len()
+        );
+        tcp.write_all(head.as_bytes()).unwrap();
+        tcp.write_all(body.as_bytes()).unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     fn head(&self, user: &str, headers: &str) -> String {
@@ -181,6 +205,36 @@ fn wrong_passwords_do_not_grow_memory() {
     );
     let grown = after.saturating_sub(before);
     assert!(grown <= GUESS_BYTES, "{grown} bytes more after {guesses} guesses");
+}
+
+/// Closes with code 1000, which ends the sessions too; a connection that the server has ended before cannot be written to.
+fn leave(mut clients: Vec<TcpStream>) {
+    clients.iter_mut().for_each(|client| _ = client.write_all(b"\x88\x82\0\0\0\0\x03\xe8"));
+}
+
+#[test]
+fn memory_comes_back_after_a_crowd_that_does_not_read() {
+    let crowd = env::var("CHATCAMP_CROWD").map_or(300, |crowd| crowd.parse().unwrap());
+    let dev = Dev::start(&[]);
+    leave((0..100).map(|n| dev.connect(&format!("user{n}"))).collect());
+    let before = resident_bytes(dev.child.id());
+    let clients: Vec<_> = (0..crowd).map(|n| dev.connect(&format!("user{n}"))).collect();
+    // The kernel keeps some of it for each client; a session keeps the rest, up to its share of the server's budget.
+    for _ in 0..60 {
+        dev.publish();
+    }
+    let most = resident_bytes(dev.child.id());
+    assert!(most > before + (4 << 20), "{before} bytes before, {most} with the crowd: nothing was queued");
+    leave(clients);
+
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut after = resident_bytes(dev.child.id());
+    while after > before * 3 / 2 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(100));
+        after = resident_bytes(dev.child.id());
+    }
+    println!("{before} bytes before, {most} with the crowd, {after} after it");
+    assert!(after <= before * 3 / 2, "{before} bytes before, {most} with the crowd, {after} after it");
 }
 
 /// The system calls of connections; what the runtime does to wait and to wake is not theirs alone.
