@@ -213,7 +213,8 @@ async fn a_new_closure_on_every_call_joins_the_connection_and_is_asked_next() {
         }))
     };
     let (first, second, peer) = join!(chat.connect(login(1)), chat.connect(login(2)), server.admit());
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     chat.connect(login(3)).await.unwrap();
     assert_eq!(take(&mut events, 1).await, ["connected alice New"]);
     assert_eq!(*asked.lock().unwrap(), [(1, CredentialReason::Initial)], "all calls share one connection");

@@ -48,7 +48,7 @@ pub(super) struct Goal {
 pub(super) enum Phase {
     Attempting(Pin<Box<dyn Future<Output = Outcome> + Send>>),
     Paused(Instant),
-    Live(Link),
+    Live(Box<Link>),
 }
 
 impl Goal {
@@ -184,7 +184,7 @@ impl Goal {
     pub(super) fn establish(&mut self, link: Link) {
         self.established = true;
         self.second_chance = false;
-        self.phase = Phase::Live(link);
+        self.phase = Phase::Live(Box::new(link));
     }
 
     /// Leaves the phase; gives back the connection, if there was one.
@@ -196,7 +196,7 @@ impl Goal {
         match mem::replace(&mut self.phase, Phase::Paused(now)) {
             Phase::Live(link) => {
                 self.backoff.lived(link.life(now));
-                Some(link)
+                Some(*link)
             }
             _ => None,
         }

@@ -407,7 +407,7 @@ mod tests {
         };
         server.limit_messages(100);
         let small = Message::from("x".repeat(100));
-        client.try_send(&[small.clone()]);
+        client.try_send(std::slice::from_ref(&small));
         assert_eq!(received(&mut server), Poll::Ready(Ok(small)));
 
         server.limit_messages(MESSAGE_LIMIT);
