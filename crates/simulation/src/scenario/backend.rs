@@ -245,6 +245,7 @@ pub(super) async fn act(world: Arc<World>) {
                 0 if floods > 0 => {
                     floods -= 1;
                     world.ledger.excuse(Some(&user), "more was published than is kept");
+                    world.ledger.flooded(&user);
                     FLOOD
                 }
                 0..10 => world.draw(|random| random.within(20..=60)),
