@@ -36,7 +36,8 @@ export async function a_cut_connection_resumes(world) {
   assert.equal(await bob.status.getAttribute("data-state"), "connected", "the other connection is not affected");
   const notes = (await alice.wire.allInnerTexts()).join("\n");
   assert.match(notes, /connection cut[^]*retrying[^]*network restored[^]*connected over/);
-  assert.match(notes, /session resumed, messages replayed: 2/);
+  // How many of the two were sent before the network was restored depends on the machine; none may be lost or repeated.
+  assert.match(notes, /session resumed, messages replayed: [0-2]/);
   assert.deepEqual(await alice.received.locator("span").allInnerTexts(), ["are you there?", "hello?", "welcome back"]);
 }
 
