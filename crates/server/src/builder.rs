@@ -34,11 +34,31 @@ pub struct Builder {
     runtime: Arc<dyn Runtime>,
 }
 
-impl Builder {
-    pub(crate) fn new(store: Arc<dyn Store>, keyring: Keyring) -> Self {
-        Self { store, keyring, limits: Limits::default(), clock: Clock::system(), runtime: Arc::new(Tokio) }
+impl Server {
+    /// Returns a builder of a server over a store, with the keyring that belongs to it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use chatcamp_server::{Keyring, Limits, Server};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// let mut limits = Limits::default();
+    /// limits.sessions_per_user = 10;
+    /// let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).limits(limits).start();
+    /// server.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(store: Arc<dyn Store>, keyring: Keyring) -> Builder {
+        let limits = Limits::default();
+        Builder { store, keyring, limits, clock: Clock::system(), runtime: Arc::new(Tokio) }
     }
+}
 
+impl Builder {
     /// Sets the server's limits. Default: [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

@@ -9,10 +9,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `server`, `builder` | the composition: makes the parts, hands each what it needs, starts and shuts down |
+//! | `builder` | makes the parts and gives each what it needs |
+//! | `server` | a running server: the public methods, its periodic tasks, shutdown |
 //! | `http` | `/chat/2.0` without HTTP framework, on a TCP port or in another HTTP server; health, files for web pages |
-//! | `requests`, `api` | the two faces: what clients ask on their sessions, what backends ask over the Platform API |
-//! | `operations` | the rules that both faces share: apps, users, tokens, live sessions |
+//! | `requests`, `api` | requests of clients on their sessions, requests of backends over the Platform API |
+//! | `operations` | the rules that both share: apps, users, tokens, live sessions |
 //! | `admission` | from an open connection to a session: pending connections, handshake, who may connect and stay |
 //! | `sessions` | all live sessions: registry, deadlines, detaching, ending, drain |
 //! | `bus` | the seam between nodes |

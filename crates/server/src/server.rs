@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use chatcamp_auth::Keyring;
 use chatcamp_protocol::{AppId, UserId};
 use chatcamp_runtime::{Runtime, after, timeout};
 use chatcamp_store::Store;
@@ -16,8 +15,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use crate::{
-    ApiService, Builder, BusError, ChatService, FrontDoor, PublishError, Recipients, SessionInfo,
-    SessionList,
+    ApiService, BusError, ChatService, FrontDoor, PublishError, Recipients, SessionInfo, SessionList,
     admission::Revalidation,
     bus::EndMode,
     http::Http,
@@ -55,27 +53,6 @@ pub struct Load {
 }
 
 impl Server {
-    /// Returns a builder of a server over a store, with the keyring that belongs to it.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::sync::Arc;
-    /// use chatcamp_server::{Keyring, Limits, Server};
-    ///
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let store = Arc::new(chatcamp_store::memory::Store::new());
-    /// let mut limits = Limits::default();
-    /// limits.sessions_per_user = 10;
-    /// let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).limits(limits).start();
-    /// server.shutdown().await;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn builder(store: Arc<dyn Store>, keyring: Keyring) -> Builder {
-        Builder::new(store, keyring)
-    }
-
     /// Serves every connection of a listener, until it ends or the server shuts down.
     ///
     /// # Cancel safety

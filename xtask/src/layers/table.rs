@@ -72,7 +72,20 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
         ]),
     ),
     ("chatcamp-runtime", Layers(&["tokio_runtime", "lib"])),
-    ("chatcamp-server", Circles(2)),
+    (
+        "chatcamp-server",
+        Layers(&[
+            "builder",
+            "server",
+            "http",
+            "api, data_dir, requests",
+            "admission, operations",
+            "sessions, user_view",
+            "bus, clock, limits, random",
+            "session",
+            "shutdown",
+        ]),
+    ),
     (
         "chatcamp-simulation",
         Layers(&["scenario", "network", "ledger", "keys, machine", "planted, random, trace"]),
