@@ -26,7 +26,11 @@ const VERBS: &[Verb] = &[
         "check who may depend on whom, crates and modules; --write puts the modules into the docs",
         layers::run,
     ),
-    ("features", "check that crates compile with each feature alone, and none", |_| features::run()),
+    (
+        "features",
+        "check that crates compile with each feature alone and with none, and what the server needs",
+        |_| features::run(),
+    ),
     ("hygiene", "check that committed files name no registry host and no path of one machine", |_| {
         hygiene::run()
     }),

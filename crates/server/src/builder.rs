@@ -8,10 +8,11 @@ use chatcamp_runtime::{Runtime, Tokio};
 use chatcamp_store::Store;
 use chatcamp_transport::long_poll::{self, Hub};
 
+#[cfg(feature = "api")]
+use crate::api::Api;
 use crate::{
     Accounts, Clock, Limits, Server,
     admission::{Admission, Lobby, Revalidation, StoreAuthenticator},
-    api::Api,
     bodies::Bodies,
     bus::{Bus, Local},
     http::{Health, Http},
@@ -87,7 +88,7 @@ impl Builder {
         let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
         let keyring = Arc::new(keyring);
         let shutdown = Arc::new(Shutdown::default());
-        let sessions = Arc::new(Sessions::new(runtime.clone(), clock.clone(), &limits, shutdown.clone()));
+        let sessions = Arc::new(Sessions::new(runtime.clone(), clock, &limits, shutdown.clone()));
 
         let authenticator =
             Arc::new(StoreAuthenticator::new(store.clone(), keyring.clone(), runtime.clone()));
@@ -100,6 +101,8 @@ impl Builder {
             authenticator: authenticator.clone(),
             revalidation: revalidation.clone(),
         };
+        #[cfg(feature = "api")]
+        let api = Api::new(operations.clone(), sessions.clock.clone(), shutdown.clone(), limits.handshake);
         let admission = Admission {
             sessions,
             pending: Lobby::new(limits.clone(), runtime.clone()),
@@ -111,7 +114,9 @@ impl Builder {
         };
         let http = Http {
             admission: Arc::new(admission),
-            api: Arc::new(Api::new(operations, clock, shutdown.clone(), limits.handshake)),
+            #[cfg(feature = "api")]
+            api: Arc::new(api),
+            operations,
             admitted_polls: Arc::default(),
             hub: Hub::new(long_poll::Limits {
                 hold: limits::POLL_HOLD,

@@ -42,16 +42,19 @@
 //! ```
 
 mod admission;
+#[cfg(feature = "api")]
 mod api;
 mod bodies;
 mod builder;
 mod bus;
 mod clock;
+#[cfg(feature = "data-dir")]
 mod data_dir;
 mod http;
 mod limits;
 mod network;
 mod operations;
+mod private_file;
 mod random;
 mod requests;
 mod server;
@@ -61,18 +64,21 @@ mod shutdown;
 mod user_view;
 
 pub use admission::PendingConnection;
+#[cfg(feature = "api")]
 pub use api::ApiService;
 pub use builder::Builder;
 pub use bus::{BusError, Recipients, SessionList};
 pub use chatcamp_auth::Keyring;
 pub use chatcamp_store::{AuthPolicy, SessionPolicy};
 pub use clock::Clock;
-pub use data_dir::{BackedUp, DataDir, DataDirError, Restored, create_private_file};
+#[cfg(feature = "data-dir")]
+pub use data_dir::{BackedUp, DataDir, DataDirError, Restored};
 pub use http::{AnswerFuture, ChatService, FrontDoor, Pages};
 pub use limits::Limits;
 pub use operations::{
     AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, PublishError, UserFields,
     Written, WrittenUser,
 };
+pub use private_file::create_private_file;
 pub use server::{Load, Server};
 pub use session::SessionInfo;

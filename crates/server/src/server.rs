@@ -14,8 +14,10 @@ use chatcamp_transport::{Connection, Listener};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
+#[cfg(feature = "api")]
+use crate::ApiService;
 use crate::{
-    ApiService, BusError, ChatService, FrontDoor, PublishError, Recipients, SessionInfo, SessionList,
+    BusError, ChatService, FrontDoor, PublishError, Recipients, SessionInfo, SessionList,
     admission::Revalidation,
     bus::EndMode,
     http::Http,
@@ -193,7 +195,7 @@ impl Server {
     }
 
     fn operations(&self) -> &Operations {
-        self.http.api.operations()
+        &self.http.operations
     }
 }
 
@@ -218,6 +220,7 @@ impl ChatService {
     }
 }
 
+#[cfg(feature = "api")]
 impl ApiService {
     /// Returns the Platform API of a server.
     #[must_use]
@@ -230,7 +233,7 @@ impl ApiService {
 pub(crate) fn start(http: Http) -> Server {
     let http = Arc::new(http);
     let (runtime, sessions) = (http.runtime.clone(), &http.admission.sessions);
-    let store = http.api.operations().store.clone();
+    let store = http.operations.store.clone();
     runtime.spawn(Box::pin(keep_deadlines(runtime.clone(), Arc::downgrade(&http))));
     runtime.spawn(Box::pin(keep_last_seen(
         runtime.clone(),

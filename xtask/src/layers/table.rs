@@ -81,7 +81,7 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "api, data_dir, requests",
             "admission, operations",
             "sessions, user_view",
-            "bus, clock, limits, random",
+            "bus, clock, limits, private_file, random",
             "session",
             "shutdown",
         ]),

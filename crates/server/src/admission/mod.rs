@@ -17,8 +17,10 @@ use crate::{
     shutdown::Task,
 };
 
+#[cfg(feature = "api")]
+pub(crate) use self::authenticator::standing;
 pub(crate) use self::{
-    authenticator::{StoreAuthenticator, standing},
+    authenticator::StoreAuthenticator,
     pending::{Guest, Lobby, Stay},
     revalidation::Revalidation,
 };

@@ -18,6 +18,7 @@ mod auth;
 mod body;
 mod carried_out;
 mod fields;
+mod imported_user;
 mod keys;
 mod kinds;
 mod list;

@@ -34,10 +34,6 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn operations(&self) -> &Operations {
-        &self.operations
-    }
-
     pub(crate) fn new(
         operations: Arc<Operations>,
         clock: Clock,

@@ -9,13 +9,9 @@ use serde_json::{Map, Value};
 use super::{
     Call, Done,
     answer::Refusal,
-    fields::Fields,
     kinds::{Flag, Id, Text, Token, Whole},
 };
-use crate::{
-    AccountError, Accounts, BusError, ImportedUser, UserFields, Written, WrittenUser, admission::standing,
-    user_view::own_user,
-};
+use crate::{Accounts, BusError, UserFields, Written, WrittenUser, admission::standing, user_view::own_user};
 
 /// The longest times a caller may give, in seconds: some three hundred years.
 const LONGEST: u64 = 9_999_999_999;
@@ -123,14 +119,14 @@ pub(super) struct Shown {
 
 /// `users.create`: a new user with a token, or one that merely came by, claimed.
 pub(super) async fn create(call: &Call, user: Write) -> Result<UserBody, Refusal> {
-    let (id, fields) = user.taken_apart();
+    let (id, fields) = user.into_parts();
     let created = call.accounts().create_user_with(&call.app.id, &id, fields).await?;
     call.written(created).await
 }
 
 /// `users.upsert`: as `users.create`, and where that is a conflict as `users.update`.
 pub(super) async fn upsert(call: &Call, user: Write) -> Result<UserBody, Refusal> {
-    let (id, fields) = user.taken_apart();
+    let (id, fields) = user.into_parts();
     let _lock = call.api.operations.lock_user(&call.app.id, &id).await;
     let written = call.accounts().upsert_user(&call.app.id, &id, fields).await?;
     call.tell(&written);
@@ -139,7 +135,7 @@ pub(super) async fn upsert(call: &Call, user: Write) -> Result<UserBody, Refusal
 
 /// `users.update`: the fields that are given, and no others.
 pub(super) async fn update(call: &Call, user: Write) -> Result<UserBody, Refusal> {
-    let (id, fields) = user.taken_apart();
+    let (id, fields) = user.into_parts();
     let _lock = call.api.operations.lock_user(&call.app.id, &id).await;
     let written = call.accounts().update_user(&call.app.id, &id, fields).await?;
     call.tell(&written);
@@ -172,7 +168,7 @@ pub(super) async fn revoke_tokens(call: &Call, Named { id }: Named) -> Result<Us
 }
 
 impl Write {
-    fn taken_apart(self) -> (UserId, UserFields) {
+    pub(super) fn into_parts(self) -> (UserId, UserFields) {
         let fields = UserFields {
             profile: ProfileUpdate {
                 display_name: self.display_name,
@@ -190,27 +186,6 @@ impl Write {
             access_token: self.access_token,
         };
         (self.id, fields)
-    }
-}
-
-/// What an import says of a user besides.
-#[derive(Deserialize)]
-struct Besides {
-    auto_created: Option<bool>,
-}
-
-impl ImportedUser {
-    /// Reads a user as `users.create` reads its fields in JSON, and a flag `auto_created`; what else there is is passed over.
-    ///
-    /// # Errors
-    /// [`AccountError::InvalidField`].
-    pub fn read(mut fields: Map<String, Value>) -> Result<Self, AccountError> {
-        let invalid = |refusal: Refusal| AccountError::InvalidField(refusal.message.into_owned());
-        let besides = fields.remove_entry("auto_created").into_iter().collect();
-        let Besides { auto_created } = Fields { fields: besides, is_form: false }.read().map_err(invalid)?;
-        let write: Write = Fields { fields, is_form: false }.read().map_err(invalid)?;
-        let (id, fields) = write.taken_apart();
-        Ok(Self { id, fields, auto_created: auto_created.unwrap_or(false) })
     }
 }
 

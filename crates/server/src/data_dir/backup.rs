@@ -10,8 +10,12 @@ use chatcamp_store::{StoreError, sqlite::Snapshot};
 
 use super::{
     DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS,
-    files::{Draft, create_own, create_private_file, folder_of, with_ending},
+    files::{Draft, with_ending},
     read_keyring,
+};
+use crate::{
+    create_private_file,
+    private_file::{create_own, folder_of},
 };
 
 /// What the name of the keys' copy ends with, behind that of the database's.

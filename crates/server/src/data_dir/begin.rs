@@ -14,10 +14,10 @@ use chatcamp_store::{
 
 use super::{
     DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS, LOCK,
-    files::{Draft, create_private_file, make_folder, unused_beside, with_ending, write_private},
+    files::{Draft, make_folder, unused_beside, with_ending, write_private},
     lock, read_keyring,
 };
-use crate::random;
+use crate::{create_private_file, random};
 
 /// What is there once a folder has had a database, beside its keys and the log.
 const TRACES: [&str; 3] = [LOCK, "dev.json", "admin-password.hash"];

@@ -1,15 +1,14 @@
-//! Files that only their owner can read, whole or not at all.
-//!
-//! What root makes in the folder of another user belongs to that user, as the server that runs as that user has to read it.
-//! Any other user's files stay that user's: a folder may be shared by a group on purpose.
+//! Files and folders of a data folder: private, and complete or absent.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use crate::random;
+#[cfg(unix)]
+use crate::private_file::give_to_folder_owner;
+use crate::{create_private_file, private_file::folder_of, random};
 
 /// What the name of the only draft ends with.
 const UNFINISHED: &str = ".unfinished";
@@ -35,7 +34,7 @@ pub(super) fn make_folder(path: &Path) -> io::Result<Vec<PathBuf>> {
     builder.create(path)?;
     #[cfg(unix)]
     for folder in made.iter().rev() {
-        owner::give_folder(folder)?;
+        give_folder(folder)?;
     }
     Ok(made)
 }
@@ -153,11 +152,6 @@ fn sync_folder(file: &Path) -> io::Result<()> {
     File::open(folder_of(file))?.sync_all()
 }
 
-/// The folder of a file.
-pub(super) fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
-}
-
 /// Writes a new file of the folder's owner, as [`create_private_file`] makes it, and waits until it is on the disk.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = create_private_file(path)?;
@@ -166,62 +160,15 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a new file in a data folder, which only its owner can read.
-///
-/// If root makes it in the folder of another user, it belongs to that user.
-///
-/// # Errors
-/// [`io::ErrorKind::AlreadyExists`] if there is a file of that name, which is left alone; others, after which there is none.
-pub fn create_private_file(path: &Path) -> io::Result<File> {
-    let file = create_own(path)?;
-    #[cfg(unix)]
-    owner::give(&file, folder_of(path)).inspect_err(|_| drop(fs::remove_file(path)))?;
-    Ok(file)
-}
-
-/// Makes a new file that only the user who runs this can read, wherever it is.
-pub(super) fn create_own(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// To whom files belong.
+/// Gives a folder that root has just made to the owner of the folder that contains it.
 #[cfg(unix)]
-mod owner {
-    use std::{
-        fs::{self, File, Metadata},
-        io,
-        os::unix::fs::{MetadataExt as _, fchown},
-        path::Path,
-    };
+fn give_folder(path: &Path) -> io::Result<()> {
+    use std::{fs::Metadata, os::unix::fs::MetadataExt as _};
 
-    const ROOT: u32 = 0;
-
-    /// Gives what root has just made to the owner of the folder.
-    ///
-    /// By its descriptor: another file may have taken its name, as the folder is not root's.
-    pub(super) fn give(made: &File, folder: &Path) -> io::Result<()> {
-        let (made_by, folder) = (made.metadata()?.uid(), fs::metadata(folder)?);
-        if made_by != ROOT || folder.uid() == ROOT {
-            return Ok(());
-        }
-        fchown(made, Some(folder.uid()), Some(folder.gid())).map_err(|error| {
-            let uid = folder.uid();
-            let what = format!("cannot give it to the owner of the folder, run this with `sudo -u '#{uid}'`");
-            io::Error::new(error.kind(), format!("{what}: {error}"))
-        })
+    let made = File::open(path)?;
+    let same = |a: &Metadata, b: &Metadata| a.is_dir() && (a.dev(), a.ino()) == (b.dev(), b.ino());
+    if !same(&fs::symlink_metadata(path)?, &made.metadata()?) {
+        return Err(io::Error::other("another file has taken its name"));
     }
-
-    /// Gives a folder that root has just made to the owner of the folder around it.
-    pub(super) fn give_folder(path: &Path) -> io::Result<()> {
-        let made = File::open(path)?;
-        let same = |a: &Metadata, b: &Metadata| a.is_dir() && (a.dev(), a.ino()) == (b.dev(), b.ino());
-        if !same(&fs::symlink_metadata(path)?, &made.metadata()?) {
-            return Err(io::Error::other("another file has taken its name"));
-        }
-        give(&made, super::folder_of(path))
-    }
+    give_to_folder_owner(&made, folder_of(path))
 }

@@ -26,12 +26,12 @@ use chatcamp_store::{
     sqlite::{self, FileFault},
 };
 
-pub use self::{backup::BackedUp, files::create_private_file, restore::Restored};
+pub use self::{backup::BackedUp, restore::Restored};
 use self::{
     begin::{is_filled, is_used, make_if_new},
     files::{make_folder, remove_unfinished},
 };
-use crate::Accounts;
+use crate::{Accounts, create_private_file};
 
 /// The setting by which a database recognises its keyring.
 const KEYRING_CHECK: &str = "keyring_check";

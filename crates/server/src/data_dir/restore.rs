@@ -14,9 +14,10 @@ use chatcamp_store::{
 use super::{
     DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS, LOCK,
     backup::KEYS_ENDING,
-    files::{Draft, MadeFolders, create_private_file, unused_beside, with_ending, write_private},
+    files::{Draft, MadeFolders, unused_beside, with_ending, write_private},
     is_filled, lock, read_keyring,
 };
+use crate::create_private_file;
 
 /// What SQLite may keep beside a database, and would take for a part of the one that comes in its place.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];

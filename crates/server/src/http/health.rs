@@ -7,7 +7,9 @@ use std::{
 
 use chatcamp_protocol::Code;
 use chatcamp_runtime::Runtime;
-use chatcamp_store::{Store, StoreError, sqlite::FileFault};
+#[cfg(feature = "data-dir")]
+use chatcamp_store::sqlite::FileFault;
+use chatcamp_store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use super::endpoint::Answer;
@@ -59,7 +61,11 @@ impl Health {
     }
 }
 
-/// What is wrong, without paths, as anybody may ask.
+/// Returns what is wrong. It contains no paths, because anybody may ask.
 fn reason(error: &StoreError) -> String {
-    FileFault::of(error).map_or_else(|| error.to_string(), |fault| format!("{error}: {fault}"))
+    #[cfg(feature = "data-dir")]
+    if let Some(fault) = FileFault::of(error) {
+        return format!("{error}: {fault}");
+    }
+    error.to_string()
 }

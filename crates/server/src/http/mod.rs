@@ -13,7 +13,9 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use chatcamp_runtime::Runtime;
 use chatcamp_transport::long_poll::Hub;
 
-use crate::{Limits, admission::Admission, api::Api, bodies::Bodies, shutdown::Shutdown};
+#[cfg(feature = "api")]
+use crate::api::Api;
+use crate::{Limits, admission::Admission, bodies::Bodies, operations::Operations, shutdown::Shutdown};
 
 pub(crate) use self::{endpoint::AdmittedPolls, health::Health};
 pub use self::{
@@ -24,7 +26,9 @@ pub use self::{
 /// What all ways in over HTTP share.
 pub(crate) struct Http {
     pub(crate) admission: Arc<Admission>,
+    #[cfg(feature = "api")]
     pub(crate) api: Arc<Api>,
+    pub(crate) operations: Arc<Operations>,
     /// The connections over long-poll.
     pub(crate) hub: Hub,
     /// Those of them that have a session.

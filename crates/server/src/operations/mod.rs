@@ -18,8 +18,10 @@ use crate::{
     sessions::Sessions,
 };
 
+#[cfg(feature = "api")]
+pub(crate) use self::accounts::name;
+pub(crate) use self::last_seen::write_last_seen;
 use self::per_user_locks::PerUserLocks;
-pub(crate) use self::{accounts::name, last_seen::write_last_seen};
 pub use self::{
     accounts::{
         AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, UserFields, Written,

@@ -16,10 +16,11 @@ use super::{
     head,
     stream::HttpStream,
 };
+#[cfg(feature = "api")]
+use crate::api;
 use crate::{
     ChatService, Pages,
     admission::{Guest, PendingConnection},
-    api,
     http::{
         Http,
         endpoint::{self, Answer},
@@ -115,6 +116,7 @@ async fn respond(
         return Ok(service::render(&http.health.answer().await));
     }
     let Some(mut chat) = chat else { return Ok(service::render(&nothing_here())) };
+    #[cfg(feature = "api")]
     if api::is_at(path) {
         return Ok(api::serve(&http.api, request).await);
     }

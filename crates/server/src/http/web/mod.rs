@@ -30,16 +30,19 @@ impl File {
     }
 }
 
-static FILES: LazyLock<[File; 3]> = LazyLock::new(|| {
+static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
+    if !cfg!(feature = "web") {
+        return Vec::new();
+    }
     let script = "text/javascript; charset=utf-8";
-    [
+    vec![
         File::new("/chatcamp.js", script, include_str!("chatcamp.js")),
         File::new("/chatcamp.d.ts", "text/plain; charset=utf-8", include_str!("chatcamp.d.ts")),
         File::new("/compat.js", script, include_str!("compat.js")),
     ]
 });
 
-#[cfg(test)]
+#[cfg(all(test, feature = "web"))]
 mod tests {
     use chatcamp_protocol::{Code, limits};
 
