@@ -83,7 +83,7 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "sessions, user_view",
             "bus, clock, limits, private_file, random",
             "session",
-            "shutdown",
+            "bodies, network, shutdown",
         ]),
     ),
     (

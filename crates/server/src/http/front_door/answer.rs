@@ -1,11 +1,19 @@
 //! Writing an answer.
 
-use std::{io, io::Write as _, net::SocketAddr, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    io::{IoSlice, Write as _},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use http::StatusCode;
-use tokio::net::TcpStream;
 
-use super::super::{Http, endpoint::Answer};
+use super::{
+    super::{Http, endpoint::Answer},
+    socket::Socket,
+};
 use crate::network::network;
 
 /// How long a client may take to read an answer, in all.
@@ -14,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Writes the answer, in one piece if the client reads. Fails if it does not read and there is no memory to wait for it.
 pub(super) async fn write(
     http: &Http,
-    tcp: &TcpStream,
+    socket: &impl Socket,
     peer: SocketAddr,
     answer: &Answer,
     keep_alive: bool,
@@ -23,7 +31,7 @@ pub(super) async fn write(
     let (mut rest, mut room) = (&bytes[..], None);
     let writing = async {
         loop {
-            match tcp.try_write(rest) {
+            match socket.try_write(&[IoSlice::new(rest)]) {
                 Ok(n) if n == rest.len() => return Ok(()),
                 Ok(n) => rest = &rest[n..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -32,7 +40,7 @@ pub(super) async fn write(
                         let reserved = http.bodies.reserve(network(peer.ip()), held);
                         room = Some(reserved.ok_or(io::ErrorKind::OutOfMemory)?);
                     }
-                    tcp.writable().await?;
+                    poll_fn(|cx| socket.poll_write_ready(cx)).await?;
                 }
                 Err(error) => return Err(error),
             }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::pending,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -10,20 +10,19 @@ use std::{
 };
 
 use chatcamp_transport::long_poll::{self, Held};
-use tokio::net::TcpStream;
 
-use super::no_news;
+use super::{no_news, socket::Socket};
 use crate::admission::{PendingConnection, Stay};
 
 /// A connection that hyper serves, in the extensions of its requests.
 #[derive(Clone)]
-pub(in crate::http) struct HttpConnection(Arc<Inner>);
+pub(in crate::http) struct HttpConnection(Arc<Inner<dyn Socket>>);
 
-struct Inner {
-    tcp: TcpStream,
+struct Inner<S: ?Sized> {
     pending: PendingConnection,
     phase: AtomicU8,
     is_in_page: AtomicBool,
+    socket: S,
 }
 
 /// What a connection does at this moment. All changes are made by its one task.
@@ -42,12 +41,12 @@ pub(super) enum Phase {
 
 impl HttpConnection {
     /// A connection with the beginning of a first request.
-    pub(super) fn new(tcp: TcpStream, pending: PendingConnection) -> Self {
+    pub(super) fn new(socket: impl Socket, pending: PendingConnection) -> Self {
         Self(Arc::new(Inner {
-            tcp,
             pending,
             phase: AtomicU8::new(Phase::Head as u8),
             is_in_page: AtomicBool::new(false),
+            socket,
         }))
     }
 
@@ -55,8 +54,8 @@ impl HttpConnection {
         self.0.pending.mark_authenticated();
     }
 
-    pub(super) fn tcp(&self) -> &TcpStream {
-        &self.0.tcp
+    pub(super) fn socket(&self) -> &dyn Socket {
+        &self.0.socket
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -108,16 +107,10 @@ impl HttpConnection {
     /// Waits for the answer of a poll that waits for news; it has none if the client closes its half of the connection, or all
     /// of it, as in `held_answer`.
     pub(in crate::http) async fn held_answer(&self, held: Held) -> long_poll::Answer {
-        let ended = async {
-            // With more bytes before its end, that is not seen.
-            if let Ok(1..) = self.0.tcp.peek(&mut [0]).await {
-                pending().await
-            }
-        };
         tokio::select! {
             biased;
             answer = held => answer,
-            () = ended => no_news(),
+            () = poll_fn(|cx| self.0.socket.poll_peer_end(cx)) => no_news(),
         }
     }
 }

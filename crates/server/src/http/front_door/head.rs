@@ -3,9 +3,11 @@
 use std::io;
 
 use chatcamp_transport::websocket::Upgrade;
-use tokio::net::TcpStream;
 
-use super::super::endpoint::{self, Answer, Ask, Method, Wanted};
+use super::{
+    super::endpoint::{self, Answer, Ask, Method, Wanted},
+    socket::Socket,
+};
 
 /// Longest head, in bytes.
 pub(super) const LIMIT: usize = chatcamp_protocol::limits::REQUEST_HEAD;
@@ -40,9 +42,9 @@ pub(super) enum Parsed<'a> {
 /// Reads once what is there, behind what was `read` before; an error when nothing more will come.
 ///
 /// The buffer stands on this function's stack, so that a connection that waits holds none.
-pub(super) fn read_some(tcp: &TcpStream, read: &mut Vec<u8>) -> io::Result<()> {
+pub(super) fn read_some(socket: &impl Socket, read: &mut Vec<u8>) -> io::Result<()> {
     let mut buffer = [0; 4096];
-    match tcp.try_read(&mut buffer) {
+    match socket.try_read(&mut buffer) {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(n) => {
             read.extend_from_slice(&buffer[..n]);

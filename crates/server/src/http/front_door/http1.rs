@@ -7,13 +7,14 @@ use http::{Request, Response, Version, header::HOST};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tower_service::Service as _;
 
 use super::{
     Served,
     connection::{HttpConnection, Phase},
     head,
+    socket::Socket,
     stream::HttpStream,
 };
 #[cfg(feature = "api")]
@@ -40,13 +41,13 @@ pub(super) async fn serve(
     http: &Arc<Http>,
     served: Served,
     read: Vec<u8>,
-    tcp: TcpStream,
+    socket: impl Socket,
     peer: SocketAddr,
     guest: Guest,
 ) {
     let guest = Arc::new(guest);
     let pending = PendingConnection::new(&guest);
-    let connection = HttpConnection::new(tcp, pending.clone());
+    let connection = HttpConnection::new(socket, pending.clone());
     let stream = HttpStream::new(read, connection.clone());
     let chat = ChatService::of(http.clone()).for_peer(peer);
     let of_requests = (http.clone(), connection.clone());

@@ -9,11 +9,12 @@ mod connection;
 mod head;
 mod http1;
 mod pages;
+mod socket;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chatcamp_transport::{
@@ -22,14 +23,17 @@ use chatcamp_transport::{
     websocket::{self, Upgrade},
 };
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket},
     time::Instant,
 };
 
 pub(super) use self::connection::HttpConnection;
 pub use self::pages::Pages;
 
-use self::head::{Head, Parsed};
+use self::{
+    head::{Head, Parsed},
+    socket::Socket,
+};
 use super::{
     Http,
     endpoint::{Becomes, PollId},
@@ -131,7 +135,7 @@ impl FrontDoor {
         }
     }
 
-    fn receive(&self, tcp: TcpStream, peer: SocketAddr) {
+    fn receive(&self, socket: impl Socket, peer: SocketAddr) {
         // A listener for both families names a client of IPv4 by an address of IPv6.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let http = self.http.clone();
@@ -139,7 +143,7 @@ impl FrontDoor {
         let served = self.served.clone();
         let guest = http.admission.pending.enter(Some(peer.ip()), Stay::Handshake);
         // Boxed here, so that the task of an idle connection keeps neither the handshake's memory nor what it was made of.
-        let opening = Box::pin(open(task, http, served, tcp, peer, guest));
+        let opening = Box::pin(open(task, http, served, socket, peer, guest));
         tokio::spawn(async move {
             if let Some(driver) = opening.await {
                 driver.await;
@@ -161,7 +165,7 @@ async fn open(
     task: Task,
     http: Arc<Http>,
     served: Served,
-    tcp: TcpStream,
+    socket: impl Socket,
     peer: SocketAddr,
     mut guest: Guest,
 ) -> Option<Driver> {
@@ -170,19 +174,19 @@ async fn open(
     let mut is_authenticated = false;
     loop {
         let asked = match served.chat {
-            true => Box::pin(request(&http, &tcp, peer, &guest, &mut read, is_first)).await?,
+            true => Box::pin(request(&http, &socket, peer, &guest, &mut read, is_first)).await?,
             false => Asked::Other,
         };
         let (becomes, poll, keep_alive) = match asked {
             Asked::Upgrade(upgrade) => {
                 let Upgraded { upgrade, info, length } = *upgrade;
-                let carrier = websocket::Carrier::server(tcp, &read[length..], upgrade.response());
+                let carrier = websocket::Carrier::server(socket, &read[length..], upgrade.response());
                 drop(read);
                 let connection = Connection::new(carrier, info);
                 return Box::pin(http.admission.clone().admit(task, connection, guest)).await;
             }
             Asked::Other => {
-                Box::pin(http1::serve(&http, served, read, tcp, peer, guest)).await;
+                Box::pin(http1::serve(&http, served, read, socket, peer, guest)).await;
                 return None;
             }
             Asked::Chat(becomes, poll, keep_alive) => (becomes, poll, keep_alive),
@@ -191,11 +195,11 @@ async fn open(
         let answer = match becomes {
             Becomes::Answer(answer) => answer,
             Becomes::Held { held, cors, is_news } => {
-                cors.answer(held_answer(held, is_news, &tcp, &mut read).await?)
+                cors.answer(held_answer(held, is_news, &socket, &mut read).await?)
             }
         };
         let keep_alive = keep_alive && !(http.shutdown.has_begun() && answer.status != 200);
-        Box::pin(answer::write(&http, &tcp, peer, &answer, keep_alive)).await.ok()?;
+        Box::pin(answer::write(&http, &socket, peer, &answer, keep_alive)).await.ok()?;
         if !keep_alive {
             return None;
         }
@@ -228,7 +232,7 @@ struct Upgraded {
 /// Reads one request, and takes it out of `read`; returns `None` if there will be none.
 async fn request(
     http: &Arc<Http>,
-    tcp: &TcpStream,
+    socket: &impl Socket,
     peer: SocketAddr,
     guest: &Guest,
     read: &mut Vec<u8>,
@@ -259,10 +263,10 @@ async fn request(
                     guest.change(Stay::Handshake);
                     is_begun = true;
                 }
-                match http.shutdown.unless_begun(receive(tcp, read, guest)).await {
+                match http.shutdown.unless_begun(receive(socket, read, guest)).await {
                     Some(received) => received?,
                     None if is_first => return None,
-                    None => tokio::time::timeout(LAST_WORDS, receive(tcp, read, guest)).await.ok()??,
+                    None => tokio::time::timeout(LAST_WORDS, receive(socket, read, guest)).await.ok()??,
                 }
                 continue;
             }
@@ -289,13 +293,13 @@ async fn request(
 }
 
 /// Waits for more of a request; returns `None` if there will be none, or the connection is evicted.
-async fn receive(tcp: &TcpStream, read: &mut Vec<u8>, guest: &Guest) -> Option<()> {
+async fn receive(socket: &impl Socket, read: &mut Vec<u8>, guest: &Guest) -> Option<()> {
     tokio::select! {
         biased;
-        ready = tcp.readable() => ready.ok()?,
+        ready = poll_fn(|cx| socket.poll_read_ready(cx)) => ready.ok()?,
         () = guest.must_leave() => return None,
     }
-    head::read_some(tcp, read).ok()
+    head::read_some(socket, read).ok()
 }
 
 /// Waits for the answer of a held request; returns `None` if its connection breaks.
@@ -306,13 +310,13 @@ async fn receive(tcp: &TcpStream, read: &mut Vec<u8>, guest: &Guest) -> Option<(
 async fn held_answer(
     mut held: Held,
     is_news: bool,
-    tcp: &TcpStream,
+    socket: &impl Socket,
     read: &mut Vec<u8>,
 ) -> Option<long_poll::Answer> {
     let ended = async {
         while read.len() < head::LIMIT {
-            let received = match tcp.readable().await {
-                Ok(()) => head::read_some(tcp, read),
+            let received = match poll_fn(|cx| socket.poll_read_ready(cx)).await {
+                Ok(()) => head::read_some(socket, read),
                 Err(error) => Err(error),
             };
             if let Err(error) = received {

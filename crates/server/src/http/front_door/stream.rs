@@ -1,14 +1,12 @@
-//! The TCP stream of a connection that hyper serves.
+//! The stream of a connection that hyper serves.
 
 use std::{
     io,
-    net::Shutdown,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
@@ -62,9 +60,9 @@ impl HttpStream {
 
     fn poll_write_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.refusal.as_mut().filter(|rest| !rest.is_empty()) {
-            let tcp = self.connection.tcp();
-            ready!(tcp.poll_write_ready(cx))?;
-            match tcp.try_write(rest) {
+            let socket = self.connection.socket();
+            ready!(socket.poll_write_ready(cx))?;
+            match socket.try_write(&[io::IoSlice::new(rest)]) {
                 Ok(n) => rest.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -93,9 +91,9 @@ impl AsyncRead for HttpStream {
             buffer.put_slice(&this.read.split_to(n));
         }
         while buffer.filled().len() == filled {
-            let tcp = this.connection.tcp();
-            ready!(tcp.poll_read_ready(cx))?;
-            match tcp.try_read(buffer.initialize_unfilled()) {
+            let socket = this.connection.socket();
+            ready!(socket.poll_read_ready(cx))?;
+            match socket.try_read(buffer.initialize_unfilled()) {
                 Ok(0) => return Poll::Ready(Ok(())),
                 Ok(n) => buffer.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -121,10 +119,10 @@ impl AsyncWrite for HttpStream {
         if this.drops(bytes.first().map_or(&[], |first| first)) {
             return Poll::Ready(Ok(bytes.iter().map(|bytes| bytes.len()).sum()));
         }
-        let tcp = this.connection.tcp();
+        let socket = this.connection.socket();
         loop {
-            ready!(tcp.poll_write_ready(cx))?;
-            match tcp.try_write_vectored(bytes) {
+            ready!(socket.poll_write_ready(cx))?;
+            match socket.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -144,6 +142,6 @@ impl AsyncWrite for HttpStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_write_refusal(cx))?;
-        Poll::Ready(SockRef::from(this.connection.tcp()).shutdown(Shutdown::Write))
+        this.connection.socket().poll_close_write(cx)
     }
 }

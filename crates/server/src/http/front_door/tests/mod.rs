@@ -5,10 +5,15 @@ use std::{
     time::Duration,
 };
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream},
+    net::TcpStream,
+};
 
 use super::*;
 use crate::{Accounts, AuthPolicy, Keyring, Limits, Server};
+
+mod memory;
 
 const ADDRESS: [u8; 4] = [192, 0, 2, 1];
 
@@ -18,8 +23,8 @@ struct Host {
     key: String,
 }
 
-/// A client's connection with its requests' answers.
-struct Client(TcpStream);
+/// A client's end of a connection.
+struct Client<S = TcpStream>(S);
 
 impl Host {
     async fn new(limits: Limits) -> Self {
@@ -31,6 +36,13 @@ impl Host {
         let server = Server::builder(store, keyring).limits(limits).start();
         let door = FrontDoor::bind(server, "127.0.0.1:0".parse().unwrap()).unwrap();
         Self { door, app: app.to_string(), key }
+    }
+
+    /// Connects through memory; the server receives one byte at a time.
+    fn connect_in_memory(&self) -> Client<DuplexStream> {
+        let (client, server) = memory::pair();
+        self.door.receive(server, SocketAddr::new(ADDRESS.into(), 1));
+        Client(client)
     }
 
     /// A connection that counts for this address.
@@ -55,7 +67,20 @@ impl Host {
     }
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Reads until the text occurs; returns all that was read.
+    async fn read_until(&mut self, text: &str) -> String {
+        let mut read = Vec::new();
+        loop {
+            let received = tokio::time::timeout(Duration::from_secs(20), self.0.read_buf(&mut read)).await;
+            let all = String::from_utf8_lossy(&read).into_owned();
+            if all.contains(text) {
+                return all;
+            }
+            assert!(matches!(received, Ok(Ok(1..))), "{text} is missing: {all}");
+        }
+    }
+
     /// Sends a request; returns the status of the answer, or `None` if the connection is closed instead.
     async fn ask(&mut self, request: &str) -> Option<u16> {
         self.0.write_all(request.as_bytes()).await.ok()?;
@@ -147,4 +172,51 @@ async fn an_address_of_ipv4_written_as_one_of_ipv6_is_one_of_ipv4() {
     let again = host.connect([192, 0, 2, 3]).await;
     assert_eq!(host.door.http.admission.pending.len(), 3, "and with the same address in the other form");
     drop((clients, again));
+}
+
+#[tokio::test]
+async fn requests_over_a_stream_in_memory_are_served_as_over_tcp() {
+    let host = Host::new(Limits::default()).await;
+    let mut client = host.connect_in_memory();
+    // The front door reads polls itself; hyper reads the requests that follow them.
+    assert_eq!(client.ask(&host.poll(1)).await, Some(200));
+    assert_eq!(client.ask("GET /chat/2.0 HTTP/1.1\r\nHost: h\r\n\r\n").await, Some(426));
+    assert_eq!(client.ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await, Some(200));
+    assert_eq!(client.ask(&host.call()).await, Some(200));
+    assert_eq!(client.ask("no request\r\n\r\n").await, Some(400), "hyper's refusal is replaced");
+    assert_eq!(client.0.read(&mut [0]).await.unwrap(), 0, "the server closes its half");
+}
+
+#[tokio::test]
+async fn a_poll_over_a_stream_in_memory_is_answered_when_its_client_closes_its_half() {
+    let host = Host::new(Limits::default()).await;
+    for first in ["", "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"] {
+        let mut client = host.connect_in_memory();
+        if !first.is_empty() {
+            assert_eq!(client.ask(first).await, Some(200));
+        }
+        assert_eq!(client.ask(&host.poll(first.len())).await, Some(200), "opens the connection");
+        client.0.write_all(host.poll(first.len()).as_bytes()).await.unwrap();
+        client.0.shutdown().await.unwrap();
+        assert!(client.read_until("\r\n\r\n[]").await.starts_with("HTTP/1.1 200 "), "{first}");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_over_a_stream_in_memory_has_a_session() {
+    let host = Host::new(Limits::default()).await;
+    let mut client = host.connect_in_memory();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let request = host.poll(1).replace("iflychat-token: id1", upgrade);
+    client.0.write_all(request.as_bytes()).await.unwrap();
+    let answer = client.read_until("user1").await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    let request = r#"{"t":"users.get","d":{},"r":1}"#;
+    // A text frame whose mask is zero.
+    let mut frame = vec![0x81, 0x80 | u8::try_from(request.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend_from_slice(request.as_bytes());
+    client.0.write_all(&frame).await.unwrap();
+    client.read_until(r#""t":"users.get.ack","to":1"#).await;
+    assert_eq!(host.door.http.admission.sessions.connected(), 1);
 }

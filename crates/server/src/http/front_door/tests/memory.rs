@@ -1,0 +1,116 @@
+//! A stream in memory whose server end receives one byte at a time.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+
+use super::super::socket::Socket;
+
+/// More than the tests write before the other end reads.
+const BUFFER: usize = 256 * 1024;
+
+/// The server's end.
+#[derive(Debug)]
+pub(super) struct ServerEnd {
+    stream: Mutex<DuplexStream>,
+    received: Mutex<Option<Received>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Received {
+    Byte(u8),
+    End,
+}
+
+/// Returns the client's end and the server's.
+pub(super) fn pair() -> (DuplexStream, ServerEnd) {
+    let (client, server) = tokio::io::duplex(BUFFER);
+    (client, ServerEnd { stream: Mutex::new(server), received: Mutex::default() })
+}
+
+impl ServerEnd {
+    fn poll_received(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        let mut received = self.received.lock();
+        if received.is_none() {
+            let mut byte = [0];
+            let mut buffer = ReadBuf::new(&mut byte);
+            ready!(Pin::new(&mut *self.stream.lock()).poll_read(cx, &mut buffer))?;
+            *received = Some(buffer.filled().first().map_or(Received::End, |&byte| Received::Byte(byte)));
+        }
+        Poll::Ready(Ok(received.expect("something was received")))
+    }
+}
+
+impl Socket for ServerEnd {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_received(cx).map_ok(|_| ())
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut received = self.received.lock();
+        match *received {
+            None => Err(io::ErrorKind::WouldBlock.into()),
+            Some(Received::End) => Ok(0),
+            Some(Received::Byte(byte)) => {
+                buffer[0] = byte;
+                *received = None;
+                Ok(1)
+            }
+        }
+    }
+
+    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut *self.stream.lock()).poll_write_vectored(&mut cx, bytes) {
+            Poll::Ready(written) => written,
+            Poll::Pending => panic!("the tests write less than the buffer holds"),
+        }
+    }
+
+    fn poll_peer_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.poll_received(cx)) {
+            Ok(Received::Byte(_)) => Poll::Pending,
+            Ok(Received::End) | Err(_) => Poll::Ready(()),
+        }
+    }
+
+    fn poll_close_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.lock()).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for ServerEnd {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_read_ready(cx))?;
+        let read = self.try_read(buffer.initialize_unfilled())?;
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ServerEnd {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.try_write(&[IoSlice::new(bytes)]))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_close_write(cx)
+    }
+}
