@@ -10,7 +10,7 @@ use std::sync::Arc;
 use api_backend::Backend;
 use chatcamp_protocol::Profile;
 use chatcamp_server::{AuthPolicy, Limits};
-use chatcamp_store::{Created, Store, User};
+use chatcamp_store::{Created, User, prelude::*};
 use common::{World, eventually, user};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

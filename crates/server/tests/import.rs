@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chatcamp_protocol::{AccessToken, AppId, Profile, UserId, user::ProfileUpdate};
 use chatcamp_server::{AccountError, Accounts, AuthPolicy, ImportedUser, Keyring, UserFields, Written};
-use chatcamp_store::{Edited, Store, StoreError, TokenRecord, User, memory};
+use chatcamp_store::{Edited, StoreError, TokenRecord, User, memory, prelude::*};
 
 struct World {
     accounts: Accounts,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chatcamp_protocol::{Profile, limits};
 use chatcamp_server::{AuthPolicy, Keyring, NewUser, Server};
-use chatcamp_store::{App, Edited, MockStore, StoreError, User, record};
+use chatcamp_store::{App, Edited, MAX_BLOCKS, MockStore, StoreError, User};
 use chatcamp_transport::{Transport, memory};
 use common::{Peer, World, eventually, user};
 use serde_json::{Value, json};
@@ -371,7 +371,7 @@ async fn a_deleted_user_is_blocked_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_user_blocks_a_thousand_others_and_no_more() {
     let world = World::open().await;
-    let others: Vec<String> = (0..=record::MAX_BLOCKS).map(|n| format!("user {n:04}")).collect();
+    let others: Vec<String> = (0..=MAX_BLOCKS).map(|n| format!("user {n:04}")).collect();
     keep(&world, &others).await;
     let mut alice = world.connect("alice").await;
     let (one_more, others) = others.split_last().unwrap();

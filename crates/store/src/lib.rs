@@ -1,18 +1,22 @@
-//! Where ChatCamp keeps apps, users, API keys and settings, behind one trait.
+//! Where ChatCamp keeps apps, API keys, users, blocks and settings.
 //!
-//! The store keeps records and says when one has changed. It knows nothing of authentication: whether a token
-//! is right, a user may come in or a session must end is decided elsewhere, from what is kept here. It holds no
+//! The store keeps records and announces their changes. It knows nothing of authentication: whether a token
+//! is valid, a user may connect or a session must end is decided elsewhere, from what is kept here. It holds no
 //! secret: stamps and keyed digests only.
 //!
-//! Start from the trait [`Store`] and one of its implementations: `sqlite::Store` (feature `sqlite`, the
-//! embedded one) or [`memory::Store`] (for tests and throw-away apps).
+//! Each entity has a trait beside its records: [`AppStore`], [`ApiKeyStore`], [`UserStore`], [`BlockStore`],
+//! [`SettingStore`]. [`Store`] is their sum. Start from it and one of its implementations: `sqlite::Store` (feature
+//! `sqlite`, the embedded one) or [`memory::Store`] (for tests and throw-away apps). Both, and the suite that every store
+//! passes, have one file per entity, of the entity's name.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`record`] | what is kept: [`App`], [`ApiKey`], [`User`] |
+//! | `app`, `api_key`, `user`, `block`, `setting` | the entities: records and trait |
+//! | `change` | what is announced after an edit or a deletion |
+//! | [`prelude`] | the traits of all entities, for calls on a store whose type is known |
 //! | [`memory`] | a store that ends with its process |
 //! | `sqlite` | a store in one file, durable before anything is acknowledged |
-//! | `testing` | the suite every store passes (feature `test-util`) |
+//! | `testing` | the suite that every store passes (feature `test-util`) |
 //!
 //! ```
 //! use chatcamp_protocol::{AppId, UserId};
@@ -36,21 +40,34 @@
 //! # }
 //! ```
 
+mod api_key;
+mod app;
+mod block;
+mod change;
 mod error;
 mod listeners;
 pub mod memory;
-pub mod record;
+#[cfg(feature = "test-util")]
+mod mock;
+pub mod prelude;
 mod rounding;
+mod setting;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod store;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod user;
 
-pub use error::StoreError;
-pub use record::{
-    ApiKey, App, AuthPolicy, InvalidSessionPolicy, MAX_SESSIONS, Previous, SessionPolicy, TokenRecord, User,
+pub use api_key::{ApiKey, ApiKeyStore};
+pub use app::{
+    App, AppEdit, AppStore, AuthPolicy, InvalidSessionPolicy, MAX_SESSIONS, MAX_USERS, SessionPolicy,
 };
+pub use block::{BlockStore, MAX_BLOCKS};
+pub use change::{Change, ChangeListener, Edited};
+pub use error::StoreError;
 #[cfg(feature = "test-util")]
-pub use store::MockStore;
-pub use store::{AppEdit, Change, ChangeListener, Created, Edited, Store, Upsert, Upserted, UserEdit};
+pub use mock::MockStore;
+pub use setting::SettingStore;
+pub use store::Store;
+pub use user::{Created, Previous, TokenRecord, Upsert, Upserted, User, UserEdit, UserStore};

@@ -5,7 +5,8 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use chatcamp_store::{
-    Store as _, StoreError,
+    StoreError,
+    prelude::*,
     sqlite::{Snapshot, Store},
     testing::{open_app, plain_user, user_id},
 };

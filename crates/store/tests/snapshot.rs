@@ -11,7 +11,8 @@ use std::{
 };
 
 use chatcamp_store::{
-    Edited, Store as _, StoreError, Upsert,
+    Edited, StoreError, Upsert,
+    prelude::*,
     sqlite::{Snapshot, Store, settle},
     testing::{open_app, plain_user},
 };

@@ -14,7 +14,9 @@ use std::{
 };
 
 use chatcamp_store::{
-    App, Change, Created, Edited, Store, StoreError, Upsert, User, UserEdit, sqlite,
+    App, Change, Created, Edited, StoreError, Upsert, User, UserEdit,
+    prelude::*,
+    sqlite,
     testing::{self, app_id, open_app, plain_user, user_id},
 };
 use rusqlite::Connection;

@@ -5,7 +5,8 @@
 use std::{fs, path::Path};
 
 use chatcamp_store::{
-    Store as _, StoreError,
+    StoreError,
+    prelude::*,
     sqlite::{FileFault, Snapshot, Store},
     testing::{app_id, open_app, plain_user, user_id},
 };

@@ -92,7 +92,17 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
     ),
     (
         "chatcamp-store",
-        Layers(&["testing", "memory, sqlite", "listeners, rounding", "store", "error, record"]),
+        Layers(&[
+            "testing",
+            "memory, mock, sqlite",
+            "prelude",
+            "listeners, rounding",
+            "store",
+            "block",
+            "api_key, app, setting, user",
+            "change",
+            "error",
+        ]),
     ),
     (
         "chatcamp-transport",

@@ -8,7 +8,7 @@ use std::{
 
 use chatcamp_auth::Keyring;
 use chatcamp_store::{
-    Store as _,
+    prelude::*,
     sqlite::{self, FileFault, Snapshot},
 };
 

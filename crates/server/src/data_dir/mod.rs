@@ -23,6 +23,7 @@ use std::{
 use chatcamp_auth::{Keyring, keyring::InvalidKeyring};
 use chatcamp_store::{
     Store, StoreError,
+    prelude::*,
     sqlite::{self, FileFault},
 };
 

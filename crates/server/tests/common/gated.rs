@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 use chatcamp_store::{
-    ApiKey, App, AppEdit, ChangeListener, Created, Store, StoreError, User, UserEdit, memory,
+    ApiKey, ApiKeyStore, App, AppEdit, AppStore, BlockStore, ChangeListener, Created, SettingStore, Store,
+    StoreError, User, UserEdit, UserStore, memory,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -78,7 +79,7 @@ impl Gated {
 }
 
 #[async_trait]
-impl Store for Gated {
+impl AppStore for Gated {
     async fn create_app(&self, app: App) -> Result<bool, StoreError> {
         self.0.store.create_app(app).await
     }
@@ -94,7 +95,10 @@ impl Store for Gated {
     async fn edit_app(&self, id: &AppId, edit: AppEdit) -> Result<Option<Arc<App>>, StoreError> {
         self.0.store.edit_app(id, edit).await
     }
+}
 
+#[async_trait]
+impl ApiKeyStore for Gated {
     async fn create_api_key(&self, key: ApiKey) -> Result<bool, StoreError> {
         self.0.store.create_api_key(key).await
     }
@@ -110,7 +114,10 @@ impl Store for Gated {
     async fn api_key_by_digest(&self, digest: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
         self.0.store.api_key_by_digest(digest).await
     }
+}
 
+#[async_trait]
+impl UserStore for Gated {
     async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
         let fails = {
             let mut left = self.0.fails.lock();
@@ -168,6 +175,13 @@ impl Store for Gated {
         self.0.store.active_user_count(app).await
     }
 
+    async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
+        self.0.store.record_last_seen(seen).await
+    }
+}
+
+#[async_trait]
+impl BlockStore for Gated {
     async fn block(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
         self.pass("block", self.0.store.block(app, user, other)).await
     }
@@ -185,21 +199,23 @@ impl Store for Gated {
     ) -> Result<Vec<Arc<User>>, StoreError> {
         self.0.store.blocked(app, user, after, limit).await
     }
+}
 
-    async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
-        self.0.store.record_last_seen(seen).await
-    }
-
-    async fn probe(&self) -> Result<(), StoreError> {
-        self.0.store.probe().await
-    }
-
+#[async_trait]
+impl SettingStore for Gated {
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.store.setting(name).await
     }
 
     async fn setting_or_insert(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.0.store.setting_or_insert(name, value).await
+    }
+}
+
+#[async_trait]
+impl Store for Gated {
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.0.store.probe().await
     }
 
     fn on_change(&self, listener: ChangeListener) {

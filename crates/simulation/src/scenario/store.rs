@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 use chatcamp_store::{
-    ApiKey, App, AppEdit, ChangeListener, Created, SessionPolicy, Store, StoreError, User, UserEdit, memory,
+    ApiKey, ApiKeyStore, App, AppEdit, AppStore, BlockStore, ChangeListener, Created, SessionPolicy,
+    SettingStore, Store, StoreError, User, UserEdit, UserStore, memory,
 };
 use parking_lot::Mutex;
 
@@ -59,7 +60,7 @@ impl UnreliableStore {
 }
 
 #[async_trait]
-impl Store for UnreliableStore {
+impl AppStore for UnreliableStore {
     async fn create_app(&self, app: App) -> Result<bool, StoreError> {
         self.inner.create_app(app).await
     }
@@ -82,7 +83,10 @@ impl Store for UnreliableStore {
     async fn edit_app(&self, id: &AppId, edit: AppEdit) -> Result<Option<Arc<App>>, StoreError> {
         self.inner.edit_app(id, edit).await
     }
+}
 
+#[async_trait]
+impl ApiKeyStore for UnreliableStore {
     async fn create_api_key(&self, key: ApiKey) -> Result<bool, StoreError> {
         self.inner.create_api_key(key).await
     }
@@ -98,7 +102,10 @@ impl Store for UnreliableStore {
     async fn api_key_by_digest(&self, digest: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
         self.inner.api_key_by_digest(digest).await
     }
+}
 
+#[async_trait]
+impl UserStore for UnreliableStore {
     async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
         self.reach().await?;
         let found = self.inner.user(app, id).await?;
@@ -170,6 +177,14 @@ impl Store for UnreliableStore {
         self.inner.active_user_count(app).await
     }
 
+    async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
+        self.reach().await?;
+        self.inner.record_last_seen(seen).await
+    }
+}
+
+#[async_trait]
+impl BlockStore for UnreliableStore {
     async fn block(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
         self.reach().await?;
         self.inner.block(app, user, other).await
@@ -190,22 +205,23 @@ impl Store for UnreliableStore {
         self.reach().await?;
         self.inner.blocked(app, user, after, limit).await
     }
+}
 
-    async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
-        self.reach().await?;
-        self.inner.record_last_seen(seen).await
-    }
-
-    async fn probe(&self) -> Result<(), StoreError> {
-        self.reach().await
-    }
-
+#[async_trait]
+impl SettingStore for UnreliableStore {
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.setting(name).await
     }
 
     async fn setting_or_insert(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.inner.setting_or_insert(name, value).await
+    }
+}
+
+#[async_trait]
+impl Store for UnreliableStore {
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.reach().await
     }
 
     fn on_change(&self, listener: ChangeListener) {

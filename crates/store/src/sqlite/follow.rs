@@ -14,7 +14,7 @@ use chatcamp_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
-use super::{fault::store_error, rows, schema, shared::Shared, writer::join};
+use super::{app::apps, fault::store_error, schema, shared::Shared, writer::join};
 use crate::{Change, StoreError};
 
 /// How often the file is asked whether anybody wrote; one cheap question.
@@ -85,7 +85,7 @@ impl Tail {
             // More was changed than is kept, so everything may have been.
             shared.apps.clear();
             shared.users.clear();
-            for app in rows::apps(&self.connection)? {
+            for app in apps(&self.connection)? {
                 shared.announce(&Change { app: app.id.clone(), user: None });
             }
             self.seq = last;

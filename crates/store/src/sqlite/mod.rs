@@ -10,19 +10,24 @@
 //!
 //! Write-ahead log, `synchronous=FULL`. One process should serve from a file; others may write beside it.
 
+mod api_key;
+mod app;
 mod batch;
+mod block;
 mod cache;
+mod columns;
 mod fault;
 mod follow;
 mod reader;
-mod rows;
 mod schema;
+mod setting;
 mod shared;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod user;
+mod user_rows;
 mod watch;
-mod write;
 mod writer;
 
 use std::{
@@ -32,11 +37,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chatcamp_protocol::{AppId, UserId};
 
 use self::{
     batch::Batch,
-    cache::{UserKey, UserKeyRef},
     fault::Fault,
     follow::Follower,
     reader::Readers,
@@ -48,10 +51,7 @@ pub use self::{
     fault::FileFault,
     snapshot::{Snapshot, settle},
 };
-use crate::{ApiKey, App, AppEdit, ChangeListener, Created, StoreError, Upsert, Upserted, User, UserEdit};
-
-/// How many users' times one transaction raises at most, so that other writes get their turn.
-const LAST_SEEN_CHUNK: usize = 512;
+use crate::{ChangeListener, StoreError};
 
 /// Keeps everything in one SQLite file.
 ///
@@ -153,6 +153,7 @@ impl Store {
         self.writing.as_ref().map_or(Ok(()), |writing| writing.writer.close())
     }
 
+    /// Queues `work` for the writer and resolves once it is durable.
     async fn submit<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -173,156 +174,8 @@ impl Store {
 
 #[async_trait]
 impl crate::Store for Store {
-    async fn create_app(&self, app: App) -> Result<bool, StoreError> {
-        self.submit(move |batch| write::create_app(batch, &app)).await
-    }
-
-    async fn app(&self, id: &AppId) -> Result<Option<Arc<App>>, StoreError> {
-        if let Some(app) = self.shared.apps.get(id) {
-            return Ok(Some(app));
-        }
-        let ticket = self.shared.apps.ticket(id);
-        let Some(app) = self.readers.read(|connection| rows::app(connection, id))? else { return Ok(None) };
-        let app = Arc::new(app);
-        self.shared.apps.insert(ticket, id.clone(), app.clone());
-        Ok(Some(app))
-    }
-
-    async fn apps(&self) -> Result<Vec<Arc<App>>, StoreError> {
-        self.readers.read(rows::apps)
-    }
-
-    async fn edit_app(&self, id: &AppId, edit: AppEdit) -> Result<Option<Arc<App>>, StoreError> {
-        let id = id.clone();
-        self.submit(move |batch| write::edit_app(batch, &id, edit)).await
-    }
-
-    async fn create_api_key(&self, key: ApiKey) -> Result<bool, StoreError> {
-        self.submit(move |batch| write::create_api_key(batch, &key)).await
-    }
-
-    async fn api_keys(&self, app: &AppId) -> Result<Vec<ApiKey>, StoreError> {
-        self.readers.read(|connection| rows::api_keys(connection, app))
-    }
-
-    async fn revoke_api_key(&self, app: &AppId, key: &str) -> Result<bool, StoreError> {
-        let (app, key) = (app.clone(), key.to_owned());
-        self.submit(move |batch| write::revoke_api_key(batch, &app, &key)).await
-    }
-
-    async fn api_key_by_digest(&self, digest: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-        self.readers.read(|connection| rows::api_key_by_digest(connection, digest))
-    }
-
-    async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
-        let key = UserKeyRef { app, id };
-        if let Some(user) = self.shared.users.get(&key) {
-            return Ok(Some(user));
-        }
-        let ticket = self.shared.users.ticket(&key);
-        let Some(user) = self.readers.read(|connection| rows::user(connection, app, id))? else {
-            return Ok(None);
-        };
-        let user = Arc::new(user);
-        self.shared.users.insert(ticket, UserKey::of(&user), user.clone());
-        Ok(Some(user))
-    }
-
-    async fn create_user(&self, user: User) -> Result<Created, StoreError> {
-        let ticket = self.shared.users.ticket(&UserKeyRef { app: &user.app, id: &user.id });
-        let created = self.submit(move |batch| write::create_user(batch, user)).await?;
-        self.shared.users.insert(ticket, UserKey::of(created.user()), created.user().clone());
-        Ok(created)
-    }
-
-    async fn edit_user(
-        &self,
-        app: &AppId,
-        id: &UserId,
-        edit: UserEdit,
-    ) -> Result<Option<Arc<User>>, StoreError> {
-        let (app, id) = (app.clone(), id.clone());
-        self.submit(move |batch| write::edit_user(batch, &app, &id, edit)).await
-    }
-
-    async fn upsert_users(
-        &self,
-        upserts: Vec<Upsert>,
-    ) -> Result<Vec<Result<Upserted, StoreError>>, StoreError> {
-        self.submit(move |batch| write::upsert_users(batch, upserts)).await
-    }
-
-    async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError> {
-        let (app, id) = (app.clone(), id.clone());
-        self.submit(move |batch| write::delete_user(batch, app, id)).await
-    }
-
-    async fn users<'a>(
-        &self,
-        app: &AppId,
-        after: Option<&'a UserId>,
-        limit: usize,
-    ) -> Result<Vec<Arc<User>>, StoreError> {
-        self.readers.read(|connection| rows::users(connection, app, after, limit))
-    }
-
-    async fn users_by_name<'a>(
-        &self,
-        app: &AppId,
-        prefix: &str,
-        after: Option<(&'a str, &'a UserId)>,
-        limit: usize,
-    ) -> Result<Vec<Arc<User>>, StoreError> {
-        self.readers.read(|connection| rows::users_by_name(connection, app, prefix, after, limit))
-    }
-
-    async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {
-        self.readers.read(|connection| rows::user_count(connection, app))
-    }
-
-    async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError> {
-        self.readers.read(|connection| rows::active_user_count(connection, app))
-    }
-
-    async fn block(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
-        let (app, user, other) = (app.clone(), user.clone(), other.clone());
-        self.submit(move |batch| write::block(batch, &app, &user, &other)).await
-    }
-
-    async fn unblock(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
-        let (app, user, other) = (app.clone(), user.clone(), other.clone());
-        self.submit(move |batch| write::unblock(batch, &app, &user, &other)).await
-    }
-
-    async fn blocked<'a>(
-        &self,
-        app: &AppId,
-        user: &UserId,
-        after: Option<&'a UserId>,
-        limit: usize,
-    ) -> Result<Vec<Arc<User>>, StoreError> {
-        self.readers.read(|connection| rows::blocked(connection, app, user, after, limit))
-    }
-
-    async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
-        for chunk in seen.chunks(LAST_SEEN_CHUNK) {
-            let chunk = chunk.to_vec();
-            self.submit(move |batch| write::record_last_seen(batch, chunk)).await?;
-        }
-        Ok(())
-    }
-
     async fn probe(&self) -> Result<(), StoreError> {
-        self.submit(|batch| write::probe(batch)).await
-    }
-
-    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.readers.read(|connection| rows::setting(connection, name))
-    }
-
-    async fn setting_or_insert(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let (name, value) = (name.to_owned(), value.to_vec());
-        self.submit(move |batch| write::setting_or_insert(batch, &name, value)).await
+        self.submit(|batch| probe(batch)).await
     }
 
     fn on_change(&self, listener: ChangeListener) {
@@ -337,6 +190,17 @@ impl Drop for Store {
             tracing::error!(%error, "the log could not be written back into the database; keep both files together");
         }
     }
+}
+
+fn probe(batch: &Batch<'_>) -> Result<(), Fault> {
+    batch
+        .connection
+        .prepare_cached(
+            "INSERT INTO settings(name, value) VALUES ('probe', randomblob(8))
+             ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+        )?
+        .execute([])?;
+    Ok(())
 }
 
 impl fmt::Debug for Store {

@@ -13,7 +13,8 @@ use rusqlite::{
 
 use super::{
     fault::{FileFault, store_error},
-    rows, schema,
+    schema,
+    setting::setting,
 };
 use crate::StoreError;
 
@@ -51,7 +52,7 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        rows::setting(&self.connection, name).map_err(store_error)
+        setting(&self.connection, name).map_err(store_error)
     }
 
     /// Counts the users of all apps.

@@ -6,12 +6,17 @@ use std::{
     thread,
 };
 
+use chatcamp_protocol::AppId;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    cache::{UserKey, UserKeyRef},
+    *,
+};
 use crate::{
-    AuthPolicy, Edited, Store as _,
+    AuthPolicy, Edited, UserEdit,
+    prelude::*,
     testing::{open_app, plain_user, user_id},
 };
 
@@ -111,14 +116,14 @@ fn plan(store: &Store, sql: &str, params: impl rusqlite::Params) -> Vec<String> 
 #[tokio::test]
 async fn a_count_of_active_users_looks_at_the_suspended_alone() {
     let dir = TempDir::new().unwrap();
-    let plan = plan(&open(&dir), rows::ACTIVE_USER_COUNT, ["demo"]);
+    let plan = plan(&open(&dir), user_rows::ACTIVE_USER_COUNT, ["demo"]);
     assert!(plan.iter().any(|step| step.contains("users_suspended")), "{plan:?}");
 }
 
 #[tokio::test]
 async fn a_search_by_name_walks_the_index_of_names_and_sorts_nothing() {
     let dir = TempDir::new().unwrap();
-    let plan = plan(&open(&dir), rows::USERS_BY_NAME, rusqlite::params!["demo", "a", "", 10]);
+    let plan = plan(&open(&dir), user_rows::USERS_BY_NAME, rusqlite::params!["demo", "a", "", 10]);
     let walks = "SEARCH users USING INDEX users_name (app=? AND (display_name,id)>(?,?))";
     assert!(plan.iter().any(|step| step == walks), "{plan:?}");
     assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
@@ -135,7 +140,7 @@ async fn a_row_read_before_a_change_does_not_enter_the_cache_after_it() {
 
     store.shared.users.remove(&key);
     let ticket = store.shared.users.ticket(&key);
-    let old = store.readers.read(|connection| rows::user(connection, &app, &alice)).unwrap().unwrap();
+    let old = store.readers.read(|connection| user_rows::user(connection, &app, &alice)).unwrap().unwrap();
     store.edit_user(&app, &alice, suspend()).await.unwrap();
     store.shared.users.insert(ticket, UserKey::of(&old), Arc::new(old));
     assert!(store.user(&app, &alice).await.unwrap().unwrap().is_suspended);

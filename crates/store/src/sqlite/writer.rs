@@ -1,6 +1,7 @@
 //! The one thread that writes: everything queued goes into one transaction, one sync of the disk.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
@@ -18,7 +19,7 @@ use super::{
     shared::Shared,
     watch::Watch,
 };
-use crate::StoreError;
+use crate::{Edited, StoreError};
 
 /// Most writes waiting; twice as many as a server lets connections wait for their verdict.
 const QUEUE: usize = 8192;
@@ -188,6 +189,14 @@ fn close(connection: Connection, watch: &mut Watch) -> Result<(), StoreError> {
     });
     let closed = connection.close().map_err(|(_, error)| store_error(error));
     written_back.and(closed)
+}
+
+/// Runs an edit; an edit that panics fails its caller, not the thread that writes for all.
+pub(super) fn run_edit<T>(
+    edit: Box<dyn FnOnce(&mut T) -> Edited + Send>,
+    record: &mut T,
+) -> Result<Edited, StoreError> {
+    catch_unwind(AssertUnwindSafe(|| edit(record))).map_err(|_| StoreError::unavailable("the edit panicked"))
 }
 
 fn source(error: &StoreError) -> &dyn std::error::Error {

@@ -1,4 +1,4 @@
-//! Users.
+//! Rows of users: read, bound, listed.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, Row, Rows, params, 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{malformed, number};
+use super::columns::{malformed, number};
 use crate::{Previous, TokenRecord, User};
 
 const NO_TOKEN: i64 = 0;
@@ -28,14 +28,14 @@ macro_rules! select_user {
 
 pub(super) use select_user;
 
-pub(in crate::sqlite) fn user(connection: &Connection, app: &AppId, id: &UserId) -> Result<Option<User>> {
+pub(super) fn user(connection: &Connection, app: &AppId, id: &UserId) -> Result<Option<User>> {
     connection
         .prepare_cached(select_user!("WHERE app = (SELECT key FROM apps WHERE id = ?1) AND id = ?2"))?
         .query_row([app.as_str(), id.as_str()], |row| read_user(row, app.clone(), id.clone()))
         .optional()
 }
 
-pub(in crate::sqlite) fn users(
+pub(super) fn users(
     connection: &Connection,
     app: &AppId,
     after: Option<&UserId>,
@@ -49,12 +49,12 @@ pub(in crate::sqlite) fn users(
 }
 
 /// Worded so that the index of names answers it, in its order: with the collation on the other side it would not.
-pub(in crate::sqlite) const USERS_BY_NAME: &str = select_user!(
+pub(super) const USERS_BY_NAME: &str = select_user!(
     "WHERE app = (SELECT key FROM apps WHERE id = ?1) AND display_name <> '' \
      AND (display_name, id) > (?2 COLLATE NOCASE, ?3) ORDER BY display_name COLLATE NOCASE, id LIMIT ?4"
 );
 
-pub(in crate::sqlite) fn users_by_name(
+pub(super) fn users_by_name(
     connection: &Connection,
     app: &AppId,
     prefix: &str,
@@ -87,11 +87,19 @@ pub(super) fn page(after: Option<&UserId>, limit: usize) -> (&str, i64) {
     (after.map_or("", UserId::as_str), i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
+pub(super) fn user_count(connection: &Connection, app: &AppId) -> Result<u64> {
+    let count = connection
+        .prepare_cached("SELECT users FROM apps WHERE id = ?1")?
+        .query_row([app.as_str()], |row| number(row, 0))
+        .optional()?;
+    Ok(count.unwrap_or(0))
+}
+
 /// Worded so that the index of suspended users answers it.
-pub(in crate::sqlite) const ACTIVE_USER_COUNT: &str = "SELECT users - (SELECT COUNT(*) FROM users WHERE users.app = apps.key AND is_suspended = 1) \
+pub(super) const ACTIVE_USER_COUNT: &str = "SELECT users - (SELECT COUNT(*) FROM users WHERE users.app = apps.key AND is_suspended = 1) \
      FROM apps WHERE id = ?1";
 
-pub(in crate::sqlite) fn active_user_count(connection: &Connection, app: &AppId) -> Result<u64> {
+pub(super) fn active_user_count(connection: &Connection, app: &AppId) -> Result<u64> {
     let count = connection
         .prepare_cached(ACTIVE_USER_COUNT)?
         .query_row([app.as_str()], |row| number(row, 0))
@@ -100,14 +108,14 @@ pub(in crate::sqlite) fn active_user_count(connection: &Connection, app: &AppId)
 }
 
 /// Writes a user of the app with that key who is not there yet; false when there is one.
-pub(in crate::sqlite) fn insert_user(connection: &Connection, app: i64, user: &User) -> Result<bool> {
+pub(super) fn insert_user(connection: &Connection, app: i64, user: &User) -> Result<bool> {
     let sql = "INSERT INTO users VALUES \
         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) ON CONFLICT DO NOTHING";
     Ok(write_user(connection, sql, app, user)? == 1)
 }
 
 /// Writes a user of the app with that key over the one who is there.
-pub(in crate::sqlite) fn update_user(connection: &Connection, app: i64, user: &User) -> Result<()> {
+pub(super) fn update_user(connection: &Connection, app: i64, user: &User) -> Result<()> {
     // Not REPLACE, which deletes the row first and with it whatever refers to it.
     let sql = "UPDATE users SET display_name = ?3, profile = ?4, created_at = ?5, last_seen = ?6, \
         is_suspended = ?7, check_access_token = ?8, auto_created = ?9, stamp = ?10, token = ?11, \

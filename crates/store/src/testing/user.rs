@@ -1,33 +1,16 @@
-//! The suite every store passes: what the trait promises, method by method.
-//!
-//! ```no_run
-//! # async fn example() {
-//! chatcamp_store::testing::suite(async || chatcamp_store::memory::Store::new()).await;
-//! # }
-//! ```
-
-#![expect(clippy::unwrap_used, reason = "a broken promise is a panic here")]
+//! Users.
 
 use std::sync::Arc;
 
-use chatcamp_protocol::{AppId, Profile, UserId};
+use chatcamp_protocol::Profile;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
-use crate::{
-    ApiKey, App, AuthPolicy, Change, Created, Edited, Previous, SessionPolicy, Store, StoreError,
-    TokenRecord, Upsert, User, UserEdit, record::MAX_BLOCKS,
-};
+use super::{app_id, open_app, plain_user, rename, user_id};
+use crate::{App, Change, Created, Edited, Previous, Store, StoreError, TokenRecord, Upsert, User, UserEdit};
 
-/// Proves a store, given how to make empty ones; panics with what it does not keep.
-///
-/// # Cancel safety
-/// May be dropped at any time.
-pub async fn suite<S: Store>(make: impl AsyncFn() -> S) {
-    apps_are_found_by_their_ids(&make().await).await;
-    apps_are_found_by_what_javascript_makes_of_their_ids(&make().await).await;
-    apps_are_edited(&make().await).await;
-    api_keys_are_created_found_and_revoked(&make().await).await;
+/// Proves a store's users, given how to make empty ones; panics with the duty that it breaks.
+pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     users_come_back_as_they_were_saved(&make().await).await;
     users_are_edited_in_one_step(&make().await).await;
     users_are_created_or_edited_many_at_a_time(&make().await).await;
@@ -35,186 +18,9 @@ pub async fn suite<S: Store>(make: impl AsyncFn() -> S) {
     users_are_listed_in_the_order_of_their_ids(&make().await).await;
     users_are_found_by_the_beginning_of_their_names(&make().await).await;
     active_users_are_counted(&make().await).await;
-    a_user_blocks_others(&make().await).await;
-    blocks_end_with_either_user(&make().await).await;
-    a_user_blocks_as_many_as_it_may(&make().await).await;
     of_a_hundred_creations_one_creates(&make().await).await;
     an_app_takes_as_many_users_as_it_may(&make().await).await;
     last_seen_only_rises(&make().await).await;
-    the_first_value_of_a_setting_stays(&make().await).await;
-    listeners_hear_of_edits_and_deletions(&make().await).await;
-}
-
-/// An app id, for tests.
-///
-/// # Panics
-/// If `text` is none.
-#[must_use]
-pub fn app_id(text: &str) -> AppId {
-    AppId::new(text).unwrap()
-}
-
-/// A user id, for tests.
-///
-/// # Panics
-/// If `text` is none.
-#[must_use]
-pub fn user_id(text: &str) -> UserId {
-    UserId::new(text).unwrap()
-}
-
-/// Creates an open app with the defaults, for tests.
-///
-/// # Panics
-/// If it cannot be created, or its id is taken.
-///
-/// # Cancel safety
-/// That of [`Store::create_app`].
-pub async fn open_app(store: &dyn Store, id: &str) -> AppId {
-    let id = app_id(id);
-    assert!(store.create_app(App::new(id.clone(), "Demo", AuthPolicy::Open, 1)).await.unwrap());
-    id
-}
-
-/// A user of nothing but ids, for tests.
-///
-/// # Panics
-/// If `id` is none.
-#[must_use]
-pub fn plain_user(app: &AppId, id: &str) -> User {
-    User::new(app.clone(), user_id(id), [7; 16], 1)
-}
-
-fn rename(name: &str) -> UserEdit {
-    let name = name.to_owned();
-    Box::new(move |user| {
-        user.profile.display_name = name;
-        Edited::Save
-    })
-}
-
-async fn apps_are_found_by_their_ids(store: &dyn Store) {
-    assert_eq!(store.app(&app_id("first")).await.unwrap(), None);
-    assert_eq!(store.apps().await.unwrap(), []);
-
-    let first = App {
-        id: app_id("first"),
-        name: "Größe".into(),
-        auth: AuthPolicy::Token,
-        directory: false,
-        max_users: u64::MAX,
-        sessions: SessionPolicy::EvictOldest(1),
-        created_at: 1_800_000_000,
-    };
-    let second = App::new(app_id("a-second"), "", AuthPolicy::Open, 2);
-    for app in [&first, &second] {
-        assert!(store.create_app(app.clone()).await.unwrap());
-        assert_eq!(store.app(&app.id).await.unwrap().as_deref(), Some(app));
-    }
-    let again = App::new(first.id.clone(), "other", AuthPolicy::Open, 3);
-    assert!(!store.create_app(again).await.unwrap(), "the id is taken");
-    assert_eq!(store.app(&first.id).await.unwrap().as_deref(), Some(&first), "and stays the first one's");
-    assert_eq!(store.app(&app_id("First")).await.unwrap(), None, "ids are exact");
-    let listed: Vec<App> = store.apps().await.unwrap().iter().map(|app| App::clone(app)).collect();
-    assert_eq!(listed, [first, second], "eldest first");
-}
-
-async fn apps_are_found_by_what_javascript_makes_of_their_ids(store: &dyn Store) {
-    let rounded = app_id("6399747348821438000");
-    let eldest = open_app(store, "6399747348821438464").await;
-    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, eldest);
-    open_app(store, "6399747348821438465").await;
-    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, eldest, "of two the eldest");
-
-    store
-        .edit_app(
-            &eldest,
-            Box::new(|app| {
-                app.auth = AuthPolicy::Token;
-                Edited::Save
-            }),
-        )
-        .await
-        .unwrap();
-    let found = store.app(&rounded).await.unwrap().unwrap();
-    assert_eq!(found.auth, AuthPolicy::Token, "an edit is seen by either id");
-
-    open_app(store, rounded.as_str()).await;
-    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, rounded, "the exact id wins");
-    assert_eq!(store.app(&eldest).await.unwrap().unwrap().id, eldest);
-}
-
-async fn apps_are_edited(store: &dyn Store) {
-    let id = open_app(store, "demo").await;
-    let edited = store
-        .edit_app(
-            &id,
-            Box::new(|app| {
-                app.name = "New".into();
-                app.auth = AuthPolicy::Token;
-                app.directory = false;
-                app.max_users = 5;
-                app.sessions = SessionPolicy::RejectNew(2);
-                app.id = app_id("other");
-                app.created_at = 99;
-                Edited::Save
-            }),
-        )
-        .await
-        .unwrap()
-        .unwrap();
-    let sessions = SessionPolicy::RejectNew(2);
-    let new = App::new(id.clone(), "New", AuthPolicy::Token, 1);
-    let expected = App { directory: false, max_users: 5, sessions, ..new };
-    assert_eq!(*edited, expected, "id and time of creation stay");
-    assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
-
-    let kept = store
-        .edit_app(
-            &id,
-            Box::new(|app| {
-                app.name = "dropped".into();
-                Edited::Keep
-            }),
-        )
-        .await
-        .unwrap();
-    assert_eq!(kept.as_deref(), Some(&expected));
-    assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
-    assert_eq!(store.edit_app(&app_id("nobody"), Box::new(|_| Edited::Save)).await.unwrap(), None);
-}
-
-async fn api_keys_are_created_found_and_revoked(store: &dyn Store) {
-    let (one, two) = (open_app(store, "one").await, open_app(store, "two").await);
-    let key = |app: &AppId, id: &str, digest: u8| ApiKey {
-        id: id.into(),
-        app: app.clone(),
-        name: "backend".into(),
-        digest: [digest; 32],
-        created_at: 1_800_000_000,
-    };
-    for (new, is_created) in [
-        (key(&one, "b", 1), true),
-        (key(&one, "a", 2), true),
-        (key(&one, "a", 3), false),
-        (key(&two, "c", 1), false),
-        (key(&two, "a", 4), true),
-    ] {
-        assert_eq!(store.create_api_key(new.clone()).await.unwrap(), is_created, "{new:?}");
-    }
-    let nowhere = store.create_api_key(key(&app_id("nowhere"), "k", 9)).await;
-    assert!(matches!(nowhere, Err(StoreError::UnknownApp)), "{nowhere:?}");
-
-    assert_eq!(store.api_keys(&one).await.unwrap(), [key(&one, "b", 1), key(&one, "a", 2)], "eldest first");
-    assert_eq!(store.api_keys(&app_id("nowhere")).await.unwrap(), []);
-    assert_eq!(store.api_key_by_digest(&[4; 32]).await.unwrap(), Some(key(&two, "a", 4)));
-    assert_eq!(store.api_key_by_digest(&[3; 32]).await.unwrap(), None);
-
-    assert!(store.revoke_api_key(&one, "a").await.unwrap());
-    assert!(!store.revoke_api_key(&one, "a").await.unwrap());
-    assert!(!store.revoke_api_key(&app_id("nowhere"), "a").await.unwrap());
-    assert_eq!(store.api_key_by_digest(&[2; 32]).await.unwrap(), None);
-    assert_eq!(store.api_keys(&two).await.unwrap(), [key(&two, "a", 4)], "another app's stays");
 }
 
 async fn users_come_back_as_they_were_saved(store: &dyn Store) {
@@ -471,103 +277,6 @@ async fn active_users_are_counted(store: &dyn Store) {
     assert_eq!(store.active_user_count(&app_id("nowhere")).await.unwrap(), 0);
 }
 
-/// Asserts whom a user blocks, in order.
-async fn assert_blocks(store: &dyn Store, app: &AppId, user: &str, expected: &[&str]) {
-    let blocked = store.blocked(app, &user_id(user), None, usize::MAX).await.unwrap();
-    let ids: Vec<&str> = blocked.iter().map(|user| user.id.as_str()).collect();
-    assert_eq!(ids, expected, "blocked by {user}");
-}
-
-async fn a_user_blocks_others(store: &dyn Store) {
-    let (app, other) = (open_app(store, "demo").await, open_app(store, "other").await);
-    for id in ["alice", "b", "Z", "é", "a0"] {
-        store.create_user(plain_user(&app, id)).await.unwrap();
-        store.create_user(plain_user(&other, id)).await.unwrap();
-    }
-    let alice = user_id("alice");
-    for (app, user, blocked, is_done) in [
-        (&app, "alice", "é", true),
-        (&app, "alice", "b", true),
-        (&app, "alice", "b", true),
-        (&app, "alice", "Z", true),
-        (&app, "b", "alice", true),
-        (&app, "alice", "nobody", false),
-        (&app, "nobody", "alice", false),
-        (&app_id("nowhere"), "alice", "b", false),
-    ] {
-        let done = store.block(app, &user_id(user), &user_id(blocked)).await.unwrap();
-        assert_eq!(done, is_done, "{user} blocks {blocked}");
-    }
-    assert_blocks(store, &app, "alice", &["Z", "b", "é"]).await;
-    assert_blocks(store, &app, "b", &["alice"]).await;
-    assert_blocks(store, &app, "Z", &[]).await;
-    assert_blocks(store, &other, "alice", &[]).await;
-    assert_blocks(store, &app_id("nowhere"), "alice", &[]).await;
-
-    for (after, limit, expected) in [
-        (None, 2, &["Z", "b"][..]),
-        (Some("Z"), 2, &["b", "é"]),
-        (Some("a1"), 1, &["b"]),
-        (Some("é"), 5, &[]),
-        (None, 0, &[]),
-    ] {
-        let after = after.map(user_id);
-        let page = store.blocked(&app, &alice, after.as_ref(), limit).await.unwrap();
-        let ids: Vec<&str> = page.iter().map(|user| user.id.as_str()).collect();
-        assert_eq!(ids, expected, "after {after:?}");
-    }
-
-    for (app, blocked, is_done) in
-        [(&app, "b", true), (&app, "b", false), (&other, "Z", false), (&app_id("nowhere"), "Z", false)]
-    {
-        assert_eq!(store.unblock(app, &alice, &user_id(blocked)).await.unwrap(), is_done, "{blocked}");
-    }
-    assert_blocks(store, &app, "alice", &["Z", "é"]).await;
-    assert_blocks(store, &app, "b", &["alice"]).await;
-
-    for id in ["alice", "Z"] {
-        store.edit_user(&app, &user_id(id), rename("New")).await.unwrap();
-    }
-    assert_blocks(store, &app, "alice", &["Z", "é"]).await;
-    let listed = store.blocked(&app, &alice, None, 1).await.unwrap().remove(0);
-    assert_eq!(listed.profile.display_name, "New", "users are listed as they are");
-}
-
-async fn blocks_end_with_either_user(store: &dyn Store) {
-    let app = open_app(store, "demo").await;
-    for id in ["alice", "bob", "carol"] {
-        store.create_user(plain_user(&app, id)).await.unwrap();
-    }
-    for (user, other) in [("alice", "bob"), ("alice", "carol"), ("bob", "alice"), ("carol", "bob")] {
-        assert!(store.block(&app, &user_id(user), &user_id(other)).await.unwrap());
-    }
-    assert!(store.delete_user(&app, &user_id("bob")).await.unwrap());
-    store.create_user(plain_user(&app, "bob")).await.unwrap();
-    assert_blocks(store, &app, "alice", &["carol"]).await;
-    assert_blocks(store, &app, "bob", &[]).await;
-    assert_blocks(store, &app, "carol", &[]).await;
-}
-
-async fn a_user_blocks_as_many_as_it_may(store: &dyn Store) {
-    let app = open_app(store, "demo").await;
-    let ids: Vec<UserId> = (0..MAX_BLOCKS + 2).map(|n| user_id(&format!("user {n}"))).collect();
-    join_all(ids.iter().map(|id| store.create_user(plain_user(&app, id.as_str())))).await;
-    let [alice, others @ ..] = &ids[..] else { panic!("there are some") };
-    let blocked = join_all(others.iter().map(|other| store.block(&app, alice, other))).await;
-    let refused: Vec<_> = others.iter().zip(&blocked).filter(|(_, blocked)| blocked.is_err()).collect();
-    let [(refused, Err(StoreError::BlockLimit))] = refused[..] else { panic!("{refused:?}") };
-    let count = async || store.blocked(&app, alice, None, usize::MAX).await.unwrap().len() as u64;
-    assert_eq!(count().await, MAX_BLOCKS);
-
-    let present = others.iter().find(|other| *other != refused).unwrap();
-    assert!(store.block(&app, alice, present).await.unwrap(), "who is blocked already takes no room");
-    assert!(!store.block(&app, alice, &user_id("nobody")).await.unwrap());
-    assert!(store.block(&app, refused, alice).await.unwrap(), "another user has a limit of its own");
-    assert!(store.unblock(&app, alice, present).await.unwrap());
-    assert!(store.block(&app, alice, refused).await.unwrap(), "room is made by unblocking");
-    assert_eq!(count().await, MAX_BLOCKS);
-}
-
 async fn of_a_hundred_creations_one_creates(store: &dyn Store) {
     let app = open_app(store, "demo").await;
     let attempts = (0..100).map(|n| store.create_user(User { stamp: [n; 16], ..plain_user(&app, "alice") }));
@@ -640,56 +349,4 @@ async fn last_seen_only_rises(store: &dyn Store) {
     let many: Vec<_> = (0..2000).map(|n| (app.clone(), alice.clone(), n)).collect();
     store.record_last_seen(&many).await.unwrap();
     assert_eq!(last_seen(&alice).await, 1999);
-}
-
-async fn the_first_value_of_a_setting_stays(store: &dyn Store) {
-    assert_eq!(store.setting("check").await.unwrap(), None);
-    let values: Vec<[u8; 2]> = (0..20).map(|n| [n, 0]).collect();
-    let stored = join_all(values.iter().map(|value| store.setting_or_insert("check", value))).await;
-    let first = stored[0].clone().unwrap();
-    assert!(values.iter().any(|value| first == value));
-    assert!(stored.into_iter().all(|value| value.unwrap() == first));
-    assert_eq!(store.setting("check").await.unwrap(), Some(first));
-    assert_eq!(store.setting_or_insert("empty", b"").await.unwrap(), b"");
-    assert_eq!(store.setting("empty").await.unwrap(), Some(Vec::new()));
-    assert_eq!(store.setting("other").await.unwrap(), None);
-    for _ in 0..2 {
-        store.probe().await.unwrap();
-    }
-}
-
-async fn listeners_hear_of_edits_and_deletions(store: &dyn Store) {
-    let heard: [Arc<Mutex<Vec<Change>>>; 2] = Default::default();
-    for list in &heard {
-        let list = list.clone();
-        store.on_change(Box::new(move |change| list.lock().push(change.clone())));
-    }
-    let expect = |what: &str, expected: &[Change]| {
-        for list in &heard {
-            assert_eq!(std::mem::take(&mut *list.lock()), expected, "{what}");
-        }
-    };
-    let app = open_app(store, "demo").await;
-    let alice = user_id("alice");
-    let user = [Change { app: app.clone(), user: Some(alice.clone()) }];
-
-    store.create_user(plain_user(&app, "alice")).await.unwrap();
-    store.create_user(plain_user(&app, "alice")).await.unwrap();
-    store.record_last_seen(&[(app.clone(), alice.clone(), 5)]).await.unwrap();
-    store.edit_user(&app, &alice, Box::new(|_| Edited::Keep)).await.unwrap();
-    store.edit_user(&app, &user_id("nobody"), rename("n")).await.unwrap();
-    store.edit_app(&app, Box::new(|_| Edited::Keep)).await.unwrap();
-    store.delete_user(&app, &user_id("nobody")).await.unwrap();
-    store.create_user(plain_user(&app, "bob")).await.unwrap();
-    store.block(&app, &alice, &user_id("bob")).await.unwrap();
-    store.unblock(&app, &alice, &user_id("bob")).await.unwrap();
-    store.setting_or_insert("name", b"value").await.unwrap();
-    expect("what changes nothing", &[]);
-
-    store.edit_user(&app, &alice, rename("Alice")).await.unwrap();
-    expect("an edit", &user);
-    store.edit_app(&app, Box::new(|_| Edited::Save)).await.unwrap();
-    expect("an app", &[Change { app: app.clone(), user: None }]);
-    store.delete_user(&app, &alice).await.unwrap();
-    expect("a deletion", &user);
 }

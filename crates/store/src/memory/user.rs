@@ -1,0 +1,127 @@
+//! Users, kept with their app.
+
+use std::{ops::Bound, sync::Arc};
+
+use async_trait::async_trait;
+use chatcamp_protocol::{AppId, UserId};
+
+use super::{Kept, Store};
+use crate::{Created, Edited, StoreError, User, UserEdit, UserStore};
+
+#[async_trait]
+impl UserStore for Store {
+    async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
+        Ok(self.state.lock().kept(app).and_then(|kept| kept.users.get(id).cloned()))
+    }
+
+    async fn create_user(&self, user: User) -> Result<Created, StoreError> {
+        let mut state = self.state.lock();
+        let kept = state.kept_mut(&user.app).ok_or(StoreError::UnknownApp)?;
+        if let Some(existing) = kept.users.get(&user.id) {
+            return Ok(Created::Existing(existing.clone()));
+        }
+        if kept.users.len() as u64 >= kept.app.max_users {
+            return Err(StoreError::UserLimit);
+        }
+        let user = Arc::new(user);
+        kept.users.insert(user.id.clone(), user.clone());
+        Ok(Created::New(user))
+    }
+
+    async fn edit_user(
+        &self,
+        app: &AppId,
+        id: &UserId,
+        edit: UserEdit,
+    ) -> Result<Option<Arc<User>>, StoreError> {
+        let edited = {
+            let mut state = self.state.lock();
+            let Some(user) = state.kept_mut(app).and_then(|kept| kept.users.get_mut(id)) else {
+                return Ok(None);
+            };
+            let mut copy = User::clone(user);
+            if edit(&mut copy) == Edited::Keep {
+                return Ok(Some(user.clone()));
+            }
+            *user = Arc::new(User { app: app.clone(), id: id.clone(), created_at: user.created_at, ..copy });
+            user.clone()
+        };
+        self.changed(app, Some(id));
+        Ok(Some(edited))
+    }
+
+    async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError> {
+        let deleted = self.state.lock().kept_mut(app).is_some_and(|kept| kept.delete_user(id));
+        if deleted {
+            self.changed(app, Some(id));
+        }
+        Ok(deleted)
+    }
+
+    async fn users<'a>(
+        &self,
+        app: &AppId,
+        after: Option<&'a UserId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError> {
+        let state = self.state.lock();
+        let Some(kept) = state.kept(app) else { return Ok(Vec::new()) };
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(kept
+            .users
+            .range::<UserId, _>((start, Bound::Unbounded))
+            .take(limit)
+            .map(|(_, user)| user.clone())
+            .collect())
+    }
+
+    async fn users_by_name<'a>(
+        &self,
+        app: &AppId,
+        prefix: &str,
+        after: Option<(&'a str, &'a UserId)>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError> {
+        if prefix.contains('\0') {
+            return Ok(Vec::new());
+        }
+        let (prefix, after) = (fold(prefix), after.map(|(name, id)| (fold(name), id)));
+        let state = self.state.lock();
+        let Some(kept) = state.kept(app) else { return Ok(Vec::new()) };
+        let mut found: Vec<_> = kept
+            .users
+            .iter()
+            .filter(|(_, user)| !user.profile.display_name.is_empty())
+            .map(|(id, user)| ((fold(&user.profile.display_name), id), user))
+            .filter(|(place, _)| place.0.starts_with(&prefix) && after.as_ref().is_none_or(|at| place > at))
+            .collect();
+        found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found.into_iter().take(limit).map(|(_, user)| user.clone()).collect())
+    }
+
+    async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {
+        Ok(self.state.lock().kept(app).map_or(0, |kept| kept.users.len() as u64))
+    }
+
+    async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError> {
+        let state = self.state.lock();
+        let active = |kept: &Kept| kept.users.values().filter(|user| !user.is_suspended).count() as u64;
+        Ok(state.kept(app).map_or(0, active))
+    }
+
+    async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        for (app, id, at) in seen {
+            let user = state.kept_mut(app).and_then(|kept| kept.users.get_mut(id));
+            if let Some(user) = user.filter(|user| user.last_seen < *at) {
+                Arc::make_mut(user).last_seen = *at;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns a name as it is compared with others.
+fn fold(name: &str) -> String {
+    name.to_ascii_lowercase()
+}

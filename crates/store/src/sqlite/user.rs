@@ -1,0 +1,192 @@
+//! Users: calls and writes; their rows are in `user_rows.rs`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chatcamp_protocol::{AppId, UserId};
+use rusqlite::params;
+
+use super::{
+    Store,
+    batch::{Batch, Effect},
+    cache::{UserKey, UserKeyRef},
+    fault::Fault,
+    user_rows as rows,
+    writer::run_edit,
+};
+use crate::{Change, Created, Edited, StoreError, Upsert, Upserted, User, UserEdit, UserStore};
+
+/// How many users' times one transaction raises at most, so that other writes get their turn.
+const LAST_SEEN_CHUNK: usize = 512;
+
+#[async_trait]
+impl UserStore for Store {
+    async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
+        let key = UserKeyRef { app, id };
+        if let Some(user) = self.shared.users.get(&key) {
+            return Ok(Some(user));
+        }
+        let ticket = self.shared.users.ticket(&key);
+        let Some(user) = self.readers.read(|connection| rows::user(connection, app, id))? else {
+            return Ok(None);
+        };
+        let user = Arc::new(user);
+        self.shared.users.insert(ticket, UserKey::of(&user), user.clone());
+        Ok(Some(user))
+    }
+
+    async fn create_user(&self, user: User) -> Result<Created, StoreError> {
+        let ticket = self.shared.users.ticket(&UserKeyRef { app: &user.app, id: &user.id });
+        let created = self.submit(move |batch| create_user(batch, user)).await?;
+        self.shared.users.insert(ticket, UserKey::of(created.user()), created.user().clone());
+        Ok(created)
+    }
+
+    async fn edit_user(
+        &self,
+        app: &AppId,
+        id: &UserId,
+        edit: UserEdit,
+    ) -> Result<Option<Arc<User>>, StoreError> {
+        let (app, id) = (app.clone(), id.clone());
+        self.submit(move |batch| edit_user(batch, &app, &id, edit)).await
+    }
+
+    async fn upsert_users(
+        &self,
+        upserts: Vec<Upsert>,
+    ) -> Result<Vec<Result<Upserted, StoreError>>, StoreError> {
+        self.submit(move |batch| upsert_users(batch, upserts)).await
+    }
+
+    async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError> {
+        let (app, id) = (app.clone(), id.clone());
+        self.submit(move |batch| delete_user(batch, app, id)).await
+    }
+
+    async fn users<'a>(
+        &self,
+        app: &AppId,
+        after: Option<&'a UserId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError> {
+        self.readers.read(|connection| rows::users(connection, app, after, limit))
+    }
+
+    async fn users_by_name<'a>(
+        &self,
+        app: &AppId,
+        prefix: &str,
+        after: Option<(&'a str, &'a UserId)>,
+        limit: usize,
+    ) -> Result<Vec<Arc<User>>, StoreError> {
+        self.readers.read(|connection| rows::users_by_name(connection, app, prefix, after, limit))
+    }
+
+    async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {
+        self.readers.read(|connection| rows::user_count(connection, app))
+    }
+
+    async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError> {
+        self.readers.read(|connection| rows::active_user_count(connection, app))
+    }
+
+    async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
+        for chunk in seen.chunks(LAST_SEEN_CHUNK) {
+            let chunk = chunk.to_vec();
+            self.submit(move |batch| record_last_seen(batch, chunk)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn create_user(batch: &mut Batch<'_>, user: User) -> Result<Created, Fault> {
+    let app = batch.app(&user.app)?.ok_or(StoreError::UnknownApp)?;
+    let has_room = app.users < app.max_users;
+    if has_room && rows::insert_user(batch.connection, app.key, &user)? {
+        batch.count(&user.app, 1);
+        return Ok(Created::New(Arc::new(user)));
+    }
+    match rows::user(batch.connection, &user.app, &user.id)? {
+        Some(existing) => Ok(Created::Existing(Arc::new(existing))),
+        None => Err(StoreError::UserLimit.into()),
+    }
+}
+
+fn edit_user(
+    batch: &mut Batch<'_>,
+    app: &AppId,
+    id: &UserId,
+    edit: UserEdit,
+) -> Result<Option<Arc<User>>, Fault> {
+    let Some(found) = batch.app(app)? else { return Ok(None) };
+    let Some(user) = rows::user(batch.connection, app, id)? else { return Ok(None) };
+    Ok(Some(Arc::new(edit_found(batch, found.key, user, edit)?.0)))
+}
+
+/// Creates or edits users, in order; what fails one of them alone is its own outcome.
+fn upsert_users(
+    batch: &mut Batch<'_>,
+    upserts: Vec<Upsert>,
+) -> Result<Vec<Result<Upserted, StoreError>>, Fault> {
+    let mut outcomes = Vec::with_capacity(upserts.len());
+    for upsert in upserts {
+        match upsert_user(batch, upsert) {
+            Err(fault @ Fault(StoreError::Unavailable(_))) => return Err(fault),
+            outcome => outcomes.push(outcome.map_err(|fault| fault.0)),
+        }
+    }
+    Ok(outcomes)
+}
+
+fn upsert_user(batch: &mut Batch<'_>, Upsert { new, edit }: Upsert) -> Result<Upserted, Fault> {
+    let app = batch.app(&new.app)?.ok_or(StoreError::UnknownApp)?;
+    if app.users < app.max_users && rows::insert_user(batch.connection, app.key, &new)? {
+        batch.count(&new.app, 1);
+        return Ok(Upserted::Created);
+    }
+    let user = rows::user(batch.connection, &new.app, &new.id)?.ok_or(StoreError::UserLimit)?;
+    Ok(match edit_found(batch, app.key, user, edit)?.1 {
+        Edited::Save => Upserted::Saved,
+        Edited::Keep => Upserted::Kept,
+    })
+}
+
+/// Edits a user as it was found, of the app with that key.
+fn edit_found(batch: &mut Batch<'_>, app: i64, user: User, edit: UserEdit) -> Result<(User, Edited), Fault> {
+    let mut edited = user.clone();
+    if run_edit(edit, &mut edited)? == Edited::Keep {
+        return Ok((user, Edited::Keep));
+    }
+    let edited = User { app: user.app, id: user.id, created_at: user.created_at, ..edited };
+    rows::update_user(batch.connection, app, &edited)?;
+    batch.effect(Effect::Changed(Change { app: edited.app.clone(), user: Some(edited.id.clone()) }));
+    Ok((edited, Edited::Save))
+}
+
+fn delete_user(batch: &mut Batch<'_>, app: AppId, id: UserId) -> Result<bool, Fault> {
+    let Some(found) = batch.app(&app)? else { return Ok(false) };
+    let deleted = batch
+        .connection
+        .prepare_cached("DELETE FROM users WHERE app = ?1 AND id = ?2")?
+        .execute(params![found.key, id.as_str()])?;
+    if deleted == 1 {
+        batch.count(&app, -1);
+        batch.effect(Effect::Changed(Change { app, user: Some(id) }));
+    }
+    Ok(deleted == 1)
+}
+
+fn record_last_seen(batch: &mut Batch<'_>, seen: Vec<(AppId, UserId, u64)>) -> Result<(), Fault> {
+    for (app, id, at) in seen {
+        let Some(found) = batch.app(&app)? else { continue };
+        let raised = batch
+            .connection
+            .prepare_cached("UPDATE users SET last_seen = ?3 WHERE app = ?1 AND id = ?2 AND last_seen < ?3")?
+            .execute(params![found.key, id.as_str(), at.cast_signed()])?;
+        if raised == 1 {
+            batch.effect(Effect::Seen(app, id, at));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Apps.
+
+use super::{app_id, open_app};
+use crate::{App, AuthPolicy, Edited, SessionPolicy, Store};
+
+/// Proves a store's apps, given how to make empty ones; panics with the duty that it breaks.
+pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
+    apps_are_found_by_their_ids(&make().await).await;
+    apps_are_found_by_what_javascript_makes_of_their_ids(&make().await).await;
+    apps_are_edited(&make().await).await;
+}
+
+async fn apps_are_found_by_their_ids(store: &dyn Store) {
+    assert_eq!(store.app(&app_id("first")).await.unwrap(), None);
+    assert_eq!(store.apps().await.unwrap(), []);
+
+    let first = App {
+        id: app_id("first"),
+        name: "Größe".into(),
+        auth: AuthPolicy::Token,
+        directory: false,
+        max_users: u64::MAX,
+        sessions: SessionPolicy::EvictOldest(1),
+        created_at: 1_800_000_000,
+    };
+    let second = App::new(app_id("a-second"), "", AuthPolicy::Open, 2);
+    for app in [&first, &second] {
+        assert!(store.create_app(app.clone()).await.unwrap());
+        assert_eq!(store.app(&app.id).await.unwrap().as_deref(), Some(app));
+    }
+    let again = App::new(first.id.clone(), "other", AuthPolicy::Open, 3);
+    assert!(!store.create_app(again).await.unwrap(), "the id is taken");
+    assert_eq!(store.app(&first.id).await.unwrap().as_deref(), Some(&first), "and stays the first one's");
+    assert_eq!(store.app(&app_id("First")).await.unwrap(), None, "ids are exact");
+    let listed: Vec<App> = store.apps().await.unwrap().iter().map(|app| App::clone(app)).collect();
+    assert_eq!(listed, [first, second], "eldest first");
+}
+
+async fn apps_are_found_by_what_javascript_makes_of_their_ids(store: &dyn Store) {
+    let rounded = app_id("6399747348821438000");
+    let eldest = open_app(store, "6399747348821438464").await;
+    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, eldest);
+    open_app(store, "6399747348821438465").await;
+    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, eldest, "of two the eldest");
+
+    store
+        .edit_app(
+            &eldest,
+            Box::new(|app| {
+                app.auth = AuthPolicy::Token;
+                Edited::Save
+            }),
+        )
+        .await
+        .unwrap();
+    let found = store.app(&rounded).await.unwrap().unwrap();
+    assert_eq!(found.auth, AuthPolicy::Token, "an edit is seen by either id");
+
+    open_app(store, rounded.as_str()).await;
+    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, rounded, "the exact id wins");
+    assert_eq!(store.app(&eldest).await.unwrap().unwrap().id, eldest);
+}
+
+async fn apps_are_edited(store: &dyn Store) {
+    let id = open_app(store, "demo").await;
+    let edited = store
+        .edit_app(
+            &id,
+            Box::new(|app| {
+                app.name = "New".into();
+                app.auth = AuthPolicy::Token;
+                app.directory = false;
+                app.max_users = 5;
+                app.sessions = SessionPolicy::RejectNew(2);
+                app.id = app_id("other");
+                app.created_at = 99;
+                Edited::Save
+            }),
+        )
+        .await
+        .unwrap()
+        .unwrap();
+    let sessions = SessionPolicy::RejectNew(2);
+    let new = App::new(id.clone(), "New", AuthPolicy::Token, 1);
+    let expected = App { directory: false, max_users: 5, sessions, ..new };
+    assert_eq!(*edited, expected, "id and time of creation stay");
+    assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
+
+    let kept = store
+        .edit_app(
+            &id,
+            Box::new(|app| {
+                app.name = "dropped".into();
+                Edited::Keep
+            }),
+        )
+        .await
+        .unwrap();
+    assert_eq!(kept.as_deref(), Some(&expected));
+    assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
+    assert_eq!(store.edit_app(&app_id("nobody"), Box::new(|_| Edited::Save)).await.unwrap(), None);
+}
