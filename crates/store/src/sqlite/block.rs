@@ -11,7 +11,7 @@ use super::{
     batch::Batch,
     columns::number,
     fault::Fault,
-    user_rows::{page, read_users, select_user},
+    user_rows::{page, read_users, select_user, user_key},
 };
 use crate::{BlockStore, MAX_BLOCKS, StoreError, User};
 
@@ -39,58 +39,74 @@ impl BlockStore for Store {
 }
 
 fn block(batch: &mut Batch<'_>, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, Fault> {
-    let Some(app) = batch.app(app)? else { return Ok(false) };
-    let state = block_state(batch.connection, app.key, user, other)?;
-    if !state.both_exist || state.is_blocked {
-        return Ok(state.both_exist);
+    let Some((user, other)) = keys(batch, app, user, other)? else { return Ok(false) };
+    let state = block_state(batch.connection, user, other)?;
+    if state.is_blocked {
+        return Ok(true);
     }
     if state.blocks >= MAX_BLOCKS {
         return Err(StoreError::BlockLimit.into());
     }
-    insert_block(batch.connection, app.key, user, other)?;
+    insert_block(batch.connection, user, other)?;
     Ok(true)
 }
 
 fn unblock(batch: &mut Batch<'_>, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, Fault> {
-    let Some(app) = batch.app(app)? else { return Ok(false) };
-    Ok(delete_block(batch.connection, app.key, user, other)?)
+    let Some((user, other)) = keys(batch, app, user, other)? else { return Ok(false) };
+    Ok(delete_block(batch.connection, user, other)?)
 }
 
-/// What decides whether one user may block another.
+/// Returns the keys of two users; `None` if either user or the app is missing.
+fn keys(
+    batch: &mut Batch<'_>,
+    app: &AppId,
+    user: &UserId,
+    other: &UserId,
+) -> Result<Option<(i64, i64)>, Fault> {
+    let Some(app) = batch.app(app)? else { return Ok(None) };
+    let Some(user) = user_key(batch.connection, app.key, user)? else { return Ok(None) };
+    let other = user_key(batch.connection, app.key, other)?;
+    Ok(other.map(|other| (user, other)))
+}
+
+/// Decides whether one user may block another.
 struct BlockState {
-    both_exist: bool,
     is_blocked: bool,
-    /// How many others the user blocks.
+    /// The number of users that the user blocks.
     blocks: u64,
 }
 
-fn block_state(connection: &Connection, app: i64, user: &UserId, other: &UserId) -> SqlResult<BlockState> {
+fn block_state(connection: &Connection, user: i64, other: i64) -> SqlResult<BlockState> {
     connection
         .prepare_cached(
-            "SELECT EXISTS(SELECT 1 FROM users WHERE app = ?1 AND id = ?2) \
-             AND EXISTS(SELECT 1 FROM users WHERE app = ?1 AND id = ?3), \
-             EXISTS(SELECT 1 FROM blocks WHERE app = ?1 AND user = ?2 AND blocked = ?3), \
-             (SELECT COUNT(*) FROM blocks WHERE app = ?1 AND user = ?2)",
+            "SELECT EXISTS(SELECT 1 FROM blocks WHERE user = ?1 AND blocked = ?2), \
+             (SELECT COUNT(*) FROM blocks WHERE user = ?1)",
         )?
-        .query_row(params![app, user.as_str(), other.as_str()], |row| {
-            Ok(BlockState { both_exist: row.get(0)?, is_blocked: row.get(1)?, blocks: number(row, 2)? })
-        })
+        .query_row([user, other], |row| Ok(BlockState { is_blocked: row.get(0)?, blocks: number(row, 1)? }))
 }
 
-fn insert_block(connection: &Connection, app: i64, user: &UserId, other: &UserId) -> SqlResult<()> {
+fn insert_block(connection: &Connection, user: i64, other: i64) -> SqlResult<()> {
     connection
-        .prepare_cached("INSERT INTO blocks(app, user, blocked) VALUES (?1, ?2, ?3)")?
-        .execute(params![app, user.as_str(), other.as_str()])
+        .prepare_cached("INSERT INTO blocks(user, blocked) VALUES (?1, ?2)")?
+        .execute([user, other])
         .map(drop)
 }
 
-/// Deletes a block; false when there is none.
-fn delete_block(connection: &Connection, app: i64, user: &UserId, other: &UserId) -> SqlResult<bool> {
+/// Deletes a block; returns `false` if it is missing.
+fn delete_block(connection: &Connection, user: i64, other: i64) -> SqlResult<bool> {
     let deleted = connection
-        .prepare_cached("DELETE FROM blocks WHERE app = ?1 AND user = ?2 AND blocked = ?3")?
-        .execute(params![app, user.as_str(), other.as_str()])?;
+        .prepare_cached("DELETE FROM blocks WHERE user = ?1 AND blocked = ?2")?
+        .execute([user, other])?;
     Ok(deleted == 1)
 }
+
+/// Sorts the ids of all users that a user blocks, at most [`MAX_BLOCKS`], and reads only the rows of the page.
+pub(super) const BLOCKED: &str = select_user!(
+    "WHERE key IN (\
+         SELECT other.key FROM blocks JOIN users other ON other.key = blocks.blocked \
+         WHERE blocks.user = (SELECT key FROM users WHERE app = (SELECT key FROM apps WHERE id = ?1) AND id = ?4) \
+         AND other.id > ?2 ORDER BY other.id LIMIT ?3) ORDER BY id"
+);
 
 fn blocked(
     connection: &Connection,
@@ -99,11 +115,7 @@ fn blocked(
     after: Option<&UserId>,
     limit: usize,
 ) -> SqlResult<Vec<Arc<User>>> {
-    let mut statement = connection.prepare_cached(select_user!(
-        "WHERE app = (SELECT key FROM apps WHERE id = ?1) AND id IN (\
-             SELECT blocked FROM blocks WHERE app = (SELECT key FROM apps WHERE id = ?1) \
-             AND user = ?4 AND blocked > ?2 ORDER BY blocked LIMIT ?3) ORDER BY id"
-    ))?;
+    let mut statement = connection.prepare_cached(BLOCKED)?;
     let (after, limit) = page(after, limit);
     read_users(statement.query(params![app.as_str(), after, limit, user.as_str()])?, app)
 }

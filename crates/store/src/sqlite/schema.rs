@@ -98,6 +98,57 @@ pub(super) const STEPS: &[&str] = &[
     "
     ALTER TABLE apps ADD COLUMN sessions TEXT NOT NULL DEFAULT 'unlimited';
 ",
+    // Dropping a table deletes its rows, and with them what refers to them. So the old blocks go before the old users, and by then
+    // everything is copied. Renaming a table also renames it where others refer to it.
+    "
+    CREATE TABLE new_users(
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        app INTEGER NOT NULL REFERENCES apps(key),
+        id TEXT NOT NULL,
+        display_name TEXT NOT NULL,
+        profile TEXT,
+        created_at INTEGER NOT NULL,
+        last_seen INTEGER NOT NULL,
+        is_suspended INTEGER NOT NULL,
+        check_access_token INTEGER NOT NULL,
+        auto_created INTEGER NOT NULL,
+        stamp BLOB NOT NULL,
+        token INTEGER NOT NULL,
+        expires_at INTEGER,
+        digest BLOB,
+        previous_stamp BLOB,
+        previous_token INTEGER,
+        previous_expires_at INTEGER,
+        previous_digest BLOB,
+        grace_until INTEGER,
+        UNIQUE(app, id)
+    ) STRICT;
+    INSERT INTO new_users(app, id, display_name, profile, created_at, last_seen, is_suspended, check_access_token,
+            auto_created, stamp, token, expires_at, digest, previous_stamp, previous_token, previous_expires_at,
+            previous_digest, grace_until)
+        SELECT app, id, display_name, profile, created_at, last_seen, is_suspended, check_access_token,
+            auto_created, stamp, token, expires_at, digest, previous_stamp, previous_token, previous_expires_at,
+            previous_digest, grace_until
+        FROM users ORDER BY app, id;
+
+    CREATE TABLE new_blocks(
+        user INTEGER NOT NULL REFERENCES new_users(key) ON DELETE CASCADE,
+        blocked INTEGER NOT NULL REFERENCES new_users(key) ON DELETE CASCADE,
+        PRIMARY KEY(user, blocked)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO new_blocks(user, blocked)
+        SELECT user.key, other.key FROM blocks
+        JOIN new_users user ON user.app = blocks.app AND user.id = blocks.user
+        JOIN new_users other ON other.app = blocks.app AND other.id = blocks.blocked;
+
+    DROP TABLE blocks;
+    DROP TABLE users;
+    ALTER TABLE new_users RENAME TO users;
+    ALTER TABLE new_blocks RENAME TO blocks;
+    CREATE INDEX blocks_blocked ON blocks(blocked);
+    CREATE INDEX users_suspended ON users(app) WHERE is_suspended = 1;
+    CREATE INDEX users_name ON users(app, display_name COLLATE NOCASE, id) WHERE display_name <> '';
+",
 ];
 
 /// Opens the file for the writer, in the newest schema.

@@ -35,6 +35,14 @@ pub(super) fn user(connection: &Connection, app: &AppId, id: &UserId) -> Result<
         .optional()
 }
 
+/// Returns the key of a user of the app with that key.
+pub(super) fn user_key(connection: &Connection, app: i64, id: &UserId) -> Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT key FROM users WHERE app = ?1 AND id = ?2")?
+        .query_row(params![app, id.as_str()], |row| row.get(0))
+        .optional()
+}
+
 pub(super) fn users(
     connection: &Connection,
     app: &AppId,
@@ -109,8 +117,9 @@ pub(super) fn active_user_count(connection: &Connection, app: &AppId) -> Result<
 
 /// Writes a user of the app with that key who is not there yet; false when there is one.
 pub(super) fn insert_user(connection: &Connection, app: i64, user: &User) -> Result<bool> {
-    let sql = "INSERT INTO users VALUES \
-        (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO users(app, id, display_name, profile, created_at, last_seen, is_suspended, \
+        check_access_token, auto_created, stamp, token, expires_at, digest, previous_stamp, previous_token, \
+        previous_expires_at, previous_digest, grace_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) ON CONFLICT DO NOTHING";
     Ok(write_user(connection, sql, app, user)? == 1)
 }
 
