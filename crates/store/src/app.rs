@@ -60,6 +60,8 @@ pub struct App {
     pub sessions: SessionPolicy,
     /// When it was created, in Unix seconds.
     pub created_at: u64,
+    /// The revision: 1 when the app is created, one more with every saved edit. Set by the store, whatever a caller sets.
+    pub rev: u64,
 }
 
 /// Keeps apps. Duties, errors and cancel safety: see [`Store`](crate::Store).
@@ -79,7 +81,7 @@ pub trait AppStore: Send + Sync {
 
     /// Changes an app in one step and returns its new state; `None` if the app is missing.
     ///
-    /// Its id and its time of creation stay, whatever the edit does to them.
+    /// The id and the time of creation stay, and the revision grows by one, whatever the edit does to them.
     async fn edit_app(&self, id: &AppId, edit: AppEdit) -> Result<Option<Arc<App>>, StoreError>;
 }
 
@@ -95,6 +97,7 @@ impl App {
             max_users: MAX_USERS,
             sessions: SessionPolicy::Unlimited,
             created_at,
+            rev: 1,
         }
     }
 }

@@ -41,6 +41,10 @@ pub struct User {
     pub token: TokenRecord,
     /// What was valid before the last rotation, while it still is. Boxed: few users have one.
     pub previous: Option<Box<Previous>>,
+    /// The revision: 1 when the user is created, one more with every saved edit. Set by the store, whatever a caller sets.
+    ///
+    /// [`record_last_seen`](UserStore::record_last_seen) does not change it.
+    pub rev: u64,
 }
 
 /// What the store knows of a user's access token; never the token.
@@ -113,7 +117,7 @@ pub trait UserStore: Send + Sync {
 
     /// Changes a user in one step and returns its new state; `None` if the user is missing.
     ///
-    /// Its app, id and time of creation stay, whatever the edit does to them.
+    /// The app, the id and the time of creation stay, and the revision grows by one, whatever the edit does to them.
     async fn edit_user(
         &self,
         app: &AppId,
@@ -211,6 +215,7 @@ impl User {
             stamp,
             token: TokenRecord::None,
             previous: None,
+            rev: 1,
         }
     }
 }

@@ -20,7 +20,7 @@ impl AppStore for Store {
         }
         let rounded = rounded(&app.id);
         state.apps.push(Kept {
-            app: Arc::new(app),
+            app: Arc::new(App { rev: 1, ..app }),
             rounded,
             keys: Vec::new(),
             users: BTreeMap::new(),
@@ -47,7 +47,8 @@ impl AppStore for Store {
             if edit(&mut app) == Edited::Keep {
                 return Ok(Some(kept.app.clone()));
             }
-            kept.app = Arc::new(App { id: id.clone(), created_at: kept.app.created_at, ..app });
+            let old = &kept.app;
+            kept.app = Arc::new(App { id: id.clone(), created_at: old.created_at, rev: old.rev + 1, ..app });
             kept.app.clone()
         };
         self.changed(id, None);

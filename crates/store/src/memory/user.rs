@@ -23,7 +23,7 @@ impl UserStore for Store {
         if kept.users.len() as u64 >= kept.app.max_users {
             return Err(StoreError::UserLimit);
         }
-        let user = Arc::new(user);
+        let user = Arc::new(User { rev: 1, ..user });
         kept.users.insert(user.id.clone(), user.clone());
         Ok(Created::New(user))
     }
@@ -43,7 +43,13 @@ impl UserStore for Store {
             if edit(&mut copy) == Edited::Keep {
                 return Ok(Some(user.clone()));
             }
-            *user = Arc::new(User { app: app.clone(), id: id.clone(), created_at: user.created_at, ..copy });
+            *user = Arc::new(User {
+                app: app.clone(),
+                id: id.clone(),
+                created_at: user.created_at,
+                rev: user.rev + 1,
+                ..copy
+            });
             user.clone()
         };
         self.changed(app, Some(id));

@@ -20,7 +20,7 @@ use crate::{
 /// The columns of an app, in the order in which [`read_app`] reads them.
 macro_rules! select_app {
     ($rest:literal) => {
-        concat!("SELECT id, name, auth, directory, max_users, sessions, created_at FROM apps ", $rest)
+        concat!("SELECT id, name, auth, directory, max_users, sessions, created_at, rev FROM apps ", $rest)
     };
 }
 
@@ -65,7 +65,7 @@ fn edit_app(batch: &mut Batch<'_>, id: &AppId, edit: AppEdit) -> Result<Option<A
     if run_edit(edit, &mut edited)? == Edited::Keep {
         return Ok(Some(Arc::new(app)));
     }
-    let edited = App { id: app.id, created_at: app.created_at, ..edited };
+    let edited = App { id: app.id, created_at: app.created_at, rev: app.rev + 1, ..edited };
     update_app(batch.connection, &edited)?;
     batch.limit(id, edited.max_users);
     batch.effect(Effect::Changed(Change { app: id.clone(), user: None }));
@@ -96,8 +96,8 @@ pub(super) fn apps(connection: &Connection) -> SqlResult<Vec<Arc<App>>> {
 fn insert_app(connection: &Connection, app: &App) -> SqlResult<bool> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO apps(id, rounded, name, auth, directory, max_users, sessions, created_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+            "INSERT INTO apps(id, rounded, name, auth, directory, max_users, sessions, created_at, rev) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             app.id.as_str(),
@@ -116,7 +116,8 @@ fn insert_app(connection: &Connection, app: &App) -> SqlResult<bool> {
 fn update_app(connection: &Connection, app: &App) -> SqlResult<()> {
     connection
         .prepare_cached(
-            "UPDATE apps SET name = ?2, auth = ?3, directory = ?4, max_users = ?5, sessions = ?6 WHERE id = ?1",
+            "UPDATE apps SET name = ?2, auth = ?3, directory = ?4, max_users = ?5, sessions = ?6, rev = ?7 \
+             WHERE id = ?1",
         )?
         .execute(params![
             app.id.as_str(),
@@ -125,6 +126,7 @@ fn update_app(connection: &Connection, app: &App) -> SqlResult<()> {
             app.directory,
             app.max_users.cast_signed(),
             app.sessions.to_string(),
+            app.rev.cast_signed(),
         ])?;
     Ok(())
 }
@@ -138,6 +140,7 @@ fn read_app(row: &Row<'_>) -> SqlResult<App> {
         max_users: number(row, 4)?,
         sessions: session_policy(row, 5)?,
         created_at: number(row, 6)?,
+        rev: number(row, 7)?,
     })
 }
 

@@ -149,6 +149,10 @@ pub(super) const STEPS: &[&str] = &[
     CREATE INDEX users_suspended ON users(app) WHERE is_suspended = 1;
     CREATE INDEX users_name ON users(app, display_name COLLATE NOCASE, id) WHERE display_name <> '';
 ",
+    "
+    ALTER TABLE apps ADD COLUMN rev INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE users ADD COLUMN rev INTEGER NOT NULL DEFAULT 1;
+",
 ];
 
 /// Opens the file for the writer, in the newest schema.

@@ -101,6 +101,7 @@ impl UserStore for Store {
 }
 
 fn create_user(batch: &mut Batch<'_>, user: User) -> Result<Created, Fault> {
+    let user = User { rev: 1, ..user };
     let app = batch.app(&user.app)?.ok_or(StoreError::UnknownApp)?;
     let has_room = app.users < app.max_users;
     if has_room && rows::insert_user(batch.connection, app.key, &user)? {
@@ -140,6 +141,7 @@ fn upsert_users(
 }
 
 fn upsert_user(batch: &mut Batch<'_>, Upsert { new, edit }: Upsert) -> Result<Upserted, Fault> {
+    let new = User { rev: 1, ..new };
     let app = batch.app(&new.app)?.ok_or(StoreError::UnknownApp)?;
     if app.users < app.max_users && rows::insert_user(batch.connection, app.key, &new)? {
         batch.count(&new.app, 1);
@@ -158,7 +160,8 @@ fn edit_found(batch: &mut Batch<'_>, app: i64, user: User, edit: UserEdit) -> Re
     if run_edit(edit, &mut edited)? == Edited::Keep {
         return Ok((user, Edited::Keep));
     }
-    let edited = User { app: user.app, id: user.id, created_at: user.created_at, ..edited };
+    let edited =
+        User { app: user.app, id: user.id, created_at: user.created_at, rev: user.rev + 1, ..edited };
     rows::update_user(batch.connection, app, &edited)?;
     batch.effect(Effect::Changed(Change { app: edited.app.clone(), user: Some(edited.id.clone()) }));
     Ok((edited, Edited::Save))

@@ -20,7 +20,7 @@ macro_rules! select_user {
         concat!(
             "SELECT display_name, profile, created_at, last_seen, is_suspended, check_access_token, auto_created, \
              stamp, token, expires_at, digest, previous_stamp, previous_token, previous_expires_at, \
-             previous_digest, grace_until, id FROM users ",
+             previous_digest, grace_until, id, rev FROM users ",
             $rest
         )
     };
@@ -119,7 +119,7 @@ pub(super) fn active_user_count(connection: &Connection, app: &AppId) -> Result<
 pub(super) fn insert_user(connection: &Connection, app: i64, user: &User) -> Result<bool> {
     let sql = "INSERT INTO users(app, id, display_name, profile, created_at, last_seen, is_suspended, \
         check_access_token, auto_created, stamp, token, expires_at, digest, previous_stamp, previous_token, \
-        previous_expires_at, previous_digest, grace_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) ON CONFLICT DO NOTHING";
+        previous_expires_at, previous_digest, grace_until, rev) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) ON CONFLICT DO NOTHING";
     Ok(write_user(connection, sql, app, user)? == 1)
 }
 
@@ -129,7 +129,7 @@ pub(super) fn update_user(connection: &Connection, app: i64, user: &User) -> Res
     let sql = "UPDATE users SET display_name = ?3, profile = ?4, created_at = ?5, last_seen = ?6, \
         is_suspended = ?7, check_access_token = ?8, auto_created = ?9, stamp = ?10, token = ?11, \
         expires_at = ?12, digest = ?13, previous_stamp = ?14, previous_token = ?15, previous_expires_at = ?16, \
-        previous_digest = ?17, grace_until = ?18 WHERE app = ?1 AND id = ?2";
+        previous_digest = ?17, grace_until = ?18, rev = ?19 WHERE app = ?1 AND id = ?2";
     write_user(connection, sql, app, user).map(drop)
 }
 
@@ -160,6 +160,7 @@ fn write_user(connection: &Connection, sql: &str, app: i64, user: &User) -> Resu
         previous_token.and_then(|token| token.expires_at),
         previous_token.and_then(|token| token.digest),
         previous.map(|previous| previous.grace_until.cast_signed()),
+        user.rev.cast_signed(),
     ])
 }
 
@@ -204,6 +205,7 @@ fn read_user(row: &Row<'_>, app: AppId, id: UserId) -> Result<User> {
             }
             None => None,
         },
+        rev: number(row, 17)?,
     })
 }
 

@@ -8,6 +8,25 @@ pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     apps_are_found_by_their_ids(&make().await).await;
     apps_are_found_by_what_javascript_makes_of_their_ids(&make().await).await;
     apps_are_edited(&make().await).await;
+    every_saved_edit_is_a_new_revision(&make().await).await;
+}
+
+async fn every_saved_edit_is_a_new_revision(store: &dyn Store) {
+    let id = app_id("demo");
+    let app = App { rev: 7, ..App::new(id.clone(), "Demo", AuthPolicy::Open, 1) };
+    assert!(store.create_app(app).await.unwrap());
+    let rev = async || store.app(&id).await.unwrap().unwrap().rev;
+    assert_eq!(rev().await, 1, "whatever the caller sets");
+    for (edited, expected) in [(Edited::Save, 2), (Edited::Keep, 2), (Edited::Save, 3)] {
+        let edit = move |app: &mut App| {
+            app.rev = 0;
+            edited
+        };
+        let app = store.edit_app(&id, Box::new(edit)).await.unwrap().unwrap();
+        assert_eq!((app.rev, rev().await), (expected, expected), "{edited:?}");
+    }
+    open_app(store, "other").await;
+    assert_eq!(rev().await, 3, "creating another app is not an edit");
 }
 
 async fn apps_are_found_by_their_ids(store: &dyn Store) {
@@ -22,6 +41,7 @@ async fn apps_are_found_by_their_ids(store: &dyn Store) {
         max_users: u64::MAX,
         sessions: SessionPolicy::EvictOldest(1),
         created_at: 1_800_000_000,
+        rev: 1,
     };
     let second = App::new(app_id("a-second"), "", AuthPolicy::Open, 2);
     for app in [&first, &second] {
@@ -74,6 +94,7 @@ async fn apps_are_edited(store: &dyn Store) {
                 app.sessions = SessionPolicy::RejectNew(2);
                 app.id = app_id("other");
                 app.created_at = 99;
+                app.rev = 99;
                 Edited::Save
             }),
         )
@@ -82,8 +103,8 @@ async fn apps_are_edited(store: &dyn Store) {
         .unwrap();
     let sessions = SessionPolicy::RejectNew(2);
     let new = App::new(id.clone(), "New", AuthPolicy::Token, 1);
-    let expected = App { directory: false, max_users: 5, sessions, ..new };
-    assert_eq!(*edited, expected, "id and time of creation stay");
+    let expected = App { directory: false, max_users: 5, sessions, rev: 2, ..new };
+    assert_eq!(*edited, expected, "the id and the time of creation stay");
     assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
 
     let kept = store

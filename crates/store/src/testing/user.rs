@@ -14,6 +14,7 @@ pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     users_come_back_as_they_were_saved(&make().await).await;
     users_are_edited_in_one_step(&make().await).await;
     users_are_created_or_edited_many_at_a_time(&make().await).await;
+    every_saved_edit_is_a_new_revision(&make().await).await;
     users_are_deleted(&make().await).await;
     users_are_listed_in_the_order_of_their_ids(&make().await).await;
     users_are_found_by_the_beginning_of_their_names(&make().await).await;
@@ -59,6 +60,7 @@ async fn users_come_back_as_they_were_saved(store: &dyn Store) {
         assert_eq!(created, Created::New(Arc::new(user.clone())));
         assert_eq!(store.user(&app, &user.id).await.unwrap().as_deref(), Some(&user));
         let saved = store.edit_user(&app, &user.id, Box::new(|_| Edited::Save)).await.unwrap();
+        let user = User { rev: 2, ..user };
         assert_eq!(saved.as_deref(), Some(&user), "read and written again");
         assert_eq!(store.user(&app, &user.id).await.unwrap().as_deref(), Some(&user));
         assert_eq!(store.user(&other, &user.id).await.unwrap(), None, "another app has users of its own");
@@ -93,6 +95,7 @@ async fn users_are_edited_in_one_step(store: &dyn Store) {
                 user.app = app_id("other");
                 user.id = user_id("mallory");
                 user.created_at = 99;
+                user.rev = 99;
                 user.stamp = [3; 16];
                 user.profile = Profile::default();
                 Edited::Save
@@ -100,8 +103,8 @@ async fn users_are_edited_in_one_step(store: &dyn Store) {
         )
         .await
         .unwrap();
-    let expected = User { stamp: [3; 16], ..plain_user(&app, "alice") };
-    assert_eq!(edited.as_deref(), Some(&expected), "ids and time of creation stay");
+    let expected = User { stamp: [3; 16], rev: 102, ..plain_user(&app, "alice") };
+    assert_eq!(edited.as_deref(), Some(&expected), "the ids and the time of creation stay");
     let kept = store
         .edit_user(
             &app,
@@ -154,6 +157,35 @@ async fn users_are_created_or_edited_many_at_a_time(store: &dyn Store) {
     assert_eq!((named("b").await.is_some(), named("c").await), (true, None));
     assert_eq!(store.user_count(&app).await.unwrap(), 3);
     assert!(store.upsert_users(Vec::new()).await.unwrap().is_empty());
+}
+
+async fn every_saved_edit_is_a_new_revision(store: &dyn Store) {
+    let app = open_app(store, "demo").await;
+    let alice = user_id("alice");
+    let rev = async || store.user(&app, &alice).await.unwrap().unwrap().rev;
+    let new = || User { rev: 7, ..plain_user(&app, "alice") };
+    let created = store.create_user(new()).await.unwrap();
+    assert_eq!((created.user().rev, rev().await), (1, 1), "whatever the caller sets");
+    let edit = |edited| -> UserEdit {
+        Box::new(move |user| {
+            user.rev = 0;
+            edited
+        })
+    };
+    for (edited, expected) in [(Edited::Save, 2), (Edited::Keep, 2), (Edited::Save, 3)] {
+        let user = store.edit_user(&app, &alice, edit(edited)).await.unwrap().unwrap();
+        assert_eq!((user.rev, rev().await), (expected, expected), "{edited:?}");
+    }
+    store.record_last_seen(&[(app.clone(), alice.clone(), 5)]).await.unwrap();
+    assert_eq!(rev().await, 3, "a time at which a user was seen is not an edit");
+    for expected in [4, 5] {
+        let upsert = Upsert { new: new(), edit: edit(Edited::Save) };
+        store.upsert_users(vec![upsert]).await.unwrap();
+        assert_eq!(rev().await, expected, "an edit among others");
+    }
+    store.delete_user(&app, &alice).await.unwrap();
+    store.upsert_users(vec![Upsert { new: new(), edit: edit(Edited::Save) }]).await.unwrap();
+    assert_eq!(rev().await, 1, "a user that is created again begins again");
 }
 
 async fn users_are_deleted(store: &dyn Store) {
