@@ -253,6 +253,55 @@ async fn more_changes_than_are_kept_count_as_a_change_of_everything() {
     assert!(store.user(&app, &user_id("alice")).await.unwrap().unwrap().is_suspended);
 }
 
+/// Replaces the data of an open file, as `.restore` of SQLite's command line does.
+fn restore(from: &Path, to: &Path) {
+    let from = Connection::open(from).expect("opens");
+    let mut to = Connection::open(to).expect("opens");
+    let backup = rusqlite::backup::Backup::new(&from, &mut to).expect("the backup is copied");
+    assert_eq!(backup.step(-1).expect("the backup is copied"), rusqlite::backup::StepResult::Done);
+}
+
+#[tokio::test]
+async fn replaced_data_count_as_a_change_of_everything() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    let alice = user_id("alice");
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    let backup = dir.path().join("backup.db");
+    sqlite::Snapshot::open(file(&dir)).unwrap().copy_to(&backup).unwrap();
+    store.edit_user(&app, &alice, suspend()).await.unwrap();
+    let gone = open_app(&store, "gone").await;
+    assert!(store.app(&gone).await.unwrap().is_some());
+    // Told in order: once this is heard of, the follower has read the edit as well.
+    let heard = changes(&store);
+    open(&dir).create_user(plain_user(&app, "bob")).await.unwrap();
+    open(&dir).edit_user(&app, &user_id("bob"), suspend()).await.unwrap();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap().user, Some(user_id("bob")));
+    assert!(store.user(&app, &alice).await.unwrap().unwrap().is_suspended);
+
+    // The backup gets as many changes as were lost: their numbers are the same, only the tags differ.
+    let other = sqlite::Store::open(&backup).unwrap();
+    for _ in 0..3 {
+        let edit = Box::new(|user: &mut User| {
+            user.profile.data.push('+');
+            Edited::Save
+        });
+        other.edit_user(&app, &alice, edit).await.unwrap();
+    }
+    other.close().unwrap();
+    restore(&backup, &file(&dir));
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), Change { app: app.clone(), user: None });
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), Change { app: gone.clone(), user: None });
+    assert_eq!(store.app(&gone).await.unwrap(), None);
+    let user = store.user(&app, &alice).await.unwrap().unwrap();
+    assert_eq!((user.is_suspended, user.profile.data.as_str()), (false, "+++"));
+
+    open(&dir).edit_user(&app, &alice, suspend()).await.unwrap();
+    let change = Change { app: app.clone(), user: Some(alice.clone()) };
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), change, "the new history is followed");
+}
+
 #[tokio::test]
 async fn old_changes_are_pruned() {
     let dir = TempDir::new().unwrap();

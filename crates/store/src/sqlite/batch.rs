@@ -106,7 +106,7 @@ impl<'c> Batch<'c> {
                 Effect::Seen(..) => continue,
             };
             self.connection
-                .prepare_cached("INSERT INTO changes(writer, app, user) VALUES (?1, ?2, ?3)")?
+                .prepare_cached("INSERT INTO changes(writer, tag, app, user) VALUES (?1, random(), ?2, ?3)")?
                 .execute(params![instance, app.as_str(), user.map(UserId::as_str)])?;
             last = Some(self.connection.last_insert_rowid());
         }

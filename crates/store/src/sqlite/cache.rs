@@ -1,6 +1,10 @@
 //! What was read, kept for the next time, and never older than the last change.
 
-use std::{hash::BuildHasher, hash::Hash, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher, Hash},
+    sync::Arc,
+};
 
 use chatcamp_protocol::{AppId, Profile, UserId};
 use parking_lot::Mutex;
@@ -87,6 +91,11 @@ impl<K: Hash + Eq, V: Clone, W: Weighter<K, V> + Clone> Cache<K, V, W> {
 impl Apps {
     pub(super) fn new() -> Self {
         Self::with_weighter(APPS, APPS as u64, UnitWeighter)
+    }
+
+    /// Returns the ids of all cached apps.
+    pub(super) fn ids(&self) -> BTreeSet<AppId> {
+        self.entries.iter().map(|(_, app)| app.id.clone()).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Hears of what other processes change in the same file.
+//! Notices what other processes change in the same file.
 
 use std::{
     path::Path,
@@ -12,22 +12,22 @@ use std::{
 
 use chatcamp_protocol::{AppId, UserId};
 use parking_lot::Mutex;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{app::apps, fault::store_error, schema, shared::Shared, writer::join};
 use crate::{Change, StoreError};
 
-/// How often the file is asked whether anybody wrote; one cheap question.
+/// How often the file is polled for commits; one cheap query.
 const POLL: Duration = Duration::from_millis(200);
 
-/// The following thread.
+/// The thread that polls the file.
 pub(super) struct Follower {
     stop: Mutex<Option<SyncSender<()>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Follower {
-    /// Begins with the next change; to be called before anything is cached.
+    /// Starts the thread, which begins with the next change. Must be called before anything is cached.
     pub(super) fn spawn(path: &Path, instance: i64, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let mut tail = Tail::open(path, instance).map_err(store_error)?;
         let (stop, stopped) = sync_channel(0);
@@ -59,20 +59,38 @@ fn run(tail: &mut Tail, stopped: &Receiver<()>, shared: &Shared) {
     }
 }
 
-/// The end of the changes table, as far as it has been read.
+/// Reads the table of changes from the last row that was applied.
 struct Tail {
     connection: Connection,
     instance: i64,
     version: i64,
+    /// `None` until a row was seen.
+    last: Option<Position>,
+}
+
+/// A row of the table of changes.
+///
+/// The tag is random, so that a number that is given again, such as after a restore, is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Position {
     seq: i64,
+    tag: i64,
+}
+
+/// The changes since the last row that was applied.
+struct News {
+    changes: Vec<Change>,
+    last: Option<Position>,
+    /// Whether that row is gone or another: too much was changed since, or the data were replaced by others.
+    is_broken: bool,
 }
 
 impl Tail {
     fn open(path: &Path, instance: i64) -> rusqlite::Result<Self> {
         let connection = schema::open_reader(path)?;
         let version = data_version(&connection)?;
-        let (_, seq) = extent(&connection)?;
-        Ok(Self { connection, instance, version, seq })
+        let last = newest(&connection)?;
+        Ok(Self { connection, instance, version, last })
     }
 
     fn follow(&mut self, shared: &Shared) -> rusqlite::Result<()> {
@@ -80,48 +98,70 @@ impl Tail {
         if version == self.version {
             return Ok(());
         }
-        let (first, last) = extent(&self.connection)?;
-        if first > self.seq + 1 {
-            // More was changed than is kept, so everything may have been.
+        let mut news = self.read()?;
+        if news.is_broken {
+            tracing::info!("the history of changes is not continuous; everything counts as changed");
+            let mut gone = shared.apps.ids();
             shared.apps.clear();
             shared.users.clear();
-            for app in apps(&self.connection)? {
-                shared.announce(&Change { app: app.id.clone(), user: None });
+            for change in &news.changes {
+                gone.remove(&change.app);
             }
-            self.seq = last;
+            news.changes.extend(gone.into_iter().map(|app| Change { app, user: None }));
         }
-        let mut statement = self.connection.prepare_cached(
-            "SELECT seq, app, user FROM changes WHERE seq > ?1 AND writer <> ?2 ORDER BY seq",
-        )?;
-        let mut found = statement.query(params![self.seq, self.instance])?;
-        while let Some(row) = found.next()? {
-            let app = row.get_ref(1)?.as_str().ok().and_then(|app| AppId::new(app).ok());
-            let user = row.get_ref(2)?.as_str_or_null()?.map(UserId::new);
-            self.seq = row.get(0)?;
-            // Rows of no valid id can only come from a hand at the file, and name nobody who is cached.
-            if let (Some(app), Some(user)) = (app, user.transpose().ok()) {
-                shared.announce(&Change { app, user });
-            }
+        for change in &news.changes {
+            shared.announce(change);
         }
-        drop(found);
-        drop(statement);
-        self.seq = self.seq.max(last);
+        self.last = news.last;
         self.version = version;
         Ok(())
     }
+
+    fn read(&self) -> rusqlite::Result<News> {
+        // All of it as of one moment. Only reads, so that ending it by a rollback is the same.
+        let _moment = self.connection.unchecked_transaction()?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT seq, tag, writer, app, user FROM changes WHERE seq >= ?1 ORDER BY seq")?;
+        let mut rows = statement.query([self.last.map_or(0, |last| last.seq)])?;
+        if let Some(last) = self.last {
+            let found = rows.next()?.map(|row| position(row)).transpose()?;
+            if found != Some(last) {
+                let apps = apps(&self.connection)?;
+                let changes = apps.iter().map(|app| Change { app: app.id.clone(), user: None }).collect();
+                return Ok(News { changes, last: newest(&self.connection)?, is_broken: true });
+            }
+        }
+        let (mut changes, mut last) = (Vec::new(), self.last);
+        while let Some(row) = rows.next()? {
+            last = Some(position(row)?);
+            if row.get::<_, i64>(2)? == self.instance {
+                continue;
+            }
+            let app = row.get_ref(3)?.as_str().ok().and_then(|app| AppId::new(app).ok());
+            let user = row.get_ref(4)?.as_str_or_null()?.map(UserId::new).transpose().ok();
+            // No record with an invalid id is cached.
+            if let (Some(app), Some(user)) = (app, user) {
+                changes.push(Change { app, user });
+            }
+        }
+        Ok(News { changes, last, is_broken: false })
+    }
 }
 
-/// Differs from what it was whenever another connection has committed.
+/// Returns a number that changes whenever another connection commits.
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
-/// The first and the last change kept.
-fn extent(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+/// Reads the newest row.
+fn newest(connection: &Connection) -> rusqlite::Result<Option<Position>> {
     connection
-        .prepare_cached(
-            // Two questions, because only a lone MIN or MAX is a look at one end of the table.
-            "SELECT COALESCE((SELECT MIN(seq) FROM changes), 0), COALESCE((SELECT MAX(seq) FROM changes), 0)",
-        )?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached("SELECT seq, tag FROM changes ORDER BY seq DESC LIMIT 1")?
+        .query_row([], position)
+        .optional()
+}
+
+fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
+    Ok(Position { seq: row.get(0)?, tag: row.get(1)? })
 }

@@ -153,6 +153,11 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE apps ADD COLUMN rev INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE users ADD COLUMN rev INTEGER NOT NULL DEFAULT 1;
 ",
+    // A first row, of no app, so that two files never have the same history.
+    "
+    ALTER TABLE changes ADD COLUMN tag INTEGER NOT NULL DEFAULT 0;
+    INSERT INTO changes(writer, tag, app) VALUES (0, random(), '');
+",
 ];
 
 /// Opens the file for the writer, in the newest schema.
