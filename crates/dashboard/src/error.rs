@@ -64,6 +64,9 @@ impl PageError {
 impl From<AccountError> for PageError {
     fn from(error: AccountError) -> Self {
         match error {
+            AccountError::Store(error @ StoreError::Nul { .. }) => {
+                Self::new(StatusCode::BAD_REQUEST, "This cannot be done", sentence(&error))
+            }
             AccountError::Store(error) => error.into(),
             AccountError::NoApp(_) | AccountError::NoUser(_) | AccountError::NoApiKey(_) => {
                 Self::new(StatusCode::NOT_FOUND, "Not found", sentence(&error))

@@ -249,6 +249,28 @@ async fn bad_requests_are_told_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn nul_in_a_profile_is_refused_and_its_field_named() {
+    let backend = Backend::new().await;
+    backend.call("users.create", json!({"id": "ann"})).await.ok();
+    for (field, value) in [
+        ("display_name", json!("a\0b")),
+        ("email", json!("\0")),
+        ("data", json!("\0")),
+        ("metadata", json!({"k": ["\0"]})),
+        ("metadata", json!({"\0": 1})),
+    ] {
+        for (method, id) in [("users.create", "new"), ("users.upsert", "new"), ("users.update", "ann")] {
+            let answer = backend.call(method, json!({"id": id, field: value})).await;
+            assert_eq!(answer.refused(), (400, "INVALID_FIELD"), "{method} {field}: {}", answer.body);
+            let named = format!("{field} contains the character NUL");
+            assert!(answer.body.to_string().contains(&named), "{method}: {}", answer.body);
+        }
+    }
+    assert_eq!(backend.world.store.user_count(&backend.world.app).await.unwrap(), 1);
+    backend.world.close().await;
+}
+
+#[tokio::test]
 async fn other_verbs_and_long_bodies_are_refused() {
     let backend = Backend::new().await;
     for verb in ["GET", "PUT", "DELETE", "OPTIONS"] {

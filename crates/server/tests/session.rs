@@ -39,6 +39,8 @@ async fn every_request_is_acknowledged_and_numbered() {
         ("users.update", json!({"display_name": "x".repeat(256)}), Some("VALUE_TOO_LONG")),
         ("users.update", json!({"metadata": nested(33)}), Some("VALUE_TOO_LONG")),
         ("users.update", json!({"metadata": nested(32)}), None),
+        ("users.update", json!({"data": "a\0b"}), Some("INVALID_BODY")),
+        ("users.update", json!({"metadata": {"k": ["\0"]}}), Some("INVALID_BODY")),
         ("users.get", json!({"id": "nobody"}), Some("USER_NOT_FOUND")),
         ("users.get", json!({"id": ""}), Some("INVALID_BODY")),
         ("users.get", json!({}), None),
@@ -49,7 +51,17 @@ async fn every_request_is_acknowledged_and_numbered() {
         assert_eq!(d["ok"], code.is_none());
     }
     alice.send_request("users.get", json!({})).await;
-    assert_eq!(alice.recv().await["s"], 14, "one number for each envelope after the acknowledgement");
+    assert_eq!(alice.recv().await["s"], 16, "one number for each envelope after the acknowledgement");
+    drop(alice);
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_that_contains_nul_is_named() {
+    let world = World::open().await;
+    let mut alice = world.connect("alice").await;
+    let d = alice.request("users.update", json!({"data": "a\0b"})).await;
+    assert_eq!(d["error"]["message"], "data contains the character NUL (U+0000); remove it");
     drop(alice);
     world.close().await;
 }

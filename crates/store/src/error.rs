@@ -29,6 +29,12 @@ pub enum StoreError {
     /// There is no app of that id to put something into.
     #[error("there is no such app")]
     UnknownApp,
+    /// A text contains NUL, which not every database can hold; nothing was written.
+    #[error("{field} contains the character NUL (U+0000); remove it")]
+    Nul {
+        /// The field that contains it.
+        field: &'static str,
+    },
 }
 
 impl StoreError {
@@ -69,6 +75,7 @@ mod tests {
             (StoreError::UserLimit, false),
             (StoreError::BlockLimit, false),
             (StoreError::UnknownApp, false),
+            (StoreError::Nul { field: "data" }, false),
         ] {
             assert_eq!(error.is_retryable(), retryable, "{error}");
         }

@@ -49,6 +49,7 @@ mod listeners;
 pub mod memory;
 #[cfg(feature = "test-util")]
 mod mock;
+mod nul;
 pub mod prelude;
 mod rounding;
 mod setting;

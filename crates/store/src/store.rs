@@ -16,6 +16,8 @@ use crate::{ApiKeyStore, AppStore, BlockStore, ChangeListener, SettingStore, Sto
 /// - A read waits for nothing but the disk: callers await it while a client waits for its acknowledgement.
 /// - Ids are exact. Only [`app`](AppStore::app) also finds an app by a rounded id; every other method, and every
 ///   record, uses the real one.
+/// - A write refuses NUL in every text that it would change, with [`StoreError::Nul`]: PostgreSQL cannot hold it, and data must be
+///   able to move between stores. Of several records written by one call, only the record that contains it is refused.
 /// - A write that fails leaves nothing behind, unless it failed with [`StoreError::Unavailable`], after which it
 ///   may or may not have happened.
 ///

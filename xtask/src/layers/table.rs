@@ -96,7 +96,7 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "testing",
             "memory, mock, sqlite",
             "prelude",
-            "listeners, rounding",
+            "listeners, nul, rounding",
             "store",
             "block",
             "api_key, app, setting, user",

@@ -271,6 +271,9 @@ impl From<AccountError> for Refusal {
             AccountError::Store(StoreError::UserLimit) => {
                 Self::new(Code::UserLimitReached, "the app has as many users as it may have")
             }
+            AccountError::Store(error @ StoreError::Nul { .. }) => {
+                Self::new(Code::InvalidField, error.to_string())
+            }
             // An app is not deleted, so that the others are the store's too.
             error => {
                 let source = std::error::Error::source(&error).map(ToString::to_string);

@@ -7,7 +7,7 @@ use chatcamp_protocol::{
     request::{NegativeAck, PositiveAck, Request},
     user::PublicUser,
 };
-use chatcamp_store::{Store, User};
+use chatcamp_store::{Store, StoreError, User};
 use chatcamp_transport::Message;
 use serde::Serialize;
 
@@ -120,6 +120,9 @@ impl Failure {
         match error {
             AccountError::NoApp(_) | AccountError::NoUser(_) => Self::unknown_user(),
             AccountError::OverLimit(over) => Self::refused(ErrorCode::ValueTooLong, over.to_string()),
+            AccountError::Store(error @ StoreError::Nul { .. }) => {
+                Self::refused(ErrorCode::InvalidBody, error.to_string())
+            }
             AccountError::Store(error) => error.into(),
             // Nothing else can be wrong with what clients may change.
             other => Self::refused(ErrorCode::InvalidBody, other.to_string()),

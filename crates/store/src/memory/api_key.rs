@@ -4,11 +4,12 @@ use async_trait::async_trait;
 use chatcamp_protocol::AppId;
 
 use super::Store;
-use crate::{ApiKey, ApiKeyStore, StoreError};
+use crate::{ApiKey, ApiKeyStore, StoreError, nul};
 
 #[async_trait]
 impl ApiKeyStore for Store {
     async fn create_api_key(&self, key: ApiKey) -> Result<bool, StoreError> {
+        nul::check_api_key(&key)?;
         let mut state = self.state.lock();
         let mut all = state.apps.iter().flat_map(|kept| &kept.keys);
         let is_taken = all.any(|k| k.digest == key.digest || (k.app == key.app && k.id == key.id));

@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use chatcamp_protocol::AppId;
 
 use super::{Kept, Store};
-use crate::{App, AppEdit, AppStore, Edited, StoreError, rounding::rounded};
+use crate::{App, AppEdit, AppStore, Edited, StoreError, nul, rounding::rounded};
 
 #[async_trait]
 impl AppStore for Store {
     async fn create_app(&self, app: App) -> Result<bool, StoreError> {
+        nul::check_app(&app)?;
         let mut state = self.state.lock();
         if state.kept(&app.id).is_some() {
             return Ok(false);
@@ -48,6 +49,7 @@ impl AppStore for Store {
                 return Ok(Some(kept.app.clone()));
             }
             let old = &kept.app;
+            nul::check_edited_app(old, &app)?;
             kept.app = Arc::new(App { id: id.clone(), created_at: old.created_at, rev: old.rev + 1, ..app });
             kept.app.clone()
         };

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::Store;
-use crate::{SettingStore, StoreError};
+use crate::{SettingStore, StoreError, nul};
 
 #[async_trait]
 impl SettingStore for Store {
@@ -12,6 +12,7 @@ impl SettingStore for Store {
     }
 
     async fn setting_or_insert(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        nul::check_setting(name)?;
         Ok(self.state.lock().settings.entry(name.to_owned()).or_insert_with(|| value.to_vec()).clone())
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 
 use super::{Kept, Store};
-use crate::{Created, Edited, StoreError, User, UserEdit, UserStore};
+use crate::{Created, Edited, StoreError, User, UserEdit, UserStore, nul};
 
 #[async_trait]
 impl UserStore for Store {
@@ -15,6 +15,7 @@ impl UserStore for Store {
     }
 
     async fn create_user(&self, user: User) -> Result<Created, StoreError> {
+        nul::check_user(&user)?;
         let mut state = self.state.lock();
         let kept = state.kept_mut(&user.app).ok_or(StoreError::UnknownApp)?;
         if let Some(existing) = kept.users.get(&user.id) {
@@ -43,6 +44,7 @@ impl UserStore for Store {
             if edit(&mut copy) == Edited::Keep {
                 return Ok(Some(user.clone()));
             }
+            nul::check_edited_user(user, &copy)?;
             *user = Arc::new(User {
                 app: app.clone(),
                 id: id.clone(),

@@ -10,7 +10,7 @@ use super::{
     columns::{app_id, number},
     fault::Fault,
 };
-use crate::{ApiKey, ApiKeyStore, StoreError};
+use crate::{ApiKey, ApiKeyStore, StoreError, nul};
 
 /// The columns of an API key, in the order in which [`read_api_key`] reads them.
 macro_rules! select_api_key {
@@ -44,6 +44,7 @@ impl ApiKeyStore for Store {
 }
 
 fn create_api_key(batch: &mut Batch<'_>, key: &ApiKey) -> Result<bool, Fault> {
+    nul::check_api_key(key)?;
     let app = batch.app(&key.app)?.ok_or(StoreError::UnknownApp)?;
     let inserted = batch
         .connection

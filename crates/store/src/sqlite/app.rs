@@ -14,7 +14,7 @@ use super::{
     writer::run_edit,
 };
 use crate::{
-    App, AppEdit, AppStore, AuthPolicy, Change, Edited, SessionPolicy, StoreError, rounding::rounded,
+    App, AppEdit, AppStore, AuthPolicy, Change, Edited, SessionPolicy, StoreError, nul, rounding::rounded,
 };
 
 /// The columns of an app, in the order in which [`read_app`] reads them.
@@ -52,6 +52,7 @@ impl AppStore for Store {
 }
 
 fn create_app(batch: &mut Batch<'_>, app: &App) -> Result<bool, Fault> {
+    nul::check_app(app)?;
     let is_new = insert_app(batch.connection, app)?;
     if is_new {
         batch.effect(Effect::AppCreated(app.id.clone()));
@@ -65,6 +66,7 @@ fn edit_app(batch: &mut Batch<'_>, id: &AppId, edit: AppEdit) -> Result<Option<A
     if run_edit(edit, &mut edited)? == Edited::Keep {
         return Ok(Some(Arc::new(app)));
     }
+    nul::check_edited_app(&app, &edited)?;
     let edited = App { id: app.id, created_at: app.created_at, rev: app.rev + 1, ..edited };
     update_app(batch.connection, &edited)?;
     batch.limit(id, edited.max_users);

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Result as SqlResult, params};
 
 use super::{Store, batch::Batch, fault::Fault};
-use crate::{SettingStore, StoreError};
+use crate::{SettingStore, StoreError, nul};
 
 #[async_trait]
 impl SettingStore for Store {
@@ -19,6 +19,7 @@ impl SettingStore for Store {
 }
 
 fn setting_or_insert(batch: &Batch<'_>, name: &str, value: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    nul::check_setting(name)?;
     let inserted = batch
         .connection
         .prepare_cached("INSERT INTO settings(name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?

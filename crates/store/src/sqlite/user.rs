@@ -14,7 +14,7 @@ use super::{
     user_rows as rows,
     writer::run_edit,
 };
-use crate::{Change, Created, Edited, StoreError, Upsert, Upserted, User, UserEdit, UserStore};
+use crate::{Change, Created, Edited, StoreError, Upsert, Upserted, User, UserEdit, UserStore, nul};
 
 /// How many users' times one transaction raises at most, so that other writes get their turn.
 const LAST_SEEN_CHUNK: usize = 512;
@@ -101,6 +101,7 @@ impl UserStore for Store {
 }
 
 fn create_user(batch: &mut Batch<'_>, user: User) -> Result<Created, Fault> {
+    nul::check_user(&user)?;
     let user = User { rev: 1, ..user };
     let app = batch.app(&user.app)?.ok_or(StoreError::UnknownApp)?;
     let has_room = app.users < app.max_users;
@@ -141,6 +142,7 @@ fn upsert_users(
 }
 
 fn upsert_user(batch: &mut Batch<'_>, Upsert { new, edit }: Upsert) -> Result<Upserted, Fault> {
+    nul::check_user(&new)?;
     let new = User { rev: 1, ..new };
     let app = batch.app(&new.app)?.ok_or(StoreError::UnknownApp)?;
     if app.users < app.max_users && rows::insert_user(batch.connection, app.key, &new)? {
@@ -160,6 +162,7 @@ fn edit_found(batch: &mut Batch<'_>, app: i64, user: User, edit: UserEdit) -> Re
     if run_edit(edit, &mut edited)? == Edited::Keep {
         return Ok((user, Edited::Keep));
     }
+    nul::check_edited_user(&user, &edited)?;
     let edited =
         User { app: user.app, id: user.id, created_at: user.created_at, rev: user.rev + 1, ..edited };
     rows::update_user(batch.connection, app, &edited)?;

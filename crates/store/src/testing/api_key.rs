@@ -28,6 +28,11 @@ async fn api_keys_are_created_found_and_revoked(store: &dyn Store) {
     ] {
         assert_eq!(store.create_api_key(new.clone()).await.unwrap(), is_created, "{new:?}");
     }
+    for (id, name, field) in [("a\0", "n", "id"), ("a", "\0", "name")] {
+        let new = ApiKey { id: id.into(), name: name.into(), ..key(&one, "", 5) };
+        let refused = store.create_api_key(new).await;
+        assert!(matches!(refused, Err(StoreError::Nul { field: f }) if f == field), "{refused:?}");
+    }
     let nowhere = store.create_api_key(key(&app_id("nowhere"), "k", 9)).await;
     assert!(matches!(nowhere, Err(StoreError::UnknownApp)), "{nowhere:?}");
 

@@ -1,7 +1,7 @@
 //! Apps.
 
 use super::{app_id, open_app};
-use crate::{App, AuthPolicy, Edited, SessionPolicy, Store};
+use crate::{App, AuthPolicy, Edited, SessionPolicy, Store, StoreError};
 
 /// Proves a store's apps, given how to make empty ones; panics with the duty that it breaks.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
@@ -9,6 +9,22 @@ pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     apps_are_found_by_what_javascript_makes_of_their_ids(&make().await).await;
     apps_are_edited(&make().await).await;
     every_saved_edit_is_a_new_revision(&make().await).await;
+    a_name_with_nul_is_refused(&make().await).await;
+}
+
+async fn a_name_with_nul_is_refused(store: &dyn Store) {
+    let id = open_app(store, "demo").await;
+    let other = App::new(app_id("other"), "a\0b", AuthPolicy::Open, 1);
+    let refused = store.create_app(other).await;
+    assert!(matches!(refused, Err(StoreError::Nul { field: "name" })), "{refused:?}");
+    let edit = |app: &mut App| {
+        app.name = "a\0b".into();
+        Edited::Save
+    };
+    let refused = store.edit_app(&id, Box::new(edit)).await;
+    assert!(matches!(refused, Err(StoreError::Nul { field: "name" })), "{refused:?}");
+    let apps = store.apps().await.unwrap();
+    assert_eq!(apps.iter().map(|app| (&app.id, app.rev)).collect::<Vec<_>>(), [(&id, 1)]);
 }
 
 async fn every_saved_edit_is_a_new_revision(store: &dyn Store) {

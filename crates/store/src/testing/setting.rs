@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use crate::Store;
+use crate::{Store, StoreError};
 
 /// Proves a store's settings, given how to make empty ones; panics with the duty that it breaks.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
@@ -20,6 +20,9 @@ async fn the_first_value_of_a_setting_stays(store: &dyn Store) {
     assert_eq!(store.setting_or_insert("empty", b"").await.unwrap(), b"");
     assert_eq!(store.setting("empty").await.unwrap(), Some(Vec::new()));
     assert_eq!(store.setting("other").await.unwrap(), None);
+    let refused = store.setting_or_insert("a\0b", b"").await;
+    assert!(matches!(refused, Err(StoreError::Nul { field: "name" })), "{refused:?}");
+    assert_eq!(store.setting("a\0b").await.unwrap(), None);
     for _ in 0..2 {
         store.probe().await.unwrap();
     }

@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 
 use super::{app_id, open_app, plain_user, rename, user_id};
-use crate::{App, Change, Created, Edited, Previous, Store, StoreError, TokenRecord, Upsert, User, UserEdit};
+use crate::{
+    App, Change, Created, Edited, Previous, Store, StoreError, TokenRecord, Upsert, Upserted, User, UserEdit,
+};
 
 /// Proves a store's users, given how to make empty ones; panics with the duty that it breaks.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
@@ -15,6 +17,7 @@ pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     users_are_edited_in_one_step(&make().await).await;
     users_are_created_or_edited_many_at_a_time(&make().await).await;
     every_saved_edit_is_a_new_revision(&make().await).await;
+    nul_is_refused_in_every_text(&make().await).await;
     users_are_deleted(&make().await).await;
     users_are_listed_in_the_order_of_their_ids(&make().await).await;
     users_are_found_by_the_beginning_of_their_names(&make().await).await;
@@ -186,6 +189,49 @@ async fn every_saved_edit_is_a_new_revision(store: &dyn Store) {
     store.delete_user(&app, &alice).await.unwrap();
     store.upsert_users(vec![Upsert { new: new(), edit: edit(Edited::Save) }]).await.unwrap();
     assert_eq!(rev().await, 1, "a user that is created again begins again");
+}
+
+async fn nul_is_refused_in_every_text(store: &dyn Store) {
+    let app = open_app(store, "demo").await;
+    store.create_user(plain_user(&app, "present")).await.unwrap();
+    let json = |text| serde_json::from_str(text).unwrap();
+    let texts: [(&str, Profile); 11] = [
+        ("display_name", Profile { display_name: "a\0b".into(), ..Profile::default() }),
+        ("first_name", Profile { first_name: "\0".into(), ..Profile::default() }),
+        ("last_name", Profile { last_name: "a\0".into(), ..Profile::default() }),
+        ("email", Profile { email: "\0a".into(), ..Profile::default() }),
+        ("phone_number", Profile { phone_number: "\0".into(), ..Profile::default() }),
+        ("profile_url", Profile { profile_url: "\0".into(), ..Profile::default() }),
+        ("avatar_url", Profile { avatar_url: "\0".into(), ..Profile::default() }),
+        ("data", Profile { data: "\0".into(), ..Profile::default() }),
+        ("metadata", Profile { metadata: json(r#"{"a\u0000": 1}"#), ..Profile::default() }),
+        ("metadata", Profile { metadata: json(r#"{"a": [1, {"b": "\u0000"}]}"#), ..Profile::default() }),
+        ("metadata", Profile { metadata: json(r#"{"a": {"\u0000": null}}"#), ..Profile::default() }),
+    ];
+    for (field, profile) in texts {
+        let is_refused = |error: &StoreError| matches!(error, StoreError::Nul { field: f } if *f == field);
+        let edit = |profile: Profile| -> UserEdit {
+            Box::new(move |user| {
+                user.profile = profile;
+                Edited::Save
+            })
+        };
+        let new = |id| User { profile: profile.clone(), ..plain_user(&app, id) };
+        let created = store.create_user(new("new")).await.unwrap_err();
+        assert!(is_refused(&created), "{field}: {created:?}");
+        let edited = store.edit_user(&app, &user_id("present"), edit(profile.clone())).await.unwrap_err();
+        assert!(is_refused(&edited), "{field}: {edited:?}");
+        let upserts = [
+            Upsert { new: new("new"), edit: edit(Profile::default()) },
+            Upsert { new: plain_user(&app, "present"), edit: edit(profile.clone()) },
+            Upsert { new: plain_user(&app, "present"), edit: Box::new(|_| Edited::Keep) },
+        ];
+        let upserted = store.upsert_users(upserts.into()).await.unwrap();
+        let [Err(new), Err(edited), Ok(Upserted::Kept)] = &upserted[..] else { panic!("{upserted:?}") };
+        assert!(is_refused(new) && is_refused(edited), "{field}: {upserted:?}");
+    }
+    let users = store.users(&app, None, 10).await.unwrap();
+    assert_eq!(users.iter().map(|user| User::clone(user)).collect::<Vec<_>>(), [plain_user(&app, "present")]);
 }
 
 async fn users_are_deleted(store: &dyn Store) {
