@@ -80,17 +80,17 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The user's token: the stored one, or one that is made and stored now.
+/// Returns the user's token: the stored one, or a new one, which it stores.
 async fn token(chat: &Backend, tokens: &mut Tokens, user: &str, name: &str) -> Result<String, Failure> {
     if let Some(token) = tokens.tokens.get(user) {
         return Ok(token.clone());
     }
 
-    // Step one: create the user with a token. Of a user who is there already it is the token there is.
+    // Step one: create the user with a token. A user who exists already keeps its token.
     let fields = UserFields { display_name: Some(name.into()), ..UserFields::default() };
     let token = match chat.upsert_user(user, fields).await?.access_token {
         Some(token) => token,
-        // Its tokens were revoked, or are known as digests only.
+        // The tokens were revoked, or the server has only a digest of the token.
         None => chat.issue_token(user, TokenFields::default()).await?.access_token,
     };
 

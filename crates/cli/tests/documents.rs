@@ -1,4 +1,4 @@
-//! Every command in the documents runs, as printed, one after another, in one folder.
+//! Runs every command of the documents as printed, one after another, in one folder.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,16 +17,16 @@ const PROTOCOL: &str = include_str!("../../../docs/PROTOCOL.md");
 const TRANSPORTS: &str = include_str!("../../../docs/TRANSPORTS.md");
 const ARCHITECTURE: &str = include_str!("../../../docs/ARCHITECTURE.md");
 
-/// What continuous integration runs, and a test cannot: it would run itself.
+/// Commands that continuous integration runs, but a test cannot, because it would run itself.
 const OF_CI: [&str; 2] = ["cargo test --workspace", "cargo xtask ci"];
 
-/// The commands in a document's blocks of kind `sh`.
+/// Returns the commands in a document's `sh` blocks.
 fn commands(document: &str) -> Vec<&str> {
     let blocks = document.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.flat_map(str::lines).map(|line| line.split(" #").next().unwrap().trim()).collect()
 }
 
-/// The binary with the arguments of a printed command, in `folder`, on a free port.
+/// Returns the command to run the binary as a document prints it, in `folder`, on a free port.
 fn binary(command: &str, folder: &Path) -> Option<Command> {
     let arguments = command.strip_prefix("cargo run -- ").or_else(|| command.strip_prefix("chatcamp "))?;
     let mut binary = Command::new(env!("CARGO_BIN_EXE_chatcamp"));
@@ -35,22 +35,22 @@ fn binary(command: &str, folder: &Path) -> Option<Command> {
     Some(binary)
 }
 
-/// A server that is stopped when dropped.
+/// A server that is stopped on drop.
 struct Server(Child);
 
 impl Server {
-    /// Starts it and waits until it has said where it listens.
+    /// Starts a server and waits until it prints its address.
     fn start(command: Command) -> Self {
-        Self::saying(command, "127.0.0.1:").0
+        Self::start_until(command, "127.0.0.1:").0
     }
 
-    /// Starts it and waits for a line with this text.
-    fn saying(mut command: Command, text: &str) -> (Self, String) {
+    /// Starts a server and waits for a line with this text.
+    fn start_until(mut command: Command, text: &str) -> (Self, String) {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let server = Self(child);
-        let said = stdout.lines().map_while(Result::ok).find(|line| line.contains(text));
-        (server, said.expect("it says where it listens"))
+        let line = stdout.lines().map_while(Result::ok).find(|line| line.contains(text));
+        (server, line.expect("the server prints the line"))
     }
 }
 
@@ -77,7 +77,7 @@ fn every_command_of_the_readme_runs() {
         }
         let place = folder.path().join(if command.contains(" serve ") { "elsewhere" } else { "here" });
         fs::create_dir_all(&place).unwrap();
-        let mut binary = binary(command, &place).unwrap_or_else(|| panic!("who runs `{command}`?"));
+        let mut binary = binary(command, &place).unwrap_or_else(|| panic!("cannot run `{command}`"));
         if command == "cargo run -- dev" {
             dev = Some(Server::start(binary));
         } else if command.contains(" serve ") {
@@ -85,13 +85,13 @@ fn every_command_of_the_readme_runs() {
         } else {
             let output = binary.output().unwrap();
             assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-            assert!(!output.stdout.is_empty(), "{command} says what it did");
+            assert!(!output.stdout.is_empty(), "{command} prints a result");
         }
     }
     assert!(dev.is_some(), "the README starts a server");
 }
 
-/// The README's request, sent as printed to a development server.
+/// Sends the request in the README to a development server.
 #[test]
 fn the_readmes_request_is_answered_with_a_token() {
     let backend = Backend::start();
@@ -106,7 +106,7 @@ fn the_readmes_request_is_answered_with_a_token() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"access_token\":\"ct1_"), "{answer}");
 }
 
-/// A development server, and a folder for a backend beside it.
+/// A development server, and a folder for a backend.
 struct Backend {
     folder: tempfile::TempDir,
     _dev: Server,
@@ -124,11 +124,10 @@ impl Backend {
         Self { folder, _dev: dev, url: text("url"), api_key: text("api_key") }
     }
 
-    /// Writes the page's piece in this language, and what it takes from the app, into the backend's folder.
+    /// Writes the program in this language, and the file that the app provides, into the backend's folder.
     fn program(&self, language: &str, name: &str, sign_in: (&str, &str)) {
-        let piece =
-            BACKENDS.split(&format!("```{language}\n")).nth(1).unwrap().split("```\n").next().unwrap();
-        for (name, text) in [(name, piece), sign_in] {
+        let code = BACKENDS.split(&format!("```{language}\n")).nth(1).unwrap().split("```\n").next().unwrap();
+        for (name, text) in [(name, code), sign_in] {
             let path = self.folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
@@ -143,14 +142,14 @@ impl Backend {
         command
     }
 
-    /// What a program prints.
+    /// Runs a program and returns its output.
     fn run(&self, line: &str) -> String {
         let output = self.command(line).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Reads a file, which nobody else may read.
+    /// Reads a file, and asserts that only its owner can read it.
     fn private_file(&self, name: &str) -> serde_json::Value {
         let path = self.folder.path().join(name);
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
@@ -158,8 +157,8 @@ impl Backend {
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
     }
 
-    /// Connects Alice with the token in an answer.
-    fn connects(&self, answer: &serde_json::Value) {
+    /// Asserts that Alice connects with the token in an answer.
+    fn assert_connects(&self, answer: &serde_json::Value) {
         let token = answer["access_token"].as_str().unwrap();
         let mut connect = binary("chatcamp connect alice", self.folder.path()).unwrap();
         let output = connect.env("CHATCAMP_TOKEN", token).output().unwrap();
@@ -175,7 +174,7 @@ fn the_three_steps_in_curl_run_as_printed() {
     backend.run("sh -eu backend.sh");
     let [first, again] = ["alice.json", "again.json"].map(|name| backend.private_file(name));
     assert_eq!(first["access_token"], again["access_token"]);
-    backend.connects(&first);
+    backend.assert_connects(&first);
 }
 
 #[test]
@@ -192,10 +191,10 @@ fn the_three_steps_in_node_run_as_printed() {
         answer
     };
     let mut answers = Vec::new();
-    // The second one finds what the first one stored.
+    // The second run finds the token that the first run stored.
     for _ in 0..2 {
-        let (_node, said) = Server::saying(backend.command("node backend.mjs"), "listening on ");
-        let port = said.strip_prefix("listening on ").unwrap();
+        let (_node, line) = Server::start_until(backend.command("node backend.mjs"), "listening on ");
+        let port = line.strip_prefix("listening on ").unwrap();
         assert!(get(port, "").starts_with("HTTP/1.1 401 "));
         let answer = get(port, "cookie: user=alice\r\n");
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("no-store"), "{answer}");
@@ -204,7 +203,7 @@ fn the_three_steps_in_node_run_as_printed() {
     }
     assert_eq!(answers[0], answers[1]);
     assert_eq!(backend.private_file("tokens.json")[0][1], answers[0]["access_token"]);
-    backend.connects(&answers[0]);
+    backend.assert_connects(&answers[0]);
 }
 
 #[test]
@@ -213,20 +212,20 @@ fn the_three_steps_in_php_run_as_printed() {
     let backend = Backend::start();
     let sign_in = "<?php function signed_in(): ?string { return getenv('SIGNED_IN') ?: null; }";
     backend.program("php", "public/backend.php", ("public/sign-in.php", sign_in));
-    assert_eq!(backend.run("php public/backend.php"), "", "nobody is signed in");
+    assert_eq!(backend.run("php public/backend.php"), "", "no user is signed in");
     let [first, again] =
         [(); 2].map(|()| backend.run("env SIGNED_IN=alice php -d error_reporting=-1 public/backend.php"));
     assert_eq!(first, again);
     let answer = serde_json::from_str::<serde_json::Value>(&first).unwrap();
     assert_eq!(backend.private_file("tokens.json")["alice"], answer["access_token"]);
-    backend.connects(&answer);
+    backend.assert_connects(&answer);
 }
 
 #[test]
-fn the_other_documents_print_no_command_that_nobody_runs() {
+fn the_other_documents_contain_no_untested_command() {
     for document in [CONTRIBUTING, PROTOCOL, ARCHITECTURE, TRANSPORTS] {
         for command in commands(document) {
-            assert!(OF_CI.contains(&command), "who runs `{command}`?");
+            assert!(OF_CI.contains(&command), "no test runs `{command}`");
         }
     }
     for command in OF_CI {
@@ -235,5 +234,34 @@ fn the_other_documents_print_no_command_that_nobody_runs() {
             run.iter().any(|text| text.contains(command)),
             "continuous integration does not run `{command}`"
         );
+    }
+}
+
+/// Returns the files and folders that a document names: words such as `docs/PROTOCOL.md`, `server.rs` and `http/web/`.
+fn named_files(document: &str) -> impl Iterator<Item = &str> {
+    let is_separator = |c: char| c.is_whitespace() || "`(),;:|".contains(c);
+    document.split(is_separator).map(|word| word.trim_end_matches('.')).filter(|word| {
+        word.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.')
+            && [".rs", ".md", ".svg", ".toml", "/"].iter().any(|end| word.ends_with(end))
+    })
+}
+
+#[test]
+fn every_file_that_the_documents_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (name, document) in [
+        ("README", README),
+        ("ARCHITECTURE", ARCHITECTURE),
+        ("CONTRIBUTING", CONTRIBUTING),
+        ("PROTOCOL", PROTOCOL),
+    ] {
+        let named: Vec<&str> = named_files(document).collect();
+        assert!(!named.is_empty(), "{name} names files");
+        for file in named {
+            // docs/ARCHITECTURE.md names files of the server without their crate; links are relative to docs/.
+            let exists =
+                ["", "crates/server/src", "docs"].iter().any(|folder| root.join(folder).join(file).exists());
+            assert!(exists, "{name}.md names `{file}`, which does not exist");
+        }
     }
 }
