@@ -1,4 +1,4 @@
-//! `chatcamp admin`, and what `dev` and `serve` need of the dashboard.
+//! `chatcamp admin`, and the dashboard of `dev` and `serve`.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{context::Context, dev_file::DevFile, failure::Failure, secret_input};
 
-/// What can be done about the dashboard.
+/// Subcommands of `chatcamp admin`.
 #[derive(Subcommand)]
 pub(crate) enum AdminCommand {
     /// Sets a new admin password, and signs all browsers out of the dashboard within a second.
@@ -18,7 +18,7 @@ pub(crate) enum AdminCommand {
 
 #[derive(Args)]
 pub(crate) struct Password {
-    /// The file that holds the password, 12 characters or more; `-` is stdin. Without it, one is made and printed.
+    /// A file with the new password, at least 12 characters; `-` is stdin. Without this option a password is generated and printed.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
@@ -33,9 +33,9 @@ impl AdminCommand {
                 password.set(&secret_input::read_password(&path)?)?;
                 None
             }
-            None if secret_input::is_given_on_stdin() => {
-                let why = "a password on stdin is read with --password-file - only; without it, one is made, and stdin is to be a \
-                           terminal or /dev/null";
+            None if secret_input::is_stdin_redirected() => {
+                let why = "stdin is not a terminal; use --password-file - to read the password from stdin, or </dev/null to \
+                           generate one";
                 return Err(Failure::usage(why));
             }
             None => Some(password.generate()?.to_string()),
@@ -44,23 +44,25 @@ impl AdminCommand {
     }
 }
 
-/// Makes the dashboard's password of a development server, which is kept in `dev.json` unless somebody has set another.
+/// Generates the dashboard password of a development server unless one is set.
+///
+/// A generated password is kept in `dev.json`; it is removed from there once another password has been set.
 pub(crate) fn make_dev_password(data: &DataDir, dev: &mut DevFile) -> Result<(), Failure> {
     let password = AdminPassword::at(data.path());
     if !password.is_set()? {
         dev.dashboard_password = Some(password.generate()?.to_string());
-        // At once: whatever happens next, it is found again.
+        // Written at once, so that the password is not lost if a later step fails.
         dev.write(data.path())?;
     } else if let Some(kept) = &dev.dashboard_password
         && !password.is(kept)?
     {
-        tracing::info!("the admin password is not the one of dev.json any more");
+        tracing::info!("the admin password was changed; removing the old one from dev.json");
         dev.dashboard_password = None;
     }
     Ok(())
 }
 
-/// Makes the dashboard of a server, reached at `listen`; `chat_url` where the chat is at another address.
+/// Creates the dashboard of a server, reached at `listen`; `chat_url` is given if the chat is at another address.
 pub(crate) fn dashboard(
     server: &Server,
     data: &DataDir,
@@ -69,15 +71,16 @@ pub(crate) fn dashboard(
     chat_url: Option<String>,
 ) -> Arc<Dashboard> {
     if !listen.ip().is_loopback() {
-        match names.iter().any(HostName::is_https) {
-            true => tracing::warn!(
-                "the dashboard answers at {listen} without TLS too: let the proxy with TLS reach that address, and nobody \
-                 else; whoever is on the way reads its password"
-            ),
-            false => tracing::warn!(
-                "the dashboard at {listen} is without TLS: whoever is on the way reads its password; put a proxy with TLS \
-                 before it, and name that with --dashboard-host https://NAME"
-            ),
+        if names.iter().any(HostName::is_https) {
+            tracing::warn!(
+                "the dashboard also answers at {listen} without TLS, where its password can be read on the network; make sure \
+                 that only the TLS proxy can reach this address"
+            );
+        } else {
+            tracing::warn!(
+                "the dashboard at {listen} is without TLS: its password can be read on the network; put a TLS proxy in front of it, \
+                 and name the proxy with --dashboard-host https://NAME"
+            );
         }
     }
     let password = AdminPassword::at(data.path());
@@ -86,7 +89,7 @@ pub(crate) fn dashboard(
     Arc::new(chat_url.into_iter().fold(dashboard, Dashboard::with_chat_url))
 }
 
-/// A new password; shown if nobody else knows it.
+/// The result of setting a password; contains the password only if it was generated.
 #[derive(Serialize)]
 struct PasswordSet {
     #[serde(skip_serializing_if = "Option::is_none")]

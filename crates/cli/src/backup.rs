@@ -1,4 +1,4 @@
-//! `chatcamp backup` and `chatcamp restore`: the data folder, to a file and back.
+//! `chatcamp backup` and `chatcamp restore`: copies the database of a data folder to a file, and back.
 
 use std::{
     env, fmt,
@@ -17,25 +17,25 @@ use crate::{
     private_file,
 };
 
-/// Where a backup goes.
+/// Arguments of `chatcamp backup`.
 #[derive(Args)]
 pub(crate) struct Backup {
-    /// The file, which must not be there yet: a SQLite database, complete by itself but for the keys. `-` is stdout.
+    /// The file to create, which must not exist yet: a complete SQLite database without the keys. `-` is stdout.
     file: PathBuf,
-    /// Copies the keys too, to FILE.keys: a secret, best kept apart from FILE. Not with `-`.
+    /// Also copies the keys to FILE.keys, which is a secret; keep it apart from FILE. Not allowed with `-`.
     #[arg(long)]
     with_keys: bool,
 }
 
-/// Where a backup comes from.
+/// Arguments of `chatcamp restore`.
 #[derive(Args)]
 pub(crate) struct Restore {
     /// The file that `chatcamp backup` made; `-` is stdin.
     file: PathBuf,
-    /// The file of its keys; FILE.keys otherwise, where the keys in the data folder are not the right ones.
+    /// The file with its keys. By default FILE.keys, used if the keys in the data folder do not match the backup.
     #[arg(long, value_name = "KEYS")]
     keys: Option<PathBuf>,
-    /// Replaces a database that is there; keys that are not the right ones are kept under another name.
+    /// Replaces an existing database; keys that do not match are kept under another name.
     #[arg(long)]
     force: bool,
 }
@@ -61,7 +61,7 @@ struct Restored {
 }
 
 impl Backup {
-    /// Copies the database as it is at this moment.
+    /// Copies the current database to the file.
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         context.must_exist()?;
         if self.file.as_os_str() == "-" {
@@ -77,15 +77,15 @@ impl Backup {
         })
     }
 
-    /// SQLite needs a file to copy to, which is read once it is whole.
+    /// Copies the database to a temporary file, because SQLite needs a file, and then the file to stdout.
     fn run_to_stdout(self, context: &Context) -> Result<(), Failure> {
         if self.with_keys {
-            let why = "--with-keys writes a second file, so that it needs the name of the first; without it, copy the file of the keys";
+            let why = "--with-keys needs a file name, because it writes a second file; name a file, or copy the keys yourself";
             return Err(Failure::usage(why));
         }
         if io::stdout().is_terminal() {
             return Err(Failure::usage(
-                "a backup is not text; redirect stdout to a file or a pipe, or name a file",
+                "a backup is binary; redirect stdout to a file or a pipe, or name a file",
             ));
         }
         let spool = Spool::new()?;
@@ -96,9 +96,9 @@ impl Backup {
             to.flush()
         });
         copied.map_err(|error| match error.kind() {
-            // A part would pass for the whole.
+            // Not `Unread`: the reader would take a partial backup for a complete one.
             io::ErrorKind::BrokenPipe => {
-                Failure::failed("cannot write the backup: nothing reads stdout any more")
+                Failure::failed("cannot write the backup: stdout was closed before the end")
             }
             _ => Failure::because("cannot write the backup to stdout", error),
         })?;
@@ -114,7 +114,7 @@ impl Backup {
 }
 
 impl Restore {
-    /// Puts a backup into the data folder.
+    /// Restores the backup into the data folder.
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let spool = if self.file.as_os_str() == "-" { Some(Spool::of_stdin()?) } else { None };
         let from = spool.as_ref().map_or(&*self.file, Spool::path);
@@ -128,7 +128,7 @@ impl Restore {
     }
 }
 
-/// A file for a stream, in a folder of its own that nobody else can enter; both are gone when this is.
+/// A temporary file in a folder that only its owner can enter; both are removed on drop.
 struct Spool {
     folder: PathBuf,
     file: PathBuf,
@@ -137,14 +137,15 @@ struct Spool {
 impl Spool {
     fn new() -> Result<Self, Failure> {
         let mut name = [0; 8];
-        getrandom::fill(&mut name).map_err(|error| Failure::because("cannot draw a random number", error))?;
+        getrandom::fill(&mut name)
+            .map_err(|error| Failure::because("cannot generate a random number", error))?;
         let folder = env::temp_dir().join(format!("chatcamp-{:016x}", u64::from_ne_bytes(name)));
         let mut builder = DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder
             .create(&folder)
-            .map_err(|error| Failure::because(format!("cannot make {}", folder.display()), error))?;
+            .map_err(|error| Failure::because(format!("cannot create {}", folder.display()), error))?;
         let file = folder.join("backup");
         Ok(Self { folder, file })
     }
@@ -153,7 +154,7 @@ impl Spool {
     fn of_stdin() -> Result<Self, Failure> {
         if io::stdin().is_terminal() {
             return Err(Failure::usage(
-                "a backup is not text; redirect stdin from a file or a pipe, or name a file",
+                "a backup is binary; redirect stdin from a file or a pipe, or name a file",
             ));
         }
         let spool = Self::new()?;
@@ -172,7 +173,7 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // What cannot be removed is its owner's alone.
+        // If this fails, only the owner can read what remains.
         _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -185,10 +186,10 @@ impl fmt::Display for BackedUp {
                 writeln!(f, "keys    {}    a secret; keep it apart from the backup", copy.display())?;
             }
             None => {
-                writeln!(f, "keys    {}    not in the backup; back them up, too, once", self.keys.display())?;
+                writeln!(f, "keys    {}    not in the backup; back them up once", self.keys.display())?;
             }
         }
-        write!(f, "A restore needs both: without the keys every access token and API key is void.")
+        write!(f, "A restore needs both: without the keys, every access token and API key is void.")
     }
 }
 
@@ -197,8 +198,8 @@ impl fmt::Display for Restored {
         writeln!(f, "restored  {}    {} users", self.data.display(), self.users)?;
         writeln!(f, "keys      {}", self.keys.display())?;
         if let Some(replaced) = &self.replaced_keys {
-            writeln!(f, "the keys that were there before are now {}", replaced.display())?;
+            writeln!(f, "the previous keys are now in {}", replaced.display())?;
         }
-        write!(f, "What was revoked or suspended after the backup was made is good again.")
+        write!(f, "Tokens revoked and users suspended after the backup was made are valid again.")
     }
 }

@@ -1,4 +1,4 @@
-//! The command line, and on which runtime a command runs.
+//! The command line, and the runtime that a command runs on.
 
 use std::path::PathBuf;
 
@@ -28,8 +28,8 @@ use crate::{
     CHATCAMP_KEYS_FILE  the file of the master keys, instead of DIR/keys\n  \
     CHATCAMP_TOKEN      the access token for `connect`\n  \
     CHATCAMP_CORE_DUMPS 1 allows core dumps and debuggers, which can read the master keys\n  \
-    CHATCAMP_LISTEN     the address to listen on, where --listen does not say\n  \
-    CHATCAMP_LOG        what is logged to stderr, such as `debug` or `warn,chatcamp_server=debug`"
+    CHATCAMP_LISTEN     the address to listen on, unless --listen is given\n  \
+    CHATCAMP_LOG        what to log to stderr, such as `debug` or `warn,chatcamp_server=debug`"
 )]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
@@ -37,36 +37,36 @@ pub(crate) struct CommandLine {
     /// The data folder.
     #[arg(long, global = true, value_name = "DIR", default_value = "./chatcamp-data")]
     data: PathBuf,
-    /// Prints one JSON object per line.
+    /// Prints results as one JSON object per line.
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs a server for development, with an open app ready to use.
+    /// Runs a development server with an open app that is ready to use.
     Dev(Listen),
     /// Runs a server.
     Serve(Serve),
-    /// Makes and changes apps and their API keys.
+    /// Creates and changes apps and their API keys.
     #[command(subcommand)]
     App(AppCommand),
-    /// Makes and changes users.
+    /// Creates and changes users.
     #[command(subcommand)]
     User(UserCommand),
     /// Sets the admin password of the dashboard.
     #[command(subcommand)]
     Admin(AdminCommand),
-    /// Copies the database to a file, beside a running server.
+    /// Copies the database to a file; works while a server runs.
     Backup(Backup),
-    /// Puts a backup into a data folder that nobody serves.
+    /// Restores a backup into a data folder that no server uses.
     Restore(Restore),
-    /// Connects a user and prints what happens.
+    /// Connects a user and prints events.
     Connect(Connect),
 }
 
 impl CommandLine {
-    /// Runs the command to its end.
+    /// Runs the command and closes the data folder.
     pub(crate) fn run(self) -> Result<(), Failure> {
         let mut context = Context::new(Output::new(self.json), self.data);
         let serves = matches!(self.command, Command::Dev(_) | Command::Serve(_));
@@ -93,7 +93,7 @@ impl CommandLine {
             }
         });
         let closed = context.close();
-        // Of two failures the first is the cause; a log that is not written back is reported all the same.
+        // The first failure decides the exit code; a failure to close is logged as well.
         if let (Err(_), Err(Failure::Failed(cause))) = (&done, &closed) {
             tracing::error!("{}", chain(&**cause));
         }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_makes_sense() {
+    fn the_command_line_is_valid() {
         CommandLine::command().debug_assert();
     }
 }

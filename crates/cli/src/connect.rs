@@ -1,4 +1,4 @@
-//! `chatcamp connect`: a user at the terminal, until told to leave.
+//! `chatcamp connect`: connects a user and prints events until a signal or the end of stdin.
 
 use std::{env, io, thread};
 
@@ -20,26 +20,26 @@ use crate::{
     signals::Signals,
 };
 
-/// Holds the access token, where neither option does.
+/// The environment variable with the access token, used if neither option is given.
 const TOKEN: &str = "CHATCAMP_TOKEN";
 
-/// Who connects, where to, and how.
+/// Arguments of `chatcamp connect`.
 #[derive(Args)]
 pub(crate) struct Connect {
     /// The user id.
     id: UserId,
-    /// The app; that of `chatcamp dev` in the data folder otherwise.
+    /// The app id. By default the app of `chatcamp dev` in the data folder.
     #[arg(long, value_name = "APP_ID")]
     app: Option<AppId>,
-    /// The server; that of `chatcamp dev` in the data folder otherwise.
+    /// The URL of the server. By default the URL in DIR/dev.json, which `chatcamp dev` writes.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
     token: TokenInput,
-    /// Over what to connect.
+    /// The transport.
     #[arg(long, default_value = "auto")]
     transport: Transport,
-    /// Shows every message, its secrets blotted out.
+    /// Prints every message with its secrets redacted.
     #[arg(long)]
     trace: bool,
     /// Stays connected at the end of stdin.
@@ -47,19 +47,19 @@ pub(crate) struct Connect {
     stay: bool,
 }
 
-/// The transports to choose from.
+/// A transport to connect over.
 #[derive(Clone, Copy, ValueEnum)]
 enum Transport {
-    /// WebSocket, or long-poll where that does not get through.
+    /// WebSocket, or long-poll if WebSocket does not get through.
     Auto,
     /// WebSocket.
     Websocket,
-    /// HTTP requests, some of which wait.
+    /// HTTP long-poll.
     LongPoll,
 }
 
 impl Transport {
-    /// Lets a client dial `url`.
+    /// Sets the transport of a client that connects to `url`.
     fn dial(self, builder: Builder, url: &str) -> Result<Builder, transport::ConnectError> {
         Ok(match self {
             Self::Auto => builder.url(url),
@@ -70,7 +70,7 @@ impl Transport {
 }
 
 impl Connect {
-    /// Connects, prints what happens, and disconnects at a signal or the end of stdin.
+    /// Connects, prints events, and disconnects at a signal or the end of stdin.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let signals = Signals::install()?;
         let url = match self.url {
@@ -79,7 +79,7 @@ impl Connect {
         };
         let mut login = Login::new(&self.id);
         let token = match self.token.read()? {
-            None => in_environment()?,
+            None => token_from_environment()?,
             given => given,
         };
         if let Some(token) = token {
@@ -89,16 +89,16 @@ impl Connect {
         let mut builder = ChatCamp::builder(context.app(self.app)?);
         builder = self.transport.dial(builder, &url).map_err(BuildError::Url).map_err(Failure::usage)?;
         if self.trace {
-            // Where nobody reads any more, the next event notices.
+            // If stdout is closed, printing the next event fails.
             builder = builder.trace(move |way, text| drop(out.note(&Traced::new(way, text))));
         }
         let chat = builder.build().map_err(Failure::usage)?;
-        attend(chat, login, out, signals, self.stay).await
+        run_session(chat, login, out, signals, self.stay).await
     }
 }
 
-/// Reads the access token from the environment, where one is there.
-fn in_environment() -> Result<Option<AccessToken>, Failure> {
+/// Reads the access token from the environment. Returns `None` if it is unset or empty.
+fn token_from_environment() -> Result<Option<AccessToken>, Failure> {
     match env::var(TOKEN) {
         Ok(token) if !token.is_empty() => secret_input::token(&token, TOKEN).map(Some),
         Ok(_) | Err(env::VarError::NotPresent) => Ok(None),
@@ -106,8 +106,8 @@ fn in_environment() -> Result<Option<AccessToken>, Failure> {
     }
 }
 
-/// Prints every event of one connect to its end.
-async fn attend(
+/// Connects and prints every event until the client disconnects.
+async fn run_session(
     chat: ChatCamp,
     login: Login,
     out: Output,
@@ -115,7 +115,7 @@ async fn attend(
     stay: bool,
 ) -> Result<(), Failure> {
     let mut events = chat.events();
-    // Its outcome is among the events.
+    // The outcome is reported as an event.
     let connecting = tokio::spawn({
         let chat = chat.clone();
         async move { drop(chat.connect(login).await) }
@@ -142,7 +142,7 @@ async fn attend(
         () = chat.disconnect() => {}
         () = signals.next() => return Ok(()),
     }
-    // What was said before the end, and the end.
+    // The remaining events, up to the disconnect.
     drop(chat);
     while let Some(event) = events.next().await {
         print(out, &event)?;
@@ -154,7 +154,7 @@ fn print(out: Output, event: &Event) -> Result<(), Failure> {
     Printed::of(event).map_or(Ok(()), |printed| out.print(&printed))
 }
 
-/// The last event. People read of a failure once, on stderr; programs find it among the events, too.
+/// Prints the last event. A failure is printed only once for people, on stderr; with `--json` it is also printed as an event.
 fn end(out: Output, event: &Event, failure: Option<Failure>) -> Result<(), Failure> {
     if out.is_json() || failure.is_none() {
         print(out, event)?;
@@ -162,11 +162,11 @@ fn end(out: Output, event: &Event, failure: Option<Failure>) -> Result<(), Failu
     failure.map_or(Ok(()), Err)
 }
 
-/// Resolves at the end of stdin. A thread of its own reads: it may wait for ever, and must not keep the process.
+/// Resolves at the end of stdin. A separate thread reads, because the read may block and must not keep the process from exiting.
 fn end_of_stdin() -> oneshot::Receiver<()> {
     let (end, ended) = oneshot::channel();
     thread::spawn(move || {
-        // A stdin that cannot be read has ended, too.
+        // A read error counts as the end.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         end.send(())
     });

@@ -1,4 +1,4 @@
-//! What every command is given, and what it makes of it: the data folder and the app.
+//! The context of a command: its output, its data folder and its app.
 
 use std::{cell::OnceCell, env, path::PathBuf};
 
@@ -7,15 +7,15 @@ use chatcamp_server::DataDir;
 
 use crate::{dev_file::DevFile, failure::Failure, output::Output};
 
-/// Names the keyring file, where it is not in the data folder.
+/// The environment variable that names a keyring file outside the data folder.
 const KEYS_FILE: &str = "CHATCAMP_KEYS_FILE";
 
-/// What every command is given.
+/// The context of a command.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) folder: PathBuf,
-    /// What the command has opened; closed at its end, whatever still uses it.
+    /// The data folder that the command has opened; closed when the command ends.
     opened: OnceCell<DataDir>,
 }
 
@@ -24,53 +24,53 @@ impl Context {
         Self { out, folder, opened: OnceCell::new() }
     }
 
-    /// Opens the data folder, made if it is not there.
+    /// Opens the data folder; creates it if it does not exist.
     pub(crate) async fn open(&self) -> Result<&DataDir, Failure> {
         let data = DataDir::open(&self.folder, keys_file()).await?;
         Ok(self.opened.get_or_init(|| data))
     }
 
-    /// Opens the data folder, made if it is not there, as its one server, which closes it.
+    /// Opens the data folder as its only server; creates it if it does not exist. The caller closes it.
     ///
-    /// With `new_database`, one is made first in a folder that has lost its own.
+    /// With `new_database`, first creates an empty database in a folder that has lost its own.
     pub(crate) async fn open_to_serve(&self, new_database: bool) -> Result<DataDir, Failure> {
         if new_database && let Some(kept) = DataDir::begin_anew(&self.folder, keys_file().as_deref()).await? {
-            tracing::warn!("what was in the place of the database is now {}", kept.display());
+            tracing::warn!("the previous database file is now {}", kept.display());
         }
         Ok(DataDir::open_to_serve(&self.folder, keys_file()).await?)
     }
 
-    /// Opens a data folder that is there: looking into a mistyped one does not make it.
+    /// Opens an existing data folder; a mistyped name is not created.
     pub(crate) async fn open_existing(&self) -> Result<&DataDir, Failure> {
         self.must_exist()?;
         let data = DataDir::open_existing(&self.folder, keys_file()).await?;
         Ok(self.opened.get_or_init(|| data))
     }
 
-    /// Opens a data folder that is there only to read it, which works on a full disk too.
+    /// Opens an existing data folder for reading, which also works on a full disk.
     pub(crate) async fn open_to_read(&self) -> Result<&DataDir, Failure> {
         self.must_exist()?;
         let data = DataDir::open_to_read(&self.folder, keys_file()).await?;
         Ok(self.opened.get_or_init(|| data))
     }
 
-    /// Closes what the command has opened, so that the database is one whole file.
+    /// Closes the data folder that the command has opened, so that the database is one complete file.
     pub(crate) fn close(&mut self) -> Result<(), Failure> {
         self.opened.take().map_or(Ok(()), |data| Ok(data.close()?))
     }
 
-    /// Fails where there is no data folder.
+    /// Fails if the data folder does not exist.
     pub(crate) fn must_exist(&self) -> Result<(), Failure> {
-        match DataDir::exists(&self.folder) {
-            true => Ok(()),
-            false => Err(Failure::failed(format!(
-                "there is no data folder {}; `chatcamp dev` makes one, --data names another",
-                self.folder.display()
-            ))),
+        if DataDir::exists(&self.folder) {
+            return Ok(());
         }
+        Err(Failure::failed(format!(
+            "the data folder {} does not exist; create it with `chatcamp dev`, or name another with --data",
+            self.folder.display()
+        )))
     }
 
-    /// The given app, or else the development app of the data folder.
+    /// Returns the given app, or by default the development app of the data folder.
     pub(crate) fn app(&self, given: Option<AppId>) -> Result<AppId, Failure> {
         match given {
             Some(app) => Ok(app),
@@ -78,21 +78,21 @@ impl Context {
         }
     }
 
-    /// What `chatcamp dev` has left in the data folder.
+    /// Reads the file that `chatcamp dev` has written into the data folder.
     pub(crate) fn dev(&self) -> Result<Option<DevFile>, Failure> {
         DevFile::read(&self.folder)
     }
 
-    /// The mistake of leaving out an option where there is no development server to take it from.
+    /// Returns the error for a missing option that could not be taken from a development server.
     pub(crate) fn no_dev(&self, option: &str) -> Failure {
         Failure::usage(format!(
-            "give {option}: there is no development server in {} to take it from (`chatcamp dev` makes one)",
+            "{option} is missing, and {} has no development server to take it from; start one with `chatcamp dev`",
             self.folder.display()
         ))
     }
 }
 
-/// The keyring file that the environment names.
+/// Returns the keyring file that the environment names, if any.
 pub(crate) fn keys_file() -> Option<PathBuf> {
     env::var_os(KEYS_FILE).filter(|file| !file.is_empty()).map(PathBuf::from)
 }

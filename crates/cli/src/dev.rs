@@ -1,4 +1,4 @@
-//! `chatcamp dev`: a server with an open app ready to use, which checks itself.
+//! `chatcamp dev`: a development server with an open app, which runs a self-check.
 
 use std::{
     fmt,
@@ -19,14 +19,14 @@ use crate::{
     dev_file::DevFile,
     failure::{Failure, chain},
     self_check,
-    serve::{Listen, Serving, read_or_not},
+    serve::{Listen, Serving, ignore_unread},
     signals::Signals,
 };
 
-/// Users of the development app, at most: whoever connects is created.
+/// The most users of the development app, in which connecting creates a user.
 const MAX_USERS: u64 = 100_000;
 
-/// Serves for development.
+/// Runs a development server until a signal arrives.
 pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let data = context.open_to_serve(options.new_database).await?;
@@ -43,9 +43,12 @@ pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failur
     dev.url = Some(serving.url());
     dev.write(&context.folder)?;
     if !serving.address.ip().is_loopback() {
-        tracing::warn!("whoever reaches {} can connect as any user of the open app", serving.address);
+        tracing::warn!(
+            "the app is open: anyone who can reach {} can connect as any of its users",
+            serving.address
+        );
     }
-    read_or_not(context.out.print(&Ready {
+    ignore_unread(context.out.print(&Ready {
         listening: serving.address,
         app_id: dev.app_id,
         api_key: dev.api_key,
@@ -58,10 +61,10 @@ pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failur
         report = self_check::run() => match report {
             Ok(report) => {
                 if !report.ok() {
-                    tracing::error!("the self-check failed: this build should not be relied on");
+                    tracing::error!("the self-check failed: do not use this build");
                 }
-                read_or_not(context.out.print(&report))?;
-                tracing::debug!("the self-check is done");
+                ignore_unread(context.out.print(&report))?;
+                tracing::debug!("the self-check has ended");
             }
             Err(error) => tracing::error!("the self-check could not run: {}", chain(&error)),
         },
@@ -69,19 +72,19 @@ pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failur
             return serving.shut_down(signals).await;
         }
     }
-    serving.until_told(signals).await
+    serving.run_until_signal(signals).await
 }
 
-/// The app that an earlier `dev` made in this folder, or else a new one.
+/// Returns the app that an earlier `dev` created in this folder, or creates one.
 async fn find_or_make_app(data: &DataDir, earlier: Option<DevFile>) -> Result<DevFile, Failure> {
     let (accounts, store) = (data.accounts(), data.store());
     let Some(mut dev) = earlier else { return make_app(data).await };
     if store.app(&dev.app_id).await?.is_none() {
-        tracing::warn!("the app {} of dev.json is not in the database; making another", dev.app_id);
+        tracing::warn!("the app {} of dev.json is not in the database; creating another", dev.app_id);
         return make_app(data).await;
     }
     if accounts.app_of_api_key(&dev.api_key).await?.is_none() {
-        tracing::warn!("the API key of dev.json was revoked; making another");
+        tracing::warn!("the API key of dev.json was revoked; creating another");
         dev.api_key = accounts.create_api_key(&dev.app_id, "dev").await?.key;
     }
     Ok(dev)
@@ -95,19 +98,19 @@ async fn make_app(data: &DataDir) -> Result<DevFile, Failure> {
     };
     data.store().edit_app(&app.id, Box::new(limited)).await?;
     let dev = DevFile { app_id: app.id, api_key: app.api_key.key, dashboard_password: None, url: None };
-    // At once: whatever happens next, it is found again.
+    // Written at once, so that the key is not lost if a later step fails.
     dev.write(data.path())?;
     Ok(dev)
 }
 
-/// What a newcomer needs.
+/// The addresses and credentials that a new user needs.
 #[derive(Serialize)]
 struct Ready {
     listening: SocketAddr,
     app_id: AppId,
     api_key: String,
     url: String,
-    /// Signs in once.
+    /// A URL that signs in once.
     dashboard: String,
     #[serde(skip)]
     folder: PathBuf,

@@ -1,4 +1,4 @@
-//! `DATA/dev.json`: the development app, its API key, the dashboard's password and the server's address, so that they can be shown again.
+//! `DATA/dev.json` stores the development app, its API key, the dashboard password and the server's URL.
 
 use std::{
     fs,
@@ -18,33 +18,33 @@ const NAME: &str = "dev.json";
 #[derive(Serialize, Deserialize)]
 pub(crate) struct DevFile {
     pub(crate) app_id: AppId,
-    /// A secret: the file is its owner's only.
+    /// A secret; only the owner of the file can read it.
     pub(crate) api_key: String,
-    /// The dashboard's, as secret; none when somebody has set another.
+    /// The dashboard password, also a secret; `None` if another password has been set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dashboard_password: Option<String>,
-    /// Where the latest server of the folder listens or listened.
+    /// The URL of the latest server of the folder, which may have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
 }
 
 impl DevFile {
-    /// Reads the file, where there is one.
+    /// Reads the file. Returns `None` if it does not exist.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>, Failure> {
         let path = folder.join(NAME);
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(|e| Failure::because(format!("cannot read {}", path.display()), e))?,
         };
-        // The reason may quote the key, so that it is left out.
+        // Without the reason, which may quote the key.
         let read = serde_json::from_str(&text).map_err(|_| {
             let path = path.display();
-            Failure::failed(format!("{path} is damaged; delete it, and `chatcamp dev` makes another app"))
+            Failure::failed(format!("{path} is damaged; delete it, and `chatcamp dev` creates another app"))
         })?;
         Ok(Some(read))
     }
 
-    /// Writes the file, whole or not at all. Only whoever serves the folder may.
+    /// Writes the file atomically. Only the server of the folder may call this.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
         let (path, draft) = (folder.join(NAME), folder.join("dev.json.new"));
         let written = || -> io::Result<()> {

@@ -15,7 +15,7 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
-/// Escapes a text that another party chose, such as a name, including its line breaks: it cannot look like our own output.
+/// Escapes text from another party, such as a name, including line breaks, so that it cannot imitate output of this program.
 pub(crate) fn field(text: &str) -> String {
     OneLine(text).to_string()
 }

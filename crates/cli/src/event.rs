@@ -1,4 +1,4 @@
-//! What happens to a connected user, as it is printed.
+//! Events of a connected user, as text and as JSON.
 
 use std::fmt;
 
@@ -13,46 +13,46 @@ use crate::{
     failure::{Failure, chain},
 };
 
-/// An event in both its forms.
+/// An event that can be printed as text or JSON.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Printed<'a> {
-    /// A session begins.
+    /// A new session has begun.
     Connected { user: User, transport: &'a str },
-    /// The session goes on.
+    /// The session has been resumed.
     Resumed { user: User, transport: &'a str, replayed: u64 },
-    /// The connection is gone; another attempt follows.
+    /// The connection is lost; the client reconnects.
     Reconnecting { why: String, after_ms: u128 },
-    /// It is over.
+    /// The client has disconnected.
     Disconnected {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// It is over: the server says so.
+    /// The server has refused the client or ended its session.
     Refused { code: &'a str, message: &'a str, advice: &'a str },
-    /// The user's own object changed elsewhere.
+    /// Another session has changed the user.
     #[serde(rename = "user.changed")]
     UserChanged { user: User },
-    /// The access token ends.
+    /// The access token is about to expire.
     #[serde(rename = "token.expires")]
     TokenExpires { expires_in: u64 },
-    /// The app's backend published an event.
+    /// The app's backend has published an event.
     #[serde(rename = "app.event")]
     App { r#type: &'a str, data: &'a RawValue },
-    /// A message that this version has no name for.
+    /// A message of an unknown type.
     Message { r#type: &'a str, data: &'a RawValue },
-    /// Events were missed: the terminal was too slow.
+    /// Events were dropped because they were printed too slowly.
     Lagged { missed: u64 },
 }
 
-/// A message on its way, its secrets blotted out.
+/// A sent or received message with its secrets redacted.
 #[derive(Serialize)]
 pub(crate) struct Traced<'a> {
     trace: &'static str,
     envelope: Shown<'a>,
 }
 
-/// An envelope, or what is said in its place.
+/// A message as JSON, or as text if it is not valid JSON.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Shown<'a> {
@@ -61,7 +61,7 @@ enum Shown<'a> {
 }
 
 impl<'a> Printed<'a> {
-    /// The printed form; nothing for what has none.
+    /// Converts an event. Returns `None` for an event that is not printed.
     pub(crate) fn of(event: &'a Event) -> Option<Self> {
         Some(match event {
             Event::Connected { user, continuity: Continuity::Resumed { replayed, .. }, transport } => {
@@ -94,7 +94,7 @@ impl<'a> Printed<'a> {
     }
 }
 
-/// Why the end that an event tells of is a failure; nothing when it was wanted.
+/// Returns why an end is a failure, or `None` if the user asked for it.
 pub(crate) fn failure(reason: &EndReason) -> Option<Failure> {
     match reason {
         EndReason::Refused(refusal) => Some(Failure::failed(format!("the server refused: {refusal}"))),
@@ -103,7 +103,7 @@ pub(crate) fn failure(reason: &EndReason) -> Option<Failure> {
     }
 }
 
-/// Why a user is not connected, and what can be done about it at a terminal.
+/// Explains why a user is not connected, and what to do.
 fn explain(error: &ConnectError) -> String {
     match error {
         ConnectError::TokenExposed => {
@@ -111,19 +111,19 @@ fn explain(error: &ConnectError) -> String {
             a tunnel that ends on this machine, such as `ssh -L`, or leave the token out"
                 .to_owned()
         }
-        ConnectError::Transport(cause) if cause.is_retryable() => nobody_there(error),
-        // Over long-poll, nothing shows before the first answer whether a server is there.
-        ConnectError::Lost(Closed::Lost(_)) => nobody_there(error),
+        ConnectError::Transport(cause) if cause.is_retryable() => no_server(error),
+        // Over long-poll, only the first response shows that there is a server.
+        ConnectError::Lost(Closed::Lost(_)) => no_server(error),
         _ => chain(error),
     }
 }
 
-fn nobody_there(error: &ConnectError) -> String {
-    format!("{}; `chatcamp dev` starts a server, --url names another", chain(error))
+fn no_server(error: &ConnectError) -> String {
+    format!("{}; start a server with `chatcamp dev`, or name another with --url", chain(error))
 }
 
 impl<'a> Traced<'a> {
-    /// A message that was sent or received.
+    /// Wraps a message.
     pub(crate) fn new(direction: Direction, text: &'a str) -> Self {
         Self {
             trace: match direction {
@@ -144,7 +144,7 @@ impl fmt::Display for Printed<'_> {
             Self::Resumed { user, transport, replayed } => {
                 write!(
                     f,
-                    "resumed as {} over {transport}, {replayed} messages caught up",
+                    "resumed as {} over {transport}, {replayed} messages replayed",
                     field(user.id.as_str())
                 )
             }
@@ -162,7 +162,7 @@ impl fmt::Display for Printed<'_> {
                     field(&user.profile.display_name)
                 )
             }
-            Self::TokenExpires { expires_in } => write!(f, "the access token ends in {expires_in} s"),
+            Self::TokenExpires { expires_in } => write!(f, "the access token expires in {expires_in} s"),
             Self::App { r#type, data } => write!(f, "event {}: {}", field(r#type), field(data.get())),
             Self::Message { r#type, data } => write!(f, "message {}: {}", field(r#type), field(data.get())),
             Self::Lagged { missed } => write!(f, "{missed} events were missed"),
@@ -181,7 +181,7 @@ impl fmt::Display for Traced<'_> {
     }
 }
 
-/// The user as it may stand on a terminal, or in a file of events.
+/// Returns the user without its token, which must not be printed.
 fn without_token(user: &User) -> User {
     User { access_token: None, ..user.clone() }
 }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn events_name_themselves_and_show_no_token() {
+    fn events_have_names_and_show_no_token() {
         let fresh = Continuity::Fresh(FreshReason::New);
         let resumed = Continuity::Resumed { replayed: 2, received: 0 };
         let connected = |continuity| Event::Connected { user: user(), continuity, transport: "websocket" };
@@ -221,13 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn only_an_end_that_nobody_wanted_is_a_failure() {
+    fn only_an_unwanted_end_is_a_failure() {
         assert!(failure(&EndReason::ByUs).is_none());
         assert!(failure(&EndReason::Failed(ConnectError::TokenExposed)).is_some());
     }
 
     #[test]
-    fn what_a_peer_says_stays_on_its_line() {
+    fn text_from_a_peer_stays_on_one_line() {
         let forged = "x\r\nconnected as root\u{1b}[2J\u{202e}";
         let refusal = || {
             serde_json::from_value::<chatcamp_protocol::event::SessionClose>(serde_json::json!({
@@ -251,19 +251,19 @@ mod tests {
             },
             Event::UserChanged(user),
         ] {
-            stays_on_its_line(&Printed::of(&event).unwrap());
+            assert_one_line(&Printed::of(&event).unwrap());
         }
-        stays_on_its_line(&Printed::App { r#type: forged, data: RawValue::NULL });
-        stays_on_its_line(&Printed::Message { r#type: forged, data: RawValue::NULL });
+        assert_one_line(&Printed::App { r#type: forged, data: RawValue::NULL });
+        assert_one_line(&Printed::Message { r#type: forged, data: RawValue::NULL });
     }
 
-    fn stays_on_its_line(printed: &Printed<'_>) {
+    fn assert_one_line(printed: &Printed<'_>) {
         let text = printed.to_string();
         assert!(!text.contains(['\r', '\n', '\u{1b}', '\u{202e}']), "{text:?}");
     }
 
     #[test]
-    fn a_trace_shows_what_is_no_json_as_text() {
+    fn a_trace_shows_invalid_json_as_text() {
         let json = |text| serde_json::to_string(&Traced::new(Direction::Sent, text)).unwrap();
         assert_eq!(json(r#"{"t":"x","d":1}"#), r#"{"trace":"sent","envelope":{"t":"x","d":1}}"#);
         assert_eq!(json("(no envelope)"), r#"{"trace":"sent","envelope":"(no envelope)"}"#);

@@ -1,4 +1,4 @@
-//! Why a command failed, and how that is said.
+//! Failures of commands, and how they are reported.
 
 use std::{
     error::Error,
@@ -14,18 +14,18 @@ use crate::escape::plain;
 /// Any cause.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
-/// Why a command ends without having done all it was asked.
+/// Why a command did not succeed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It was called in a way that cannot work. Exit code 2.
+    /// The arguments or their files are invalid. Exit code 2.
     Usage(Cause),
-    /// It was refused, or something failed. Exit code 1.
+    /// The command was refused or failed. Exit code 1.
     Failed(Cause),
-    /// Nobody reads its output any more, which is fine.
+    /// The reader of stdout has closed it, which is not an error. Exit code 0.
     Unread,
 }
 
-/// A cause with what it prevented.
+/// A cause, and the action that it prevented.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 struct Prevented {
@@ -35,22 +35,22 @@ struct Prevented {
 }
 
 impl Failure {
-    /// A mistake in how the command was called.
+    /// Creates a failure for invalid arguments.
     pub(crate) fn usage(why: impl Into<Cause>) -> Self {
         Self::Usage(why.into())
     }
 
-    /// Something failed.
+    /// Creates a failure with a cause.
     pub(crate) fn failed(why: impl Into<Cause>) -> Self {
         Self::Failed(why.into())
     }
 
-    /// Something failed, and `what` could not be done.
+    /// Creates a failure with a cause, and with `what` could not be done.
     pub(crate) fn because(what: impl Into<String>, cause: impl Into<Cause>) -> Self {
         Self::failed(Prevented { what: what.into(), cause: cause.into() })
     }
 
-    /// Says it, in one line on stderr.
+    /// Reports the failure in one line on stderr, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let (cause, code) = match self {
             Self::Usage(cause) => (cause, 2),
@@ -58,13 +58,13 @@ impl Failure {
             Self::Unread => return ExitCode::SUCCESS,
         };
         let line = plain(&format!("error: {}", chain(&**cause))).replace('\n', " ");
-        // Where even stderr is gone, the exit code has to do.
+        // If stderr is closed too, only the exit code remains.
         let _ = writeln!(io::stderr().lock(), "{line}");
         ExitCode::from(code)
     }
 }
 
-/// An error and its sources, those left out that the text before them contains.
+/// Returns the text of an error and its sources, except those whose text it already contains.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

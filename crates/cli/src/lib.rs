@@ -1,20 +1,20 @@
-//! The insides of the `chatcamp` binary: run a server, make apps and users, connect.
+//! The implementation of the `chatcamp` binary: run a server, manage apps and users, connect.
 //!
-//! It refuses to mix its voices: results go to stdout (with `--json` one object per line and nothing else), logs and errors
-//! to stderr. It exits 0, 1 for a failure or a refusal, 2 for a mistake in how it was called.
+//! Results go to stdout (with `--json` one object per line and nothing else), logs and errors to stderr. The exit code is 0 for
+//! success, 1 for a failure or a refusal, and 2 for invalid arguments.
 //!
-//! A library beside the binary, so that [`self_check`] is also a test; start from [`run`].
+//! This is a library as well as a binary so that tests can use [`self_check`]; start from [`run`].
 //!
 //! | module | holds |
 //! |---|---|
-//! | `command` | the command line, and on which runtime a command runs |
-//! | `app`, `user`, `backup` | what operators do |
-//! | `serve`, `dev` | a server on a data folder |
-//! | `connect`, `event` | a user at the terminal |
+//! | `command` | the command line, and the runtime that a command runs on |
+//! | `admin`, `app`, `user`, `backup` | commands for operators |
+//! | `serve`, `dev` | commands that run a server |
+//! | `connect`, `event` | connecting a user from the terminal |
 //! | [`self_check`] | the same scenarios over every transport |
-//! | `context`, `dev_file`, `private_file`, `secret_input` | the data folder and its development app; secrets as given |
-//! | `output`, `escape`, `failure`, `logs`, `moment` | what is printed and logged |
-//! | `core_dumps`, `open_files`, `signals` | what the operating system is asked |
+//! | `context`, `dev_file`, `private_file`, `secret_input` | the data folder and its development app; reading secrets |
+//! | `output`, `escape`, `failure`, `logs`, `unix_time` | printing and logging |
+//! | `core_dumps`, `open_files`, `signals` | the operating system |
 
 mod admin;
 mod app;
@@ -29,7 +29,6 @@ mod escape;
 mod event;
 mod failure;
 mod logs;
-mod moment;
 mod open_files;
 mod output;
 mod private_file;
@@ -37,13 +36,14 @@ mod secret_input;
 pub mod self_check;
 mod serve;
 mod signals;
+mod unix_time;
 mod user;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Runs the command of this process's command line, to its end.
+/// Runs the command given by the arguments of this process, and returns its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
     match command::CommandLine::parse().run() {

@@ -1,4 +1,4 @@
-//! Logs, to stderr: one line for each event, whatever a peer has written.
+//! Logs to stderr, one line for each event, even if text from a peer contains line breaks.
 
 use std::{
     env,
@@ -6,19 +6,18 @@ use std::{
 };
 
 use chatcamp_protocol::text::is_deceptive;
-
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 
-/// Says what is logged.
+/// The environment variable with the log filter.
 const VARIABLE: &str = "CHATCAMP_LOG";
 
 /// Starts logging at `level`, unless the environment says otherwise.
 pub(crate) fn start(level: &str) -> Result<(), Failure> {
     let filter = match env::var(VARIABLE) {
         Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted)
-            .map_err(|e| Failure::usage(format!("{VARIABLE} is no log filter: {e}")))?,
+            .map_err(|e| Failure::usage(format!("{VARIABLE} is not a log filter, such as `debug`: {e}")))?,
         _ => EnvFilter::new(level),
     };
     let colours = io::stderr().is_terminal();
@@ -26,13 +25,13 @@ pub(crate) fn start(level: &str) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(move || Lines { to: io::stderr(), colours })
         .with_ansi(colours)
-        // It would print to a stderr that has just failed.
+        // An internal error means that writing to stderr has failed.
         .log_internal_errors(false)
         .init();
     Ok(())
 }
 
-/// Writes each event, which comes in one piece, as one line.
+/// Writes each event as one line. The formatter writes an event in one call.
 struct Lines<W> {
     to: W,
     /// Whether the formatter writes escape sequences for styles.
@@ -45,9 +44,10 @@ impl<W: Write> Write for Lines<W> {
         let event_line = text.strip_suffix('\n').unwrap_or(&text);
         let mut line = String::with_capacity(text.len());
         for (at, c) in event_line.char_indices() {
-            match is_deceptive(c) && !(self.colours && is_style(&event_line[at..])) {
-                true => line.extend(c.escape_default()),
-                false => line.push(c),
+            if is_deceptive(c) && !(self.colours && is_style(&event_line[at..])) {
+                line.extend(c.escape_default());
+            } else {
+                line.push(c);
             }
         }
         line.push_str(&text[event_line.len()..]);
@@ -60,7 +60,7 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-/// Whether `text` begins with an escape sequence that sets a style and does nothing else.
+/// Returns whether `text` begins with an escape sequence that only sets a style.
 fn is_style(text: &str) -> bool {
     let Some(parameters) = text.strip_prefix("\u{1b}[") else { return false };
     parameters.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m')

@@ -1,6 +1,6 @@
-//! How many files, and so connections, the process may have open.
+//! The limit on open files, and therefore on connections, of the process.
 
-/// Raises the limit to the most that the operating system lets this process have.
+/// Raises the limit to the maximum that the operating system allows this process.
 pub(crate) fn raise_limit() {
     #[cfg(unix)]
     {
@@ -12,7 +12,7 @@ pub(crate) fn raise_limit() {
         }
         limit.current = limit.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::debug!(%error, "the limit of open files stays as it is");
+            tracing::debug!(%error, "cannot raise the limit on open files");
         }
     }
 }

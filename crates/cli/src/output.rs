@@ -1,4 +1,4 @@
-//! The one place that writes results: for people, or one JSON object per line.
+//! Writes results as text for people, or as one JSON object per line.
 
 use std::{
     fmt::Display,
@@ -20,48 +20,49 @@ impl Output {
         Self { json }
     }
 
-    /// Whether programs read it.
+    /// Returns whether results are written as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Prints a result: as it displays itself for people, or serialised.
+    /// Prints a result, as text or as JSON.
     ///
     /// # Errors
-    /// [`Failure::Unread`] when whoever read has gone.
+    /// [`Failure::Unread`] if the reader has closed stdout.
     pub(crate) fn print(&self, result: &(impl Display + Serialize)) -> Result<(), Failure> {
         let line = self.line(result)?;
-        // In one piece, so that lines of several threads do not mix.
+        // In one write, so that lines of several threads do not mix.
         io::stdout().lock().write_all(line.as_bytes()).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::Unread,
             _ => Failure::because("cannot write to stdout", error),
         })
     }
 
-    /// A result as [`print`](Self::print) writes it.
+    /// Returns a result as [`print`](Self::print) writes it.
     pub(crate) fn line(&self, result: &(impl Display + Serialize)) -> Result<String, Failure> {
-        let mut line = match self.json {
-            true => serde_json::to_string(result).map_err(|e| Failure::because("cannot write JSON", e))?,
-            false => plain(&result.to_string()),
+        let mut line = if self.json {
+            serde_json::to_string(result).map_err(|e| Failure::because("cannot write JSON", e))?
+        } else {
+            plain(&result.to_string())
         };
         line.push('\n');
         Ok(line)
     }
 
-    /// Prints a result to stderr, as stdout holds data.
+    /// Prints a result to stderr, for commands that write data to stdout.
     pub(crate) fn print_aside(&self, result: &(impl Display + Serialize)) -> Result<(), Failure> {
         let line = self.line(result)?;
-        // If stderr is closed, nobody reads it.
+        // If stderr is closed, there is no reader.
         _ = io::stderr().lock().write_all(line.as_bytes());
         Ok(())
     }
 
-    /// Prints what stands beside the results: to stderr for people, among the results as JSON.
+    /// Prints a note: to stderr as text, or to stdout among the results as JSON.
     pub(crate) fn note(&self, note: &(impl Display + Serialize)) -> Result<(), Failure> {
         if self.json {
             return self.print(note);
         }
-        // Where stderr is gone, nobody wants notes.
+        // If stderr is closed, there is no reader.
         let _ = writeln!(io::stderr().lock(), "{}", plain(&note.to_string()));
         Ok(())
     }

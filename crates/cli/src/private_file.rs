@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// Creates a file that only its owner can read; one that is there is left alone, and a failure.
+/// Creates a file that only its owner can read. Fails if the file exists.
 pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

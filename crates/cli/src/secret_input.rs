@@ -1,4 +1,4 @@
-//! Access tokens and passwords as they are given: on the command line, in a file, on stdin.
+//! Reads access tokens and passwords from options, files and stdin.
 
 use std::{
     fs::File,
@@ -11,22 +11,22 @@ use clap::Args;
 
 use crate::failure::Failure;
 
-/// Most bytes read from a token file: derived tokens are shorter than those of a caller's choice.
+/// The most bytes read from a file: twice the longest token; generated tokens are shorter.
 const LIMIT: u64 = 2 * *limits::CUSTOM_TOKEN.end() as u64;
 
-/// Where a token comes from.
+/// Options that give an access token.
 #[derive(Args)]
 pub(crate) struct TokenInput {
-    /// The access token; others on this machine may see it, a file is safer.
+    /// The access token. Other users of this machine may see it; --token-file is safer.
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
     token: Option<String>,
-    /// The file that holds the access token; `-` is stdin.
+    /// A file with the access token; `-` is stdin.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
 impl TokenInput {
-    /// The token, where one is given.
+    /// Reads the token. Returns `None` if neither option is given.
     pub(crate) fn read(self) -> Result<Option<AccessToken>, Failure> {
         let (token, from) = match (self.token, self.token_file) {
             (Some(token), _) => (token, "--token".to_owned()),
@@ -37,7 +37,7 @@ impl TokenInput {
     }
 }
 
-/// Reads a token that came `from` somewhere, without the white space around it.
+/// Parses a token and removes white space around it. Errors name its source, `from`.
 pub(crate) fn token(text: &str, from: &str) -> Result<AccessToken, Failure> {
     match secret::trim(text) {
         "" => Err(Failure::usage(format!("the access token from {from} is empty"))),
@@ -45,14 +45,15 @@ pub(crate) fn token(text: &str, from: &str) -> Result<AccessToken, Failure> {
     }
 }
 
-/// Reads a password of one line from a file, or from stdin. Its spaces are part of it, unless they are at its ends, where nobody
-/// sees them.
+/// Reads a password of one line from a file, or from stdin.
+///
+/// Spaces at either end are an error, because they are easily overlooked; other spaces are part of the password.
 pub(crate) fn read_password(path: &Path) -> Result<String, Failure> {
     let text = read_file(path, "a password")?;
     let password = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
     if password.contains(char::is_control) {
         return Err(Failure::usage(
-            "the password has a line break or another control character in it; it must be one line",
+            "the password contains a line break or another control character; it must be one line",
         ));
     }
     if password.trim() != password {
@@ -61,9 +62,9 @@ pub(crate) fn read_password(path: &Path) -> Result<String, Failure> {
     Ok(password.to_owned())
 }
 
-/// Whether somebody has put something on stdin: it is a pipe, a socket or a file, whatever is in it.
+/// Returns whether stdin is a pipe, a socket or a file, which may be empty.
 #[cfg(unix)]
-pub(crate) fn is_given_on_stdin() -> bool {
+pub(crate) fn is_stdin_redirected() -> bool {
     use std::os::{fd::AsFd as _, unix::fs::FileTypeExt as _};
     let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
     stdin.and_then(|stdin| stdin.metadata()).is_ok_and(|stdin| {
@@ -72,17 +73,18 @@ pub(crate) fn is_given_on_stdin() -> bool {
     })
 }
 
-/// Whether somebody has put something on stdin.
+/// Returns whether stdin is redirected.
 #[cfg(not(unix))]
-pub(crate) fn is_given_on_stdin() -> bool {
+pub(crate) fn is_stdin_redirected() -> bool {
     !io::IsTerminal::is_terminal(&io::stdin())
 }
 
-/// Reads a file, or stdin, which holds `what`.
+/// Reads a file, or stdin if the path is `-`. Errors name its content, `what`.
 fn read_file(path: &Path, what: &str) -> Result<String, Failure> {
-    let opened: io::Result<Box<dyn Read>> = match path.as_os_str() == "-" {
-        true => Ok(Box::new(io::stdin().lock())),
-        false => File::open(path).map(|file| Box::new(file) as _),
+    let opened: io::Result<Box<dyn Read>> = if path.as_os_str() == "-" {
+        Ok(Box::new(io::stdin().lock()))
+    } else {
+        File::open(path).map(|file| Box::new(file) as _)
     };
     let mut text = String::new();
     opened

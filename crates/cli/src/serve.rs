@@ -1,4 +1,4 @@
-//! `chatcamp serve`: a server on a data folder, until it is told to stop.
+//! `chatcamp serve`: runs a server on a data folder until a signal arrives.
 
 use std::{
     fmt,
@@ -18,22 +18,22 @@ use tokio::task::JoinHandle;
 
 use crate::{admin, context::Context, dev_file::DevFile, failure::Failure, signals::Signals};
 
-/// Where to listen.
+/// Arguments that `dev` and `serve` share.
 #[derive(Args)]
 pub(crate) struct Listen {
     /// The address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", env = "CHATCAMP_LISTEN", default_value = "127.0.0.1:9080")]
     pub(crate) listen: SocketAddr,
-    /// A name under which the dashboard is reached beside loopback and the address itself, such as chat.example.com, or
-    /// https://chat.example.com behind a proxy that speaks TLS; may be given several times.
+    /// A name under which the dashboard is reached, in addition to localhost and its address: chat.example.com, or
+    /// https://chat.example.com behind a TLS proxy. May be given several times.
     #[arg(long, value_name = "NAME")]
     pub(crate) dashboard_host: Vec<HostName>,
-    /// Begins with a new, empty database in a data folder whose own is missing or empty; refused if it is not.
+    /// Creates an empty database in a data folder whose database is missing or empty. Refused if the folder has a database.
     #[arg(long)]
     pub(crate) new_database: bool,
 }
 
-/// How to serve.
+/// Arguments of `chatcamp serve`.
 #[derive(Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -41,47 +41,45 @@ pub(crate) struct Serve {
     /// Serves the dashboard, at /dashboard.
     #[arg(long)]
     dashboard: bool,
-    /// Serves the dashboard on an address of its own, and not on the other; port 0 picks a free one.
+    /// Serves the dashboard only on this separate address; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<SocketAddr>,
-    /// Where apps reach the chat, such as https://chat.example.com, for the code to paste that the dashboard shows. Without it,
-    /// that is where the dashboard is, or with --admin-listen the address of --listen.
+    /// The URL at which apps reach the chat, such as https://chat.example.com, shown by the dashboard in code to copy. By default
+    /// the URL of the dashboard, or with --admin-listen the address of --listen.
     #[arg(long, value_name = "URL", value_parser = chat_url)]
     chat_url: Option<String>,
-    /// How long an HTTP connection may be idle between two requests, in seconds. A proxy in front is to close its idle
+    /// How long an HTTP connection may be idle between two requests, in seconds. A proxy in front must close its idle
     /// connections sooner, or it answers 502 now and then.
     #[arg(long, value_name = "SECONDS", env = "CHATCAMP_KEEP_ALIVE", default_value_t = 75, value_parser = value_parser!(u64).range(1..=86_400))]
     keep_alive: u64,
 }
 
-/// Serves.
+/// Runs a server until a signal arrives.
 pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure> {
     let wants_dashboard = options.dashboard || options.admin_listen.is_some();
     if !wants_dashboard && (options.chat_url.is_some() || !options.listen.dashboard_host.is_empty()) {
-        let why = "--dashboard-host and --chat-url are for a dashboard; --dashboard or --admin-listen ADDR serves one";
+        let why = "--dashboard-host and --chat-url need a dashboard; add --dashboard or --admin-listen ADDR";
         return Err(Failure::usage(why));
     }
     let signals = Signals::install()?;
     let data = context.open_to_serve(options.listen.new_database).await?;
-    let password_file = match wants_dashboard {
-        true => AdminPassword::at(data.path()).generate_unless_set()?,
-        false => None,
-    };
+    let password_file =
+        if wants_dashboard { AdminPassword::at(data.path()).generate_unless_set()? } else { None };
     let Listen { listen, dashboard_host: names, .. } = options.listen;
     let mut limits = Limits::default();
     limits.keep_alive = Duration::from_secs(options.keep_alive);
     let mut dashboard = None;
     let serving = match options.admin_listen {
-        None => Serving::start_with(data, listen, limits, |server, data, address| match wants_dashboard {
-            true => {
-                dashboard = Some(address);
-                vec![admin::dashboard(server, data, address, names, options.chat_url)]
+        None => Serving::start_with(data, listen, limits, |server, data, address| {
+            if !wants_dashboard {
+                return Vec::new();
             }
-            false => Vec::new(),
+            dashboard = Some(address);
+            vec![admin::dashboard(server, data, address, names, options.chat_url)]
         })?,
-        Some(apart) => {
+        Some(separate) => {
             let serving = Serving::start_with(data, listen, limits, |_, _, _| Vec::new())?;
-            dashboard = Some(serving.listen_apart(apart, names, options.chat_url)?);
+            dashboard = Some(serving.listen_separately(separate, names, options.chat_url)?);
             serving
         }
     };
@@ -89,17 +87,17 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
         DevFile { url: Some(serving.url()), ..dev }.write(&context.folder)?;
     }
     if serving.data.accounts().apps().await?.is_empty() {
-        tracing::warn!("there is no app yet; `chatcamp app create NAME --auth token` makes one");
+        tracing::warn!("there are no apps yet; create one with `chatcamp app create NAME --auth token`");
     }
-    read_or_not(context.out.print(&Listening {
+    ignore_unread(context.out.print(&Listening {
         listening: serving.address,
         dashboard: dashboard.map(|address| format!("{}/dashboard/", url(address))),
         admin_password_file: password_file,
     }))?;
-    serving.until_told(signals).await
+    serving.run_until_signal(signals).await
 }
 
-/// A server in operation.
+/// A running server.
 #[derive(Debug)]
 pub(crate) struct Serving {
     pub(crate) data: DataDir,
@@ -109,8 +107,9 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Starts on a data folder that this process has locked, with pages beside the chat, made for the server and the address
-    /// it listens on; once this returns, connections are accepted.
+    /// Starts a server on a data folder that this process has locked. Accepts connections once it returns.
+    ///
+    /// `pages` creates the pages to serve as well as the chat, for the server and the address it listens on.
     pub(crate) fn start_with(
         mut data: DataDir,
         listen: SocketAddr,
@@ -124,8 +123,8 @@ impl Serving {
         Ok(Self { data, address, server, door: tokio::spawn(door.run()) })
     }
 
-    /// Listens on another address too, where the dashboard is and nothing else; it ends with the server.
-    fn listen_apart(
+    /// Also listens on another address, which serves only the dashboard, until the server shuts down.
+    fn listen_separately(
         &self,
         listen: SocketAddr,
         names: Vec<HostName>,
@@ -138,17 +137,17 @@ impl Serving {
         Ok(address)
     }
 
-    /// The address as somebody on this machine would dial it.
+    /// Returns the URL under which this machine reaches the server.
     pub(crate) fn url(&self) -> String {
         url(self.address)
     }
 
-    /// Serves until a signal comes, then shuts down.
-    pub(crate) async fn until_told(mut self, mut signals: Signals) -> Result<(), Failure> {
+    /// Waits for a signal, then shuts down.
+    pub(crate) async fn run_until_signal(mut self, mut signals: Signals) -> Result<(), Failure> {
         tokio::select! {
             () = signals.next() => {}
             ended = &mut self.door => {
-                let why = ended.err().map_or_else(|| "it ended".into(), |e| e.to_string());
+                let why = ended.err().map_or_else(|| "its task ended".into(), |e| e.to_string());
                 return Err(Failure::failed(format!("the server stopped accepting connections: {why}")));
             }
         }
@@ -157,7 +156,7 @@ impl Serving {
 
     /// Shuts down and closes the data folder; a second signal ends the process at once.
     pub(crate) async fn shut_down(self, mut signals: Signals) -> Result<(), Failure> {
-        tracing::info!("shutting down; once more ends it at once");
+        tracing::info!("shutting down; another signal ends the process at once");
         tokio::select! {
             () = self.server.shutdown() => {}
             () = signals.next() => process::exit(1),
@@ -174,14 +173,14 @@ fn bind(server: &Server, listen: SocketAddr, option: &str) -> Result<(FrontDoor,
     Ok((door, address))
 }
 
-/// The URL of a chat, as it is put before paths.
+/// Parses the URL of a server and returns it without a slash at the end.
 fn chat_url(text: &str) -> Result<String, String> {
     let url = ServerUrl::parse(text)
-        .map_err(|why| format!("invalid URL of a server, such as https://chat.example.com: {why}"))?;
+        .map_err(|why| format!("invalid server URL: {why}; an example is https://chat.example.com"))?;
     Ok(url.to_string())
 }
 
-/// An address as somebody on this machine would dial it.
+/// Returns the URL under which this machine reaches an address.
 fn url(address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -191,8 +190,8 @@ fn url(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
-/// A server goes on when nobody reads what it prints.
-pub(crate) fn read_or_not(printed: Result<(), Failure>) -> Result<(), Failure> {
+/// Ignores a closed stdout: a server keeps running.
+pub(crate) fn ignore_unread(printed: Result<(), Failure>) -> Result<(), Failure> {
     match printed {
         Err(Failure::Unread) => Ok(()),
         printed => printed,
@@ -204,7 +203,7 @@ struct Listening {
     listening: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     dashboard: Option<String>,
-    /// Where a generated password lies.
+    /// The file with the generated password.
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_password_file: Option<PathBuf>,
 }
@@ -216,7 +215,7 @@ impl fmt::Display for Listening {
             write!(f, "\nThe dashboard is at {dashboard}")?;
         }
         if let Some(path) = &self.admin_password_file {
-            write!(f, "\nIts password is in {}; keep it elsewhere and delete the file", path.display())?;
+            write!(f, "\nIts password is in {}; store it elsewhere and delete the file", path.display())?;
         }
         Ok(())
     }

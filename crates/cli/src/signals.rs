@@ -4,7 +4,7 @@ use std::io;
 
 use crate::failure::Failure;
 
-/// The signals that end a command; from now on they do nothing else.
+/// The signals that end a command.
 #[derive(Debug)]
 pub(crate) struct Signals {
     #[cfg(unix)]
@@ -14,7 +14,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes them over.
+    /// Replaces the default action of the signals.
     pub(crate) fn install() -> Result<Self, Failure> {
         Self::try_install().map_err(|e| Failure::because("cannot listen to signals", e))
     }
@@ -30,7 +30,7 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Waits for the next one. Dropping the future loses none.
+    /// Waits for the next signal. Dropping the future loses no signal.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) {
         tokio::select! {
@@ -39,7 +39,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     #[cfg(not(unix))]
     pub(crate) async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {

@@ -1,6 +1,6 @@
 //! The dashboard of `chatcamp dev`, in a real browser.
 //!
-//! Its scenarios are in `browser/dashboard/`. `CHATCAMP_SCREENSHOTS=DIR` saves screenshots of its pages: phone and
+//! Its scenarios are in `browser/dashboard/`. `CHATCAMP_SCREENSHOTS=DIR` saves screenshots of its pages: narrow and
 //! wide, light and dark.
 
 #[macro_use]

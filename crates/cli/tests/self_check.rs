@@ -1,4 +1,4 @@
-//! The self-check of `chatcamp dev`: passed over every transport, and failed where a server is broken.
+//! The self-check of `chatcamp dev` passes over every transport, and fails if the server is faulty.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ async fn every_scenario_passes_over_every_transport() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_fails_everything() {
+async fn an_unreachable_server_fails_every_scenario() {
     let (transport, listener) = memory::network();
     drop(listener);
     let outcomes = self_check::check(&subject(transport, "demo", "grace", AccessToken::from("t"))).await;
@@ -39,7 +39,7 @@ async fn a_server_that_is_not_there_fails_everything() {
 }
 
 #[tokio::test]
-async fn a_server_that_lets_everybody_in_fails_where_it_matters() {
+async fn a_server_that_accepts_every_token_fails_the_token_scenarios() {
     let (transport, mut listener) = memory::network();
     let server = tokio::spawn(async move {
         while let Some(mut peer) = listener.accept().await {
@@ -68,7 +68,7 @@ async fn a_server_that_lets_everybody_in_fails_where_it_matters() {
 }
 
 #[tokio::test]
-async fn a_server_with_another_keyring_fails_where_tokens_are_checked() {
+async fn a_server_with_another_keyring_fails_the_token_scenarios() {
     let store = Arc::new(chatcamp_store::memory::Store::new());
     let keyring = |byte| Keyring::new(vec![[byte; 32]]).unwrap();
     let accounts = Accounts::new(store.clone(), keyring(1));

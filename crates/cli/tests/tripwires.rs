@@ -1,4 +1,4 @@
-//! What one connection costs the real binary: counts that must not creep up, not goals.
+//! The cost of one connection in the real binary. The limits detect increases; they are not goals.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -16,17 +16,17 @@ use std::{
 
 use serde_json::Value;
 
-/// Resident bytes per idle connection, its user in the cache included, at most.
+/// The most resident bytes per idle connection, including its user in the cache.
 const BYTES: usize = 2560;
-/// Resident bytes per held poll, its session and user included, at most.
+/// The most resident bytes per held poll, including its session and user.
 const POLL_BYTES: usize = 4096;
-/// Resident bytes that guesses at the dashboard's password may add, once both lanes have hashed one: much less than the 19 MiB
-/// that hashing a single password takes.
+/// The most resident bytes that wrong passwords for the dashboard may add, once both lanes have hashed one. Hashing a single
+/// password takes 19 MiB.
 const GUESS_BYTES: usize = 4 * 1024 * 1024;
-/// System calls of the server per connect of a known user, from accepting to having closed, at most.
+/// The most system calls of the server per connect of a known user, from accepting to closing the connection.
 const SYSTEM_CALLS: usize = 12;
 
-/// A `chatcamp dev` of its own.
+/// A running `chatcamp dev`.
 struct Dev {
     child: Child,
     address: String,
@@ -50,7 +50,7 @@ impl Dev {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let started: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
-        // The self-check is over when its line is there.
+        // The self-check has ended when its line is printed.
         assert!(lines.next().unwrap().contains("self_check"));
         let text = |name: &str| started[name].as_str().unwrap().to_owned();
         Self {
@@ -62,7 +62,7 @@ impl Dev {
         }
     }
 
-    /// Connects a user as the published SDK does over WebSocket; returns once it is acknowledged.
+    /// Connects a user as the published SDK does over WebSocket. Returns once the user is acknowledged.
     fn connect(&self, user: &str) -> TcpStream {
         self.ask(
             user,
@@ -71,7 +71,7 @@ impl Dev {
         )
     }
 
-    /// Connects a user as the published SDK does over long-poll, and asks for news that do not come.
+    /// Connects a user as the published SDK does over long-poll, and sends a poll, which is held.
     fn poll(&self, user: &str) -> TcpStream {
         let id = format!("iflychat-token: {user}\r\n");
         let mut tcp = self.ask(user, &id);
@@ -79,7 +79,7 @@ impl Dev {
         tcp
     }
 
-    /// Sends wrong passwords to the dashboard over many connections at once; returns when every one has been refused.
+    /// Sends wrong passwords to the dashboard over many connections at once. Returns when all have been refused.
     fn guess_passwords(&self, guesses: usize) {
         const CONNECTIONS: usize = 32;
         let left = AtomicUsize::new(guesses);
@@ -163,7 +163,7 @@ fn resident_bytes(process: u32) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-/// What each of a thousand connections adds, once a first hundred have brought into memory what all share.
+/// Returns the bytes that each of a thousand connections adds, after a first hundred have allocated shared memory.
 fn bytes_each(connect: impl Fn(&Dev, &str) -> TcpStream) -> usize {
     let dev = Dev::start(&[]);
     let warm: Vec<_> = (0..100).map(|n| connect(&dev, &format!("warm{n}"))).collect();
@@ -191,7 +191,7 @@ fn wrong_passwords_do_not_grow_memory() {
     let guesses = env::var("CHATCAMP_GUESSES").map_or(200, |guesses| guesses.parse().unwrap());
     let dev = Dev::start(&[]);
     let started = resident_bytes(dev.child.id());
-    // The first is checked in the lane for addresses that have not failed, the others in the lane for those that have.
+    // The first guess uses the lane for addresses without failures, the others the lane for addresses with failures.
     dev.guess_passwords(1);
     dev.guess_passwords(40);
     let before = resident_bytes(dev.child.id());
@@ -207,19 +207,19 @@ fn wrong_passwords_do_not_grow_memory() {
     assert!(grown <= GUESS_BYTES, "{grown} bytes more after {guesses} guesses");
 }
 
-/// Closes with code 1000, which ends the sessions too; a connection that the server has ended before cannot be written to.
+/// Closes connections with code 1000, which ends their sessions. Ignores connections that the server has already closed.
 fn leave(mut clients: Vec<TcpStream>) {
     clients.iter_mut().for_each(|client| _ = client.write_all(b"\x88\x82\0\0\0\0\x03\xe8"));
 }
 
 #[test]
-fn memory_comes_back_after_a_crowd_that_does_not_read() {
+fn memory_is_returned_after_clients_that_do_not_read_have_left() {
     let crowd = env::var("CHATCAMP_CROWD").map_or(300, |crowd| crowd.parse().unwrap());
     let dev = Dev::start(&[]);
     leave((0..100).map(|n| dev.connect(&format!("user{n}"))).collect());
     let before = resident_bytes(dev.child.id());
     let clients: Vec<_> = (0..crowd).map(|n| dev.connect(&format!("user{n}"))).collect();
-    // The kernel keeps some of it for each client; a session keeps the rest, up to its share of the server's budget.
+    // The kernel buffers a part for each client; the session queues the rest, up to its share of the budget.
     for _ in 0..60 {
         dev.publish();
     }
@@ -237,16 +237,16 @@ fn memory_comes_back_after_a_crowd_that_does_not_read() {
     assert!(after <= before * 3 / 2, "{before} bytes before, {most} with the crowd, {after} after it");
 }
 
-/// The system calls of connections; what the runtime does to wait and to wake is not theirs alone.
+/// The system calls of connections, without those with which the runtime waits and wakes.
 const OF_CONNECTIONS: &str = "trace=accept4,recvfrom,recvmsg,sendto,sendmsg,writev,shutdown,close,epoll_ctl,\
     setsockopt,getsockopt,getpeername,getsockname,ioctl,fcntl";
 
-/// Waits until `closed` sockets were closed, and returns how many system calls there were by then.
+/// Waits until `closed` sockets have been closed, and returns the number of system calls so far.
 fn system_calls(trace: &Path, closed: usize) -> usize {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let lines = fs::read_to_string(trace).unwrap();
-        // The store's locks are calls of fcntl too, on files.
+        // The store also calls fcntl, to lock files.
         let calls: Vec<_> = lines.lines().filter(|l| l.contains('(') && !l.contains("F_SETLK")).collect();
         if calls.iter().filter(|l| l.contains(" close(")).count() >= closed {
             return calls.len();
@@ -262,7 +262,7 @@ fn a_connect_costs_few_system_calls() {
     const CONNECTS: usize = 200;
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
-    // With -D the server stays this process's child, and ends with it.
+    // With -D the server remains a child of this process, and ends with it.
     let dev = Dev::start(&["strace", "-D", "-f", "-qq", "-e", OF_CONNECTIONS, "-o", trace.to_str().unwrap()]);
     drop(dev.connect("alice"));
     let closes = |lines: &str| lines.lines().filter(|l| l.contains(" close(")).count();

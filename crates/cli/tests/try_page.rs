@@ -1,6 +1,6 @@
 //! The page `/try` of `chatcamp dev`, in a real browser.
 //!
-//! Its scenarios are in `browser/try_page/`. `CHATCAMP_SCREENSHOTS=DIR` saves screenshots of the page: phone and
+//! Its scenarios are in `browser/try_page/`. `CHATCAMP_SCREENSHOTS=DIR` saves screenshots of the page: narrow and
 //! wide, light and dark.
 
 #[macro_use]

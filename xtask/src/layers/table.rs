@@ -38,7 +38,7 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "command",
             "app, backup, connect, dev, user",
             "event, self_check, serve",
-            "admin, core_dumps, logs, moment, open_files, signals",
+            "admin, core_dumps, logs, open_files, signals, unix_time",
             "context, secret_input",
             "dev_file, output",
             "failure, private_file",

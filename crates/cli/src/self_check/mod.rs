@@ -1,7 +1,7 @@
-//! The self-check: the same scenarios over every transport, against a throw-away server in memory.
+//! The self-check: runs the same scenarios over every transport, against a temporary server in memory.
 //!
-//! A [`Scenario`] knows no transport: a [`Subject`] gives it a client that has one. [`run`] makes a server and a subject for
-//! each transport there is, and reports; [`check`] is for a subject of your own.
+//! A [`Scenario`] does not depend on a transport: a [`Subject`] gives it a client with one. [`run`] creates a server and a subject
+//! for each built-in transport, and reports; [`check`] is for your own subject.
 
 mod report;
 mod scenario;
@@ -19,9 +19,9 @@ use chatcamp_server::{AccountError, Accounts, AuthPolicy, FrontDoor, Keyring, Lo
 pub use report::Report;
 pub use scenario::{Outcome, Scenario};
 
-/// A server as it is reached over one transport.
+/// A server that is reached over one transport.
 pub struct Subject {
-    /// The name of the transport, as connections over it give it.
+    /// The name of the transport, as its connections report it.
     pub transport: &'static str,
     /// An open app.
     pub app: AppId,
@@ -29,50 +29,50 @@ pub struct Subject {
     pub user: UserId,
     /// That user's token.
     pub token: AccessToken,
-    /// How a client of it gets there.
+    /// Sets the transport of a client.
     pub dial: Dial,
 }
 
-/// Gives a client its transport.
+/// Sets the transport of a client.
 pub type Dial = Box<dyn Fn(Builder) -> Builder + Send + Sync>;
 
 /// Why a scenario failed, or the self-check could not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// There is no client.
+    /// The client could not be built.
     #[error("cannot build a client")]
     Build(#[from] BuildError),
-    /// The user is not connected.
+    /// The user could not connect.
     #[error("cannot connect")]
     Connect(#[from] ConnectError),
-    /// The request is not answered.
+    /// The request failed.
     #[error("the request failed")]
     Request(#[from] RequestError),
-    /// It took too long.
+    /// The scenario took too long.
     #[error("no result within {0:?}")]
     TimedOut(std::time::Duration),
-    /// The server did something else than it should.
+    /// The server did not do what it should.
     #[error("{0}")]
     Unexpected(String),
-    /// The throw-away app cannot be made.
-    #[error("cannot make a throw-away app")]
+    /// The temporary app could not be created.
+    #[error("cannot create a temporary app")]
     Account(#[from] AccountError),
-    /// No port can be had, or no randomness.
-    #[error("cannot start a throw-away server")]
+    /// No port or no random number is available.
+    #[error("cannot start a temporary server")]
     System(#[source] std::io::Error),
-    /// The server did not let go of its connections.
+    /// The server did not close its connections.
     #[error("the server kept connections after its shutdown: {0:?}")]
     Leak(Load),
 }
 
-/// Plays every scenario over every transport there is.
+/// Runs every scenario over every built-in transport.
 ///
 /// # Errors
-/// [`CheckError`] when there is no server to play with, or it does not end as it should. A failed scenario is in the report.
+/// [`CheckError`] if the server cannot start, or does not close its connections. A failed scenario is in the report.
 ///
 /// # Cancel safety
-/// Dropping the future ends what it started.
+/// Dropping the future ends the server and its clients.
 pub async fn run() -> Result<Report, CheckError> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|e| CheckError::System(e.into()))?;
@@ -104,37 +104,37 @@ pub async fn run() -> Result<Report, CheckError> {
         subject("websocket", Box::new(move |client: Builder| client.transport(websocket.clone()))),
         subject("long-poll", Box::new(move |client: Builder| client.transport(long_poll.clone()))),
     ];
-    let play = async {
+    let scenarios = async {
         let mut report = Report::default();
         for subject in subjects {
             report.add(subject.transport, check(&subject).await);
-            // With it go the connections that its transport keeps for later, or the server would wait for them.
+            // Closes the connections that its transport keeps for reuse; the shutdown would wait for them.
             drop(subject);
         }
         server.shutdown().await;
         report
     };
-    let (report, (), ()) = tokio::join!(play, server.listen(listener), door.run());
+    let (report, (), ()) = tokio::join!(scenarios, server.listen(listener), door.run());
     match server.load() {
         Load { connections: 0, unverified: 0, sessions: 0, detached: 0 } => Ok(report),
         load => Err(CheckError::Leak(load)),
     }
 }
 
-/// Plays every scenario over one transport, one after the other.
+/// Runs every scenario over one transport, one after another.
 ///
 /// # Cancel safety
-/// Dropping the future ends the connection of the scenario it was at.
+/// Dropping the future ends the connection of the current scenario.
 pub async fn check(subject: &Subject) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for scenario in Scenario::ALL {
-        outcomes.push(scenario.play(subject).await);
+        outcomes.push(scenario.run(subject).await);
     }
     outcomes
 }
 
 impl Subject {
-    /// A client of its own for one scenario.
+    /// Creates a client for one scenario.
     fn client(&self) -> Result<ChatCamp, CheckError> {
         Ok((self.dial)(ChatCamp::builder(&self.app)).build()?)
     }

@@ -1,4 +1,4 @@
-//! The report: a small table with times.
+//! The report of the self-check: a table of times.
 
 use std::fmt;
 
@@ -8,31 +8,31 @@ use serde_json::{Map, Value, json};
 use super::{Outcome, Scenario};
 use crate::failure::chain;
 
-/// What came of every scenario over every transport.
+/// The outcome of every scenario over every transport.
 #[derive(Debug, Default)]
 pub struct Report {
     transports: Vec<(&'static str, Vec<Outcome>)>,
 }
 
 impl Report {
-    /// Adds what came of the scenarios over one transport.
+    /// Adds the outcomes of the scenarios over one transport.
     pub fn add(&mut self, transport: &'static str, outcomes: Vec<Outcome>) {
         self.transports.push((transport, outcomes));
     }
 
-    /// The outcomes by transport.
+    /// Returns the outcomes by transport.
     #[must_use]
     pub fn transports(&self) -> &[(&'static str, Vec<Outcome>)] {
         &self.transports
     }
 
-    /// Whether nothing failed.
+    /// Returns whether every scenario passed.
     #[must_use]
     pub fn ok(&self) -> bool {
         self.transports.iter().flat_map(|(_, outcomes)| outcomes).all(|outcome| outcome.result.is_ok())
     }
 
-    /// What came of `scenario`, by transport.
+    /// Returns the outcomes of `scenario`, by transport.
     fn of(&self, scenario: Scenario) -> impl Iterator<Item = (&'static str, Option<&Outcome>)> {
         let find = move |outcomes: &'_ [Outcome]| outcomes.iter().position(|o| o.scenario == scenario);
         self.transports
@@ -41,7 +41,7 @@ impl Report {
     }
 }
 
-/// One row a scenario, one column a transport, failures below.
+/// Prints one row per scenario, one column per transport, and failures below.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<22}", "Self-check")?;
@@ -72,8 +72,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// `{"self_check":[{"scenario":…,"memory_ms":…,"websocket_ms":…,"long_poll_ms":…}],"ok":true}`; what failed has no time
-/// but `…_error`.
+/// `{"self_check":[{"scenario":…,"memory_ms":…,"websocket_ms":…,"long_poll_ms":…}],"ok":true}`. For a failed scenario the time is
+/// `null` and `…_error` says why.
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let row = |scenario: Scenario| {

@@ -1,4 +1,4 @@
-//! `chatcamp user export`: users to a file that `chatcamp user import` reads.
+//! `chatcamp user export`: writes users to a file that `chatcamp user import` reads.
 
 use std::{
     fmt, fs,
@@ -15,17 +15,17 @@ use serde::Serialize;
 use super::{InApp, PAGE, row::Row};
 use crate::{context::Context, failure::Failure, private_file};
 
-/// Where the users go.
+/// Arguments of `chatcamp user export`.
 #[derive(Args)]
 pub(crate) struct Export {
-    /// The file, which must not be there yet; `-`, or none, is stdout.
+    /// The file to create, which must not exist yet. By default, and for `-`, stdout.
     file: Option<PathBuf>,
     #[command(flatten)]
     of: InApp,
-    /// Writes the access tokens too, but for those of your own choice, which are kept as digests only.
+    /// Also writes the access tokens that the server generated. Tokens that you chose are stored only as digests.
     ///
-    /// Tokens that begin with ct1_ mean something only to a server with the same keys, and any other refuses them: `backup`
-    /// and `restore` move users with their tokens and the keys.
+    /// Tokens that begin with ct1_ are valid only on a server with the same keys. To move users with their tokens and keys, use
+    /// `backup` and `restore`.
     #[arg(long)]
     with_tokens: bool,
 }
@@ -37,13 +37,13 @@ struct Source {
     with_tokens: bool,
 }
 
-/// How much was written.
+/// The result of an export.
 #[derive(Default, Serialize)]
 struct Exported {
     users: u64,
-    /// Tokens that only whoever chose them knows.
+    /// Tokens that the backend chose, which are stored only as digests.
     chosen_tokens: u64,
-    /// Derived tokens that were not asked for.
+    /// Generated tokens that were left out because `--with-tokens` was not given.
     tokens_left_out: u64,
     /// Users whose tokens were revoked.
     revoked_tokens: u64,
@@ -57,7 +57,7 @@ impl Export {
         let app = accounts.app(&app).await?.id.clone();
         let source = Source { accounts, app, with_tokens: self.with_tokens };
         if source.with_tokens {
-            tracing::warn!("the access tokens are secrets: whoever reads them can connect as these users");
+            tracing::warn!("the access tokens are secrets: anyone who has them can connect as these users");
         }
         let Some(path) = self.file.filter(|path| path.as_os_str() != "-") else {
             return source.write(io::stdout().lock()).await.map(drop);
@@ -68,14 +68,14 @@ impl Export {
             Ok(exported) => file.sync_all().map(|()| exported).map_err(cannot),
             Err(failure) => Err(failure),
         };
-        // A part would pass for the whole.
+        // A partial file could be taken for a complete one.
         let exported = written.inspect_err(|_| drop(fs::remove_file(&path)))?;
         context.out.print(&exported)
     }
 }
 
 impl Source {
-    /// Writes a line for each user, in the byte order of their ids, a page at a time.
+    /// Writes a line for each user, in the byte order of their ids.
     async fn write(&self, to: impl Write) -> Result<Exported, Failure> {
         let mut to = BufWriter::new(to);
         let (mut exported, mut after) = (Exported::default(), None);
@@ -111,19 +111,19 @@ impl fmt::Display for Exported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "exported {} users", self.users)?;
         if self.tokens_left_out > 0 {
-            write!(f, "\naccess tokens left out: {}; --with-tokens writes them", self.tokens_left_out)?;
+            write!(f, "\naccess tokens left out: {}; use --with-tokens to write them", self.tokens_left_out)?;
         }
         if self.chosen_tokens > 0 {
             write!(
                 f,
-                "\naccess tokens of your own choice: {}; kept as digests, so not written",
+                "\naccess tokens that you chose: {}; they are stored only as digests and cannot be written",
                 self.chosen_tokens
             )?;
         }
         if self.revoked_tokens > 0 {
             write!(
                 f,
-                "\naccess tokens that were revoked: {}; an import elsewhere makes these users new ones",
+                "\nusers whose access tokens were revoked: {}; an import elsewhere gives them new tokens",
                 self.revoked_tokens
             )?;
         }

@@ -3,7 +3,7 @@
 mod export;
 mod import;
 mod row;
-mod shown;
+mod shown_user;
 
 use chatcamp_protocol::{AppId, Profile, UserId};
 use chatcamp_server::{Accounts, NewUser};
@@ -13,26 +13,26 @@ use clap::{Args, Subcommand};
 use self::{
     export::Export,
     import::Import,
-    shown::{Change, Changed, ListedUser, ShownUser, UserToken},
+    shown_user::{Change, Changed, ListedUser, ShownUser, UserToken},
 };
 use crate::{context::Context, failure::Failure, secret_input::TokenInput};
 
-/// Users read at once for a list.
+/// The number of users read at once.
 const PAGE: usize = 500;
 
-/// What to do with users.
+/// Subcommands of `chatcamp user`.
 #[derive(Subcommand)]
 pub(crate) enum UserCommand {
-    /// Creates a user with an access token: yours, of 16 to 512 bytes, or a new one.
+    /// Creates a user with an access token: the given one, of 16 to 512 bytes, or a generated one.
     Create {
         #[command(flatten)]
         whom: Whom,
         #[command(flatten)]
         token: TokenInput,
-        /// The name others see.
+        /// The name that other users see.
         #[arg(long, value_name = "NAME")]
         display_name: Option<String>,
-        /// Lets the user connect by user id alone, too.
+        /// Also lets the user connect by user id alone.
         #[arg(long)]
         no_lock: bool,
     },
@@ -40,50 +40,50 @@ pub(crate) enum UserCommand {
     List {
         #[command(flatten)]
         of: InApp,
-        /// How many, at most; all otherwise.
+        /// The most users to list; by default all.
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
-        /// Begins behind this id.
+        /// Begins after this id.
         #[arg(long, value_name = "ID")]
         after: Option<UserId>,
     },
-    /// Shows what is kept of a user.
+    /// Shows what is stored about a user.
     Show(Whom),
-    /// Shows a user's access token, or makes a new one.
+    /// Shows a user's access token, or generates a new one.
     Token {
         #[command(flatten)]
         whom: Whom,
-        /// Makes a new one; the one before is void.
+        /// Generates a new token; the previous one becomes void.
         #[arg(long)]
         new: bool,
-        /// How long the new one is good; for ever otherwise.
+        /// How long the new token is valid; by default without end.
         #[arg(long, value_name = "SECONDS", requires = "new", value_parser = clap::value_parser!(u64).range(1..))]
         expires_in: Option<u64>,
-        /// How long the one before stays good.
+        /// How long the previous token stays valid.
         #[arg(long, value_name = "SECONDS", requires = "new", default_value_t = 0)]
         grace: u64,
     },
-    /// Demands an access token of a user; ends the sessions opened by user id alone.
+    /// Requires an access token from a user; ends the sessions that were opened by user id alone.
     Lock(Whom),
-    /// Lets a user connect by user id alone, where the app does.
+    /// Lets a user connect by user id alone, if the app does.
     Unlock(Whom),
-    /// Shuts a user out and ends all sessions.
+    /// Suspends a user and ends all of its sessions.
     Suspend(Whom),
-    /// Lets a suspended user in again.
+    /// Lets a suspended user connect again.
     Restore(Whom),
     /// Voids a user's access tokens and ends the sessions they opened.
     Revoke(Whom),
-    /// Deletes a user and ends all sessions.
+    /// Deletes a user and ends all of its sessions.
     Delete(Whom),
-    /// Creates or changes many users, beside a running server.
+    /// Creates or changes many users; works while a server runs.
     ///
     /// Fields: id, display_name, first_name, last_name, email, phone_number, profile_url, avatar_url, data, metadata,
-    /// check_access_token, is_suspended, access_token (yours, of 16 to 512 bytes). Others are passed over, and what a line
-    /// does not name stays as it is. A new user gets a token and must present it, unless its line says otherwise.
+    /// check_access_token, is_suspended, access_token (16 to 512 bytes). Unknown fields are ignored, and fields that a line does
+    /// not contain stay unchanged. A new user gets a token and must present it, unless its line says otherwise.
     ///
-    /// A user who is as the line says is skipped, so that an import that ended early is simply run again.
+    /// A user who already is as its line says is skipped. If an import ends early, run it again.
     Import(Import),
-    /// Writes all users, one JSON object a line, as `import` reads them.
+    /// Writes all users, one JSON object per line, for `import`.
     Export(Export),
 }
 
@@ -96,10 +96,10 @@ pub(crate) struct Whom {
     of: InApp,
 }
 
-/// An app whose users are meant.
+/// The app of the users.
 #[derive(Args)]
 pub(crate) struct InApp {
-    /// The app; that of `chatcamp dev` in this data folder otherwise.
+    /// The app id. By default the app of `chatcamp dev` in the data folder.
     #[arg(long, value_name = "APP_ID")]
     app: Option<AppId>,
 }
@@ -191,9 +191,9 @@ async fn list(
 fn no_token(id: &UserId, token: TokenRecord) -> Failure {
     Failure::failed(match token {
         TokenRecord::Custom { .. } => format!(
-            "the access token of {id} was given by you and is kept as a digest only, so that it cannot be shown; \
-             --new makes another"
+            "the access token of {id} cannot be shown, because you chose it and only its digest is stored; use --new to \
+             generate another"
         ),
-        _ => format!("{id} has no access token; --new makes one"),
+        _ => format!("{id} has no access token; use --new to generate one"),
     })
 }

@@ -1,4 +1,4 @@
-//! A user as one line of a file: written by `user export`, read by `user import`.
+//! A user as one line of a file, which `user export` writes and `user import` reads.
 
 use chatcamp_protocol::{AccessToken, Profile, UserId};
 use chatcamp_server::ImportedUser;
@@ -6,7 +6,7 @@ use chatcamp_store::User;
 use serde::Serialize;
 use serde_json::Value;
 
-/// A user, written: what reading it again needs, and no more.
+/// A line of an export: the fields that an import needs.
 #[derive(Serialize)]
 pub(super) struct Row<'a> {
     id: &'a UserId,
@@ -33,11 +33,11 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Reads a line, as the Platform API reads a body of JSON. Why it cannot be read quotes none of it.
+/// Parses a line by the same rules as a JSON body of the Platform API. Errors do not quote the line, which may contain a token.
 pub(super) fn parse(line: &[u8]) -> Result<ImportedUser, String> {
     let value = serde_json::from_slice(line).map_err(|error| {
         let text = error.to_string();
-        // Its line is always the first: only one is read.
+        // The line number in the error is always 1, because one line is parsed at a time.
         let what = text.split(" at line ").next().unwrap_or_default();
         format!("this is not JSON: {what}, column {}", error.column())
     })?;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn an_exported_row_can_be_imported() {
         let mut user =
             User::new(AppId::new("demo").unwrap(), UserId::new("a \"b\"\n".trim_end()).unwrap(), [1; 16], 5);
         user.profile = Profile {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn databases_write_ids_and_flags_as_numbers_and_absence_as_null() {
+    fn numbers_and_null_are_accepted_as_databases_write_them() {
         let line =
             br#"{"id":42,"is_suspended":1,"check_access_token":0,"email":null,"metadata":null,"x":[1]}"#;
         let user = parse(line).unwrap();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_read_says_why_and_quotes_nothing() {
+    fn an_error_says_what_is_wrong_and_quotes_nothing() {
         for (line, why) in [
             (r"", "this is not JSON: EOF while parsing a value, column 0"),
             (r#"{"id":"secret","#, "this is not JSON: EOF while parsing a value, column 15"),

@@ -1,8 +1,8 @@
-// What an app's backend asks the server by its Platform API.
+// Calls the Platform API as the backend of an app does.
 
 import assert from "node:assert/strict";
 
-/** Calls a method for the app of this key; its answer. */
+/** Calls a method for the app of this key and returns the response. */
 export async function backend({ server, apiKey }, method, body) {
   const answer = await fetch(`http://${server}/api/2.0/${method}`, {
     method: "POST",

@@ -1,5 +1,5 @@
-// Runs every scenario of a suite over every transport against one server in one browser, and reports each as a line of
-// JSON. A suite is a folder with a `suite.mjs`: its `SCENARIOS` by transport, and how to `open` a page.
+// Runs every scenario of a suite over every transport, against one server and in one browser, and reports each as a line of
+// JSON. A suite is a folder with a `suite.mjs`, which exports its `SCENARIOS` by transport and a function that opens a page.
 //
 // Usage: node driver.mjs '{"suite":"FOLDER","server":"HOST:PORT","chromium":"PATH",…}'
 
@@ -11,7 +11,7 @@ const AT_ONCE = 8;
 const SCENARIO_MS = 60_000;
 const RUN_MS = 300_000;
 
-// As root, in a closed network, and saying nothing to anybody but the page's own hosts.
+// Chromium runs as root and contacts only the hosts of the page.
 const BROWSER_FLAGS = [
   "--headless",
   "--no-sandbox",
@@ -32,7 +32,7 @@ setTimeout(() => {
 const { chromium: executablePath, suite, ...given } = JSON.parse(process.argv[2]);
 const { SCENARIOS, open } = await import(`./${suite}/suite.mjs`);
 const pages = await servePage();
-// Every launch has an empty profile of its own.
+// Every launch uses a new, empty profile.
 const browser = await chromium.launch({ executablePath, args: BROWSER_FLAGS });
 const waiting = Object.entries(SCENARIOS).flatMap(([transport, scenarios]) =>
   Object.entries(scenarios).map(([name, run]) => ({ transport, name, run })));

@@ -1,18 +1,18 @@
-// A stream of bytes as HTTP/1.1 messages.
+// Splits a stream of bytes into HTTP/1.1 messages.
 
 const HEAD_END = "\r\n\r\n";
 
-/** Cuts the bytes of one direction into messages; bodies have a stated length, as everything here does. */
+/** Splits the bytes of one direction into messages. Bodies need a content length, which all messages here have. */
 export class HttpStream {
   #bytes = Buffer.alloc(0);
 
-  /** The messages that `chunk` completes. */
+  /** Yields the messages that `chunk` completes. */
   *read(chunk) {
     this.#bytes = Buffer.concat([this.#bytes, chunk]);
     for (let message = this.#next(); message; message = this.#next()) yield message;
   }
 
-  /** What came behind the last message. */
+  /** Returns the bytes after the last message. */
   get rest() {
     return this.#bytes;
   }

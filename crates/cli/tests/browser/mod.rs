@@ -1,7 +1,7 @@
 //! Scenarios in a real browser, against the real binary.
 //!
 //! `driver.mjs` runs every scenario of a suite over every transport, in one browser; each test of a suite reports one.
-//! For the long poll a proxy lets no WebSocket open, as in networks that know none.
+//! For long-poll, a proxy prevents WebSockets, as some networks do.
 //! npm packages are fetched by `npm ci` and never committed.
 
 use std::collections::BTreeMap;
@@ -16,16 +16,16 @@ use std::{env, thread};
 
 use serde_json::{Value, json};
 
-/// A token of the backend's choice, made of what query strings must escape.
+/// A token chosen by the backend, with characters that query strings must escape.
 const OWN_TOKEN: &str = "open+sesame/100%&a=b~(1)";
 
-/// An app id of the hosted service, which JavaScript rounds where a page writes it as a number.
+/// An app id of the hosted service, which JavaScript rounds if a page writes it as a number.
 const MOVED_APP: &str = "6399747348821438464";
 
-/// How long the server may take to say where it listens.
+/// How long the server may take to print its address.
 const START: Duration = Duration::from_secs(30);
 
-/// Tests, one for each scenario of a suite, each over the transport named.
+/// Defines one test for each scenario of a suite, over the named transport.
 macro_rules! scenarios {
     (
         $suite:literal,
@@ -46,7 +46,7 @@ macro_rules! scenarios {
 
         #[test]
         #[ignore = "needs chromium: apt-get install chromium"]
-        fn the_most_detailed_server_log_holds_no_secret() {
+        fn the_most_detailed_server_log_contains_no_secret() {
             browser::assert_log_holds_no_secret(&RUN);
         }
     };
@@ -64,7 +64,7 @@ macro_rules! scenarios {
     };
 }
 
-/// What came of a suite.
+/// The outcome of a suite.
 pub(crate) struct Run {
     outcomes: BTreeMap<String, Result<(), String>>,
     tokens: Vec<String>,
@@ -102,7 +102,7 @@ fn of(run: &Result<Run, Failure>) -> &Run {
     run.as_ref().unwrap_or_else(|why| panic!("the scenarios could not run: {why}"))
 }
 
-/// Runs a suite against a server of its own.
+/// Starts a server and runs a suite against it.
 pub(crate) fn drive(suite: &str) -> Result<Run, Failure> {
     let chromium = on_path("chromium")?;
     install_packages()?;
@@ -204,7 +204,7 @@ impl Server {
         thread::spawn(move || {
             let mut line = String::new();
             let read = stdout.read_line(&mut line).map(|_| line);
-            // Whoever asked may have given up; what else the server prints must still be read.
+            // The receiver may be gone, but the output of the server must still be read.
             let _ = tell.send(read);
             io::copy(&mut stdout, &mut io::sink())
         });

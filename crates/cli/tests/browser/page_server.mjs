@@ -1,4 +1,4 @@
-// Serves the pages, from an origin of their own: one with the published SDK as a plain script, and one with nothing.
+// Serves two pages from a separate origin: one with the published SDK as a plain script, and an empty one.
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -18,8 +18,8 @@ ${scripts.map((script) => `<script src="${script}"></script>`).join("\n")}
 `;
 
 /**
- * Starts the server and returns it; its address is `url`, where `?before=` names a script to load before the SDK. The page
- * at `/empty` has no script.
+ * Starts the server and returns it. Its address is `url`; `?before=` names a script to load before the SDK. The page at `/empty`
+ * has no script.
  */
 export async function servePage() {
   const sdk = await unmodifiedSdk();

@@ -1,5 +1,5 @@
-// A proxy between the browser and the server: it can cut every connection, refuse requests, alter their heads, and lose
-// the wish for an upgrade, as proxies from before WebSocket do. It tells what passes as HTTP.
+// A proxy between the browser and the server. It can cut every connection, refuse requests, change their heads, and drop the
+// upgrade header, as proxies without WebSocket support do. It reports the HTTP messages that pass.
 
 import net from "node:net";
 import { HttpStream } from "./http_stream.mjs";
@@ -11,9 +11,9 @@ export class Proxy {
   #stalled = false;
   /** Whether to reset the connection of this request instead of passing it on. */
   refuses = () => false;
-  /** Alters the head of every request. */
+  /** Changes the head of every request. */
   rewriteHead = (head) => head;
-  /** Is told each request before the server gets it, and returns who is told its answer before the browser gets it. */
+  /** Called with each request before it is forwarded; returns a function that is called with its response before that is forwarded. */
   onRequest = () => () => {};
 
   static async start(server, { upgrades }) {
@@ -29,12 +29,12 @@ export class Proxy {
     return this.#listener.address().port;
   }
 
-  /** Resets every open connection, as a lost network would; new ones are carried again. */
+  /** Resets every open connection, as a lost network would; new connections are forwarded. */
   cut() {
     this.#pairs.forEach(reset);
   }
 
-  /** Lets connections live and nothing through, as a lost route would. */
+  /** Keeps connections open but forwards nothing, as a lost route would. */
   stall() {
     this.#stalled = true;
     this.#pairs.forEach((pair) => pair.forEach((socket) => socket.pause()));

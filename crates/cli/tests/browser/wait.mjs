@@ -1,4 +1,4 @@
-// Waiting with deadlines: for a promise, and for the n-th entry of a growing list.
+// Waits with a deadline for a promise, or for the n-th entry of a growing list.
 
 export const DEADLINE_MS = 15_000;
 
@@ -32,7 +32,7 @@ export class Log {
     this.#waiting.delete(index);
   }
 
-  /** The entry at `index`, once it is there. */
+  /** Resolves to the entry at `index` once it exists. */
   async at(index) {
     if (index < this.entries.length) return this.entries[index];
     const arrival = new Promise((resolve) => {

@@ -1,9 +1,9 @@
-//! `app …` and `user …`.
+//! Tests of `chatcamp app` and `chatcamp user`.
 
 use crate::process::{Done, Folder, text};
 
 #[test]
-fn apps_are_created_listed_and_switched() {
+fn apps_are_created_listed_and_changed() {
     let folder = Folder::new();
     let open = folder.ok(&["app", "create", "my shop", "--auth", "open"]);
     let kept = folder.ok(&["app", "create", "old", "--auth", "token", "--id", "6399747348821438464"]);
@@ -39,7 +39,7 @@ fn api_keys_are_shown_once_and_revoked_by_their_id() {
     assert_eq!(names(), ["default", "backend"]);
     folder.ok(&["app", "key", "revoke", app, text(&key, "id")]);
     assert_eq!(names(), ["default"]);
-    assert_eq!(folder.run(&["app", "key", "revoke", app, text(&key, "id")]).code, 1, "it is gone");
+    assert_eq!(folder.run(&["app", "key", "revoke", app, text(&key, "id")]).code, 1, "the key is revoked");
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn users_are_created_shown_changed_and_deleted() {
     };
 
     let created = one(&["create", "alice", "--display-name", "Alice"]);
-    assert_eq!(user(&["create", "alice"]).code, 1, "she exists already");
-    assert_eq!(one(&["token", "alice"]), created, "it is computed again");
+    assert_eq!(user(&["create", "alice"]).code, 1, "alice exists already");
+    assert_eq!(one(&["token", "alice"]), created, "the token is computed again");
     let shown = one(&["show", "alice"]);
     assert_eq!((text(&shown, "display_name"), &shown["access_token_set"]), ("Alice", &true.into()));
     assert!(shown.get("access_token").is_none() && shown.get("stamp").is_none());
@@ -86,7 +86,7 @@ fn users_are_created_shown_changed_and_deleted() {
 }
 
 #[test]
-fn a_token_of_ones_own_is_kept_as_a_digest_only() {
+fn a_chosen_token_is_stored_only_as_a_digest() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);
     let app = text(&app, "app_id");
@@ -101,7 +101,7 @@ fn a_token_of_ones_own_is_kept_as_a_digest_only() {
 }
 
 #[test]
-fn lists_go_page_by_page() {
+fn lists_are_limited_and_continued() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);
     let app = text(&app, "app_id");
@@ -123,7 +123,7 @@ fn lists_go_page_by_page() {
 }
 
 #[test]
-fn a_display_name_plays_no_tricks_on_a_terminal() {
+fn a_display_name_is_escaped_on_a_terminal() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);
     let app = text(&app, "app_id");

@@ -1,4 +1,4 @@
-//! `connect`.
+//! Tests of `chatcamp connect`.
 
 use std::{
     fs, io,
@@ -13,12 +13,12 @@ use rustix::process::Signal;
 
 use crate::process::{Done, Folder, Running, text};
 
-/// Every choice of a transport, with what then carries the connection.
+/// Every value of `--transport`, and the transport that the connection then uses.
 const TRANSPORTS: [(&str, &str); 3] =
     [("auto", "websocket"), ("websocket", "websocket"), ("long-poll", "long-poll")];
 
 #[test]
-fn a_user_connects_by_id_and_leaves_at_the_end_of_stdin() {
+fn a_user_connects_by_id_and_disconnects_at_the_end_of_stdin() {
     let folder = Folder::new();
     let (_dev, _) = folder.dev();
     for (asked, carried) in TRANSPORTS {
@@ -44,10 +44,10 @@ fn long_poll_gets_through_where_websocket_does_not() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert_eq!(text(&done.objects()[0], "transport"), "long-poll");
     let done = folder.run(&[&args[..], &["--transport", "websocket"]].concat());
-    assert_eq!(done.code, 1, "nothing is tried in place of what was asked for");
+    assert_eq!(done.code, 1, "the chosen transport has no fallback");
 }
 
-/// A proxy to `server` that knows nothing of WebSocket; its address.
+/// Starts a proxy to `server` that does not support WebSocket, and returns its address.
 fn without_websocket(server: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -78,7 +78,7 @@ fn relay(mut client: TcpStream, server: &str) -> io::Result<()> {
 }
 
 #[test]
-fn a_token_is_taken_from_wherever_it_is_given() {
+fn a_token_is_read_from_an_option_a_file_stdin_or_the_environment() {
     let folder = Folder::new();
     let (_dev, _) = folder.dev();
     let created = folder.ok(&["user", "create", "alice"]);
@@ -101,7 +101,7 @@ fn a_token_is_taken_from_wherever_it_is_given() {
     };
     for done in [by_option, over_long_poll, by_file, by_environment, option_over_environment] {
         assert_eq!(done.code, 0, "{}", done.stderr);
-        assert!(!done.stdout.contains(token), "events hold no token");
+        assert!(!done.stdout.contains(token), "events contain no token");
     }
     assert_eq!(by_stdin, Some(0));
 }
@@ -129,12 +129,12 @@ fn a_refusal_says_why_and_exits_with_one() {
         }
     }
     let to_people = Done::of(&mut folder.command(&["connect", "alice"]));
-    assert_eq!((to_people.code, to_people.stdout.as_str()), (1, ""), "people read of it once");
+    assert_eq!((to_people.code, to_people.stdout.as_str()), (1, ""), "people see the failure only once");
     drop(ready);
 }
 
 #[test]
-fn a_server_that_is_not_there_is_a_failure_that_says_what_to_do() {
+fn an_unreachable_server_is_an_error_that_says_what_to_do() {
     let folder = Folder::new();
     let (dev, _) = folder.dev();
     dev.kill();
@@ -162,13 +162,13 @@ fn locking_a_user_ends_a_session_opened_without_token_within_two_seconds() {
         assert_eq!(alice_connected.wait().code, 1, "{transport}");
         bob_connected.signal(Signal::INT);
         let done = bob_connected.wait();
-        assert_eq!(done.code, 0, "nothing happened to bob: {}", done.stderr);
+        assert_eq!(done.code, 0, "bob is not affected: {}", done.stderr);
         assert_eq!(done.objects(), [serde_json::json!({ "event": "disconnected" })]);
     }
 }
 
 #[test]
-fn who_stays_is_still_there_after_the_end_of_stdin() {
+fn with_stay_the_user_stays_connected_after_the_end_of_stdin() {
     let folder = Folder::new();
     let (_dev, _) = folder.dev();
     let mut alice = folder.start(&["connect", "alice", "--stay"]);
@@ -206,7 +206,7 @@ fn a_trace_shows_every_envelope_and_no_secret() {
 }
 
 #[test]
-fn a_client_comes_back_when_its_server_does() {
+fn a_client_reconnects_after_its_server_restarts() {
     let folder = Folder::new();
     let (dev, ready) = folder.dev();
     let alice = folder.start(&["connect", "alice"]);

@@ -16,14 +16,14 @@ use crate::process::{Folder, PATIENCE, text};
 const TRANSPORTS: [&str; 2] = ["websocket", "long-poll"];
 /// Users connected at once.
 const CROWD: usize = 2000;
-/// What they need in this process: a socket each over WebSocket, two over long-poll, and some to spare.
+/// The open files they need in this process: one socket per user over WebSocket, two over long-poll, and a margin.
 const OPEN_FILES: u64 = 4096;
-/// Users who connect for the first time, one after another in as many tasks, when the server dies.
+/// The number of tasks in which new users connect, one after another, when the server is killed.
 const STORM: usize = 32;
-/// Acknowledged users over each transport after which it dies.
+/// The number of acknowledged users per transport after which the server is killed.
 const ENOUGH: usize = 100;
 
-/// A client of its own over that transport, with what only it keeps.
+/// Creates a client with its own transport.
 fn client(transport: &str, app: &str, url: &str) -> ChatCamp {
     let builder = ChatCamp::builder(app).connect_timeout(PATIENCE);
     let builder = match transport {
@@ -33,7 +33,7 @@ fn client(transport: &str, app: &str, url: &str) -> ChatCamp {
     builder.build().unwrap()
 }
 
-/// Connects, and asks for what only a server that serves can say.
+/// Connects, and sends a request that the server must answer.
 async fn connect_and_ask(transport: &'static str, app: String, url: String, user: String) -> ChatCamp {
     let chat = client(transport, &app, &url);
     let mut events = chat.events();
@@ -87,7 +87,7 @@ async fn two_thousand_users_are_served_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_acknowledged_before_a_sudden_death_are_there_after_it() {
+async fn users_acknowledged_before_the_server_is_killed_exist_afterwards() {
     let folder = Folder::new();
     let (dev, ready) = folder.dev();
     let (acknowledge, mut acknowledged) = mpsc::channel(STORM);
@@ -98,7 +98,7 @@ async fn users_acknowledged_before_a_sudden_death_are_there_after_it() {
             let transport = TRANSPORTS[task % 2];
             for n in 0.. {
                 let user = format!("{transport}-{task}-{n}");
-                // The server's death ends the storm.
+                // The loop ends when the server is killed.
                 if client(transport, &app, &url).connect(user.as_str()).await.is_err() {
                     break;
                 }

@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use crate::process::{Done, Folder, mode, text};
 
-/// What `http://HOST:PORT/PATH` answers to a GET, or to a form.
+/// Returns the response of `http://HOST:PORT/PATH` to a GET or a form.
 fn ask(url: &str, form: Option<&str>) -> String {
     ask_with(url, form, "")
 }
 
-/// The same with more headers.
+/// As [`ask`], with more headers.
 fn ask_with(url: &str, form: Option<&str>, headers: &str) -> String {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let method = if form.is_some() { "POST" } else { "GET" };
@@ -36,7 +36,7 @@ fn ask_with(url: &str, form: Option<&str>, headers: &str) -> String {
     answer
 }
 
-/// What a GET of `/PATH` is answered by a server that is believed to be `host`.
+/// Returns the response to a GET of `/PATH` with this `Host`.
 fn ask_at(address: &str, host: &str, path: &str) -> String {
     let mut tcp = TcpStream::connect(address).unwrap();
     write!(tcp, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
@@ -58,7 +58,7 @@ fn dev_json(folder: &Folder) -> Value {
 }
 
 #[test]
-fn dev_prints_a_link_into_the_dashboard_and_keeps_its_password() {
+fn dev_prints_a_link_to_the_dashboard_and_keeps_its_password() {
     let folder = Folder::new();
     let (dev, ready) = folder.dev();
     let link = text(&ready, "dashboard");
@@ -91,7 +91,7 @@ fn serve_has_no_dashboard_unless_asked() {
 }
 
 #[test]
-fn serve_makes_a_password_for_its_owner_only_and_another_takes_its_place() {
+fn serve_generates_a_password_file_for_its_owner_and_a_new_password_replaces_it() {
     let folder = Folder::new();
     let serve = folder.start(&["serve", "--listen", "127.0.0.1:0", "--dashboard"]);
     let ready = serve.line();
@@ -101,10 +101,10 @@ fn serve_makes_a_password_for_its_owner_only_and_another_takes_its_place() {
     assert!(lets_in(dashboard, first.trim()));
 
     let made = text(&folder.ok(&["admin", "password"]), "password").to_owned();
-    assert!(!fs::exists(file).unwrap(), "it is good no more");
+    assert!(!fs::exists(file).unwrap(), "the password in it is no longer valid");
     let deadline = Instant::now() + Duration::from_secs(10);
     while !lets_in(dashboard, &made) {
-        assert!(Instant::now() < deadline, "the new password is not good");
+        assert!(Instant::now() < deadline, "the new password is not accepted");
     }
     assert!(!lets_in(dashboard, first.trim()));
 
@@ -125,7 +125,7 @@ fn serve_makes_a_password_for_its_owner_only_and_another_takes_its_place() {
 }
 
 #[test]
-fn serve_has_the_dashboard_on_an_address_of_its_own() {
+fn serve_has_the_dashboard_on_a_separate_address() {
     let folder = Folder::new();
     let serve = folder.start(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     let ready = serve.line();
@@ -141,7 +141,7 @@ fn serve_has_the_dashboard_on_an_address_of_its_own() {
         assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
     }
     serve.signal(Signal::TERM);
-    assert_eq!(serve.wait().code, 0, "it ends with the server");
+    assert_eq!(serve.wait().code, 0, "the separate address closes with the server");
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -151,7 +151,7 @@ fn serve_has_the_dashboard_on_an_address_of_its_own() {
 }
 
 #[test]
-fn the_code_to_paste_names_the_url_of_the_chat() {
+fn code_to_copy_contains_the_url_of_the_chat() {
     let folder = Folder::new();
     folder.ok(&["app", "create", "shop", "--auth", "open", "--id", "shop"]);
     let elsewhere = "https://chat.example.com";
@@ -186,9 +186,9 @@ fn the_code_to_paste_names_the_url_of_the_chat() {
 }
 
 #[test]
-fn what_is_for_a_dashboard_is_refused_without_one() {
+fn options_for_the_dashboard_are_refused_without_one() {
     let folder = Folder::new();
-    // So that it ends even if it is not refused.
+    // A used address, so that the command ends even if it is not refused.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for option in [["--dashboard-host", "x.example"], ["--chat-url", "https://x.example"]] {
@@ -199,7 +199,7 @@ fn what_is_for_a_dashboard_is_refused_without_one() {
 }
 
 #[test]
-fn a_password_on_stdin_is_not_taken_for_no_password() {
+fn a_password_on_stdin_without_the_option_is_an_error() {
     let folder = Folder::new();
     folder.ok(&["app", "create", "shop", "--auth", "open"]);
     let password = folder.file("own");
@@ -213,7 +213,7 @@ fn a_password_on_stdin_is_not_taken_for_no_password() {
     }
     let set = run(&["admin", "password", "--password-file", "-"], from_file());
     assert_eq!((set.code, set.stdout.as_str()), (0, "{}\n"), "{}", set.stderr);
-    assert_eq!(run(&["admin", "password"], Stdio::null()).code, 0, "nothing is there");
+    assert_eq!(run(&["admin", "password"], Stdio::null()).code, 0, "stdin is empty");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_name_with_tls_does_not_make_the_address_itself_safe() {
 }
 
 #[test]
-fn dev_answers_to_a_name_it_is_given_and_leads_to_the_dashboard() {
+fn dev_answers_to_a_configured_name_and_redirects_to_the_dashboard() {
     let folder = Folder::new();
     let args = ["dev", "--listen", "127.0.0.1:0", "--dashboard-host", "camp.example"];
     let dev = folder.start(&args);
@@ -257,7 +257,7 @@ fn a_password_is_taken_from_a_file_as_it_is_typed() {
         assert_eq!(done.code, 0, "{ends:?}: {}", done.stderr);
         let deadline = Instant::now() + Duration::from_secs(10);
         while !lets_in(&dashboard, &format!("correct+horse+{n}+battery")) {
-            assert!(Instant::now() < deadline, "{ends:?}: the password is not good");
+            assert!(Instant::now() < deadline, "{ends:?}: the password is not accepted");
         }
     }
     for (unusable, why) in

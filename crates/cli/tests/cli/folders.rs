@@ -1,7 +1,7 @@
-//! Data folders: of every release there was, and as they come back from a backup. What they hold still works.
+//! Data folders of every earlier release, and folders restored from a backup, still work.
 //!
-//! `CHATCAMP_KEEP_FIXTURE=1 cargo test -p chatcamp-cli --test cli folders` keeps a folder of this release in
-//! `tests/fixtures/`, for the releases to come: once, before the release. Its keys and tokens guard nothing.
+//! `CHATCAMP_KEEP_FIXTURE=1 cargo test -p chatcamp-cli --test cli folders` writes a folder of this release to `tests/fixtures/`
+//! for the tests of later releases. Run it once, before the release. The keys and tokens in it protect nothing.
 
 use std::{
     env, fs,
@@ -27,7 +27,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-/// Makes a folder with something of everything; the secrets by which its users and backends come in again.
+/// Creates a folder with every kind of record. Returns the secrets of its users and backends.
 async fn make(folder: &Folder) -> Value {
     let app = folder.ok(&["app", "create", "demo", "--auth", "open", "--id", APP]);
     folder.ok(&["app", "create", "strict", "--auth", "token"]);
@@ -62,7 +62,7 @@ async fn make(folder: &Folder) -> Value {
     })
 }
 
-/// Asserts that everything in such a folder works.
+/// Asserts that every record of such a folder works.
 async fn check(folder: &Folder, secrets: &Value) {
     let serve = folder.start(&["serve", "--listen", "127.0.0.1:0"]);
     let address = text(&serve.line(), "listening").to_owned();
@@ -157,7 +157,7 @@ async fn a_folder_of_this_release_works_and_so_does_its_backup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_of_every_release_there_was_works() {
+async fn folders_of_all_earlier_releases_work() {
     let releases: Vec<_> = fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(!releases.is_empty());
     for release in releases {
@@ -175,7 +175,7 @@ async fn a_folder_of_every_release_there_was_works() {
 fn a_backup_says_that_the_keys_are_needed_and_where_they_are() {
     let folder = Folder::new();
     let missing = folder.run(&["backup", folder.file("backup").to_str().unwrap()]);
-    assert!(missing.code == 1 && missing.stderr.contains("no data folder"), "{}", missing.stderr);
+    assert!(missing.code == 1 && missing.stderr.contains("does not exist"), "{}", missing.stderr);
     folder.ok(&["app", "create", "demo", "--auth", "open"]);
     let backup = folder.file("backup");
     let done = crate::process::Done::of(&mut folder.command(&["backup", backup.to_str().unwrap()]));

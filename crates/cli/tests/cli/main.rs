@@ -1,4 +1,4 @@
-//! The real binary, in processes of its own: what it prints, how it exits, and what survives it.
+//! Tests of the real binary, run as separate processes: output, exit codes and stored data.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "all of it is test code, helpers included")]

@@ -1,4 +1,4 @@
-//! `user import` and `user export`: people who move in, beside a server that goes on.
+//! Tests of `chatcamp user import` and `chatcamp user export`, also while a server runs.
 
 use std::{
     fs,
@@ -13,16 +13,16 @@ use serde_json::json;
 
 use crate::process::{Done, Folder, PATIENCE, Running, mode, text};
 
-/// Users imported beside the server.
+/// The number of users imported while the server runs.
 const USERS: usize = 20_000;
-/// Users there were before, for each transport.
+/// The number of existing users for each transport.
 const OLD: usize = 1000;
 const TRANSPORTS: [&str; 2] = ["websocket", "long-poll"];
-/// Lines after which the importer's memory is looked at for the first time, of all; then it has grown as it does.
+/// The number of lines after which the memory of the importer is first measured, when its buffers have their full size.
 const EARLY: usize = USERS / 2;
-/// By how much the rest of the lines may make it grow.
+/// The factor by which its memory may grow for the remaining lines.
 const GROWTH: f64 = 1.25;
-/// Users connected meanwhile, over each transport, at least.
+/// The least number of users that connect during the import, over each transport.
 const CONNECTS: usize = 20;
 
 fn app(folder: &Folder, auth: &str) -> String {
@@ -74,16 +74,16 @@ fn every_bad_line_is_reported_with_its_number_and_the_others_are_imported() {
     assert_eq!(fs::read_to_string(&errors).unwrap().lines().count(), 3);
     let rest = import(&["--skip", "6"]);
     let rest = (rest.code, rest.objects().remove(0)["unchanged"].clone());
-    assert_eq!(rest, (0, json!(1)), "a user who is as the line says is skipped");
+    assert_eq!(rest, (0, json!(1)), "a user who already is as its line says is skipped");
 
     let people = Done::of(&mut folder.command(&["user", "import", file, "--app", &app]));
     assert!(people.stdout.starts_with("created 0, updated 2, unchanged 1, failed 3"), "{}", people.stdout);
     assert!(people.stderr.starts_with("line 2: this is not JSON"), "{}", people.stderr);
-    assert!(!people.stderr.contains('\u{1b}'), "no bar where there is no terminal: {}", people.stderr);
+    assert!(!people.stderr.contains('\u{1b}'), "no progress bar without a terminal: {}", people.stderr);
 }
 
 #[test]
-fn what_is_exported_is_imported_elsewhere_and_unchanged_where_it_came_from() {
+fn an_export_can_be_imported_elsewhere_and_changes_nothing_at_its_source() {
     let (from, to) = (Folder::new(), Folder::new());
     let (here, there) = (app(&from, "open"), app(&to, "open"));
     let serve = from.start(&["serve", "--listen", "127.0.0.1:0"]);
@@ -109,7 +109,7 @@ fn what_is_exported_is_imported_elsewhere_and_unchanged_where_it_came_from() {
     assert!(exported.code == 0 && exported.stderr.contains("secrets"), "{}", exported.stderr);
     let token = from.ok(&["user", "token", "alice", "--app", &here]);
     assert!(fs::read_to_string(secret).unwrap().contains(text(&token, "access_token")));
-    assert_eq!(from.run(&["user", "export", plain, "--app", &here]).code, 1, "it is there already");
+    assert_eq!(from.run(&["user", "export", plain, "--app", &here]).code, 1, "the file exists already");
 
     for file in [plain, secret] {
         let again = from.ok(&["user", "import", file, "--app", &here]);
@@ -130,7 +130,7 @@ fn what_is_exported_is_imported_elsewhere_and_unchanged_where_it_came_from() {
 }
 
 #[test]
-fn an_import_that_gives_a_token_ends_the_session_of_whoever_came_by() {
+fn an_import_that_sets_a_token_ends_the_session_of_an_auto_created_user() {
     let folder = Folder::new();
     let app = app(&folder, "open");
     let serve = folder.start(&["serve", "--listen", "127.0.0.1:0"]);
@@ -148,11 +148,11 @@ fn an_import_that_gives_a_token_ends_the_session_of_whoever_came_by() {
     assert!(alice.stderr.contains("ACCESS_TOKEN_REQUIRED"), "{}", alice.stderr);
     bob.end_stdin();
     bob.signal(Signal::TERM);
-    assert_eq!(bob.wait().code, 0, "nobody else's session ends");
+    assert_eq!(bob.wait().code, 0, "the sessions of other users continue");
 }
 
 #[test]
-fn an_interrupted_import_says_where_it_was_and_is_run_again() {
+fn an_interrupted_import_says_where_it_stopped_and_can_be_repeated() {
     let folder = Folder::new();
     let app = app(&folder, "open");
     let mut import = folder.start(&["user", "import", "-", "--app", &app]);
@@ -176,7 +176,7 @@ fn an_interrupted_import_says_where_it_was_and_is_run_again() {
     assert_eq!((again["unchanged"].as_u64(), again["created"].as_u64()), (Some(line), Some(2000 - line)));
 }
 
-/// A user who connects as the published SDK does, and leaves.
+/// Connects a user as the published SDK does, and disconnects.
 fn connect(address: &str, app: &str, query: &str, transport: &str, n: usize) {
     let headers = match transport {
         "websocket" => "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -203,10 +203,10 @@ fn peak_bytes(process: &Running) -> f64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Users connect, old ones and new ones, while thousands are imported; what the importer needs does not grow with them.
+/// Known and new users connect while thousands are imported, and the memory of the importer does not grow with their number.
 #[cfg(target_os = "linux")]
 #[test]
-fn users_are_imported_beside_a_server_that_keeps_serving() {
+fn users_are_imported_while_a_server_accepts_connections() {
     let folder = Folder::new();
     let app = app(&folder, "open");
     let serve = folder.start(&["serve", "--listen", "127.0.0.1:0"]);
@@ -264,7 +264,7 @@ fn users_are_imported_beside_a_server_that_keeps_serving() {
     assert_eq!(serve.wait().code, 0);
 }
 
-/// Says that it is over when it is dropped, by a panic too.
+/// Sets a flag on drop, also after a panic.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {

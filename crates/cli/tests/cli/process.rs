@@ -1,4 +1,4 @@
-//! Running the binary: to its end, or beside the test.
+//! Runs the binary, to its end or in the background.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -12,22 +12,22 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// The longest a test waits for a line: reached only when something is wrong.
+/// The longest that a test waits for a line; reached only if the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// Lines of a process that nobody has asked for yet, at most.
+/// The most unread lines of a process.
 const LINES: usize = 4096;
 
-/// A data folder of its own, not yet made.
+/// A temporary data folder, not created yet.
 pub(crate) struct Folder(tempfile::TempDir);
 
-/// What a process left behind.
+/// The exit code and output of a process.
 pub(crate) struct Done {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// A process beside the test, killed when dropped.
+/// A process in the background, killed on drop.
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -45,7 +45,7 @@ impl Folder {
         self.0.path().join("data")
     }
 
-    /// The command line `args`, on this folder, untouched by the environment of the test.
+    /// Returns the command `args` on this folder, independent of the environment of the test.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatcamp"));
         command.args(args).arg("--data").arg(self.path()).stdin(Stdio::null());
@@ -55,7 +55,7 @@ impl Folder {
         command
     }
 
-    /// Runs `args` with `--json` to the end.
+    /// Runs `args` with `--json` until it ends.
     pub(crate) fn run(&self, args: &[&str]) -> Done {
         Done::of(self.command(args).arg("--json"))
     }
@@ -69,12 +69,12 @@ impl Folder {
         objects.remove(0)
     }
 
-    /// Starts `args` with `--json` beside the test.
+    /// Starts `args` with `--json` in the background.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
         Running::start(self.command(args).arg("--json").stdin(Stdio::piped()))
     }
 
-    /// Starts `chatcamp dev` on a free port, and returns its first line too.
+    /// Starts `chatcamp dev` on a free port. Also returns its first line.
     pub(crate) fn dev(&self) -> (Running, Value) {
         let dev = self.start(&["dev", "--listen", "127.0.0.1:0"]);
         let ready = dev.line();
@@ -96,7 +96,7 @@ impl Done {
         }
     }
 
-    /// Every line of stdout, which must be an object each.
+    /// Returns every line of stdout; each must be an object.
     pub(crate) fn objects(&self) -> Vec<Value> {
         self.stdout.lines().map(object).collect()
     }
@@ -107,18 +107,18 @@ impl Running {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (mut stdout, stderr) =
             (BufReader::new(child.stdout.take().unwrap()), BufReader::new(child.stderr.take().unwrap()));
-        let (say, lines) = sync_channel(LINES);
-        let (say_log, log_lines) = sync_channel(LINES);
+        let (sender, lines) = sync_channel(LINES);
+        let (log_sender, log_lines) = sync_channel(LINES);
         thread::spawn(move || {
             for line in (&mut stdout).lines().map_while(Result::ok) {
-                if say.send(line).is_err() {
+                if sender.send(line).is_err() {
                     break;
                 }
             }
         });
         let reader = thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                if say_log.send(line).is_err() {
+                if log_sender.send(line).is_err() {
                     break;
                 }
             }
@@ -126,12 +126,12 @@ impl Running {
         Self { child, lines, log_lines, log: String::new(), reader: Some(reader) }
     }
 
-    /// The next line of stdout, which must be an object.
+    /// Returns the next line of stdout, which must be an object.
     pub(crate) fn line(&self) -> Value {
         self.line_before(Instant::now() + PATIENCE)
     }
 
-    /// The next line of stdout, which must be there in time.
+    /// Returns the next line of stdout, which must arrive before the deadline.
     pub(crate) fn line_before(&self, deadline: Instant) -> Value {
         match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => object(&line),
@@ -142,12 +142,12 @@ impl Running {
         }
     }
 
-    /// The next event of this name; others may come before.
+    /// Returns the next event of this name and skips others.
     pub(crate) fn event(&self, name: &str) -> Value {
         self.event_before(name, Instant::now() + PATIENCE)
     }
 
-    /// The next event of this name, which must come in time.
+    /// Returns the next event of this name, which must arrive before the deadline.
     pub(crate) fn event_before(&self, name: &str, deadline: Instant) -> Value {
         loop {
             let line = self.line_before(deadline);
@@ -157,7 +157,7 @@ impl Running {
         }
     }
 
-    /// The lines of stdout, as people read them, to the one that holds `text`.
+    /// Returns the lines of stdout up to the one that contains `text`.
     pub(crate) fn text_until(&self, text: &str) -> String {
         let mut all = String::new();
         while !all.contains(text) {
@@ -167,7 +167,7 @@ impl Running {
         all
     }
 
-    /// Waits until a line of stderr holds `text`.
+    /// Waits until a line of stderr contains `text`.
     pub(crate) fn logs(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -189,17 +189,17 @@ impl Running {
         self.child.id()
     }
 
-    /// Writes to its stdin; waits while it does not read.
+    /// Writes to stdin; blocks while the process does not read.
     pub(crate) fn write(&mut self, text: &str) {
         self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    /// Ends its stdin.
+    /// Closes stdin.
     pub(crate) fn end_stdin(&mut self) {
         drop(self.child.stdin.take());
     }
 
-    /// Waits for it to end by itself: its exit code, and what it wrote that nobody has read.
+    /// Waits until the process ends by itself. Returns its exit code and its unread output.
     pub(crate) fn wait(mut self) -> Done {
         let deadline = Instant::now() + PATIENCE;
         let mut stdout = String::new();
@@ -207,13 +207,13 @@ impl Running {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => stdout += &format!("{line}\n"),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+                Err(RecvTimeoutError::Timeout) => panic!("the process does not end"),
             }
         }
         self.finish(stdout)
     }
 
-    /// Kills it without warning: what it wrote that nobody has read.
+    /// Kills the process. Returns its unread stderr.
     pub(crate) fn kill(mut self) -> Done {
         self.child.kill().unwrap();
         self.finish(String::new())
@@ -242,12 +242,12 @@ fn object(line: &str) -> Value {
     }
 }
 
-/// The text of a field.
+/// Returns the text of a field.
 pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object[field].as_str().unwrap_or_else(|| panic!("no text `{field}` in {object}"))
 }
 
-/// Reads the first line of a process's stdout and closes the pipe; its exit code and stderr.
+/// Reads the first line of a process's stdout and closes the pipe. Returns its exit code and stderr.
 pub(crate) fn head(command: &mut Command) -> (i32, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
@@ -258,7 +258,7 @@ pub(crate) fn head(command: &mut Command) -> (i32, String) {
     (child.wait().unwrap().code().unwrap_or(-1), stderr)
 }
 
-/// The permission bits of a file.
+/// Returns the permission bits of a file.
 pub(crate) fn mode(path: &Path) -> u32 {
     std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777
 }

@@ -1,4 +1,4 @@
-//! After a busy run neither the database nor the most detailed log holds a secret.
+//! After many kinds of requests, neither the database nor the most detailed log contains a secret.
 
 use std::fs;
 
@@ -11,18 +11,18 @@ use crate::process::{Folder, Running, text};
 
 const CHOSEN: &str = "chosen-by-the-backend-0123456789";
 
-/// Says what the client has to say, if anything, and hears one message.
-async fn hear(url: &str, query: &str, say: Option<Value>) -> (Connection, Value) {
+/// Connects, sends a message if one is given, and receives one message.
+async fn exchange(url: &str, query: &str, message: Option<Value>) -> (Connection, Value) {
     let url = format!("{}/chat/2.0{query}", url.replace("http://", "ws://"));
     let mut connection = websocket::Transport::new(&url).unwrap().connect().await.unwrap();
-    if let Some(words) = say {
-        connection.send(Message::from(words.to_string())).await.unwrap();
+    if let Some(message) = message {
+        connection.send(Message::from(message.to_string())).await.unwrap();
     }
-    let heard = serde_json::from_str(connection.recv().await.unwrap().as_str()).unwrap();
-    (connection, heard)
+    let received = serde_json::from_str(connection.recv().await.unwrap().as_str()).unwrap();
+    (connection, received)
 }
 
-/// Uses every kind of secret there is; returns them all, with the server's address.
+/// Uses every kind of secret, and returns all of them.
 async fn use_everything(folder: &Folder, serve: &Running) -> Vec<String> {
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);
     let (app_id, key) = (text(&app, "app_id"), text(&app, "api_key"));
@@ -43,15 +43,15 @@ async fn use_everything(folder: &Folder, serve: &Running) -> Vec<String> {
                 "v": 1, "client": "test/1", "app_id": app_id, "user_id": user, "access_token": token,
             }})
         };
-        let (native, ack) = hear(&url, "", Some(hello(token))).await;
+        let (native, ack) = exchange(&url, "", Some(hello(token))).await;
         secrets.push(text(&ack["d"]["session"], "key").to_owned());
         let wrong = format!("{token}-and-more");
-        hear(&url, "", Some(hello(&wrong))).await;
+        exchange(&url, "", Some(hello(&wrong))).await;
         let query = format!("?app_id={app_id}&user_id={user}&access_token={token}");
-        let (published, ack) = hear(&url, &query, None).await;
+        let (published, ack) = exchange(&url, &query, None).await;
         let key = text(&ack["d"], "session_key").to_owned();
         drop(published);
-        let (again, ack) = hear(&url, &format!("?session_key={key}"), None).await;
+        let (again, ack) = exchange(&url, &format!("?session_key={key}"), None).await;
         secrets.extend([wrong, key, text(&ack["d"], "session_key").to_owned()]);
         backend.publish(user, "news", &json!({ "n": 1 })).await.unwrap();
         drop((native, again));
@@ -63,9 +63,9 @@ async fn use_everything(folder: &Folder, serve: &Running) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn neither_the_database_nor_the_log_holds_a_secret() {
+async fn neither_the_database_nor_the_log_contains_a_secret() {
     let folder = Folder::new();
-    // Made first, so that the keyring is there to be looked at.
+    // Creates the keyring, which the test reads.
     folder.ok(&["app", "create", "other", "--auth", "token"]);
     let mut command = folder.command(&["serve", "--listen", "127.0.0.1:0", "--json"]);
     let serve = Running::start(command.env("CHATCAMP_LOG", "trace"));
@@ -86,13 +86,13 @@ async fn neither_the_database_nor_the_log_holds_a_secret() {
             places.push((name, fs::read(&path).unwrap()));
         }
     }
-    // The users themselves are there to be found.
-    let holds_alice = |bytes: &[u8]| bytes.windows(5).any(|window| window == b"alice");
-    assert!(places.iter().any(|(name, bytes)| name.starts_with("chatcamp.db") && holds_alice(bytes)));
+    // The search does find what is stored: the users.
+    let contains_alice = |bytes: &[u8]| bytes.windows(5).any(|window| window == b"alice");
+    assert!(places.iter().any(|(name, bytes)| name.starts_with("chatcamp.db") && contains_alice(bytes)));
     for secret in secrets.iter().chain(&keys) {
         for (name, bytes) in &places {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-            assert!(!found, "{name} holds {}…", &secret[..8]);
+            assert!(!found, "{name} contains {}…", &secret[..8]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `dev` and `serve`.
+//! Tests of `chatcamp dev` and `chatcamp serve`.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::process::{Done, Folder, PATIENCE, Running, mode, text};
 
 #[test]
-fn dev_accepts_once_it_says_so_and_checks_itself() {
+fn dev_accepts_connections_once_it_prints_its_address_and_runs_the_self_check() {
     let folder = Folder::new();
     let (dev, ready) = folder.dev();
     TcpStream::connect(text(&ready, "listening")).unwrap();
@@ -44,7 +44,7 @@ fn dev_tells_people_what_to_do_next() {
 }
 
 #[test]
-fn a_second_server_on_the_folder_is_refused_and_the_first_goes_on() {
+fn a_second_server_on_the_folder_is_refused_and_the_first_keeps_running() {
     let folder = Folder::new();
     let (_dev, ready) = folder.dev();
     for command in ["dev", "serve"] {
@@ -67,7 +67,7 @@ fn the_development_app_and_its_key_are_the_same_after_a_restart() {
     for field in ["app_id", "api_key"] {
         assert_eq!(first[field], second[field]);
     }
-    assert_eq!(folder.run(&["connect", "alice"]).code, 0, "by the new address");
+    assert_eq!(folder.run(&["connect", "alice"]).code, 0, "at the new address");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_wrong_keyring_refuses_to_start() {
 }
 
 #[test]
-fn an_address_in_use_is_a_failure_that_names_it() {
+fn an_address_in_use_is_an_error_that_names_it() {
     let folder = Folder::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -118,7 +118,7 @@ fn an_address_in_use_is_a_failure_that_names_it() {
 }
 
 #[test]
-fn what_the_command_line_creates_is_seen_by_a_running_server_within_two_seconds() {
+fn a_running_server_sees_users_created_on_the_command_line_within_two_seconds() {
     let folder = Folder::new();
     let serve = folder.start(&["serve", "--listen", "127.0.0.1:0"]);
     let url = format!("http://{}", text(&serve.line(), "listening"));
@@ -126,7 +126,7 @@ fn what_the_command_line_creates_is_seen_by_a_running_server_within_two_seconds(
     let app = text(&app, "app_id");
     let connect =
         |token: &str| folder.run(&["connect", "alice", "--app", app, "--url", &url, "--token", token]).code;
-    assert_eq!(connect("not a token of hers"), 1, "and the server now remembers that there is no alice");
+    assert_eq!(connect("not a token of hers"), 1, "the server now remembers that alice does not exist");
 
     let created = folder.ok(&["user", "create", "alice", "--app", app]);
     let deadline = Instant::now() + Duration::from_secs(2);
@@ -136,7 +136,7 @@ fn what_the_command_line_creates_is_seen_by_a_running_server_within_two_seconds(
 }
 
 #[test]
-fn no_secret_is_in_the_log_however_much_is_logged() {
+fn even_the_most_detailed_log_contains_no_secret() {
     let folder = Folder::new();
     let mut command = folder.command(&["dev", "--listen", "127.0.0.1:0", "--json"]);
     let dev = Running::start(command.env("CHATCAMP_LOG", "trace"));
@@ -149,7 +149,7 @@ fn no_secret_is_in_the_log_however_much_is_logged() {
     }
     let poll_id = "PollIdOfThePublishedSdk001763800000000";
     let poll = format!("iflychat-token: {poll_id}\r\nx-csrf-token: undefined\r\n");
-    // As a published SDK asks for a WebSocket, and for a poll, and as anybody may ask for a page.
+    // The requests of a published SDK for a WebSocket and a poll, and a request for a page.
     for headers in [
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
@@ -176,7 +176,7 @@ fn a_second_signal_ends_the_server_at_once() {
     let folder = Folder::new();
     let (mut dev, ready) = folder.dev();
     let _check = dev.line();
-    // A client that never takes its leave: the shutdown would wait for it.
+    // A client that never closes its connection: the shutdown would wait for it.
     let mut tcp = TcpStream::connect(text(&ready, "listening")).unwrap();
     let app = text(&ready, "app_id");
     write!(
@@ -199,7 +199,7 @@ fn a_second_signal_ends_the_server_at_once() {
 }
 
 #[test]
-fn an_idle_connection_is_kept_as_long_as_the_operator_says() {
+fn an_idle_connection_is_kept_for_the_configured_time() {
     let folder = Folder::new();
     let serve = folder.start(&["serve", "--listen", "127.0.0.1:0", "--keep-alive", "1"]);
     let mut tcp = TcpStream::connect(text(&serve.line(), "listening")).unwrap();
@@ -214,7 +214,7 @@ fn an_idle_connection_is_kept_as_long_as_the_operator_says() {
 }
 
 #[test]
-fn half_open_connections_do_not_keep_users_out_when_files_are_few() {
+fn half_open_connections_do_not_block_users_when_few_files_may_be_open() {
     const FILES: usize = 256;
     let folder = Folder::new();
     let mut command = Command::new("sh");
@@ -241,7 +241,7 @@ fn half_open_connections_do_not_keep_users_out_when_files_are_few() {
         }
         tcp
     };
-    // More than half of the files are sessions', so that the half for pending connections is not there.
+    // Sessions use more than half of the files, so less than half remains for pending connections.
     let sessions: Vec<_> = (0..150).map(connect).collect();
     let half_open: Vec<_> =
         (0..300).map(|_| TcpStream::connect(text(&ready, "listening")).unwrap()).collect();
@@ -264,7 +264,7 @@ fn close_with(url: &str, reason: &'static str) {
 }
 
 #[test]
-fn a_peers_text_stays_on_its_line_of_the_log() {
+fn text_from_a_peer_stays_on_one_line_of_the_log() {
     let folder = Folder::new();
     folder.ok(&["app", "create", "demo", "--auth", "open", "--id", "demo"]);
     let mut command = folder.command(&["serve", "--listen", "127.0.0.1:0", "--json"]);
@@ -285,10 +285,10 @@ fn a_peers_text_stays_on_its_line_of_the_log() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn no_core_dump_and_no_debugger_of_the_same_user_gets_at_the_master_keys() {
+fn core_dumps_and_debuggers_of_the_same_user_cannot_read_the_master_keys() {
     use std::os::unix::{fs::MetadataExt as _, process::CommandExt as _};
 
-    // Files in /proc of a process that must not be dumped are root's, whoever runs it. Root runs it with another group.
+    // In /proc, the files of a process that is not dumpable belong to root. As root, the test runs it with another group.
     const GROUP: u32 = 65_534;
     let owner_of_environ = |options: &[&str], dumps: Option<&str>| {
         let folder = Folder::new();
@@ -306,5 +306,5 @@ fn no_core_dump_and_no_debugger_of_the_same_user_gets_at_the_master_keys() {
         (environ.uid(), environ.gid())
     };
     assert_eq!(owner_of_environ(&[], None), (0, 0));
-    assert_ne!(owner_of_environ(&[], Some("1")), (0, 0), "dumps are allowed where that is asked for");
+    assert_ne!(owner_of_environ(&[], Some("1")), (0, 0), "dumps are allowed by the environment variable");
 }

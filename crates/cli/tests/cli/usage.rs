@@ -1,4 +1,4 @@
-//! How it is called, and who listens.
+//! Arguments, exit codes and output streams.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -11,7 +11,7 @@ use chatcamp_server::{DataDir, NewUser};
 use crate::process::{Folder, head, text};
 
 #[test]
-fn mistakes_in_the_call_exit_with_two_and_touch_nothing() {
+fn invalid_arguments_exit_with_two_and_create_nothing() {
     let folder = Folder::new();
     let long = "x".repeat(256);
     for args in [
@@ -58,7 +58,7 @@ fn mistakes_in_the_call_exit_with_two_and_touch_nothing() {
 }
 
 #[test]
-fn a_token_or_name_that_cannot_be_used_is_a_mistake_in_the_call() {
+fn an_invalid_token_or_name_exits_with_two() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);
     let app = text(&app, "app_id");
@@ -77,10 +77,10 @@ fn a_token_or_name_that_cannot_be_used_is_a_mistake_in_the_call() {
 }
 
 #[test]
-fn what_is_refused_or_fails_exits_with_one() {
+fn refusals_and_failures_exit_with_one() {
     let folder = Folder::new();
-    let looked_into = folder.run(&["user", "list", "--app", "demo"]);
-    assert!(looked_into.code == 1 && !folder.path().exists(), "{}", looked_into.stderr);
+    let listed = folder.run(&["user", "list", "--app", "demo"]);
+    assert!(listed.code == 1 && !folder.path().exists(), "{}", listed.stderr);
     folder.ok(&["app", "create", "demo", "--auth", "open", "--id", "demo"]);
     for args in [
         &["app", "create", "demo", "--auth", "open", "--id", "demo"] as &[&str],
@@ -107,10 +107,10 @@ fn help_goes_to_stdout_and_succeeds() {
 }
 
 #[test]
-fn a_reader_who_leaves_early_is_no_failure() {
+fn closing_stdout_early_is_not_a_failure() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);
-    // More than a pipe holds and a page has.
+    // More than fits into a pipe or a page.
     const USERS: usize = 600;
     create_users(&folder, text(&app, "app_id"), USERS);
     let list = &["user", "list", "--app", text(&app, "app_id")];
@@ -120,22 +120,22 @@ fn a_reader_who_leaves_early_is_no_failure() {
 }
 
 #[test]
-fn a_server_goes_on_when_nobody_reads_what_it_prints() {
+fn a_server_keeps_running_when_stdout_is_closed() {
     let folder = Folder::new();
     let mut command = folder.command(&["dev", "--listen", "127.0.0.1:0", "--json"]);
     command.env("CHATCAMP_LOG", "chatcamp_cli=debug").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    log.find(|line| line.as_ref().unwrap().contains("the self-check is done")).unwrap().unwrap();
+    log.find(|line| line.as_ref().unwrap().contains("the self-check has ended")).unwrap().unwrap();
     let connected = folder.run(&["connect", "alice"]);
-    let still_there = child.try_wait().unwrap().is_none();
+    let still_running = child.try_wait().unwrap().is_none();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(connected.code == 0 && still_there, "{}", connected.stderr);
+    assert!(connected.code == 0 && still_running, "{}", connected.stderr);
 }
 
-/// In this process, which is quicker than a process each.
+/// Creates users within this process, which is faster than one process for each.
 fn create_users(folder: &Folder, app: &str, users: usize) {
     let app = AppId::new(app).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();

@@ -1,4 +1,4 @@
-//! A clean end leaves one whole database, and what is lost of a data folder is noticed: at the start, while it is served, and
+//! A clean end leaves one complete database file, and damage to a data folder is noticed: at the start, while a server runs, and
 //! on a full disk.
 
 use std::{
@@ -17,10 +17,10 @@ use rustix::process::Signal;
 
 use crate::process::{Done, Folder, PATIENCE, text};
 
-/// Does something to a database or a data folder.
+/// An action that changes a database or a data folder.
 type Damage = fn(&Path);
 
-/// The names of all files in a folder.
+/// Returns the names of all files in a folder.
 fn names(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -28,7 +28,7 @@ fn names(path: &Path) -> Vec<String> {
     names
 }
 
-/// Asserts that `chatcamp.db` and `keys`, copied elsewhere, hold these apps and users.
+/// Asserts that copies of `chatcamp.db` and `keys` contain these apps and users.
 fn assert_whole(folder: &Folder, apps: usize, users: u64, after: &str) {
     let beside = |name: &String| name.starts_with("chatcamp.db") && name != "chatcamp.db";
     let names = names(&folder.path());
@@ -52,7 +52,7 @@ fn ask(address: &str, target: &str, headers: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Connects a user as the published SDK does over long-poll; the first answer.
+/// Connects a user as the published SDK does over long-poll. Returns the first response.
 fn sign_up(address: &str, app: &str, user: &str) -> String {
     static POLLS: AtomicUsize = AtomicUsize::new(0);
     let poll = POLLS.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +61,7 @@ fn sign_up(address: &str, app: &str, user: &str) -> String {
 }
 
 #[test]
-fn after_every_command_and_every_server_the_database_is_one_whole_file() {
+fn after_every_command_and_every_server_the_database_is_one_complete_file() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "token"]);
     let app = text(&app, "app_id").to_owned();
@@ -117,11 +117,11 @@ fn after_every_command_and_every_server_the_database_is_one_whole_file() {
 }
 
 #[test]
-fn good_keys_beside_a_lost_database_are_no_new_folder() {
+fn valid_keys_without_a_database_are_not_a_new_folder() {
     let damages: [(&str, Damage); 3] = [
         ("is missing", |database| fs::remove_file(database).unwrap()),
         ("holds no ChatCamp data", |database| fs::write(database, "").unwrap()),
-        // A database whose log was not copied: its first page says that there is a log, and nothing else.
+        // A database copied without its log: its first page refers to a log that is missing.
         ("holds no ChatCamp data", |database| {
             let mut page = fs::read(database).unwrap();
             page.truncate(4096);
@@ -158,23 +158,23 @@ fn good_keys_beside_a_lost_database_are_no_new_folder() {
         assert!(!backup.exists());
         let mut after = names(&folder.path());
         after.retain(|name| name != "server.lock");
-        assert_eq!(after, before, "nothing was made");
+        assert_eq!(after, before, "nothing was created");
 
         let serve = folder.start(&["serve", "--listen", "127.0.0.1:0", "--new-database"]);
         serve.line();
         serve.signal(Signal::TERM);
         assert_eq!(serve.wait().code, 0);
-        assert_eq!(fs::read(folder.path().join("keys")).unwrap(), keys, "the keys stay");
+        assert_eq!(fs::read(folder.path().join("keys")).unwrap(), keys, "the keys are unchanged");
         folder.ok(&["app", "create", "demo", "--auth", "open"]);
         let refused = folder.run(&["serve", "--listen", "127.0.0.1:0", "--new-database"]);
         assert_eq!(refused.code, 1);
         assert!(refused.stderr.contains("leave out --new-database"), "{}", refused.stderr);
-        assert_eq!(folder.run(&["app", "list"]).objects().len(), 1, "a database that holds something stays");
+        assert_eq!(folder.run(&["app", "list"]).objects().len(), 1, "a database with content is kept");
     }
 }
 
 #[test]
-fn keys_elsewhere_tell_a_new_folder_from_one_that_has_lost_its_database() {
+fn keys_outside_the_folder_show_whether_it_is_new_or_has_lost_its_database() {
     let folder = Folder::new();
     let keys = folder.file("mounted");
     fs::write(&keys, "ab".repeat(32)).unwrap();
@@ -187,7 +187,7 @@ fn keys_elsewhere_tell_a_new_folder_from_one_that_has_lost_its_database() {
 }
 
 #[test]
-fn a_data_folder_that_is_damaged_while_it_is_served_is_noticed_and_nobody_is_signed_up_into_it() {
+fn a_data_folder_damaged_while_in_use_is_noticed_and_no_users_are_created_in_it() {
     let damages: [(&str, Damage, &str); 7] = [
         ("folder deleted", |data| fs::remove_dir_all(data).unwrap(), "missing"),
         (
@@ -239,7 +239,7 @@ fn a_data_folder_that_is_damaged_while_it_is_served_is_noticed_and_nobody_is_sig
             "{name}: {refused}"
         );
         let again = sign_up(&address, &app, "alice");
-        assert!(again.contains("session_key"), "{name}: who is known comes in: {again}");
+        assert!(again.contains("session_key"), "{name}: a known user connects: {again}");
         serve.signal(Signal::TERM);
         let is_whole = ["lock deleted", "keys deleted"].contains(&name);
         assert_eq!(serve.wait().code, i32::from(!is_whole), "{name}");
@@ -247,7 +247,7 @@ fn a_data_folder_that_is_damaged_while_it_is_served_is_noticed_and_nobody_is_sig
 }
 
 #[test]
-fn a_dash_is_a_stream_and_no_file() {
+fn a_dash_is_stdin_or_stdout() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);
     let app = text(&app, "app_id").to_owned();
@@ -276,10 +276,10 @@ fn a_dash_is_a_stream_and_no_file() {
     restore.stdin.take().unwrap().write_all(&backup.stdout).unwrap();
     assert!(restore.wait().unwrap().success());
     assert_eq!(other.ok(&["user", "list", "--app", &app])["id"], "alice");
-    assert_eq!(names(&folder.file(".")), before, "no file of that name was made");
+    assert_eq!(names(&folder.file(".")), before, "no file of that name was created");
 }
 
-/// Users of the operating system that need not have a name.
+/// A user of the operating system, which needs no name.
 const SERVICE: u32 = 64_321;
 
 /// Asserts that everything in the folder belongs to the service user.
@@ -293,7 +293,7 @@ fn assert_owned(folder: &Path, after: &str) {
 
 #[test]
 #[ignore = "needs root: gives a folder to another user"]
-fn what_root_makes_in_the_folder_of_another_user_belongs_to_that_user() {
+fn files_that_root_creates_in_another_users_folder_belong_to_that_user() {
     let folder = Folder::new();
     fs::create_dir(folder.path()).unwrap();
     std::os::unix::fs::chown(folder.path(), Some(SERVICE), Some(SERVICE)).unwrap();
@@ -333,7 +333,7 @@ fn what_root_makes_in_the_folder_of_another_user_belongs_to_that_user() {
 
 #[test]
 #[ignore = "needs namespaces: unshare --map-root-user --mount, to mount a small tmpfs"]
-fn a_full_disk_is_said_and_what_only_reads_goes_on() {
+fn a_full_disk_is_reported_and_commands_that_only_read_work() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);
     let app = text(&app, "app_id").to_owned();

@@ -1,4 +1,4 @@
-//! Client and server over real sockets whose network fails: nothing is lost, nothing comes twice.
+//! Client and server over real sockets on a failing network: no message is lost or repeated.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::timeout};
 use wire::{Relay, Wire};
 
-/// Longer than anything here takes.
+/// Longer than any step of these tests takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 struct World {
@@ -49,7 +49,7 @@ async fn world() -> World {
     World { server, app, address, data, _folder: folder }
 }
 
-/// Every connect takes the next of its transports.
+/// A transport that connects over the next of its transports each time.
 #[derive(Debug)]
 struct Turns {
     transports: Vec<Box<dyn Transport>>,
@@ -68,7 +68,7 @@ impl Transport for Turns {
     }
 }
 
-/// How clients of these tests get to the server.
+/// The transports that clients of these tests use.
 const WAYS: [&[&str]; 3] = [&["websocket"], &["long-poll"], &["websocket", "long-poll"]];
 
 fn client(world: &World, relay: &Relay, way: &[&str], first: usize) -> ChatCamp {
@@ -87,9 +87,9 @@ async fn publish(world: &World, user: &str, n: u64) {
     assert_eq!(world.server.publish(&world.app, &to, "n", &json!(n)).await.unwrap(), 1, "{user} {n}");
 }
 
-/// Reads the numbers of events up to `last`, and asserts that they are all there, once, in order.
+/// Reads the numbers of events up to `last`, and asserts that each arrives once and in order.
 ///
-/// Answers how often the session went on.
+/// Returns how often the session was resumed.
 async fn read_all(events: &mut Events, first: u64, last: u64) -> usize {
     let (mut next, mut resumed) = (first, 0);
     while next <= last {
@@ -167,7 +167,7 @@ async fn many_requests_in_flight_are_answered_once_each() {
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_found_and_its_session_goes_on() {
+async fn a_half_open_connection_is_detected_and_its_session_resumed() {
     let world = Arc::new(world().await);
     let mut all = JoinSet::new();
     for wire in [Wire::Stalled, Wire::Mute] {
@@ -189,7 +189,7 @@ async fn half_open(world: &World, wire: Wire, way: &[&str]) {
     connected(&mut events).await;
     relay.set(wire);
     publish(world, &user, 1).await;
-    // Silence alone would be found after 35 s; an application that knows its network is told sooner.
+    // Silence is detected only after 35 s; an application that observes its network can report a change sooner.
     chat.network_changed().await;
     let why = timeout(PATIENCE, events.next()).await.unwrap().unwrap();
     assert!(matches!(why, Event::Reconnecting { .. }), "{why:?}");
@@ -200,19 +200,19 @@ async fn half_open(world: &World, wire: Wire, way: &[&str]) {
     chat.disconnect().await;
 }
 
-/// How many, from the environment where somebody wants the figures of a large run (docs/CONTRIBUTING.md).
+/// Returns a number of the environment, for large runs ("Figures of large runs" in docs/CONTRIBUTING.md), or `ordinary`.
 fn figure(name: &str, ordinary: u64) -> u64 {
     std::env::var(name).map_or(ordinary, |figure| figure.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_user_gets_every_event_once_whatever_is_cut() {
+async fn every_user_gets_every_event_once_despite_cuts() {
     let (users, last) = (figure("CHATCAMP_USERS", 24), figure("CHATCAMP_EVENTS", 1000));
     let world = Arc::new(world().await);
     let mut readers = JoinSet::new();
     let mut relays = Vec::new();
     for n in 0..users {
-        // A few share a network; half begin with one transport, half with the other.
+        // A few clients share a network; half begin with one transport, half with the other.
         if n % 4 == 0 {
             relays.push(Arc::new(Relay::to(world.address).await));
         }
@@ -227,7 +227,7 @@ async fn every_user_gets_every_event_once_whatever_is_cut() {
             resumed
         });
     }
-    // Which network is cut when is drawn from a fixed seed.
+    // A fixed seed decides which network is cut when.
     let mut random: u64 = 0x9E37_79B9_7F4A_7C15;
     for n in 1..=last {
         let delivered = world.server.publish(&world.app, &Recipients::All, "n", &json!(n)).await.unwrap();
@@ -236,7 +236,7 @@ async fn every_user_gets_every_event_once_whatever_is_cut() {
         if n % 10 == 0 {
             relays[usize::try_from(random >> 33).unwrap() % relays.len()].cut();
         }
-        // Some 500 a second, so that a client that is away for a second is owed no more than is kept.
+        // About 500 per second, so that no more messages are waiting for a client after a second than the server keeps.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let mut resumed = 0;

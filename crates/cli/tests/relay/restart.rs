@@ -1,4 +1,4 @@
-//! A server that is started anew under many clients.
+//! A server that restarts while many clients are connected.
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,7 +18,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{PATIENCE, connected, figure, world};
 
-/// Notes when it dials.
+/// A transport that records the time of every connect.
 #[derive(Debug)]
 struct Noted {
     transport: Box<dyn Transport>,
@@ -37,7 +37,7 @@ impl Transport for Noted {
     }
 }
 
-/// Sockets at both ends, for every other client two over long-poll, and some to spare.
+/// Allows sockets at both ends, two for every second client, which uses long-poll, and a margin.
 fn allow_open_files(clients: u64) {
     let mut limit = getrlimit(Resource::Nofile);
     let wanted = clients * 3 + 1000;
@@ -47,7 +47,7 @@ fn allow_open_files(clients: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_comes_back_and_not_all_at_once() {
+async fn all_clients_reconnect_after_a_restart_and_not_at_once() {
     let count = figure("CHATCAMP_CLIENTS", 400);
     allow_open_files(count);
     let mut world = world().await;
@@ -65,7 +65,7 @@ async fn everybody_comes_back_and_not_all_at_once() {
         chat.connect(format!("user {n}")).await.unwrap();
         clients.spawn(async move {
             assert!(matches!(connected(&mut events).await, Continuity::Fresh(_)));
-            // Whatever the application sees until it is connected again is that it is being reconnected.
+            // Until it is connected again, the application sees only `Reconnecting`.
             loop {
                 match timeout(PATIENCE, events.next()).await.expect("back in time").unwrap() {
                     Event::Connected { .. } => return (chat, Instant::now()),
@@ -101,7 +101,7 @@ async fn everybody_comes_back_and_not_all_at_once() {
     assert_eq!(world.server.load().sessions as u64, count);
     let (all, busiest) = (per_second.iter().sum::<u64>(), *per_second.iter().max().unwrap());
     assert!(all <= count * 2, "{all} attempts of {count} clients");
-    // Where there are many they are asked back at 500 a second.
+    // A server with many clients spreads their reconnects over time, 500 per second.
     assert!(busiest <= 1000.max(count / 4), "{busiest} attempts in one second");
     drop(chats);
     world.server.shutdown().await;

@@ -1,4 +1,4 @@
-//! From a revocation to the closed sockets.
+//! The time from a revocation to the closed sockets.
 
 use std::time::Instant;
 
@@ -14,14 +14,14 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{PATIENCE, connected, figure, world};
 
-/// Users who are revoked, one after another, while all are there.
+/// The number of users who are revoked, one after another, while all are connected.
 const REVOKED: u64 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_user_is_told_and_stays_away_while_many_others_are_there() {
+async fn a_revoked_user_is_told_and_does_not_reconnect_while_many_others_are_connected() {
     let count = figure("CHATCAMP_SESSIONS", 400);
     let world = world().await;
-    // Those who are only there need no sockets.
+    // The other users use the memory transport and need no sockets.
     let (network, listener) = memory::network();
     tokio::spawn({
         let server = world.server.clone();
@@ -68,7 +68,7 @@ async fn a_revoked_user_is_told_and_stays_away_while_many_others_are_there() {
     times.sort_unstable();
     let of = |part: usize| times[(times.len() * part / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
     println!("{}", json!({ "sessions": count, "revoked": times.len(), "p50_ms": of(50), "p99_ms": of(99) }));
-    // A session is there until its client has agreed to the end.
+    // A session is counted until its client has agreed to the close.
     while world.server.load().sessions > others.len() {
         tokio::task::yield_now().await;
     }

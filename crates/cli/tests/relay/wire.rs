@@ -1,4 +1,4 @@
-//! A relay between clients and a server: real TCP connections that can be cut, stalled and half-opened.
+//! A relay between clients and a server, whose TCP connections can be cut, stalled and half-opened.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -8,20 +8,20 @@ use tokio::{
     sync::watch,
 };
 
-/// What becomes of the bytes.
+/// What the relay does with bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
-    /// They pass.
+    /// Forwards them.
     Whole,
-    /// They wait, in both directions; new connections open and stay silent.
+    /// Holds them back in both directions; new connections open and stay silent.
     Stalled,
-    /// They pass to the server and not back: a half-open connection.
+    /// Forwards them to the server but not back: a half-open connection.
     Mute,
-    /// New connections end as they begin.
+    /// Closes new connections at once.
     Down,
 }
 
-/// Takes connections and hands them on.
+/// Accepts connections and forwards them.
 #[derive(Debug)]
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
@@ -29,7 +29,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// A relay to the server at `target`.
+    /// Starts a relay to the server at `target`.
     pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -47,7 +47,7 @@ impl Relay {
         self.state.send_modify(|(now, _)| *now = wire);
     }
 
-    /// Ends every connection there is, without a word.
+    /// Ends every connection without a close message.
     pub(crate) fn cut(&self) {
         self.state.send_modify(|(_, cuts)| *cuts += 1);
     }
@@ -72,7 +72,7 @@ async fn carry(client: TcpStream, target: SocketAddr, state: watch::Receiver<(Wi
     }
 }
 
-/// Moves bytes while `passes`; what has been read by then waits.
+/// Forwards bytes while `passes`; bytes that have been read already are held back.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

@@ -1,4 +1,4 @@
-//! Lines of a file of any size, in batches of bounded size.
+//! Reads the lines of a file of any size in batches of bounded size.
 
 use std::{
     io::{self, BufRead, Read as _},
@@ -10,29 +10,29 @@ use tokio::sync::mpsc;
 
 use crate::user::row::parse;
 
-/// Longest line, in bytes: all that a user may have, every character of it escaped.
+/// The longest line, in bytes: all fields of a user at their limits, with every character escaped.
 const LINE: u64 = 128 * 1024;
-/// Most users in a batch, some 5 ms of work for the database, in which nobody else writes.
+/// The most users in a batch: about 5 ms of work for the database, during which no other process can write.
 const USERS: usize = 500;
-/// Most bytes of lines in a batch, so that long lines make short batches.
+/// The most bytes in a batch, so that batches of long lines are short.
 const BYTES: u64 = 1024 * 1024;
-/// Batches read ahead.
+/// The number of batches to read ahead.
 const AHEAD: usize = 2;
 
-/// Some lines, read.
+/// A batch of parsed lines.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     /// The users, each with the number of its line.
     pub(super) users: Vec<(u64, ImportedUser)>,
-    /// The numbers of the lines that are none, and why.
+    /// The numbers of the invalid lines, and why they are invalid.
     pub(super) bad: Vec<(u64, String)>,
     /// The number of its last line.
     pub(super) line: u64,
-    /// Bytes read, up to there.
+    /// The bytes read up to the end of the batch.
     pub(super) bytes: u64,
 }
 
-/// Reads what follows the first `skip` lines, on a thread of its own, a few batches ahead.
+/// Reads the lines after the first `skip` lines on a separate thread, a few batches ahead.
 pub(super) fn read(
     source: impl BufRead + Send + 'static,
     skip: u64,
@@ -51,7 +51,7 @@ pub(super) fn read(
             }
             lines.batch()
         };
-        // Whoever received may have ended.
+        // Sending fails if the receiver was dropped.
         while let Some(batch) = next().transpose() {
             let is_last = batch.is_err();
             if batches.blocking_send(batch).is_err() || is_last {
@@ -70,23 +70,23 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Programs of Windows write UTF-16, of which no line could be read.
+    /// Fails if the source is UTF-16, which programs on Windows may write and which contains no readable lines.
     fn refuse_utf16(&mut self) -> io::Result<()> {
         match self.source.fill_buf()? {
             [0xff | 0xfe | 0, ..] | [_, 0, ..] => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, "this is UTF-16; save it as UTF-8"))
+                Err(io::Error::new(io::ErrorKind::InvalidData, "the file is UTF-16; save it as UTF-8"))
             }
             _ => Ok(()),
         }
     }
 
-    /// The next batch; none at the end.
+    /// Returns the next batch, or `None` at the end.
     fn batch(&mut self) -> io::Result<Option<Batch>> {
         let (mut batch, begin) = (Batch::default(), self.bytes);
         while batch.users.len() + batch.bad.len() < USERS && self.bytes - begin < BYTES {
             let Some(fits) = self.next()? else { break };
             if !fits {
-                batch.bad.push((self.line, format!("this is longer than {LINE} bytes")));
+                batch.bad.push((self.line, format!("the line is longer than {LINE} bytes")));
                 continue;
             }
             let text = self.text.trim_ascii();
@@ -102,7 +102,7 @@ impl<R: BufRead> Lines<R> {
         Ok((self.bytes > begin).then_some(batch))
     }
 
-    /// Reads the next line into `text`: whether it fits; none at the end.
+    /// Reads the next line into `text`. Returns whether it fits, or `None` at the end.
     fn next(&mut self) -> io::Result<Option<bool>> {
         self.text.clear();
         let read = (&mut self.source).take(LINE + 1).read_until(b'\n', &mut self.text)? as u64;
@@ -115,14 +115,14 @@ impl<R: BufRead> Lines<R> {
         if !fits && self.text.last() != Some(&b'\n') {
             self.bytes += self.source.skip_until(b'\n')? as u64;
         }
-        // Some programs begin a file with a mark of its encoding.
+        // Some programs write a byte order mark at the start of a file.
         if self.line == 1 && self.text.starts_with("\u{feff}".as_bytes()) {
             self.text.drain(..3);
         }
         Ok(Some(fits))
     }
 
-    /// Reads over the next line; false at the end.
+    /// Skips the next line. Returns `false` at the end.
     fn skip(&mut self) -> io::Result<bool> {
         let read = self.source.skip_until(b'\n')? as u64;
         self.line += u64::from(read > 0);
@@ -142,7 +142,7 @@ mod tests {
         std::iter::from_fn(|| receiver.blocking_recv()).map(Result::unwrap).collect()
     }
 
-    /// The numbers of the good and of the bad lines.
+    /// Returns the numbers of the valid and of the invalid lines.
     fn numbers(batches: &[Batch]) -> (Vec<u64>, Vec<u64>) {
         let good = batches.iter().flat_map(|batch| batch.users.iter().map(|(line, _)| *line));
         (good.collect(), batches.iter().flat_map(|batch| batch.bad.iter().map(|(line, _)| *line)).collect())
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn utf_16_is_called_by_its_name() {
+    fn utf_16_is_reported_as_such() {
         let utf16 =
             |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
         let text = "{\"id\":\"a\"}\n";
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_any_length_is_read_over_in_bounded_memory() {
+    fn a_line_of_any_length_is_skipped_in_bounded_memory() {
         let limit = usize::try_from(LINE).unwrap();
         let line = |length: usize| format!("{{\"id\":\"{}\"}}\n", "x".repeat(length - 10));
         let text = line(limit) + &line(limit + 1) + &line(limit + 2) + &line(3 * limit) + "{\"id\":\"b\"}\n";

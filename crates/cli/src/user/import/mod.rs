@@ -1,4 +1,4 @@
-//! `chatcamp user import`: users from a file, beside a running server.
+//! `chatcamp user import`: imports users from a file, also while a server runs.
 
 mod lines;
 mod progress;
@@ -30,31 +30,31 @@ use crate::{
     signals::Signals,
 };
 
-/// Read at once.
+/// The bytes read at once.
 const BUFFER: usize = 256 * 1024;
-/// Left between two batches, so that a server that waits for its turn to write gets it.
+/// The pause between two batches, so that a waiting server can write.
 const GAP: Duration = Duration::from_millis(3);
-/// Most changes of users in that time: a server that is told of more than 4,096 at once, as it looks five times a second,
-/// looks at every session it has.
+/// The most changes of users per time. A server polls for changes five times a second; if it finds more than 4,096, it must check
+/// every session.
 const CHANGES: (u64, Duration) = (3000, Duration::from_millis(200));
 
-/// Where the users come from.
+/// Arguments of `chatcamp user import`.
 #[derive(Args)]
 pub(crate) struct Import {
-    /// The file, one JSON object with an `id` a line; `-` is stdin.
+    /// The file, with one JSON object with an `id` per line; `-` is stdin.
     file: PathBuf,
     #[command(flatten)]
     of: InApp,
-    /// Writes the numbers of the lines that fail, and why, to this file, which must not be there yet, instead of stderr.
+    /// Writes the numbers of failed lines, and why they failed, to this new file instead of stderr.
     #[arg(long, value_name = "FILE", value_parser = errors_file)]
     errors: Option<PathBuf>,
-    /// Begins behind the first N lines.
+    /// Skips the first N lines.
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
 }
 
 impl Import {
-    /// Imports to the end of the file, or to a signal.
+    /// Imports until the end of the file or a signal.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut signals = Signals::install()?;
         let app = context.app(self.of.app)?;
@@ -99,20 +99,20 @@ impl Import {
     }
 }
 
-/// An import under way.
+/// An import in progress.
 struct Running {
     accounts: Accounts,
     app: AppId,
     errors: Errors,
     progress: Progress,
     tally: Tally,
-    /// The last line that is done.
+    /// The last completed line.
     line: u64,
     began: Instant,
 }
 
 impl Running {
-    /// Writes a batch; how long to let others write then.
+    /// Writes a batch. Returns how long to pause, so that others can write.
     async fn write(&mut self, batch: Batch) -> Result<Duration, Failure> {
         let began = Instant::now();
         let before = self.tally;
@@ -123,7 +123,7 @@ impl Running {
         for (line, outcome) in lines.into_iter().zip(outcomes) {
             match outcome {
                 Ok(written) => self.tally.count(written),
-                Err(error) => bad.push((line, said(&error))),
+                Err(error) => bad.push((line, explain(&error))),
             }
         }
         bad.sort_by_key(|(line, _)| *line);
@@ -139,12 +139,10 @@ impl Running {
         Ok(GAP.max(due.saturating_sub(began.elapsed())))
     }
 
-    /// What to do when it ended early.
+    /// Explains how to continue after the import ended early.
     fn stopped(&self, how: &str) -> String {
         let line = self.line;
-        format!(
-            "{how} after line {line}; run it again, which is harmless, or go on from there with --skip {line}"
-        )
+        format!("{how} after line {line}; run it again, or continue from there with --skip {line}")
     }
 
     fn end(self) -> Result<(Summary, u64), Failure> {
@@ -154,7 +152,7 @@ impl Running {
     }
 }
 
-/// Where the lines that fail are written.
+/// The destination for failed lines.
 struct Errors {
     out: Output,
     file: Option<(PathBuf, io::BufWriter<File>)>,
@@ -181,10 +179,10 @@ impl Errors {
     }
 }
 
-/// A file has a name: without the option the lines are printed.
+/// Parses the value of `--errors`.
 fn errors_file(name: &str) -> Result<PathBuf, String> {
     if name == "-" {
-        return Err("leave out the option to have them printed, or give the name of a file".into());
+        return Err("name a file, or leave out the option to print failed lines".into());
     }
     Ok(name.into())
 }
@@ -193,7 +191,7 @@ fn cannot_write(path: &std::path::Path, error: io::Error) -> Failure {
     Failure::because(format!("cannot write {}", path.display()), error)
 }
 
-/// The file, and its length where it has one.
+/// Opens the file and returns its length if it has one.
 fn open(path: &std::path::Path) -> io::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
     if path.as_os_str() == "-" {
         return Ok((Box::new(BufReader::with_capacity(BUFFER, io::stdin())), None));
@@ -204,11 +202,11 @@ fn open(path: &std::path::Path) -> io::Result<(Box<dyn BufRead + Send>, Option<u
     Ok((Box::new(BufReader::with_capacity(BUFFER, file)), bytes))
 }
 
-/// Why one user was not imported.
-fn said(error: &AccountError) -> String {
+/// Explains why a user was not imported.
+fn explain(error: &AccountError) -> String {
     match error {
         AccountError::Store(StoreError::UserLimit) => {
-            format!("{}; `chatcamp app limit` raises it", StoreError::UserLimit)
+            format!("{}; raise the limit with `chatcamp app limit`", StoreError::UserLimit)
         }
         AccountError::Store(source) => source.to_string(),
         error => chain(error),

@@ -1,17 +1,17 @@
-//! How far an import has come: on a terminal, and nowhere else.
+//! The progress of an import, shown on a terminal only.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Between two turns of the wheel, where there is no bar.
+/// The time between two steps of the spinner.
 const TICK: Duration = Duration::from_millis(200);
 
-/// A bar on stderr, or nothing where that is no terminal; gone when dropped.
+/// A progress bar on stderr, hidden if stderr is not a terminal; removed on drop.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar for so many bytes, or a wheel where nobody knows how many there are.
+    /// Creates a bar for this many bytes, or a spinner if the number is unknown.
     pub(super) fn new(bytes: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(bytes, ProgressDrawTarget::stderr());
         let template = match bytes {
@@ -23,7 +23,7 @@ impl Progress {
         Self(bar)
     }
 
-    /// Shows how many bytes and users are done.
+    /// Updates the numbers of bytes and users.
     pub(super) fn at(&self, bytes: u64, users: u64, rate: u64) {
         if !self.0.is_hidden() {
             self.0.set_position(bytes);
@@ -31,7 +31,7 @@ impl Progress {
         }
     }
 
-    /// Lets `print` write to the terminal, the bar out of the way.
+    /// Calls `print` while the bar is hidden.
     pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         self.0.suspend(print)
     }

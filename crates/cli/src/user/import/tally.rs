@@ -1,11 +1,11 @@
-//! What came of an import.
+//! Counts and the summary of an import.
 
 use std::{fmt, time::Duration};
 
 use chatcamp_server::Written;
 use serde::Serialize;
 
-/// Counts of users, and of lines that are none.
+/// The numbers of imported users and failed lines.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(super) struct Tally {
     pub(super) created: u64,
@@ -14,15 +14,15 @@ pub(super) struct Tally {
     pub(super) failed: u64,
 }
 
-/// The last word.
+/// The summary at the end.
 #[derive(Serialize)]
 pub(super) struct Summary {
     #[serde(flatten)]
     pub(super) tally: Tally,
-    /// The number of the last line that is done.
+    /// The number of the last completed line.
     pub(super) lines: u64,
     pub(super) seconds: f64,
-    /// Users a second.
+    /// Users per second.
     pub(super) rate: u64,
 }
 
@@ -42,7 +42,7 @@ impl Tally {
         } += 1;
     }
 
-    /// Users who are as their lines say.
+    /// Returns the number of users who are now as their lines say.
     pub(super) fn users(&self) -> u64 {
         self.created + self.updated + self.unchanged
     }
@@ -59,7 +59,7 @@ impl Summary {
     }
 }
 
-/// So many in that time, a second.
+/// Returns the number of users per second.
 pub(super) fn rate(users: u64, took: Duration) -> u64 {
     (users as f64 / took.as_secs_f64().max(0.001)) as u64
 }

@@ -1,4 +1,4 @@
-// The dashboard in a browser, as its operator uses it.
+// Operates the dashboard in a browser.
 
 import assert from "node:assert/strict";
 import { DEADLINE_MS } from "../wait.mjs";
@@ -7,7 +7,7 @@ export class Admin {
   #failures = [];
   #world;
 
-  /** Opens the dashboard; signed in by the password, unless `signsIn` is false. */
+  /** Opens the dashboard, and signs in with the password unless `signsIn` is false. */
   static async open(world, { signsIn = true, ...options } = {}) {
     const self = new Admin();
     self.#world = world;

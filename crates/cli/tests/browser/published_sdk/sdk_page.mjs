@@ -1,17 +1,17 @@
-// One page with the published SDK, seen from outside: what it is told, what it sends, how often it tries to connect.
+// A page with the published SDK, observed from outside: its callbacks, the messages it sends, and its connection attempts.
 
 import assert from "node:assert/strict";
 import { DEADLINE_MS, Log, pause, within } from "../wait.mjs";
 import { Proxy } from "../proxy.mjs";
 import { CHAT_PATH, ID_HEADER, Traffic } from "./traffic.mjs";
 
-/** What `getConnectionState()` returns (wire document, section 4). */
+/** The values of `getConnectionState()`. */
 export const State = { OPEN: 0, CONNECTING: 1, CLOSING: 2, CLOSED: 3 };
 
 export class SdkPage {
   /** Targets of all WebSockets, opened or not, oldest first. */
   dials = new Log("WebSocket");
-  /** Targets of all long polls: one for each id, however often it polled. */
+  /** Targets of all long-poll connections, one for each id. */
   longPolls = new Log("long poll");
   #traffic = new Traffic();
   #transport;
@@ -20,10 +20,10 @@ export class SdkPage {
   #strayed = [];
 
   /**
-   * Opens a page whose SDK gets through by `world.transport` only.
+   * Opens a page whose SDK can reach the server by `world.transport` only.
    *
-   * A `hosted` one names no host, but loads `/compat.js`; one `beside` another is a tab of the same browser, whose
-   * traffic is one with the other's.
+   * A `hosted` page passes no host and loads `/compat.js`. A page `beside` another is a tab of the same browser, and its
+   * traffic is recorded together with the other's.
    */
   static async open(world, { appId, hosted = false, fakeClock = false, beside = null }) {
     const self = new SdkPage();
@@ -91,7 +91,7 @@ export class SdkPage {
     this.proxy.close();
   }
 
-  /** The documentation's snippet, by user id; what its callback was given. */
+  /** Runs the snippet of the SDK's documentation with a user id, and returns the arguments of its callback. */
   connect(userId, { deadline = DEADLINE_MS } = {}) {
     return this.#callWithin(deadline, "connect callback", (USER_ID) =>
       new Promise((resolve) => {
@@ -100,7 +100,7 @@ export class SdkPage {
       }), userId);
   }
 
-  /** The documentation's snippet, by user id and access token; what its callback was given. */
+  /** Runs the snippet of the SDK's documentation with a user id and access token, and returns the arguments of its callback. */
   connectWithToken(userId, token) {
     return this.#call("connect callback", ([USER_ID, ACCESS_TOKEN]) =>
       new Promise((resolve) => {
@@ -109,7 +109,7 @@ export class SdkPage {
       }), [userId, token]);
   }
 
-  /** Runs a piece of code in the page; the first thing it logs on the console (the browser's reports are no logs). */
+  /** Runs code in the page and returns the first text that it logs (reports of the browser do not count). */
   async says(code) {
     const said = this.page.waitForEvent("console", (message) => message.type() === "log");
     await this.page.evaluate(code);
@@ -153,7 +153,7 @@ export class SdkPage {
       }), userId);
   }
 
-  /** All users by pages of `limit`, until an empty page or an error. */
+  /** Lists all users in pages of `limit`, until an empty page or an error. */
   listUsers(limit) {
     return this.#call("list callback", (limit) =>
       new Promise((resolve) => {
@@ -181,17 +181,17 @@ export class SdkPage {
     return this.page.evaluate(() => new ChatCamp({ appId: APP_ID }).getConnectionState());
   }
 
-  /** What the connection listener was told so far. */
+  /** Returns the calls of the connection listener so far. */
   changes() {
     return this.page.evaluate(() => window.changes);
   }
 
-  /** When the connection listener was last told something. */
+  /** Returns the time of the last call of the connection listener. */
   changedAt() {
     return this.page.evaluate(() => window.changedAt);
   }
 
-  /** Waits until the connection listener has been told `count` things, and returns them. */
+  /** Waits for `count` calls of the connection listener, and returns them. */
   async changed(count) {
     await this.page.waitForFunction((count) => window.changes.length >= count, count);
     return this.changes();
@@ -204,7 +204,7 @@ export class SdkPage {
     );
   }
 
-  /** Breaks the connection until the page has noticed; a poll that is cut is repeated, so that is refused as well. */
+  /** Cuts the connection until the page has noticed. The browser repeats a cut poll, so the repeated poll is refused too. */
   async loseConnection() {
     const { length } = await this.changes();
     this.#refuseAlso(this.polls.entries.map(({ id }) => id));
@@ -212,18 +212,18 @@ export class SdkPage {
     await this.changed(length + 1);
   }
 
-  /** Breaks the connection and lets nothing through until `comeUp`. */
+  /** Cuts the connection and blocks new ones until `comeUp`. */
   goDown() {
     this.proxy.refuses = () => true;
     this.proxy.cut();
   }
 
-  /** Lets through whatever is of this page's transport. */
+  /** Allows connections over the transport of this page. */
   comeUp() {
     this.#refuseAlso([]);
   }
 
-  /** The poll that the server holds, or will in a moment. */
+  /** Returns the poll that the server holds or is about to hold. */
   async heldPoll() {
     for (let index = Math.max(this.polls.length - 1, 0); ; index += 1) {
       const poll = await this.polls.at(index);
@@ -231,12 +231,12 @@ export class SdkPage {
     }
   }
 
-  /** Waits until a connected page awaits news: at once, or once its next poll is held. */
+  /** Waits until a connected page can receive messages: over long-poll, once its next poll is held. */
   async idle() {
     if (this.#transport === "long_poll") await this.heldPoll();
   }
 
-  /** Measures a quiet period: no attempt, no poll and no envelope may leave the page for `ms`. */
+  /** Asserts that the page makes no attempt and sends no poll or envelope for `ms`. */
   async staysQuiet(ms) {
     const left = () => [this.dials, this.longPolls, this.polls, this.sent].map((log) => log.length);
     const before = left();
@@ -244,7 +244,7 @@ export class SdkPage {
     assert.deepEqual(left(), before, "the page stays quiet");
   }
 
-  /** Fails if something went wrong that no callback tells: in the page, on the wire, or by the wrong way. */
+  /** Fails after an error that no callback reports: in the page, in the traffic, or over the wrong transport. */
   assertSound() {
     assert.deepEqual(this.#uncaught.map(String), [], "no uncaught exception in the page");
     assert.deepEqual(this.#traffic.faults, [], "every answer is one the SDK can take");
@@ -255,7 +255,7 @@ export class SdkPage {
     assert.deepEqual(this.dials.entries.slice(0, entries.length), entries, "a WebSocket failed before each long poll");
   }
 
-  /** What happened so far, for people. */
+  /** Describes what has happened so far, for people. */
   story() {
     return {
       dials: this.dials.entries,

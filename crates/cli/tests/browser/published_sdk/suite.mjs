@@ -11,7 +11,7 @@ import * as resume from "./scenarios/resume.mjs";
 import * as webSocket from "./scenarios/web_socket.mjs";
 
 const BOTH = { ...connect, ...ended, ...movedPages, ...refused, ...requests, ...resume };
-// Those that wait longest come first.
+// The scenarios that take longest come first.
 export const SCENARIOS = { long_poll: { ...longPoll, ...BOTH }, web_socket: { ...webSocket, ...BOTH } };
 
 export const open = (world, options) => SdkPage.open(world, options);

@@ -1,17 +1,17 @@
-// What a page and the server say to each other over HTTP, and whether the server says it as the SDK needs it.
+// Records the HTTP traffic between a page and the server, and checks that the responses are as the SDK needs them.
 
 import assert from "node:assert/strict";
 import { Log } from "../wait.mjs";
 
 export const CHAT_PATH = "/chat/2.0";
-/** What ties the polls and posts of one connection together. */
+/** The header that identifies the connection of a poll or post. */
 export const ID_HEADER = "iflychat-token";
-/** The headers of the SDK's requests (wire document, section 2.3). */
+/** The headers of the SDK's requests. */
 const SDK_HEADERS = ["content-type", "iflychat-token", "x-csrf-token", "x-session-key"];
 
-/** One GET of a long poll: who polls for what, and the promise of its answer. */
+/** One GET of a long-poll connection, with a promise of its response. */
 export class Poll {
-  /** Its answer, once the server has given it. */
+  /** The response, once the server has sent it. */
   answer = null;
   #tell;
 
@@ -28,7 +28,7 @@ export class Poll {
 }
 
 export class Traffic {
-  /** All GETs of long polls that reached the proxy, oldest first. */
+  /** All GETs of long-poll connections that reached the proxy, oldest first. */
   polls = new Log("poll");
   preflights = new Log("preflight");
   /** Envelopes by direction, over all connections of the page. */
@@ -36,7 +36,7 @@ export class Traffic {
   received = new Log("envelope from the server");
   /** WebSockets that opened. */
   upgrades = 0;
-  /** Answers that would harm the SDK. */
+  /** Responses that the SDK cannot handle. */
   faults = [];
 
   /** For `Proxy.onRequest`. */
@@ -78,14 +78,14 @@ export class Traffic {
   }
 }
 
-/** Section 2.3: an array of strings, each one envelope. */
+/** Parses an array of strings, each one envelope. */
 function envelopes(body) {
   const messages = JSON.parse(body);
   assert.ok(Array.isArray(messages) && messages.every((message) => typeof message === "string"), "an array of strings");
   return messages.map((message) => JSON.parse(message));
 }
 
-/** Section 2.3: without these a browser keeps the answer from the SDK, or an old answer for it. */
+/** Checks the headers without which a browser hides the response from the SDK, or reuses an old response. */
 function assertReadable({ headers: { origin } }, headers) {
   assert.equal(headers["access-control-allow-origin"], origin);
   assert.equal(headers["access-control-allow-credentials"], "true");

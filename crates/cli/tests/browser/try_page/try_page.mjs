@@ -1,4 +1,4 @@
-// The page /try in a browser, as its user uses it.
+// Operates the page /try in a browser.
 
 import assert from "node:assert/strict";
 import { DEADLINE_MS } from "../wait.mjs";

@@ -1,4 +1,4 @@
-// One page with /chatcamp.js, seen from outside: what it is told, what it sends, how often it tries to connect.
+// A page with /chatcamp.js, observed from outside: its events, the messages it sends, and its connection attempts.
 
 import assert from "node:assert/strict";
 import { Proxy } from "../proxy.mjs";
@@ -15,14 +15,14 @@ export class ClientPage {
   /** Envelopes by direction, over all connections. */
   sent = new Log("envelope from the page");
   received = new Log("envelope from the server");
-  /** What long-poll connections were closed with. */
+  /** The close messages of long-poll connections. */
   closes = new Log("close");
   #transport;
   #uncaught = [];
   #refused = [];
   #isDown = false;
 
-  /** Opens a page whose client comes from the server, and gets through to it by `world.transport` only. */
+  /** Opens a page that loads the client from the server and can reach it by `world.transport` only. */
   static async open(world, { appId, options = {}, fakeClock = false }) {
     const self = new ClientPage();
     self.#transport = world.transport;
@@ -62,7 +62,7 @@ export class ClientPage {
     return `http://127.0.0.1:${this.proxy.port}/chatcamp.js`;
   }
 
-  /** All attempts over the transport of this page. */
+  /** Returns all attempts over the transport of this page. */
   get attempts() {
     return this.#transport === "web_socket" ? this.dials : this.longPolls;
   }
@@ -72,7 +72,7 @@ export class ClientPage {
     this.proxy.close();
   }
 
-  /** What `connect` comes to, as `{ error, value }`. */
+  /** Returns the outcome of `connect` as `{ error, value }`. */
   connect(userId, credential) {
     return this.run((userId, credential) => outcome(chat.connect(userId, credential ?? undefined)), userId, credential);
   }
@@ -85,7 +85,7 @@ export class ClientPage {
     return this.run((type, body) => outcome(chat.request(type, body)), type, body);
   }
 
-  /** Runs a function in the page, within the deadline. */
+  /** Runs a function in the page, with a deadline. */
   run(body, ...given) {
     const code = `(${body})(...${JSON.stringify(given)})`;
     return within(DEADLINE_MS, "answer of the page", this.page.evaluate(code));
@@ -99,13 +99,13 @@ export class ClientPage {
     await this.page.waitForFunction((state) => chat.state === state, state);
   }
 
-  /** All events of this type, once there are `count`. */
+  /** Returns all events of this type once there are `count`. */
   async told(type, count = 1) {
     await this.page.waitForFunction(([type, count]) => told[type].length >= count, [type, count]);
     return this.page.evaluate((type) => told[type], type);
   }
 
-  /** Breaks the connection until the page has noticed; a poll that is cut is repeated, so that is refused as well. */
+  /** Cuts the connection until the page has noticed. The browser repeats a cut poll, so the repeated poll is refused too. */
   async loseConnection() {
     const { length } = await this.page.evaluate(() => told.reconnecting);
     this.#refused = [...this.longPolls.entries];
@@ -113,7 +113,7 @@ export class ClientPage {
     await this.told("reconnecting", length + 1);
   }
 
-  /** Takes back an uncaught exception that the scenario brought about. */
+  /** Removes and returns an uncaught exception that the scenario caused. */
   forgive(pattern) {
     this.#uncaught = this.#uncaught.filter((error) => !pattern.test(String(error)));
   }
@@ -127,7 +127,7 @@ export class ClientPage {
     this.#isDown = false;
   }
 
-  /** Measures a quiet period: nothing may leave the page for `ms`. */
+  /** Asserts that the page sends nothing for `ms`. */
   async staysQuiet(ms) {
     const left = () => [this.dials, this.longPolls, this.sent].map((log) => log.length);
     const before = left();
@@ -143,7 +143,7 @@ export class ClientPage {
     return this.sent.entries.filter(({ t }) => t === "users.auth").map(({ d }) => d);
   }
 
-  /** Fails if something went wrong that nobody was told. */
+  /** Fails if the page had an error that it did not report. */
   async assertSound() {
     assert.deepEqual(this.#uncaught.map(String), [], "no uncaught exception in the page");
     const traced = (await this.page.evaluate(() => traced)).join("\n");
@@ -153,7 +153,7 @@ export class ClientPage {
     }
   }
 
-  /** What happened so far, for people. */
+  /** Describes what has happened so far, for people. */
   story() {
     const [sent, received] = [this.sent.entries, this.received.entries];
     return { dials: this.dials.length, longPolls: this.longPolls.entries, sent, received, closes: this.closes.entries };

@@ -1,4 +1,4 @@
-// Connecting and disconnecting, as the documentation's snippets do.
+// Connecting and disconnecting, with the snippets of the SDK's documentation.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -6,7 +6,7 @@ import { State } from "../sdk_page.mjs";
 import { HOLD_MS, QUIET_MS, SOON_MS, target } from "./expect.mjs";
 import { pause } from "../../wait.mjs";
 
-/** Ids that some layer might encode twice, fold, trim or normalise. */
+/** Ids that a layer might encode twice, fold, trim or normalise. */
 const AWKWARD_IDS = [
   "alice@example.com",
   "Zoë Ångström 🦀 ١٢٣",
@@ -71,7 +71,7 @@ export async function disconnects_and_connects_again(world) {
   await page.staysQuiet(QUIET_MS);
   assert.deepEqual(await page.changes(), [true, false]);
 
-  // Chromium's cache may keep a GET back while another of the same URL is held.
+  // Chromium's cache may delay a GET while another GET of the same URL is held.
   const { error, user } = await page.connect("dora", { deadline: HOLD_MS });
   assert.equal(error, null);
   assert.equal(user.id, "dora");

@@ -1,4 +1,4 @@
-// What a backend ends, ends: the SDK is told, and stays away.
+// Sessions that a backend ends: the SDK is told, and does not reconnect.
 
 import assert from "node:assert/strict";
 import { backend } from "../../backend.mjs";

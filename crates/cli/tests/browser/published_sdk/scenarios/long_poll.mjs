@@ -1,4 +1,4 @@
-// What only a long poll does (wire document, section 2.3).
+// Behaviour over long-poll only.
 
 import assert from "node:assert/strict";
 import { within } from "../../wait.mjs";
@@ -8,7 +8,7 @@ import { HOLD_MS, acks } from "./expect.mjs";
 /** The SDK polls again 100 ms after an answer; this is several times that. */
 const SEVERAL_GAPS_MS = 1_000;
 
-export async function a_poll_without_news_is_answered_and_another_follows(world) {
+export async function a_poll_without_messages_is_answered_and_another_follows(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("ida");
   const held = await page.heldPoll();
@@ -55,7 +55,7 @@ export async function a_connection_cut_under_a_held_poll_goes_unnoticed(world) {
   assert.equal(acks(page.received.entries, "users.auth").length, 1);
 }
 
-export async function the_browser_asks_for_leave_once_and_not_before_every_poll(world) {
+export async function the_browser_sends_one_preflight_and_not_one_for_every_poll(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("petra");
   for (const name of ["Petra", "Petra P.", "Petra Q."]) {

@@ -1,4 +1,4 @@
-// Pages written for the hosted service: they name no host, and have an app id from there.
+// Pages written for the hosted service, which pass no host and use an app id of that service.
 
 import assert from "node:assert/strict";
 import { acks, target } from "./expect.mjs";
@@ -29,7 +29,7 @@ export async function a_page_that_names_no_host_presents_its_token(world) {
   assert.equal(user.accessToken, token);
 }
 
-export async function a_page_that_extends_what_the_compat_script_wraps_keeps_its_classes(world) {
+export async function a_page_that_extends_wrapped_classes_keeps_its_classes(world) {
   const page = await world.open({ appId: world.openApp, hosted: true });
   const seen = await page.page.evaluate(() => {
     const hosted = "wss://api.chatcamp.io/elsewhere?a=b";

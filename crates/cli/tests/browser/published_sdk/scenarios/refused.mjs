@@ -1,4 +1,4 @@
-// Refusals reach the callback, the SDK stays quiet, and good credentials work afterwards.
+// Refusals reach the callback, the SDK does not retry, and valid credentials work afterwards.
 
 import assert from "node:assert/strict";
 import { State } from "../sdk_page.mjs";

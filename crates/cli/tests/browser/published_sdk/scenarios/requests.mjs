@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { State } from "../sdk_page.mjs";
 import { assertError } from "./expect.mjs";
 
-/** The SDK's heartbeat, every 60 s (wire document, section 2.4), plus a little. */
+/** The interval of the SDK's heartbeat, 60 s, plus a margin. */
 const HEARTBEAT_MS = 61_000;
 
-/** Users of a page: fewer than the listed app has. */
+/** Users per page; the listed app has more. */
 const PAGE = 2;
 
 export async function updates_the_display_name_and_keeps_the_token(world) {
@@ -59,7 +59,7 @@ export async function lists_the_users_page_by_page(world) {
   assert.deepEqual(pages.flat().filter((user) => user.accessToken), [], "lists hold no token, not even one's own");
 }
 
-export async function answers_a_request_that_nobody_implements(world) {
+export async function answers_a_request_of_an_unknown_type(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("carol");
   const { error } = await page.createGroupChannel("room");

@@ -1,4 +1,4 @@
-// A lost connection comes back, by session key where the server still knows it.
+// A lost connection is replaced, by session key if the server still knows the key.
 
 import assert from "node:assert/strict";
 import { State } from "../sdk_page.mjs";
@@ -6,7 +6,7 @@ import { backend } from "../../backend.mjs";
 import { pause } from "../../wait.mjs";
 import { OUTAGE_MS, acks, target } from "./expect.mjs";
 
-export async function a_cut_connection_comes_back_by_session_key(world) {
+export async function a_cut_connection_reconnects_by_session_key(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("rita");
   await assertBackBySessionKey(page, { id: "rita", token: undefined });
@@ -37,7 +37,7 @@ export async function an_outage_of_some_seconds_ends_by_itself(world) {
   assert.equal((await page.changes()).at(-1), true);
 }
 
-export async function what_was_said_during_an_outage_arrives_after_it_once(world) {
+export async function messages_sent_during_an_outage_arrive_after_it_once(world) {
   const id = `${world.transport} olga`;
   const page = await world.open({ appId: world.openApp });
   await page.connect(id);

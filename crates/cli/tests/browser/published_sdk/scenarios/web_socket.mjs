@@ -1,8 +1,8 @@
-// What holds over WebSocket only.
+// Behaviour over WebSocket only.
 
 import assert from "node:assert/strict";
 
-/** Over long poll they do wait: a browser asks for one URL once at a time, however many pages ask. */
+/** Over long-poll they do wait: a browser sends one request at a time for one URL, from all pages together. */
 export async function two_tabs_of_one_user_do_not_wait_for_each_other(world) {
   const first = await world.open({ appId: world.openApp });
   await first.connect("tabea");

@@ -1,10 +1,10 @@
-// Connecting and disconnecting: the three calls, with promises and with callbacks.
+// Connecting and disconnecting, with promises and with callbacks.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { QUIET_MS, assertFailed } from "./expect.mjs";
 
-/** Ids that some layer might encode twice, fold, trim or normalise. */
+/** Ids that a layer might encode twice, fold, trim or normalise. */
 const AWKWARD_IDS = [
   "alice@example.com",
   "Zoë Ångström 🦀 ١٢٣",
@@ -55,7 +55,7 @@ export async function connects_by_token(world) {
   }
 }
 
-export async function calls_back_once_as_well_as_it_promises(world) {
+export async function calls_the_callback_once_and_resolves_the_promise(world) {
   const page = await world.open({ appId: world.openApp });
   const { id, token } = world.ownToken;
   const called = await page.run((id, token) => {
@@ -168,7 +168,7 @@ export async function connects_another_user_at_once_after_disconnect(world) {
   assert.equal(user.access_token, token);
 }
 
-export async function another_user_takes_the_place_of_the_first(world) {
+export async function another_user_replaces_the_first(world) {
   const page = await world.open({ appId: world.openApp });
   const [first, second] = await page.run(() =>
     Promise.all([outcome(chat.connect("first")), outcome(chat.connect("second"))]));
@@ -183,7 +183,7 @@ export async function another_user_takes_the_place_of_the_first(world) {
   assert.equal(await page.page.evaluate(() => chat.user.id), "third");
 }
 
-export async function joins_an_attempt_that_is_under_way(world) {
+export async function joins_an_attempt_in_progress(world) {
   const page = await world.open({ appId: world.openApp });
   const outcomes = await page.run(() => Promise.all([1, 2, 3].map(() => outcome(chat.connect("joan")))));
   assert.deepEqual(outcomes.map(({ value }) => value.id), ["joan", "joan", "joan"]);
@@ -191,7 +191,7 @@ export async function joins_an_attempt_that_is_under_way(world) {
   assert.equal(page.attempts.length, 1);
 }
 
-export async function a_disconnect_ends_the_attempt_under_way(world) {
+export async function a_disconnect_ends_the_attempt_in_progress(world) {
   const page = await world.open({ appId: world.openApp });
   const [connected, gone] = await page.run(() => Promise.all([outcome(chat.connect("hasty")), outcome(chat.disconnect())]));
   assertFailed(connected, "DISCONNECTED_BY_US");

@@ -1,4 +1,4 @@
-// What the client says to a server that is made up here, word by word: for what a real one does only in bad moments.
+// Talks to the client as a scripted server, message by message, to test what a real server does only in rare cases.
 
 import assert from "node:assert/strict";
 import { assertFailed } from "./expect.mjs";
@@ -6,7 +6,7 @@ import { assertFailed } from "./expect.mjs";
 const USER = { id: "dia" };
 const session = (more) => ({ key: "key 1", expires_in: 86_400, heartbeat: 25, ...more });
 
-/** A page whose client talks to `server`: `await server.hears()` is the next thing said, `server.says(…)` an answer. */
+/** Opens a page whose client talks to `server`: `await server.hears()` returns the next message, `server.says(…)` sends one. */
 async function talk(world, options) {
   const page = await world.open({ appId: world.openApp, ...options });
   await page.run(() => {
@@ -64,7 +64,7 @@ async function talk(world, options) {
     assert.deepEqual((await page.run(() => window.connecting)).value, USER);
     return hello;
   };
-  /** Asks three times and hears it. */
+  /** Sends three requests and receives them. */
   const asks = async () => {
     await page.run(() => void (window.asked = [1, 2, 3].map((n) => outcome(chat.request("ask", { n })))));
     for (const n of [1, 2, 3]) assert.deepEqual(await hears(), { t: "ask", d: { n }, r: n });
@@ -72,7 +72,7 @@ async function talk(world, options) {
   return { page, begins, says, hears, connects, asks, asked: () => page.run(() => Promise.all(window.asked)) };
 }
 
-export async function a_resumed_session_gets_what_it_missed_and_repeats_what_was_lost(world) {
+export async function a_resumed_session_gets_missed_messages_and_repeats_lost_requests(world) {
   const { page, begins, says, hears, connects, asks, asked } = await talk(world);
   const hello = await connects();
   assert.deepEqual(hello.d.resume, undefined);
@@ -109,7 +109,7 @@ export async function a_fresh_session_repeats_nothing(world) {
   assert.equal((await page.told("connected", 2))[1].fresh, "too_late");
 }
 
-export async function a_missing_message_is_asked_for_by_coming_back(world) {
+export async function a_missing_message_is_fetched_by_reconnecting(world) {
   const { page, begins, says, connects } = await talk(world);
   await connects();
   await says({ t: "app.event.pub", d: { ok: true, type: "one", data: 1 }, s: 1 });
@@ -122,7 +122,7 @@ export async function a_missing_message_is_asked_for_by_coming_back(world) {
   assert.deepEqual((await page.told("event", 3)).map(({ type }) => type), ["one", "two", "three"]);
 }
 
-export async function a_server_that_asks_to_wait_is_waited_for(world) {
+export async function a_requested_delay_is_respected(world) {
   const { page, begins, says, connects } = await talk(world, { fakeClock: true });
   await connects();
   const close = { code: "SHUTTING_DOWN", reason: "the server is shutting down", advice: "retry", retry_after_ms: 30_000 };
@@ -170,7 +170,7 @@ export async function a_close_number_alone_is_understood(world) {
   }
 }
 
-export async function a_renewal_that_the_server_does_not_know_is_survived(world) {
+export async function a_server_without_token_refresh_is_supported(world) {
   const { page, says, hears } = await talk(world, { fakeClock: true });
   await page.run(() => {
     window.asked = [];
@@ -202,7 +202,7 @@ export async function a_renewal_that_the_server_does_not_know_is_survived(world)
   assert.deepEqual(await page.run(() => window.asked), ["initial", "expiring"]);
 }
 
-export async function a_page_whose_timers_slept_asks_before_it_leaves(world) {
+export async function a_page_whose_timers_were_suspended_pings_before_it_disconnects(world) {
   const { page, says, hears, connects } = await talk(world, { fakeClock: true });
   await connects();
   await page.page.clock.runFor(25_000);
@@ -215,7 +215,7 @@ export async function a_page_whose_timers_slept_asks_before_it_leaves(world) {
   assert.equal((await hears()).t, "ping");
 }
 
-export async function a_page_whose_timers_always_come_late_notices_a_dead_server(world) {
+export async function a_page_whose_timers_are_always_late_notices_a_dead_server(world) {
   const { page, connects } = await talk(world, { fakeClock: true });
   await connects();
   // In a hidden page timers come once a minute.

@@ -1,4 +1,4 @@
-// What the server ends, and says so: the client does as it is advised.
+// Sessions that the server ends with a reason: the client follows the advice.
 
 import assert from "node:assert/strict";
 import { backend } from "../../backend.mjs";
@@ -19,7 +19,7 @@ export async function events_of_the_backend_arrive_in_order(world) {
   assert.deepEqual(told, [1, 2, 3].map((n) => ({ type: "order.shipped", data: { n, text: "Zoë 🦀" } })));
 }
 
-export async function a_listeners_mistake_stops_nothing(world) {
+export async function an_exception_in_a_listener_stops_nothing(world) {
   const id = `${world.transport} lena`;
   const page = await world.open({ appId: world.openApp });
   await page.connect(id);
@@ -35,7 +35,7 @@ export async function a_listeners_mistake_stops_nothing(world) {
   assert.equal((await page.request("users.get", {})).error, null);
 }
 
-export async function who_is_asked_to_come_back_comes_back(world) {
+export async function a_client_that_is_asked_to_reconnect_reconnects(world) {
   const id = `${world.transport} bruno`;
   const page = await world.open({ appId: world.openApp });
   await page.connect(id);
@@ -46,7 +46,7 @@ export async function who_is_asked_to_come_back_comes_back(world) {
   assert.equal(page.attempts.length, 2);
 }
 
-export async function who_is_sent_away_stays_away(world) {
+export async function a_client_whose_session_is_ended_does_not_reconnect(world) {
   const id = `${world.transport} awa`;
   const page = await world.open({ appId: world.openApp });
   await page.connect(id);
@@ -67,7 +67,7 @@ export async function a_revoked_token_ends_the_live_connection_for_good(world) {
   assertFailed(await page.connect(id, token), "ACCESS_TOKEN_INVALID");
 }
 
-export async function a_suspended_user_stays_away(world) {
+export async function a_suspended_user_does_not_reconnect(world) {
   const id = `${world.transport} susi`;
   const page = await world.open({ appId: world.openApp });
   await page.connect(id);

@@ -1,9 +1,9 @@
-// What holds over long-poll only.
+// Behaviour over long-poll only.
 
 import assert from "node:assert/strict";
 import { within } from "../../wait.mjs";
 
-/** Far less than a poll is held. */
+/** Much less than the time for which a poll is held. */
 const AT_ONCE_MS = 3_000;
 
 export async function a_transport_that_worked_is_remembered(world) {
@@ -18,7 +18,7 @@ export async function a_transport_that_worked_is_remembered(world) {
 export async function two_users_of_one_page_do_not_wait_for_each_other(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("twin one");
-  // The first one's poll is held, and nothing is said that would end it.
+  // The first user's poll is held, and no message ends it.
   const second = page.run((appId) => {
     const other = new ChatCamp({ appId });
     return other.connect("twin two").then(() => outcome(other.request("users.get")));
@@ -27,7 +27,7 @@ export async function two_users_of_one_page_do_not_wait_for_each_other(world) {
   assert.equal(value.user.id, "twin two");
 }
 
-export async function a_close_is_said_at_once(world) {
+export async function a_close_is_sent_at_once(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("klaus");
   await page.disconnect();
@@ -39,7 +39,7 @@ export async function a_connection_cut_under_a_held_poll_loses_nothing(world) {
   await page.connect("tilda");
   for (const name of ["Once", "Twice"]) {
     page.proxy.cut();
-    // The browser repeats the poll; a POST that is cut as well ends the connection, which comes back.
+    // The browser repeats the poll. If a POST is cut too, the connection ends and the client reconnects.
     const { value } = await page.request("users.update", { display_name: name });
     assert.equal(value.user.display_name, name);
   }

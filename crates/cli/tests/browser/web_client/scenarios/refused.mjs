@@ -1,4 +1,4 @@
-// Refusals reach the caller with the server's own code, the client stays quiet, and good credentials work afterwards.
+// Refusals reach the caller with the server's code, the client does not retry, and valid credentials work afterwards.
 
 import assert from "node:assert/strict";
 import { QUIET_MS, assertFailed } from "./expect.mjs";
@@ -23,7 +23,7 @@ export async function refuses_an_unknown_user_where_tokens_are_required(world) {
   await refused(world, { app: world.strictUser.app, code: "CREDENTIAL_REFUSED", connect, good: world.strictUser });
 }
 
-export async function refuses_a_user_id_that_is_none(world) {
+export async function refuses_an_invalid_user_id(world) {
   await refused(world, { app: world.openApp, code: "USER_ID_INVALID", connect: (page) => page.connect("a\u0007b") });
 }
 
@@ -34,7 +34,7 @@ export async function refuses_an_unknown_app(world) {
   assert.equal(page.attempts.length, 1, "one attempt, and no retry");
 }
 
-export async function a_server_that_is_not_there_is_an_error_to_try_again(world) {
+export async function an_unreachable_server_is_a_retryable_error(world) {
   const page = await world.open({ appId: world.openApp });
   page.goDown();
   const outcome = await page.connect("early");
@@ -45,7 +45,7 @@ export async function a_server_that_is_not_there_is_an_error_to_try_again(world)
   assert.equal((await page.connect("early")).error, null);
 }
 
-export async function a_patient_client_keeps_trying(world) {
+export async function a_client_with_retries_keeps_trying(world) {
   const page = await world.open({ appId: world.openApp, options: { keepTrying: true } });
   page.goDown();
   const connecting = page.connect("patient");

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { assertFailed } from "./expect.mjs";
 
-/** Silence after which a client says something, and a little. */
+/** The time after which a silent client sends a ping, plus a margin. */
 const HEARTBEAT_MS = 25_100;
-/** Several times as many as are sent at once. */
+/** Several times the number of requests that a client sends at once. */
 const MANY = 200;
-/** So that all together are more than a server lets wait. */
+/** The size of a request, chosen so that all together exceed what a server lets wait. */
 const LARGE = 2_000;
 
 export async function updates_the_display_name_and_keeps_the_token(world) {
@@ -49,7 +49,7 @@ export async function lists_the_users_page_by_page(world) {
   assert.equal(second.value.reference, undefined);
 }
 
-export async function answers_a_request_that_nobody_implements(world) {
+export async function answers_a_request_of_an_unknown_type(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("carol");
   const outcome = await page.request("group_channels.create", { name: "room" });
@@ -72,7 +72,7 @@ export async function sends_no_more_than_a_server_takes_at_once(world) {
   assert.deepEqual([...codes], [null, "TOO_MANY_WAITING"]);
 }
 
-export async function refuses_to_send_what_is_too_large(world) {
+export async function refuses_to_send_a_message_that_is_too_large(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("lars");
   assertFailed(await page.request("users.update", { data: "ä".repeat(33_000) }), "TOO_LARGE");

@@ -1,17 +1,17 @@
-// A lost connection comes back, with its credential and what was asked meanwhile.
+// A lost connection is replaced, with its credential and the requests sent in the meantime.
 
 import assert from "node:assert/strict";
 import { backend } from "../../backend.mjs";
 import { pause } from "../../wait.mjs";
 
-/** Long enough to try in vain. */
+/** Long enough for a failed attempt. */
 const OUTAGE_MS = 2_000;
 /** Longer than a silence that ends a connection. */
 const SILENCE_MS = 26_000;
 /** More events than a client leaves unacknowledged. */
 const CROWD = 300;
 
-export async function a_cut_connection_comes_back(world) {
+export async function a_cut_connection_reconnects(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("rita");
   for (const round of [1, 2]) {
@@ -53,7 +53,7 @@ export async function an_outage_of_some_seconds_ends_by_itself(world) {
   assert.equal(value.user.display_name, "Otto");
 }
 
-export async function requests_that_a_cut_overtook_are_answered_once(world) {
+export async function requests_lost_by_a_cut_are_answered_once(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect(`${world.transport} uma`);
   const watcher = await world.open({ appId: world.openApp });
@@ -70,7 +70,7 @@ export async function requests_that_a_cut_overtook_are_answered_once(world) {
   assert.deepEqual(seen, ["1", "2", "3", "last"], "each has run once");
 }
 
-export async function what_was_said_during_an_outage_arrives_after_it(world) {
+export async function messages_sent_during_an_outage_arrive_after_it(world) {
   const id = `${world.transport} mia`;
   const page = await world.open({ appId: world.openApp });
   await page.connect(id);
@@ -86,19 +86,19 @@ export async function what_was_said_during_an_outage_arrives_after_it(world) {
   assert.deepEqual((await page.told("event", 4)).map(({ data }) => data), [0, 1, 2, 3]);
 }
 
-export async function a_crowd_of_events_is_acknowledged_in_time(world) {
+export async function many_events_are_acknowledged_in_time(world) {
   const id = `${world.transport} cleo`;
   const page = await world.open({ appId: world.openApp });
   await page.connect(id);
   for (let n = 0; n < CROWD; n += 1) await backend(world, "users.publish", { id, type: "n", data: n });
   const told = await page.told("event", CROWD);
   assert.deepEqual(told.map(({ data }) => data), told.map((_, index) => index));
-  // All it says after its handshake, and it may say it after it has told of the last event.
+  // The only request after its handshake. It may follow the report of the last event.
   const { t, d } = await page.sent.at(1);
   assert.deepEqual({ t, d }, { t: "ping", d: { seen: 250 } });
 }
 
-export async function a_server_that_falls_silent_is_left(world) {
+export async function a_silent_server_is_disconnected(world) {
   const page = await world.open({ appId: world.openApp, fakeClock: true });
   await page.connect("stella");
   page.proxy.stall();
@@ -111,18 +111,18 @@ export async function a_server_that_falls_silent_is_left(world) {
   await page.reached("connected");
 }
 
-export async function a_network_that_is_back_is_used_at_once(world) {
+export async function a_restored_network_is_used_at_once(world) {
   const page = await world.open({ appId: world.openApp, fakeClock: true });
   await page.connect("nora");
   page.goDown();
   await page.told("reconnecting");
   await page.page.clock.pauseAt(Date.now() + 3_600_000);
   page.comeUp();
-  // An attempt may be failing just now: the browser says it when it is so, here it is said until somebody hears it.
+  // An attempt may be in progress and about to fail, so the event is repeated until the client reacts.
   await page.page.waitForFunction(() => window.dispatchEvent(new Event("online")) && chat.state === "connected");
 }
 
-/** Ways in which a page learns that it is used again. */
+/** Events that tell a page that it is used again. */
 const WAKING = {
   "visibilitychange": () => document.dispatchEvent(new Event("visibilitychange")),
   "focus": () => window.dispatchEvent(new Event("focus")),
@@ -138,14 +138,14 @@ export async function a_page_that_is_used_again_connects_at_once(world) {
     await page.told("reconnecting");
     await page.page.clock.pauseAt(Date.now() + 3_600_000);
     page.comeUp();
-    // An attempt may be failing just now, so the event is repeated until the client has no attempt under way.
+    // An attempt may be in progress and about to fail, so the event is repeated until the client reacts.
     await page.page.waitForFunction(`(${wake})(), chat.state === "connected"`).catch(() => {
       throw new Error(`${name} does not end the wait`);
     });
   }
 }
 
-export async function a_doubted_connection_is_left_within_seconds(world) {
+export async function a_dead_connection_is_replaced_within_seconds_of_a_check(world) {
   const page = await world.open({ appId: world.openApp, fakeClock: true });
   await page.connect("dora");
   await page.run(() => chat.networkChanged());

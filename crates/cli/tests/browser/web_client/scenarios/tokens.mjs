@@ -1,14 +1,14 @@
-// A provider of tokens is asked when one is needed, and told why.
+// A token provider is asked when a token is needed, and is told why.
 
 import assert from "node:assert/strict";
 import { backend } from "../../backend.mjs";
 import { pause } from "../../wait.mjs";
 import { QUIET_MS, assertFailed } from "./expect.mjs";
 
-/** After this the token of the scenario has ended, the server's leeway included. */
+/** After this time the token of the scenario has expired, including the server's tolerance. */
 const END_MS = 8_000;
 
-/** Connects with a provider that offers these in turn, the last again and again; a number fails. */
+/** Connects with a provider that returns these in turn and repeats the last; it fails for a number. */
 function connectWith(page, id, offers) {
   return page.run((id, offers) => {
     window.asked = [];
@@ -85,7 +85,7 @@ export async function a_revoked_token_is_replaced_by_the_providers_next(world) {
   assert.equal((await connectWith(other, id, [second, third])).error, null);
 }
 
-export async function a_token_is_renewed_ahead_of_its_end(world) {
+export async function a_token_is_renewed_before_it_expires(world) {
   const id = `${world.transport} renate`;
   await backend(world, "users.create", { id });
   const { access_token: first } = await backend(world, "users.issue_token", { id, expires_in: 4 });

@@ -1,4 +1,4 @@
-// What holds over WebSocket only.
+// Behaviour over WebSocket only.
 
 import assert from "node:assert/strict";
 

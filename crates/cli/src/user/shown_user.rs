@@ -1,4 +1,4 @@
-//! Users as they are shown: without secrets, but for the token that was asked for.
+//! Users as the command line shows them, without secrets except a requested token.
 
 use std::fmt;
 
@@ -6,33 +6,33 @@ use chatcamp_protocol::{AccessToken, AppId, Profile, UserId};
 use chatcamp_store::{TokenRecord, User};
 use serde::{Serialize, Serializer};
 
-use crate::{escape::field, moment::Moment};
+use crate::{escape::field, unix_time::UnixTime};
 
-/// A user, shown in full.
+/// A user with every field.
 #[derive(Serialize)]
 #[serde(transparent)]
 pub(super) struct ShownUser<'a>(pub(super) Record<'a>);
 
-/// A user, shown in one line.
+/// A user in one line.
 #[derive(Serialize)]
 #[serde(transparent)]
 pub(super) struct ListedUser<'a>(pub(super) Record<'a>);
 
-/// What is kept of a user, without stamps and digests.
+/// The stored fields of a user, without stamps and digests.
 #[derive(Serialize)]
 pub(super) struct Record<'a> {
     app_id: &'a AppId,
     id: &'a UserId,
     #[serde(flatten)]
     profile: &'a Profile,
-    created_at: Moment,
-    last_seen: Moment,
+    created_at: UnixTime,
+    last_seen: UnixTime,
     is_suspended: bool,
     check_access_token: bool,
     auto_created: bool,
     access_token_set: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    access_token_expires_at: Option<Moment>,
+    access_token_expires_at: Option<UnixTime>,
 }
 
 /// A user's access token.
@@ -43,7 +43,7 @@ pub(super) struct UserToken {
     pub(super) access_token: AccessToken,
 }
 
-/// A user that was changed.
+/// The result of changing a user.
 #[derive(Serialize)]
 pub(super) struct Changed {
     pub(super) id: UserId,
@@ -51,7 +51,7 @@ pub(super) struct Changed {
     pub(super) change: Change,
 }
 
-/// What was changed, and how it now is.
+/// The changed field and its new value.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Change {
@@ -69,14 +69,14 @@ impl<'a> From<&'a User> for Record<'a> {
             app_id: &user.app,
             id: &user.id,
             profile: &user.profile,
-            created_at: Moment(user.created_at),
-            last_seen: Moment(user.last_seen),
+            created_at: UnixTime(user.created_at),
+            last_seen: UnixTime(user.last_seen),
             is_suspended: user.is_suspended,
             check_access_token: user.check_access_token,
             auto_created: user.auto_created,
             access_token_set: user.token != TokenRecord::None,
             access_token_expires_at: match user.token {
-                TokenRecord::Derived { expires_at } => expires_at.map(Moment),
+                TokenRecord::Derived { expires_at } => expires_at.map(UnixTime),
                 TokenRecord::None | TokenRecord::Custom { .. } => None,
             },
         }
@@ -110,7 +110,7 @@ impl fmt::Display for ShownUser<'_> {
             f,
             "created       {}{}",
             user.created_at,
-            if user.auto_created { ", by connecting" } else { "" }
+            if user.auto_created { ", by its first connect" } else { "" }
         )?;
         writeln!(f, "last seen     {}", user.last_seen)?;
         writeln!(f, "suspended     {}", yes(user.is_suspended))?;
@@ -150,8 +150,8 @@ impl fmt::Display for Changed {
             Change::Locked(true) => "must present an access token",
             Change::Locked(false) => "need not present an access token",
             Change::Suspended(true) => "is suspended",
-            Change::Suspended(false) => "is let in again",
-            Change::Revoked(_) => "has no access token any more",
+            Change::Suspended(false) => "may connect again",
+            Change::Revoked(_) => "no longer has an access token",
             Change::Deleted(_) => "is deleted",
         };
         write!(f, "{} {now}", field(self.id.as_str()))
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_passes_for_another_line() {
+    fn values_cannot_imitate_another_line() {
         let (app, id) = (AppId::new("demo").unwrap(), UserId::new("alice\u{202e}").unwrap());
         let mut user = User::new(app, id, [1; 16], 1);
         let lines = |user: &User| {

@@ -1,20 +1,20 @@
-//! Moments for people.
+//! Displays Unix times as dates.
 
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Unix seconds; shown as date and time in UTC, 0 as `never`.
+/// Unix seconds, displayed as a date and time in UTC; 0 is displayed as `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Moment(pub(crate) u64);
+pub(crate) struct UnixTime(pub(crate) u64);
 
-impl fmt::Display for Moment {
+impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 {
             return f.pad("never");
         }
-        // A time beyond the calendar, which ends with the year 9999, is its end.
+        // The calendar ends with the year 9999; later times are displayed as its end.
         let seconds = i64::try_from(self.0).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
         f.pad(&seconds.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%d %H:%M:%SZ").to_string())
     }
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_dates() {
+    fn unix_times_are_displayed_as_dates() {
         for (seconds, text) in [
             (0, "never"),
             (1, "1970-01-01 00:00:01Z"),
@@ -34,8 +34,8 @@ mod tests {
             (4_107_542_399, "2100-02-28 23:59:59Z"),
             (4_107_542_400, "2100-03-01 00:00:00Z"),
         ] {
-            assert_eq!(Moment(seconds).to_string(), text);
+            assert_eq!(UnixTime(seconds).to_string(), text);
         }
-        assert!(!Moment(u64::MAX).to_string().is_empty());
+        assert!(!UnixTime(u64::MAX).to_string().is_empty());
     }
 }
