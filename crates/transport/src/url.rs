@@ -1,4 +1,4 @@
-//! Where a built-in transport dials: plaintext HTTP and what stands on it.
+//! The URL that a built-in transport dials: plaintext HTTP or WebSocket.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use http::uri::{Authority, PathAndQuery, Uri};
 
 use crate::ConnectError;
 
-/// `ws://host[:port]/path?query` or the same with `http://`, taken apart.
+/// The parts of `ws://host[:port]/path?query` or the same with `http://`.
 #[derive(Clone)]
 pub(crate) struct Url {
     pub(crate) authority: Authority,
@@ -14,14 +14,14 @@ pub(crate) struct Url {
 }
 
 impl Url {
-    /// Takes `url` apart; `instead` says, in the error, what to do where it needs TLS.
+    /// Parses `url`. If it needs TLS, the error ends with `instead`, which says what to do.
     pub(crate) fn parse(url: &str, instead: &str) -> Result<Self, ConnectError> {
         let invalid = |why: &str| ConnectError::Invalid(why.to_owned());
-        // `Uri` drops it.
+        // `Uri` drops the fragment silently.
         if url.contains('#') {
-            return Err(invalid("the URL has a fragment: remove # and what follows"));
+            return Err(invalid("the URL has a fragment: remove # and the text after it"));
         }
-        let uri: Uri = url.parse().map_err(|_| invalid("not a URL"))?;
+        let uri: Uri = url.parse().map_err(|_| invalid("invalid URL"))?;
         match uri.scheme_str() {
             Some("ws" | "http") => {}
             Some("wss" | "https") => {
@@ -37,12 +37,12 @@ impl Url {
         Ok(Self { authority, target })
     }
 
-    /// The host without the brackets of an IPv6 address.
+    /// Returns the host without the brackets of an IPv6 address.
     pub(crate) fn host(&self) -> &str {
         self.authority.host().trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// Whether plaintext to that host leaves this machine.
+    /// Returns whether plaintext to the host leaves this machine.
     pub(crate) fn is_exposed(&self) -> bool {
         match self.host().parse::<IpAddr>() {
             Ok(address) => !address.is_loopback(),
@@ -53,9 +53,11 @@ impl Url {
 
 pub(crate) fn check_authority(authority: &Authority) -> Result<(), ConnectError> {
     match authority.as_str() {
-        text if text.contains('@') => Err(ConnectError::Invalid("a user or password in the URL".to_owned())),
+        text if text.contains('@') => {
+            Err(ConnectError::Invalid("the URL has a user name or password: remove it".to_owned()))
+        }
         text if authority.host().is_empty() || (authority.port().is_none() && text != authority.host()) => {
-            Err(ConnectError::Invalid("the host or port is malformed".to_owned()))
+            Err(ConnectError::Invalid("the host or port in the URL is invalid".to_owned()))
         }
         _ => Ok(()),
     }

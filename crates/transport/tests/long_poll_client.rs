@@ -335,7 +335,7 @@ async fn a_server_that_does_not_hold_is_not_stormed() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_answers_is_lost_in_time() {
     let begun = Instant::now();
-    assert_eq!(first_end(None).await, Closed::Lost("no answer in time".into()));
+    assert_eq!(first_end(None).await, Closed::Lost("the server did not answer in time".into()));
     assert_eq!(begun.elapsed().as_secs(), 60);
 }
 

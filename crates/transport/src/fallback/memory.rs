@@ -1,4 +1,4 @@
-//! Which transport carried a connection, and for how long that counts.
+//! Remembers which transport worked.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{Buffered, Carrier, Close, Closed, Message, Sent};
 
-/// The transport to begin with; the first where there is none.
+/// The transport to begin with, or the first if none is remembered.
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<Option<Remembered>>);
 
@@ -18,12 +18,12 @@ pub(super) struct Memory(Mutex<Option<Remembered>>);
 struct Remembered {
     index: usize,
     until: Instant,
-    /// Whether something has arrived over the last connection.
+    /// Whether something was received over the last connection.
     works: bool,
 }
 
 impl Memory {
-    /// The transport to begin with: it counts again once something has arrived over it, but no longer than before.
+    /// Returns the transport to begin with. It stays remembered if something is received over it again, but no longer than before.
     pub(super) fn take(&self, now: Instant) -> usize {
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *memory = memory.filter(|it| it.works && now < it.until).map(|it| Remembered { works: false, ..it });
@@ -37,13 +37,13 @@ impl Memory {
     }
 }
 
-/// A carrier of which it is remembered that something has arrived.
+/// A carrier that records when something is received.
 #[derive(Debug)]
 pub(super) struct Watched {
     carrier: Box<dyn Carrier>,
     memory: Arc<Memory>,
     index: usize,
-    /// For how long; none once it is remembered.
+    /// How long to remember it; `None` after it was recorded.
     remembered: Option<Duration>,
 }
 

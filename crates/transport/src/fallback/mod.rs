@@ -1,4 +1,4 @@
-//! A transport made of others: the first that opens carries the connection.
+//! A transport that tries several transports in order and uses the first that opens a connection.
 
 mod memory;
 
@@ -11,24 +11,24 @@ use self::memory::{Memory, Watched};
 
 use crate::{ConnectError, Connection};
 
-/// Time for each attempt but the last, unless told otherwise.
+/// Default time limit of each attempt except the last.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long it is remembered that a later transport carried a connection, unless told otherwise.
+/// Default time for which a later transport that worked is tried first.
 pub const REMEMBERED: Duration = Duration::from_secs(5 * 60);
 
 /// Dials several transports in order, until one opens a connection.
 ///
-/// It goes on to the next only when no connection was opened and that was the transport's fault: nobody answered, or not
-/// in time, or not in its language. A connection that opened and was then ended, by a refused credential say, is the
-/// caller's to judge. A transport that opens without asking the server, as [`long_poll`](crate::long_poll) does, belongs at the
-/// end.
+/// It tries the next transport only if no connection was opened because of the transport: the server did not answer, did not
+/// answer in time, or answered with another protocol. A connection that opened and then ended, for example because a
+/// credential was refused, is the caller's concern. A transport that opens without asking the server, such as
+/// [`long_poll`](crate::long_poll), belongs at the end.
 ///
-/// When something has arrived over a later transport, the next connects begin with that one for [`REMEMBERED`]; the first
-/// [`connect`](crate::Transport::connect) after that begins with the first again, as does one after it has failed. A
-/// connection that lives is left alone.
+/// After something was received over a later transport, connects begin with that transport for [`REMEMBERED`]. After that
+/// time, or after it failed, [`connect`](crate::Transport::connect) begins with the first transport again. Open connections
+/// are not affected.
 ///
-/// Needs a tokio runtime with its timer.
+/// Needs a tokio runtime with an enabled timer.
 #[derive(Debug)]
 pub struct Transport {
     transports: Vec<Box<dyn crate::Transport>>,
@@ -38,7 +38,7 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Dials `transports`, the preferred one first.
+    /// Creates a transport that dials `transports`, the preferred one first.
     pub fn new(transports: impl IntoIterator<Item = Box<dyn crate::Transport>>) -> Self {
         Self {
             transports: transports.into_iter().collect(),
@@ -48,9 +48,9 @@ impl Transport {
         }
     }
 
-    /// Sets the time for each attempt but the last, which takes as long as the caller lets it; 5 s by default.
+    /// Sets the time limit of each attempt except the last, which only the caller limits; 5 s by default.
     ///
-    /// So a network that swallows one transport leaves time for the next.
+    /// This leaves time for the next transport in a network that drops the packets of one.
     #[must_use]
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.attempt_timeout = limit;
@@ -64,7 +64,7 @@ impl Transport {
         self
     }
 
-    /// A connection over a later transport is remembered once something has arrived.
+    /// Watches a connection over a later transport: it is remembered after something was received.
     fn watch(&self, connection: Connection, index: usize) -> Connection {
         if index == 0 {
             return connection;
@@ -85,13 +85,14 @@ impl crate::Transport for Transport {
     /// Opens one connection.
     ///
     /// # Errors
-    /// As the last attempt, naming all of them; [`ConnectError::Invalid`] at once, and where there is nothing to try.
+    /// The error of the last attempt, with the text of all attempts; [`ConnectError::Invalid`] at once, and if the list of
+    /// transports is empty.
     ///
     /// # Cancel safety
     /// Dropping the future abandons the attempt.
     async fn connect(&self) -> Result<Connection, ConnectError> {
         let Some((last, others)) = self.transports.split_last() else {
-            return Err(ConnectError::Invalid("there is no transport to try".to_owned()));
+            return Err(ConnectError::Invalid("the list of transports is empty".to_owned()));
         };
         #[cfg(any(feature = "websocket", feature = "long-poll"))]
         crate::needs_runtime()?;
@@ -112,9 +113,9 @@ impl crate::Transport for Transport {
     }
 }
 
-/// The last error, with those before it.
+/// Returns the last error with the text of the earlier ones.
 fn all(mut failed: Vec<ConnectError>, last: ConnectError) -> ConnectError {
-    // What cannot be dialled at all speaks for itself; those before it may succeed later, but it should be mended.
+    // A configuration error is reported alone: the earlier attempts may succeed later, but it must be corrected.
     if failed.is_empty() || !last.is_retryable() {
         return last;
     }
@@ -124,12 +125,12 @@ fn all(mut failed: Vec<ConnectError>, last: ConnectError) -> ConnectError {
     if refused { ConnectError::Refused(attempts.to_string()) } else { ConnectError::unreachable(attempts) }
 }
 
-/// An attempt took too long.
+/// An attempt exceeded its time limit.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer within {0:?}")]
+#[error("the server did not answer within {0:?}")]
 struct Late(Duration);
 
-/// Every attempt, in order; they are numbered because transports have no names before they connect.
+/// All attempts in order, numbered because transports have no names before they connect.
 #[derive(Debug)]
 struct Attempts(Vec<ConnectError>);
 
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
     use crate::{Listener as _, Transport as _, memory};
 
-    /// What a transport of these tests does instead of opening a connection.
+    /// How a transport of these tests fails.
     #[derive(Debug, Clone, Copy)]
     enum Fails {
         Unreachable,
@@ -186,7 +187,7 @@ mod tests {
         async fn connect(&self) -> Result<Connection, ConnectError> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             Err(match self.how {
-                Fails::Unreachable => ConnectError::unreachable("nobody is there"),
+                Fails::Unreachable => ConnectError::unreachable("connection refused"),
                 Fails::Refused => ConnectError::Refused("status 426".to_owned()),
                 Fails::Invalid => ConnectError::Invalid("no host".to_owned()),
                 Fails::Hangs => pending().await,
@@ -221,13 +222,13 @@ mod tests {
                 assert_eq!(
                     asked.load(Ordering::Relaxed),
                     attempt,
-                    "{how:?}: nothing has arrived over the second"
+                    "{how:?}: nothing was received over the second"
                 );
             }
         }
     }
 
-    /// The questions put to the first of two transports in four connects, of which so many carry something over the second.
+    /// Counts the dials of the first of two transports in four connects, of which `n` carry something over the second.
     #[allow(clippy::unwrap_used, reason = "a helper of tests may fail like a test")]
     async fn questions(carry: usize, pause: Duration) -> [usize; 4] {
         let (first, asked) = failing(Fails::Refused);
@@ -252,7 +253,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_worked_is_tried_first_for_a_while_and_no_longer_once_it_fails() {
         let short = Duration::from_secs(1);
-        assert_eq!(questions(1, short).await, [1, 1, 2, 3], "the second connection carried nothing");
+        assert_eq!(
+            questions(1, short).await,
+            [1, 1, 2, 3],
+            "nothing was received over the second connection"
+        );
         assert_eq!(questions(4, short).await, [1, 1, 1, 1]);
         assert_eq!(questions(4, REMEMBERED / 2).await, [1, 1, 2, 2], "the time is not extended");
     }
@@ -280,15 +285,15 @@ mod tests {
             (&[Fails::Refused][..], "the server does not accept this transport: status 426"),
             (
                 &[Fails::Hangs, Fails::Refused],
-                "the server does not accept this transport: attempt 1: no answer within 5s; \
+                "the server does not accept this transport: attempt 1: the server did not answer within 5s; \
                  attempt 2: status 426",
             ),
             (
                 &[Fails::Refused, Fails::Unreachable],
-                "cannot reach the server, attempt 1: status 426; attempt 2: nobody is there",
+                "cannot reach the server, attempt 1: status 426; attempt 2: connection refused",
             ),
             (&[Fails::Refused, Fails::Invalid], "cannot dial: no host"),
-            (&[], "cannot dial: there is no transport to try"),
+            (&[], "cannot dial: the list of transports is empty"),
         ] {
             let transport = Transport::new(attempts.iter().map(|how| failing(*how).0));
             let error = transport.connect().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What stands in bodies: arrays of strings, the published SDK's single envelope, and the close.
+//! The bodies of long-poll: arrays of strings, the published SDK's single envelope, and the close.
 
 use std::{collections::VecDeque, fmt, mem};
 
@@ -10,19 +10,19 @@ use serde::{
 
 use crate::{Close, Message};
 
-/// Length of an array with which no further message is put into it, in bytes.
+/// No further message is added to an array of this length, in bytes.
 const ARRAY_LIMIT: usize = 256 * 1024;
-/// Most messages in one array that is accepted.
+/// Maximum number of messages in an accepted array.
 const ARRAY_MESSAGES: usize = 4096;
 
-/// What the native dialect posts.
+/// The body of a POST of the native dialect.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Posted {
     Messages(Vec<Message>),
     Close(Close),
 }
 
-/// Why a body was not taken.
+/// Why a body was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadBody {
     Malformed,
@@ -30,14 +30,14 @@ pub(super) enum BadBody {
     TooLarge,
 }
 
-/// Messages on their way into an array.
+/// Messages that are written as an array.
 pub(super) struct Encoded {
     messages: VecDeque<Message>,
     bytes: usize,
     length: usize,
 }
 
-/// Takes from the front of `queue` what one body holds, at least one message.
+/// Takes the messages of one body from the front of `queue`, at least one.
 pub(super) fn take(queue: &mut VecDeque<Message>) -> Encoded {
     let (mut count, mut bytes, mut length) = (0, 0, "[]".len());
     for message in &*queue {
@@ -54,12 +54,12 @@ pub(super) fn take(queue: &mut VecDeque<Message>) -> Encoded {
 }
 
 impl Encoded {
-    /// Bytes of the messages themselves.
+    /// Returns the size of the messages, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The array of strings.
+    /// Returns the array of strings.
     pub(super) fn into_body(self) -> Bytes {
         let mut body = Vec::with_capacity(self.length);
         body.push(b'[');
@@ -67,14 +67,14 @@ impl Encoded {
             if n > 0 {
                 body.push(b',');
             }
-            serde_json::to_writer(&mut body, message.as_str()).expect("memory takes every text");
+            serde_json::to_writer(&mut body, message.as_str()).expect("writing to memory cannot fail");
         }
         body.push(b']');
         body.into()
     }
 }
 
-/// Length of `text` as a JSON string.
+/// Returns the length of `text` as a JSON string.
 fn quoted_len(text: &str) -> usize {
     let escapes = text.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\x08' | b'\x0c' | b'\n' | b'\r' | b'\t' => 1,
@@ -84,7 +84,7 @@ fn quoted_len(text: &str) -> usize {
     text.len() + escapes.sum::<usize>() + 2
 }
 
-/// Reads an array of strings.
+/// Parses an array of strings.
 pub(super) fn messages(body: &[u8], limit: usize) -> Result<Vec<Message>, BadBody> {
     let Array(messages) = serde_json::from_slice(body).map_err(|_| BadBody::Malformed)?;
     match messages.iter().any(|message| message.len() > limit) {
@@ -93,7 +93,7 @@ pub(super) fn messages(body: &[u8], limit: usize) -> Result<Vec<Message>, BadBod
     }
 }
 
-/// Reads what the native dialect posts: an array of strings, or the close.
+/// Parses a body of the native dialect: an array of strings, or the close.
 pub(super) fn posted(body: &[u8], limit: usize) -> Result<Posted, BadBody> {
     match body.trim_ascii_start().first() {
         Some(b'{') => closed(body).map(Posted::Close).ok_or(BadBody::Malformed),
@@ -101,7 +101,7 @@ pub(super) fn posted(body: &[u8], limit: usize) -> Result<Posted, BadBody> {
     }
 }
 
-/// Reads what the published SDK posts: one message, which is a JSON object.
+/// Parses a body of the published SDK: one message, which is a JSON object.
 pub(super) fn envelope(body: &Bytes, limit: usize) -> Result<Message, BadBody> {
     if body.len() > limit {
         return Err(BadBody::TooLarge);
@@ -128,10 +128,10 @@ struct CloseFields<'a> {
 /// Writes `{"close":{"code":N,"reason":"…"}}`.
 pub(super) fn close(close: &Close) -> Bytes {
     let fields = CloseFields { code: close.code, reason: close.reason.as_ref().into() };
-    serde_json::to_vec(&CloseBody { close: fields }).expect("a close has text keys").into()
+    serde_json::to_vec(&CloseBody { close: fields }).expect("a close is valid JSON").into()
 }
 
-/// Reads a close, if `body` is one.
+/// Parses a close. Returns `None` if `body` is something else.
 pub(super) fn closed(body: &[u8]) -> Option<Close> {
     let CloseBody { close } = serde_json::from_slice(body).ok()?;
     Some(Close::new(close.code, close.reason.into_owned()).fitted())

@@ -1,8 +1,7 @@
-//! HTTP long-poll, both sides (wire document, sections 2.3 and 9).
+//! HTTP long-poll, both sides (`docs/PROTOCOL.md`, "Transports").
 //!
-//! Messages travel to the server in POSTs and to the client in the answers of GETs, of which one is held until
-//! there is something to say. A connection is known by an id that the client draws, and every request of it has the
-//! same target.
+//! The client sends messages in POSTs and receives messages in the answers of GETs. The server holds a GET until it has
+//! something to send. The client chooses a random id for a connection; all its requests have the same target.
 //!
 //! ```text
 //!   client                                  server
@@ -14,7 +13,7 @@
 //!    | <------------- 200 ["event","event"]  | the GET's answer
 //! ```
 //!
-//! There is no cursor: a request that fails is the end of the connection, as a cut socket is.
+//! Requests have no cursor: a failed request ends the connection, like a broken socket.
 //!
 //! | to | use |
 //! |---|---|
@@ -29,12 +28,12 @@ mod server;
 pub use client::{Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest, Transport};
 pub use server::{Answer, Held, Hub, Limits, Opens, Reply, Request};
 
-/// Longest body of a request, in bytes: one message of the largest size, with every character escaped, fits.
+/// Maximum size of a request body, in bytes: fits one message of the maximum size with every character escaped.
 ///
-/// Whoever reads bodies for the [`Hub`] refuses longer ones with status 413.
+/// The HTTP server in front of the [`Hub`] rejects longer bodies with status 413.
 pub const BODY_LIMIT: usize = 512 * 1024;
 
-/// The header that names the connection a request belongs to.
+/// The header with the id of the connection to which a request belongs.
 pub const ID_HEADER: &str = "iflychat-token";
 
 /// The name in [`ConnectionInfo::transport`](crate::ConnectionInfo::transport).
@@ -43,8 +42,8 @@ const NAME: &str = "long-poll";
 /// The two methods that carry messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Asks for messages.
+    /// Receives messages.
     Get,
-    /// Brings messages.
+    /// Sends messages.
     Post,
 }

@@ -1,4 +1,4 @@
-//! What every transport owes, as checks that name the broken duty.
+//! Checks the duties of a transport; a failure names the duty.
 
 use std::{
     future::{Future, poll_fn},
@@ -11,17 +11,17 @@ use tokio::{join, task::yield_now, time::timeout};
 
 use crate::{Close, Closed, Connection, Listener, MESSAGE_LIMIT, Message, Transport};
 
-/// Time for one check: generous, so that only a transport that stands still exceeds it.
+/// Time limit of one check: generous, so that only a transport that hangs exceeds it.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Messages in the check of back-pressure.
+/// Number of messages in the check of back-pressure.
 const FLOOD: usize = 1000;
-/// Size of each of them, in bytes: together more than a system buffers for a peer that does not read.
+/// Size of each message in that check, in bytes: together more than a system buffers for a peer that does not read.
 const FLOOD_SIZE: usize = 16 * 1024;
 
 /// Checks the duties of [`Transport`], [`Listener`] and [`Carrier`](crate::Carrier) on pairs from `make`.
 ///
-/// `make` gives a transport and the listener it dials, fresh for each check. Needs a tokio runtime with a running
-/// clock: with a paused one, deadlines pass while real sockets work.
+/// `make` returns a new transport and the listener it dials, once per check. Needs a tokio runtime whose clock runs: with a
+/// paused clock, deadlines pass while real sockets work.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -33,10 +33,10 @@ const FLOOD_SIZE: usize = 16 * 1024;
 /// ```
 ///
 /// # Panics
-/// With the name of the first duty that is broken.
+/// Panics with the name of the first violated duty.
 ///
 /// # Cancel safety
-/// Dropping the future ends the suite.
+/// Dropping the future stops the suite.
 pub async fn conformance<T: Transport, L: Listener>(make: impl AsyncFn() -> (T, L)) {
     both_ways("messages arrive whole and in order", &make, order).await;
     both_ways("messages of every size up to the limit arrive unchanged", &make, sizes).await;
@@ -44,10 +44,10 @@ pub async fn conformance<T: Transport, L: Listener>(make: impl AsyncFn() -> (T, 
     both_ways("a slow reader holds the sender back and loses nothing", &make, back_pressure).await;
     both_ways("a close reaches the peer with its code and reason", &make, close).await;
     both_ways("messages before a close are received before it", &make, messages_before_a_close).await;
-    both_ways("the end is an answer that stays", &make, sticky_end).await;
-    both_ways("dropped waits lose nothing", &make, dropped_waits).await;
-    both_ways("a dropped connection is an end to a peer that receives", &make, dropped_while_receiving).await;
-    both_ways("a dropped connection is an end to a peer that sends", &make, dropped_while_sending).await;
+    both_ways("an ended connection always reports the same end", &make, sticky_end).await;
+    both_ways("dropped receive futures lose nothing", &make, dropped_waits).await;
+    both_ways("dropping a connection ends it for a receiving peer", &make, dropped_while_receiving).await;
+    both_ways("dropping a connection ends it for a sending peer", &make, dropped_while_sending).await;
     within("connections are independent", independent(&make)).await;
     within("a silent peer does not block accept", silent_peer(&make)).await;
 }
@@ -70,11 +70,11 @@ async fn both_ways<T: Transport, L: Listener>(
 
 async fn within(duty: &str, check: impl Future<Output = ()>) {
     if timeout(DEADLINE, check).await.is_err() {
-        panic!("stood still for {DEADLINE:?}: {duty}");
+        panic!("no progress for {DEADLINE:?}: {duty}");
     }
 }
 
-/// Opens a connection and brings one message over each way: some networks are open only then.
+/// Opens a connection and sends one message each way: some transports are open only then.
 async fn open(transport: &impl Transport, listener: &mut impl Listener) -> (Connection, Connection) {
     let (question, answer) = (Message::from_static("question"), Message::from_static("answer"));
     let dial = async {
@@ -86,7 +86,7 @@ async fn open(transport: &impl Transport, listener: &mut impl Listener) -> (Conn
     };
     let accept = async {
         let server = listener.accept().await;
-        let mut server = server.unwrap_or_else(|| panic!("accept gives the connection that was dialled"));
+        let mut server = server.unwrap_or_else(|| panic!("accept returns the dialled connection"));
         assert_eq!(server.recv().await.as_ref(), Ok(&question), "the first message arrives");
         send(&mut server, answer.clone()).await;
         server
@@ -126,7 +126,7 @@ async fn sizes(mut near: Connection, mut far: Connection) {
 
 async fn beyond_the_limit(mut near: Connection, mut far: Connection) {
     let sender = async {
-        // Whether it could still be sent depends on when the peer refused it.
+        // The send may fail or not: it depends on when the peer rejects the message.
         let _ = near.send(Message::from("x".repeat(MESSAGE_LIMIT + 1))).await;
         near.recv().await
     };
@@ -134,12 +134,12 @@ async fn beyond_the_limit(mut near: Connection, mut far: Connection) {
     let (told, received) = join!(sender, receiver);
     assert!(
         matches!(&received, Err(Closed::Violated(why)) if why.code == 1009),
-        "the receiver of a message beyond the limit ends with a violation, code 1009, not with {received:?}"
+        "the receiver of a message beyond the limit reports a violation with code 1009, not {received:?}"
     );
     assert!(
         matches!(&told, Err(Closed::Lost(_)))
             || matches!(&told, Err(Closed::ByPeer(why)) if why.code == 1009),
-        "the sender of a message beyond the limit is told 1009 or loses the connection, not {told:?}"
+        "the sender of a message beyond the limit receives code 1009 or loses the connection, not {told:?}"
     );
 }
 
@@ -149,10 +149,10 @@ async fn back_pressure(near: Connection, mut far: Connection) {
     let mut rest = &batch[..];
     loop {
         let sent = near.try_send(rest);
-        assert!(sent.taken <= rest.len(), "no more is taken than was offered");
+        assert!(sent.taken <= rest.len(), "try_send takes at most the offered messages");
         rest = &rest[sent.taken..];
-        assert!(!rest.is_empty(), "what is taken from the sender of a slow reader is bounded");
-        assert!(!sent.flushed, "a carrier that leaves messages of a batch is not flushed");
+        assert!(!rest.is_empty(), "try_send is bounded while the peer does not read");
+        assert!(!sent.flushed, "a carrier that did not take the whole batch is not flushed");
         if sent.taken == 0 {
             break;
         }
@@ -162,17 +162,17 @@ async fn back_pressure(near: Connection, mut far: Connection) {
             let flushed = poll_fn(|cx| near.poll_flush(cx)).await;
             assert_eq!(flushed, Ok(()), "a slow reader does not end the connection");
             let sent = near.try_send(rest);
-            assert!(sent.taken > 0, "something is taken when nothing is buffered");
+            assert!(sent.taken > 0, "try_send takes a message when nothing is buffered");
             rest = &rest[sent.taken..];
         }
         let flushed = poll_fn(|cx| near.poll_flush(cx)).await;
-        assert_eq!(flushed, Ok(()), "what was taken can be flushed");
+        assert_eq!(flushed, Ok(()), "taken messages can be flushed");
     };
     let receiver = async {
         for (n, expected) in batch.iter().enumerate() {
             yield_now().await;
             let received = far.recv().await;
-            assert!(received.as_ref() == Ok(expected), "message {n} of a flood arrives, in its turn");
+            assert!(received.as_ref() == Ok(expected), "message {n} of many arrives in order");
         }
     };
     join!(sender, receiver);
@@ -181,7 +181,7 @@ async fn back_pressure(near: Connection, mut far: Connection) {
 async fn close(mut near: Connection, mut far: Connection) {
     let why = Close::new(4001, "über");
     let (ours, theirs) = join!(near.close(why.clone()), far.recv());
-    assert_eq!(ours, Closed::ByUs(why.clone()), "the side that closes learns that it did");
+    assert_eq!(ours, Closed::ByUs(why.clone()), "the closing side reports its own close");
     assert_eq!(theirs, Err(Closed::ByPeer(why)), "a close reaches the peer with its code and reason");
 }
 
@@ -201,15 +201,15 @@ async fn messages_before_a_close(near: Connection, mut far: Connection) {
         far.recv().await
     };
     let (ours, theirs) = join!(near.recv(), receiver);
-    assert_eq!(ours, Err(Closed::ByUs(Close::new(4002, "first"))), "the first close counts");
-    assert_eq!(theirs, Err(Closed::ByPeer(Close::new(4002, "first"))), "the first close counts");
+    assert_eq!(ours, Err(Closed::ByUs(Close::new(4002, "first"))), "only the first close counts");
+    assert_eq!(theirs, Err(Closed::ByPeer(Close::new(4002, "first"))), "only the first close counts");
 }
 
 async fn sticky_end(mut near: Connection, mut far: Connection) {
     let (ours, theirs) = join!(near.close(Close::NORMAL), far.recv());
     for (mut connection, end) in [(near, Err(ours)), (far, theirs)] {
         for _ in 0..3 {
-            assert_eq!(connection.recv().await, end, "an ended connection answers with the same end");
+            assert_eq!(connection.recv().await, end, "an ended connection reports the same end");
         }
         assert!(connection.send(numbered(0)).await.is_err(), "nothing can be sent on an ended connection");
         let (mut carrier, _) = connection.into_parts();
@@ -218,11 +218,7 @@ async fn sticky_end(mut near: Connection, mut far: Connection) {
         assert_eq!(carrier.try_send(&[numbered(0)]).taken, 0, "an ended carrier takes nothing");
         let mut cx = Context::from_waker(Waker::noop());
         assert!(carrier.poll_flush(&mut cx).is_ready(), "flushing an ended carrier is ready");
-        assert_eq!(
-            carrier.poll_recv(&mut cx),
-            Poll::Ready(end),
-            "an ended carrier answers with the same end"
-        );
+        assert_eq!(carrier.poll_recv(&mut cx), Poll::Ready(end), "an ended carrier reports the same end");
     }
 }
 
@@ -240,7 +236,7 @@ async fn dropped_waits(mut near: Connection, mut far: Connection) {
                     None => yield_now().await,
                 }
             };
-            assert_eq!(received, Ok(numbered(n)), "waits that were dropped lose nothing");
+            assert_eq!(received, Ok(numbered(n)), "dropped receive futures lose nothing");
         }
     };
     join!(sender, receiver);
@@ -250,7 +246,7 @@ async fn dropped_while_receiving(mut near: Connection, mut far: Connection) {
     send(&mut near, numbered(0)).await;
     drop(near);
     assert_eq!(far.recv().await, Ok(numbered(0)), "messages before a drop are received before the end");
-    assert!(far.recv().await.is_err(), "a dropped connection is an end to its peer");
+    assert!(far.recv().await.is_err(), "dropping a connection ends it for the peer");
 }
 
 async fn dropped_while_sending(near: Connection, mut far: Connection) {
@@ -270,14 +266,14 @@ async fn independent<T: Transport, L: Listener>(make: &impl AsyncFn() -> (T, L))
     drop(third);
     assert_eq!(first.1.recv().await, Ok(numbered(1)), "a connection carries its own messages");
     join!(first.0.close(Close::NORMAL), first.1.close(Close::NORMAL));
-    assert_eq!(second.1.recv().await, Ok(numbered(2)), "the end of one connection leaves others alone");
+    assert_eq!(second.1.recv().await, Ok(numbered(2)), "the end of one connection does not affect others");
     send(&mut second.1, numbered(3)).await;
-    assert_eq!(second.0.recv().await, Ok(numbered(3)), "the end of one connection leaves others alone");
+    assert_eq!(second.0.recv().await, Ok(numbered(3)), "the end of one connection does not affect others");
 }
 
 async fn silent_peer<T: Transport, L: Listener>(make: &impl AsyncFn() -> (T, L)) {
     let (transport, mut listener) = make().await;
-    // Polled once and then left: begun, or open and never used, as the transport's dial has it.
+    // Polled once and then kept: either a pending dial or an open, unused connection, depending on the transport.
     let mut silent = pin!(transport.connect());
     let _silent = poll_once(silent.as_mut()).await;
 
@@ -314,7 +310,7 @@ async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     poll_fn(|cx| Poll::Ready(ready_now(future.as_mut(), cx))).await
 }
 
-/// Polls once, and drops the future.
+/// Polls the future once and drops it.
 fn ready_now<F: Future>(future: F, cx: &mut Context<'_>) -> Option<F::Output> {
     match pin!(future).poll(cx) {
         Poll::Ready(output) => Some(output),

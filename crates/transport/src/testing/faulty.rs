@@ -1,4 +1,4 @@
-//! Faults around any connection, placed by counting messages.
+//! Injects faults into any connection at given messages.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::{Buffered, Carrier, Close, Closed, ConnectError, Connection, Message, Sent, Transport};
 
-/// A message of a connection, counted from 1 at the end that is faulty.
+/// A message of a connection, counted from 1 at the faulty end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
     /// The n-th message sent.
@@ -23,7 +23,7 @@ pub enum At {
     Received(u64),
 }
 
-/// What goes wrong, and when.
+/// A fault, and the message at which it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -31,18 +31,18 @@ pub enum Fault {
     CutBefore(At),
     /// The network breaks once it has carried this message.
     CutAfter(At),
-    /// From this message on nothing arrives, nothing leaves, and no end is seen: the peer is half-open.
+    /// From this message on, nothing is received or sent, and no end is reported: the connection is half-open.
     Stall(At),
-    /// The n-th message received and all after it arrive this much later, by tokio's clock.
+    /// Delays the n-th received message and all later ones by this time, by tokio's clock.
     Delay(u64, Duration),
 }
 
-/// Draws a plan of faults from a seed: the same seed, the same plan, on every machine.
+/// Returns a plan of faults for a seed. The same seed gives the same plan on every machine.
 ///
-/// Each of so many connections is cut, stalled or slow at one of its first `messages` messages.
+/// Each of `connections` connections is cut, stalled or delayed at one of its first `messages` messages.
 #[must_use]
 pub fn plan(seed: u64, connections: usize, messages: u64) -> Vec<Vec<Fault>> {
-    // SplitMix64: a few lines that stay the same for ever.
+    // SplitMix64, written out: the plans must not change with the version of a crate.
     let mut state = seed;
     let mut draw = |below: u64| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -64,7 +64,7 @@ pub fn plan(seed: u64, connections: usize, messages: u64) -> Vec<Vec<Fault>> {
     (0..connections).map(|_| vec![fault()]).collect()
 }
 
-/// A transport whose connections are faulty by plan.
+/// A transport whose connections have planned faults.
 #[derive(Debug)]
 pub struct Faulty<T> {
     inner: T,
@@ -72,14 +72,14 @@ pub struct Faulty<T> {
 }
 
 impl<T> Faulty<T> {
-    /// The k-th connection of `inner` has the k-th faults of `plan`; later ones have none.
+    /// Gives the k-th connection of `inner` the k-th faults of `plan`; later connections have none.
     pub fn new(inner: T, plan: impl IntoIterator<Item = Vec<Fault>>) -> Self {
         Self { inner, plan: Mutex::new(plan.into_iter().collect()) }
     }
 }
 
 impl Faulty<()> {
-    /// Puts `faults` on one end of a connection; the peer sees what a peer would.
+    /// Injects `faults` into one end of a connection; the peer sees their effects.
     #[must_use]
     pub fn wrap(connection: Connection, faults: Vec<Fault>) -> Connection {
         let (inner, info) = connection.into_parts();
@@ -118,7 +118,7 @@ struct FaultyCarrier {
     sent: u64,
     received: u64,
     state: State,
-    /// A message that arrives later.
+    /// A delayed message.
     late: Option<(Message, Pin<Box<Sleep>>)>,
     arrivals: u32,
 }
@@ -127,7 +127,7 @@ struct FaultyCarrier {
 enum State {
     Whole,
     Stalled,
-    /// Breaks when what was sent has left.
+    /// Breaks after the sent messages are flushed.
     Breaking,
 }
 
@@ -136,7 +136,7 @@ impl FaultyCarrier {
         self.faults.contains(&fault)
     }
 
-    /// Breaks if that is due and what was sent has left.
+    /// Breaks if a break is due and the sent messages are flushed.
     fn poll_break(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let (State::Breaking, Some(inner)) = (self.state, &mut self.inner) {
             let _ = ready!(inner.poll_flush(cx));
@@ -145,7 +145,7 @@ impl FaultyCarrier {
         Poll::Ready(())
     }
 
-    /// What becomes of a message that has just arrived.
+    /// Applies the faults to a message that was just received.
     fn arrived(&mut self, message: Message) -> Option<Message> {
         self.received += 1;
         let at = At::Received(self.received);
@@ -209,7 +209,7 @@ impl Carrier for FaultyCarrier {
                 self.state = State::Stalled;
             }
             if self.state == State::Stalled {
-                // As into a socket whose peer is gone: it is taken, and never heard of again.
+                // Like a socket whose peer is gone: the message is taken and lost.
                 return Sent { taken: batch.len(), flushed: true };
             }
             if self.has(Fault::CutBefore(at)) {

@@ -1,4 +1,4 @@
-//! Faults below long-poll, at its one exchange: what is lost or repeated there is no message but a request or an answer.
+//! Injects faults below long-poll, where a request or an answer is lost or repeated.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::long_poll::{Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest, Method};
 
-/// What goes wrong at an exchange, and when. Requests are counted from 1, those of each method by themselves.
+/// A fault of an exchange. Requests are counted from 1 for each method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExchangeFault {
@@ -18,12 +18,12 @@ pub enum ExchangeFault {
     LoseRequest(Method, usize),
     /// The n-th request of this method reaches the server, and its answer is lost.
     LoseAnswer(Method, usize),
-    /// Every GET without an answer after this time is broken off and made again, as Chromium does when a kept-alive
-    /// connection dies under it (wire document, section 2.3). By tokio's clock.
+    /// Every GET without an answer after this time is aborted and repeated, as Chromium does when a kept-alive connection
+    /// breaks (`docs/PROTOCOL.md`, "Transports"). By tokio's clock.
     RepeatGets(Duration),
 }
 
-/// An exchange that is faulty by plan.
+/// An exchange with planned faults.
 #[derive(Debug)]
 pub struct FaultyExchange<E> {
     inner: E,
@@ -33,7 +33,7 @@ pub struct FaultyExchange<E> {
 }
 
 impl<E> FaultyExchange<E> {
-    /// Puts `faults` before `inner`.
+    /// Injects `faults` before `inner`.
     pub fn new(inner: E, faults: impl IntoIterator<Item = ExchangeFault>) -> Self {
         let (gets, posts) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self { inner, faults: faults.into_iter().collect(), gets, posts }

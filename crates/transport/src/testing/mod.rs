@@ -1,4 +1,4 @@
-//! For those who write transports, or test what runs over them: the conformance suite, and faults on demand.
+//! For tests of transports and of code that uses them: the conformance suite and fault injection.
 
 mod conformance;
 mod faulty;

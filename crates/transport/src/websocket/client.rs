@@ -1,4 +1,4 @@
-//! Dialling: a URL over TCP, and over any stream.
+//! Dials a URL over TCP, or connects over any stream.
 
 use std::fmt;
 
@@ -26,10 +26,10 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Dials `url`: `ws://host[:port]/path?query`, port 80 unless it says otherwise; `http://` means the same.
+    /// Creates a transport that dials `url`: `ws://host[:port]/path?query`, port 80 by default; `http://` means the same.
     ///
     /// # Errors
-    /// [`ConnectError::Invalid`] if `url` is not of that form, such as `wss://`: TLS is not built in yet.
+    /// [`ConnectError::Invalid`] if `url` has another form, such as `wss://`: TLS is not built in yet.
     pub fn new(url: &str) -> Result<Self, ConnectError> {
         Ok(Self { url: Url::parse(url, "; dial a TLS stream of your own and use websocket::connect_over")? })
     }
@@ -51,19 +51,19 @@ impl crate::Transport for Transport {
     }
 }
 
-/// Leaves the query out: it may hold a token.
+/// Does not show the query: it may contain a token.
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Transport(ws://{}{})", self.url.authority, self.url.target.path())
     }
 }
 
-/// Performs the opening handshake over any stream, such as a proxy's or one with TLS.
+/// Performs the opening handshake over any stream, such as a TLS stream or one through a proxy.
 ///
-/// `host` is the header `Host`, with a port where it is not the scheme's; `target` is the path with its query.
+/// `host` is the value of the header `Host`, with the port unless it is the default; `target` is the path with its query.
 ///
 /// # Errors
-/// As [`Transport::connect`](crate::Transport::connect); [`ConnectError::Invalid`] if `host` or `target` is malformed.
+/// Those of [`Transport::connect`](crate::Transport::connect); [`ConnectError::Invalid`] if `host` or `target` is invalid.
 ///
 /// # Cancel safety
 /// Dropping the future drops the stream.
@@ -71,9 +71,9 @@ pub async fn connect_over<S>(stream: S, host: &str, target: &str) -> Result<Conn
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let authority = host.parse().map_err(|_| ConnectError::Invalid("the host is malformed".to_owned()))?;
+    let authority = host.parse().map_err(|_| ConnectError::Invalid("the host is invalid".to_owned()))?;
     check_authority(&authority)?;
-    let target = target.parse().map_err(|_| ConnectError::Invalid("the target is malformed".to_owned()))?;
+    let target = target.parse().map_err(|_| ConnectError::Invalid("the target is invalid".to_owned()))?;
     let carrier = handshake(stream, &authority, &target).await?;
     Ok(Connection::new(carrier, ConnectionInfo::new(NAME)))
 }
@@ -87,7 +87,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let key = generate_key();
-    // Not tungstenite's request: that writes the query, and any token in it, to the trace log.
+    // Do not use tungstenite's request: it writes the query, and any token in it, to the trace log.
     let request = format!(
         "GET {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
@@ -95,18 +95,18 @@ where
     stream.write_all(request.as_bytes()).await.map_err(ConnectError::unreachable)?;
     stream.flush().await.map_err(ConnectError::unreachable)?;
     let head = Head::read(&mut stream).await.map_err(ConnectError::unreachable)?;
-    let head = head.ok_or_else(|| ConnectError::Refused("no answer of HTTP/1.1".to_owned()))?;
+    let head = head.ok_or_else(|| ConnectError::Refused("the answer is not HTTP/1.1".to_owned()))?;
     judge(&head, &key).map_err(ConnectError::Refused)?;
     Ok(Carrier::client(stream, head.rest()))
 }
 
-/// Whether the answer grants the upgrade that `key` asked for; else what is wrong with it.
+/// Checks whether the answer accepts the upgrade with `key`; the error says what is wrong.
 fn judge(head: &Head, key: &str) -> Result<(), String> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
     let mut response = httparse::Response::new(&mut headers);
     let status = match response.parse(head.bytes()) {
         Ok(httparse::Status::Complete(_)) => response.code.unwrap_or_default(),
-        _ => return Err("no answer of HTTP/1.1".to_owned()),
+        _ => return Err("the answer is not HTTP/1.1".to_owned()),
     };
     if status != 101 {
         return Err(format!("status {status}"));
@@ -116,11 +116,20 @@ fn judge(head: &Head, key: &str) -> Result<(), String> {
     };
     let accept_key = derive_accept_key(key.as_bytes());
     let flaws = [
-        (!has("upgrade", &|value| names_token(value, "websocket")), "an upgrade to something else"),
-        (!has("connection", &|value| names_token(value, "upgrade")), "an upgrade without Connection"),
-        (!has("sec-websocket-accept", &|value| value == accept_key.as_bytes()), "an answer to another key"),
-        (has("sec-websocket-protocol", &|_| true), "a protocol nobody asked for"),
-        (has("sec-websocket-extensions", &|_| true), "an extension nobody asked for"),
+        (
+            !has("upgrade", &|value| names_token(value, "websocket")),
+            "the answer upgrades to another protocol",
+        ),
+        (
+            !has("connection", &|value| names_token(value, "upgrade")),
+            "the answer does not have Connection: Upgrade",
+        ),
+        (
+            !has("sec-websocket-accept", &|value| value == accept_key.as_bytes()),
+            "Sec-WebSocket-Accept does not match the key",
+        ),
+        (has("sec-websocket-protocol", &|_| true), "the answer has a subprotocol that was not requested"),
+        (has("sec-websocket-extensions", &|_| true), "the answer has an extension that was not requested"),
     ];
     match flaws.into_iter().find(|(is_there, _)| *is_there) {
         Some((_, flaw)) => Err(flaw.to_owned()),

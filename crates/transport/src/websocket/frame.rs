@@ -1,4 +1,4 @@
-//! Frames to bytes and bytes to messages, by the rules of RFC 6455.
+//! Encodes frames and decodes messages by RFC 6455.
 
 use std::{io::Cursor, mem};
 
@@ -10,17 +10,17 @@ use tungstenite::protocol::frame::{
 
 use crate::{Close, MESSAGE_LIMIT, Message};
 
-/// Longest payload of a control frame, in bytes.
+/// Maximum payload of a control frame, in bytes.
 const CONTROL_LIMIT: usize = 125;
 
-/// Which end of the connection this is: a client masks what it sends.
+/// The end of the connection: a client masks its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Server,
     Client,
 }
 
-/// What one frame, or the last of several, brought.
+/// A message or control frame, complete after its last frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
     Text(Message),
@@ -41,7 +41,7 @@ pub(super) fn encode_pong(output: &mut BytesMut, role: Role, payload: &[u8]) {
     encode(output, role, OpCode::Control(Control::Pong), payload);
 }
 
-/// An empty Close frame where there is nothing to say, or where the code may not be said on the wire.
+/// Writes a Close frame; it is empty if the code must not be sent on the wire.
 pub(super) fn encode_close(output: &mut BytesMut, role: Role, close: Option<&Close>) {
     let payload = match close.filter(|close| CloseCode::from(close.code).is_allowed()) {
         Some(close) => [&close.code.to_be_bytes(), close.reason.as_bytes()].concat(),
@@ -54,7 +54,7 @@ fn encode(output: &mut BytesMut, role: Role, opcode: OpCode, payload: &[u8]) {
     let mask = (role == Role::Client).then(random_mask);
     let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
     output.reserve(header.len(payload.len() as u64) + payload.len());
-    header.format(payload.len() as u64, &mut output.writer()).expect("memory takes every write");
+    header.format(payload.len() as u64, &mut output.writer()).expect("writing to memory cannot fail");
     let start = output.len();
     output.extend_from_slice(payload);
     if let Some(mask) = mask {
@@ -63,7 +63,7 @@ fn encode(output: &mut BytesMut, role: Role, opcode: OpCode, payload: &[u8]) {
 }
 
 fn random_mask() -> [u8; 4] {
-    getrandom::u32().expect("the operating system has randomness").to_ne_bytes()
+    getrandom::u32().expect("the operating system provides random bytes").to_ne_bytes()
 }
 
 fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
@@ -79,12 +79,12 @@ fn apply_mask(bytes: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// Turns bytes into messages; holds only what is not complete, and nothing while idle.
+/// Decodes messages. Buffers only incomplete ones, and nothing while idle.
 pub(super) struct Decoder {
     input: BytesMut,
-    /// The text so far of a message that comes in fragments.
+    /// The text received so far of a fragmented message.
     text: Option<BytesMut>,
-    /// Largest message that is accepted, in bytes.
+    /// Maximum size of an accepted message, in bytes.
     limit: u32,
 }
 
@@ -109,7 +109,7 @@ impl Decoder {
         self.input.capacity() + self.text.as_ref().map_or(0, BytesMut::capacity)
     }
 
-    /// The next message or control frame, `None` if more bytes are needed, or the violation as the Close that tells of it.
+    /// Returns the next message or control frame, `None` if more bytes are needed, or the Close for a violation.
     pub(super) fn next(&mut self, role: Role) -> Result<Option<Incoming>, Close> {
         loop {
             let mut cursor = Cursor::new(&self.input[..]);
@@ -135,7 +135,7 @@ impl Decoder {
         }
     }
 
-    /// Judges a header before its payload is waited for; gives the payload's length.
+    /// Checks a header before waiting for its payload; returns the length of the payload.
     fn check(&self, header: &FrameHeader, head: usize, length: u64, role: Role) -> Result<usize, Close> {
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(protocol("reserved bits are set"));
@@ -169,9 +169,9 @@ impl Decoder {
         }
     }
 
-    /// Takes a whole frame off the input, and copies the smaller part: the payload, or what follows the frame.
+    /// Takes a whole frame off the input and copies the smaller part: the payload, or the bytes after the frame.
     ///
-    /// So the few bytes that follow a large frame do not keep its memory.
+    /// A few bytes after a large frame therefore do not keep its memory.
     fn take(&mut self, head: usize, length: usize, mask: Option<[u8; 4]>) -> BytesMut {
         let end = head + length;
         let mut payload = if self.input.len() - end <= length {

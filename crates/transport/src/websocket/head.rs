@@ -1,25 +1,25 @@
-//! Reading the head of an HTTP/1.1 message, on either side.
+//! Reads the head of an HTTP/1.1 message, on either side.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Longest head, in bytes.
+/// Maximum size of a head, in bytes.
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
-/// Most header lines.
+/// Maximum number of header lines.
 pub(super) const HEADERS_LIMIT: usize = 64;
 
-/// Where every head ends.
+/// The end of every head.
 const END: &[u8] = b"\r\n\r\n";
 
-/// A head, and the bytes that came after it in the same read.
+/// A head, and the bytes read after it.
 pub(super) struct Head {
     bytes: Vec<u8>,
     end: usize,
 }
 
 impl Head {
-    /// Reads up to the end of the head; `None` if there is none within [`HEAD_LIMIT`].
+    /// Reads up to the end of the head. Returns `None` if the head exceeds [`HEAD_LIMIT`].
     pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Self>> {
         let mut bytes = Vec::with_capacity(1024);
         while bytes.len() < HEAD_LIMIT {
@@ -44,7 +44,7 @@ impl Head {
     }
 }
 
-/// Whether the comma-separated list `value` has `token`, in any case of letters.
+/// Returns whether the comma-separated list `value` contains `token`, ignoring case.
 pub(super) fn names_token(value: &[u8], token: &str) -> bool {
     value.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }

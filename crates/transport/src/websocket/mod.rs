@@ -1,14 +1,13 @@
-//! WebSocket (RFC 6455) over anything that reads and writes, both sides, with no buffer held while idle.
+//! WebSocket (RFC 6455) over any byte stream, both sides, without buffers while idle.
 //!
-//! Only text messages are carried. No subprotocol and no extension is ever asked for or answered (wire document,
-//! section 2.2).
+//! Carries only text messages. Never requests or accepts a subprotocol or an extension (`docs/PROTOCOL.md`, "Transports").
 //!
 //! | to | use |
 //! |---|---|
 //! | dial a URL | [`Transport`] |
-//! | dial over a stream of your own, such as TLS or a proxy | [`connect_over`] |
+//! | connect over your own stream, such as TLS or a proxy | [`connect_over`] |
 //! | accept on a TCP port | [`Listener`] |
-//! | accept over a stream of your own | [`accept`] |
+//! | accept over your own stream | [`accept`] |
 //! | answer an upgrade request that another HTTP server has parsed | [`Upgrade`], then [`Carrier::server`] |
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! Accepting: over one stream, and on a TCP port.
+//! Accepts connections over a stream or on a TCP port.
 
 use std::{
     fmt,
@@ -25,11 +25,11 @@ use super::{
 };
 use crate::{Carrier as _, Connection, ConnectionInfo};
 
-/// Opening handshakes in progress on one [`Listener`], at most; more wait in the system's backlog.
+/// Maximum number of pending handshakes of one [`Listener`]; further connections wait in the system's backlog.
 const HANDSHAKES: usize = 1024;
-/// Time a peer has for its opening handshake.
+/// Time limit of an opening handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// Pause after the system could not accept, such as for want of file descriptors.
+/// Pause after the system could not accept, for example because of missing file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a stream did not become a connection.
@@ -37,23 +37,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[non_exhaustive]
 pub enum AcceptError {
     /// The stream broke or ended.
-    #[error("the stream broke before the handshake was complete")]
+    #[error("the stream ended before the handshake was complete")]
     Lost(#[from] io::Error),
-    /// The peer sent a head beyond 16 KiB or 64 lines. It was answered with status 431.
+    /// The peer sent a head larger than 16 KiB or 64 lines. It got status 431.
     #[error("the request head is too large")]
     HeadTooLarge,
-    /// The peer does not send a GET request of HTTP/1.1. It was answered with status 400.
-    #[error("not a GET request of HTTP/1.1")]
+    /// The peer did not send an HTTP/1.1 GET request. It got status 400.
+    #[error("the request is not an HTTP/1.1 GET")]
     NotHttp,
-    /// The peer did not ask for a WebSocket that is spoken here. It was told so.
-    #[error("not a valid upgrade")]
+    /// The request is not a valid WebSocket upgrade. The peer got status 400 or 426.
+    #[error("the request is not a valid upgrade")]
     NotUpgrade(#[from] UpgradeError),
 }
 
-/// Performs the opening handshake on any stream; refuses with a plain HTTP answer.
+/// Performs the opening handshake over any stream; rejects an invalid request with a plain HTTP answer.
 ///
-/// Any path is accepted. The query and `Origin` are in the connection's [`ConnectionInfo`]; `peer` is put there too. There is
-/// no deadline: the caller has one.
+/// Accepts any path. The connection's [`ConnectionInfo`] holds the query, `Origin` and `peer`. Has no deadline: the caller sets
+/// one.
 ///
 /// ```text
 ///   peer                              here
@@ -62,7 +62,7 @@ pub enum AcceptError {
 /// ```
 ///
 /// # Errors
-/// [`AcceptError`] is for the log; the peer was answered.
+/// [`AcceptError`], for the log; the peer has already got its answer.
 ///
 /// # Cancel safety
 /// Dropping the future drops the stream.
@@ -74,12 +74,12 @@ where
     match head.as_ref().ok_or(AcceptError::HeadTooLarge).and_then(|head| Ok((head, judge(head, peer)?))) {
         Ok((head, (upgrade, info))) => {
             let mut carrier = Carrier::server(stream, head.rest(), upgrade.response());
-            // The peer's dial is complete only with the answer.
+            // The peer's connect completes only with the answer.
             poll_fn(|cx| carrier.poll_flush(cx)).await.map_err(io::Error::other)?;
             Ok(Connection::new(carrier, info))
         }
         Err(error) => {
-            // That the answer could not be sent says less than why it was due.
+            // Report the reason of the rejection rather than a failure to send the answer.
             if stream.write_all(&error.response()).await.is_ok() {
                 let _ = stream.shutdown().await;
             }
@@ -128,34 +128,34 @@ impl AcceptError {
 
 /// Accepts WebSocket connections on a TCP port, on any path.
 ///
-/// Handshakes run beside one another, at most 1,024 of them and none longer than 10 s.
+/// Runs at most 1,024 handshakes concurrently, each for at most 10 s.
 pub struct Listener {
     tcp: TcpListener,
     handshakes: JoinSet<Option<Connection>>,
 }
 
 impl Listener {
-    /// Listens on `address`; port 0 takes a free one.
+    /// Listens on `address`; port 0 chooses a free port.
     ///
     /// # Errors
-    /// The address is taken, or not of this machine; the call is made outside a tokio runtime.
+    /// The address is in use or not local, or the call is made outside a tokio runtime.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves nothing behind.
+    /// Cancel safe: dropping the future has no effect.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         Handle::try_current().map_err(io::Error::other)?;
         Ok(Self { tcp: TcpListener::bind(address).await?, handshakes: JoinSet::new() })
     }
 
-    /// The address that is listened on.
+    /// Returns the local address.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The error of the system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
 
-    /// Starts handshakes and gives a finished one; an error only where the system cannot accept for now.
+    /// Starts handshakes and returns a finished one; an error means that the system cannot accept for now.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Connection>> {
         loop {
             while self.handshakes.len() < HANDSHAKES {
@@ -163,7 +163,7 @@ impl Listener {
                     Poll::Ready(Ok((stream, peer))) => {
                         self.handshakes.spawn(handshake(stream, peer));
                     }
-                    Poll::Ready(Err(cause)) if is_of_the_peer(&cause) => {}
+                    Poll::Ready(Err(cause)) if is_peer_error(&cause) => {}
                     Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
                     Poll::Pending => break,
                 }
@@ -182,8 +182,8 @@ async fn handshake(stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
     time::timeout(HANDSHAKE_DEADLINE, accept(stream, Some(peer))).await.ok()?.ok()
 }
 
-/// Whether accepting failed because this one peer went away again.
-fn is_of_the_peer(cause: &io::Error) -> bool {
+/// Returns whether accepting failed only because this peer disconnected.
+fn is_peer_error(cause: &io::Error) -> bool {
     matches!(cause.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 

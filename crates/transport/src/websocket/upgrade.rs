@@ -4,7 +4,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::head::names_token;
 
-/// An upgrade request that is granted.
+/// An accepted upgrade request.
 ///
 /// ```
 /// use chatcamp_transport::websocket::Upgrade;
@@ -23,29 +23,29 @@ pub struct Upgrade {
     accept_key: String,
 }
 
-/// Why a request is not upgraded, and how that is answered.
+/// Why an upgrade request is rejected, and the status of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpgradeError {
-    /// It does not ask for a WebSocket. Status 426.
-    #[error("only WebSocket connections are served here")]
+    /// The request does not ask for a WebSocket. Status 426.
+    #[error("this endpoint accepts only WebSocket connections")]
     NotWebSocket,
-    /// It asks for a version other than 13. Status 426.
-    #[error("only WebSocket version 13 is spoken here")]
+    /// The request asks for a version other than 13. Status 426.
+    #[error("this endpoint supports only WebSocket version 13")]
     UnsupportedVersion,
-    /// `Upgrade` is there, but `Connection` does not name it. Status 400.
+    /// The header `Upgrade` is present, but `Connection` does not name it. Status 400.
     #[error("the header Connection does not name Upgrade")]
     NotConnection,
-    /// `Sec-WebSocket-Key` is missing, repeated or not 16 bytes in base64. Status 400.
-    #[error("the header Sec-WebSocket-Key is missing, repeated or malformed")]
+    /// `Sec-WebSocket-Key` is missing, repeated, or not 16 bytes in base64. Status 400.
+    #[error("the header Sec-WebSocket-Key is missing, repeated or invalid")]
     BadKey,
 }
 
 impl Upgrade {
-    /// Judges the headers of a request; the caller has checked that it is a GET of HTTP/1.1.
+    /// Checks the headers of a request; the caller has checked that it is an HTTP/1.1 GET.
     ///
     /// # Errors
-    /// [`UpgradeError`] has the answer for the peer.
+    /// [`UpgradeError`] has the status of the answer.
     pub fn from_headers<N, V>(headers: impl IntoIterator<Item = (N, V)>) -> Result<Self, UpgradeError>
     where
         N: AsRef<[u8]>,
@@ -77,13 +77,13 @@ impl Upgrade {
         }
     }
 
-    /// The value of `Sec-WebSocket-Accept`, for an HTTP server that writes the answer itself.
+    /// Returns the value of `Sec-WebSocket-Accept`, for an HTTP server that writes the answer itself.
     #[must_use]
     pub fn accept_key(&self) -> &str {
         &self.accept_key
     }
 
-    /// The whole answer, status 101.
+    /// Returns the whole answer, with status 101.
     #[must_use]
     pub fn response(&self) -> Vec<u8> {
         [
@@ -97,7 +97,7 @@ impl Upgrade {
 }
 
 impl UpgradeError {
-    /// The HTTP status of the answer: 400 or 426.
+    /// Returns the HTTP status of the answer: 400 or 426.
     ///
     /// An answer of 426 carries `Upgrade: websocket` and `Sec-WebSocket-Version: 13`.
     #[must_use]
@@ -109,7 +109,7 @@ impl UpgradeError {
     }
 }
 
-/// The value of a header that must stand there exactly once.
+/// Returns the value of a header that must occur exactly once.
 enum Once<T> {
     Missing,
     Value(T),
@@ -125,7 +125,7 @@ impl<T> Once<T> {
     }
 }
 
-/// Whether `value` is base64 of 16 bytes.
+/// Returns whether `value` is the base64 of 16 bytes.
 fn is_key(value: &[u8]) -> bool {
     value.len() == 24
         && value.ends_with(b"==")

@@ -1,4 +1,4 @@
-//! One connection as the requests it has in flight.
+//! One connection: its requests in flight.
 
 use std::{
     collections::VecDeque,
@@ -27,22 +27,22 @@ use crate::{
     },
 };
 
-/// Messages waiting for a POST with which no further one is taken.
+/// No further message is taken while this many wait for a POST.
 const OUTBOX_MESSAGES: usize = 1024;
-/// Bytes of them.
+/// No further message is taken while the waiting ones have this many bytes.
 const OUTBOX_BYTES: usize = 128 * 1024;
-/// Time for the answer of a GET, or of the POST that opens.
+/// Time limit for the answer of a GET, or of the opening POST.
 const GET_DEADLINE: Duration = Duration::from_secs(60);
-/// Time for the answer of any other POST.
+/// Time limit for the answer of any other POST.
 const POST_DEADLINE: Duration = Duration::from_secs(50);
-/// Time for what was taken to leave before a close, and again for the close.
+/// Time limit for sending the taken messages before a close, and again for the close.
 const FAREWELL_DEADLINE: Duration = Duration::from_secs(5);
-/// A GET that was answered with nothing sooner than this was not held, and the next one waits as long.
+/// A GET with an empty answer in less than this time was not held; the next GET waits this long.
 const EMPTY_PAUSE: Duration = Duration::from_secs(1);
-/// Answers in which a server that refused a POST may deliver what it had sent before.
+/// Number of answers in which a server that refused a POST may deliver its earlier messages.
 const LAST_ANSWERS: u8 = 4;
 
-/// Where requests go, and whose they are.
+/// The exchange and the identity of the connection.
 #[derive(Clone)]
 pub(super) struct Wire {
     pub(super) exchange: Arc<dyn Exchange>,
@@ -54,7 +54,7 @@ pub(super) struct Wire {
 type Outcome = Result<ExchangeAnswer, ExchangeError>;
 
 impl Wire {
-    /// Posts in a task of its own, so that it moves on while nobody polls the carrier.
+    /// Sends in a task of its own, so that it progresses while the carrier is not polled.
     fn post(&self, body: Bytes, deadline: Duration) -> Flight {
         let wire = self.clone();
         Flight(self.runtime.spawn(async move { wire.exchange(Method::Post, body, deadline).await }))
@@ -97,17 +97,17 @@ impl Drop for Flight {
 pub(super) struct Carrier {
     wire: Wire,
     stage: Stage,
-    /// The request whose answer brings messages: the POST that opens, then one GET after the other.
+    /// The request whose answer has messages: the opening POST, then one GET after another.
     get: Option<Flight>,
     post: Option<Flight>,
-    /// When the latest GET was made.
+    /// When the last GET was sent.
     asked_at: Instant,
-    /// How long the next one waits.
+    /// How long the next GET waits.
     pause: Duration,
     inbox: VecDeque<Message>,
     outbox: VecDeque<Message>,
     outbox_bytes: usize,
-    /// For a close by another task.
+    /// Wakes the task that polls after another task closed the carrier.
     driver: Option<Waker>,
     arrivals: u32,
 }
@@ -115,14 +115,14 @@ pub(super) struct Carrier {
 enum Stage {
     /// Nothing was sent.
     Fresh,
-    /// The POST that opens is in flight, which nothing may overtake.
+    /// The opening POST is in flight; no other request may overtake it.
     Opening,
     Open,
-    /// The server took no POST any more: it has ended the connection, and how is learnt by GET.
+    /// The server refused a POST: it has ended the connection. A GET will tell how.
     Refused {
         answers_left: u8,
     },
-    /// What was taken and the close are on their way.
+    /// The taken messages and the close are being sent.
     Closing {
         how: Closed,
         farewell: JoinHandle<()>,
@@ -147,7 +147,7 @@ impl Carrier {
         }
     }
 
-    /// Takes in what has been answered, and makes the requests that are due.
+    /// Handles the received answers and sends the requests that are due.
     fn drive(&mut self, cx: &mut Context<'_>) {
         loop {
             if let Some(Poll::Ready(outcome)) = self.get.as_mut().map(|get| Pin::new(get).poll(cx)) {
@@ -173,7 +173,7 @@ impl Carrier {
         }
     }
 
-    /// Makes the requests that are due; whether there were any.
+    /// Sends the requests that are due; returns `false` if none was due.
     fn launch_due(&mut self) -> bool {
         let (may_get, may_post) = match self.stage {
             Stage::Fresh if !self.outbox.is_empty() => {
@@ -227,7 +227,7 @@ impl Carrier {
         match &mut self.stage {
             Stage::Opening => self.stage = Stage::Open,
             Stage::Refused { answers_left: 0 } => {
-                self.over(Closed::Lost("the server refuses what is sent".into()));
+                self.over(Closed::Lost("the server rejects the messages".into()));
             }
             Stage::Refused { answers_left } => *answers_left -= 1,
             _ => {}
@@ -247,7 +247,7 @@ impl Carrier {
         }
     }
 
-    /// Nothing more is sent and no answer awaited; what has arrived is still received.
+    /// Stops sending and waiting for answers; received messages can still be read.
     fn over(&mut self, how: Closed) {
         self.get = None;
         self.post = None;
@@ -262,7 +262,7 @@ impl Carrier {
         self.over(Closed::Violated(why));
     }
 
-    /// Sends what was taken, then the close, in a task that outlives the carrier.
+    /// Sends the taken messages and then the close in a task that outlives the carrier.
     fn bid_farewell(&mut self, why: Close) -> JoinHandle<()> {
         let earlier = match self.stage {
             Stage::Opening => [self.get.take(), None],
@@ -288,7 +288,7 @@ async fn farewell(wire: Wire, earlier: [Option<Flight>; 2], mut outbox: VecDeque
             }
         }
     };
-    // Whether it arrived or not, the close is due.
+    // Send the close even if the messages failed.
     let _ = timeout(FAREWELL_DEADLINE, rest).await;
     let _ = wire.exchange(Method::Post, body::close(&why), FAREWELL_DEADLINE).await;
 }
@@ -325,7 +325,7 @@ impl crate::Carrier for Carrier {
                 taken += 1;
             }
         }
-        // The flush that follows makes one request of everything.
+        // The next flush sends everything in one request.
         Sent { taken, flushed: taken == batch.len() && self.outbox.is_empty() }
     }
 

@@ -1,4 +1,4 @@
-//! The one thing the client needs of HTTP: a request, its answer.
+//! One HTTP request and its answer: all that the client needs of HTTP.
 
 use std::{fmt, sync::Arc};
 
@@ -7,29 +7,29 @@ use bytes::Bytes;
 
 use crate::long_poll::Method;
 
-/// Largest answer a client reads, in bytes: one array of messages fits, whatever is escaped in it.
+/// Maximum size of an answer, in bytes: fits one array of messages with every character escaped.
 pub(super) const ANSWER_LIMIT: usize = 512 * 1024;
 
 /// Makes HTTP requests to one server.
 ///
 /// # Duties of an implementer
-/// - One call is one request: it is not sent again once the server may have seen it, and no redirect is followed.
-/// - The id goes into the header `iflychat-token`, a body is of type `application/json`.
-/// - Calls run beside one another: a GET waits for its answer while a POST is made.
-/// - No deadline of its own is needed, and nothing below 60 s.
-/// - Answers beyond 512 KiB are an error. No error says the query or the id.
+/// - One call is one request: never repeat it after the server may have received it, and do not follow redirects.
+/// - Send the id in the header `iflychat-token` and a body as `application/json`.
+/// - Calls run concurrently: a GET waits for its answer while a POST is sent.
+/// - A deadline is not needed; if it has one, at least 60 s.
+/// - An answer larger than 512 KiB is an error. No error contains the query or the id.
 #[async_trait]
 pub trait Exchange: fmt::Debug + Send + Sync {
-    /// Makes one request.
+    /// Sends one request and returns its answer.
     ///
     /// # Errors
-    /// [`ExchangeError`] if there is no answer of HTTP; any status is an answer.
+    /// [`ExchangeError`] if no HTTP answer is received; any status is an answer.
     ///
     /// # Cancel safety
-    /// Dropping the future abandons the request; the server may have seen it.
+    /// Dropping the future abandons the request; the server may have received it.
     async fn exchange(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, ExchangeError>;
 
-    /// Whether others can read what is sent: true only for plaintext beyond this machine.
+    /// Returns whether requests leave this machine unencrypted.
     fn is_exposed(&self) -> bool;
 }
 
@@ -42,11 +42,11 @@ pub struct ExchangeRequest {
     pub target: Arc<str>,
     /// The id of the connection: a secret.
     pub id: Arc<str>,
-    /// The body of a POST, JSON; empty for a GET.
+    /// The JSON body of a POST; empty for a GET.
     pub body: Bytes,
 }
 
-/// Leaves out what may be secret.
+/// Does not show the query, the id and the body, which may be secret.
 impl fmt::Debug for ExchangeRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExchangeRequest")
@@ -56,16 +56,16 @@ impl fmt::Debug for ExchangeRequest {
     }
 }
 
-/// What came back.
+/// An answer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ExchangeAnswer {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
     /// The whole body.
     pub body: Bytes,
 }
 
-/// Shows the length of the body only: it may hold a secret.
+/// Shows only the length of the body: it may contain secrets.
 impl fmt::Debug for ExchangeAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExchangeAnswer")
@@ -75,17 +75,17 @@ impl fmt::Debug for ExchangeAnswer {
     }
 }
 
-/// There is no answer, and whether the server saw the request is not known.
+/// No answer was received. The server may have received the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExchangeError {
-    /// Nothing came in time.
-    #[error("no answer in time")]
+    /// The server did not answer in time.
+    #[error("the server did not answer in time")]
     TimedOut,
-    /// The answer is too large to be one of this transport.
+    /// The answer exceeds the size limit.
     #[error("the answer is too large")]
     TooLarge,
-    /// The network or the HTTP client failed; the text holds no query.
+    /// The network or the HTTP client failed; the text does not contain the query.
     #[error("{0}")]
     Failed(String),
 }

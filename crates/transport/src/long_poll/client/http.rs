@@ -13,23 +13,23 @@ use crate::{
     url::Url,
 };
 
-/// HTTP/1.1 to one host, with kept-alive connections, no redirects, no cookies, nothing sent twice.
+/// HTTP/1.1 to one host, with keep-alive, without redirects, cookies and retries.
 pub(super) struct Http {
     client: Client,
     url: Url,
 }
 
-/// How long an idle connection to the server is kept for the next request.
+/// How long an idle connection is kept for the next request.
 const POOL_IDLE: Duration = Duration::from_secs(5);
 
 impl Http {
     pub(super) fn new(url: Url) -> Result<Self, ConnectError> {
         let mut builder =
             Client::builder().http1_only().redirect(redirect::Policy::none()).retry(retry::never());
-        // A server closes idle connections after a while; what is sent in that moment would be lost.
+        // A server closes idle connections after a while; a request sent at that moment would be lost.
         builder = builder.pool_idle_timeout(POOL_IDLE);
         if !url.is_exposed() {
-            // A proxy would look for this machine elsewhere.
+            // For a proxy, a loopback address means its own machine.
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| ConnectError::Invalid(describe(error)))?;
@@ -73,14 +73,14 @@ impl Exchange for Http {
     }
 }
 
-/// Leaves the query out: it may hold a token.
+/// Does not show the query: it may contain a token.
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Http(http://{}{})", self.url.authority, self.url.target.path())
     }
 }
 
-/// The error and its causes in one line, without the URL.
+/// Returns the error and its causes on one line, without the URL.
 fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -1,4 +1,4 @@
-//! The client's side, in the native form: the first POST opens.
+//! The client's side, in the native dialect: the first POST opens the connection.
 
 mod carrier;
 mod exchange;
@@ -18,7 +18,7 @@ pub use exchange::{Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest};
 
 /// Dials one URL by HTTP requests.
 ///
-/// Connecting sends nothing: the first message opens the connection, and whether a server is there shows only then.
+/// Connecting sends nothing: the first message opens the connection, and a missing server is reported only then.
 /// Needs a tokio runtime.
 #[derive(Clone)]
 pub struct Transport {
@@ -27,17 +27,17 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Dials `url`: `http://host[:port]/path?query`, port 80 unless it says otherwise; `ws://` means the same.
+    /// Creates a transport that dials `url`: `http://host[:port]/path?query`, port 80 by default; `ws://` means the same.
     ///
     /// # Errors
-    /// [`ConnectError::Invalid`] if `url` is not of that form, such as `https://`: TLS is not built in yet.
+    /// [`ConnectError::Invalid`] if `url` has another form, such as `https://`: TLS is not built in yet.
     pub fn new(url: &str) -> Result<Self, ConnectError> {
         let url = Url::parse(url, "; use long_poll::Transport::over with an HTTP client of your own")?;
         let target = url.target.to_string();
         Ok(Self::over(Http::new(url)?, &target))
     }
 
-    /// Dials through an HTTP client of your own; `target` is the path with its query.
+    /// Creates a transport that uses your own HTTP client; `target` is the path with its query.
     pub fn over(exchange: impl Exchange + 'static, target: &str) -> Self {
         Self { exchange: Arc::new(exchange), target: target.into() }
     }
@@ -61,19 +61,19 @@ impl crate::Transport for Transport {
     }
 }
 
-/// Leaves the query out: it may hold a token.
+/// Does not show the query: it may contain a token.
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport").field("exchange", &self.exchange).finish_non_exhaustive()
     }
 }
 
-/// 128 random bits: whoever guesses them could speak on the connection.
+/// Returns 128 random bits. They are a secret: with them, others could send on the connection.
 fn draw_id() -> Result<String, ConnectError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| ConnectError::unreachable(error.to_string()))?;
     Ok(random.iter().fold(String::new(), |mut id, byte| {
-        write!(id, "{byte:02x}").expect("a string takes every text");
+        write!(id, "{byte:02x}").expect("writing to a string cannot fail");
         id
     }))
 }
