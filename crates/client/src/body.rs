@@ -1,4 +1,4 @@
-//! The body of an answer or an event, unparsed.
+//! The unparsed body of an answer or an event.
 
 use std::{fmt, sync::Arc};
 
@@ -6,7 +6,7 @@ use chatcamp_protocol::Envelope;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// JSON exactly as it came, cheap to clone.
+/// JSON text exactly as received. Cheap to clone.
 #[derive(Clone)]
 pub struct Body(Arc<RawValue>);
 
@@ -19,27 +19,27 @@ impl Body {
         Self::new(RawValue::NULL)
     }
 
-    /// The body of a message; `null` where it has none.
+    /// Returns the body of a message, or `null` if it has no body.
     pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
         envelope.d.map_or_else(Self::null, Self::new)
     }
 
-    /// The JSON text. It may hold secrets, such as a user's own access token.
+    /// Returns the JSON text. It may contain secrets, such as the user's own access token.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
 
-    /// Reads it as `T`.
+    /// Deserializes the body as `T`.
     ///
     /// # Errors
-    /// The reader's own when the JSON is no `T`; it may quote the body.
+    /// The deserializer's error if the JSON does not match `T`; its text may quote the body.
     pub fn parse<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_str(self.0.get())
     }
 }
 
-/// Shows the length only: a body may hold a secret.
+/// Shows only the length: a body may contain secrets.
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.as_str().len())

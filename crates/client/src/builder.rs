@@ -1,4 +1,4 @@
-//! How a client is put together.
+//! Builds a client.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,28 +18,37 @@ use crate::{
     trace::Trace,
 };
 
-/// Time for one attempt to connect, unless told otherwise.
+/// Default time limit of one attempt to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Time for one request, unless told otherwise.
+/// Default time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Calls on their way from the handles to the task.
-const COMMANDS: usize = 64;
+/// Capacity of the queue of commands from the handles to the task.
+const MAX_COMMANDS: usize = 64;
 
-/// Returns where the server at `url`, such as `http://127.0.0.1:9080`, takes chat connections: `/chat/2.0` is appended where
-/// it is missing.
+/// Returns the URL at which the server at `url`, such as `http://127.0.0.1:9080`, accepts chat connections: appends
+/// `/chat/2.0` if it is missing.
 ///
-/// For a transport of your choice: `transport(websocket::Transport::new(&endpoint(url)?)?)`.
+/// Use it with a transport of your choice: `transport(websocket::Transport::new(&endpoint(url)?)?)`.
 ///
 /// # Errors
-/// [`ConnectError::Invalid`](transport::ConnectError::Invalid) if `url` is not the address of a server: with a user name, a
-/// query or a fragment, say.
+/// [`ConnectError::Invalid`](transport::ConnectError::Invalid) if `url` is not the address of a server, for example because
+/// it has a user name, a query or a fragment.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), chatcamp_client::transport::ConnectError> {
+/// let url = chatcamp_client::builder::endpoint("http://127.0.0.1:9080")?;
+/// assert_eq!(url, "http://127.0.0.1:9080/chat/2.0");
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
 pub fn endpoint(url: &str) -> Result<String, transport::ConnectError> {
     let invalid = |why: InvalidUrl| transport::ConnectError::Invalid(format!("invalid URL: {why}"));
     Ok(ServerUrl::parse(url).map_err(invalid)?.chat())
 }
 
-/// Collects the options of a [`ChatCamp`]. Mistakes are reported by [`build`](Self::build).
+/// Collects the options of a [`ChatCamp`]. [`build`](Self::build) reports invalid options.
 #[derive(Debug)]
 pub struct Builder {
     app_id: Result<AppId, InvalidAppId>,
@@ -52,17 +61,36 @@ pub struct Builder {
     runtime: Option<Arc<dyn Runtime>>,
 }
 
-/// Where to.
+/// How the client reaches its server.
 #[derive(Debug)]
 enum Dial {
-    /// The address of a server, over what is built in.
+    /// The address of a server, over the built-in transports.
     #[cfg(any(feature = "websocket", feature = "long-poll"))]
     Url(String),
     Transport(Arc<dyn Transport>),
 }
 
+impl ChatCamp {
+    /// Starts building a client for the app with this id.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_client::{ChatCamp, transport::memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), chatcamp_client::BuildError> {
+    /// let (transport, _listener) = memory::network();
+    /// let chat = ChatCamp::builder("demo").transport(transport).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(app_id: impl AsRef<str>) -> Builder {
+        Builder::new(app_id.as_ref())
+    }
+}
+
 impl Builder {
-    pub(crate) fn new(app_id: &str) -> Self {
+    fn new(app_id: &str) -> Self {
         Self {
             app_id: AppId::new(app_id),
             dial: None,
@@ -77,11 +105,19 @@ impl Builder {
 
     /// Connects to the server at `url`, such as `http://127.0.0.1:9080`; `ws:` means the same.
     ///
-    /// Over WebSocket; if that does not open, within 5 s or half the time for one attempt, over long-poll, with which
-    /// reconnects begin too for 5 minutes, where it worked. Where only one of the two features is on, over that one.
+    /// Connects over WebSocket. If that does not open within 5 s or half the connect timeout, connects over long-poll. If
+    /// long-poll worked, reconnects begin with it for 5 minutes. If only one of the two features is enabled, uses that one.
     ///
-    /// The path `/chat/2.0` is appended where it is missing; [`build`](Self::build) refuses a user name, a query and a
-    /// fragment. Replaces a transport given before.
+    /// Appends the path `/chat/2.0` if it is missing; [`build`](Self::build) rejects a user name, a query and a fragment.
+    /// Replaces an earlier transport.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example() -> Result<(), chatcamp_client::BuildError> {
+    /// let chat = chatcamp_client::ChatCamp::builder("demo").url("http://127.0.0.1:9080").build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(any(feature = "websocket", feature = "long-poll"))]
     #[must_use]
     pub fn url(mut self, url: impl AsRef<str>) -> Self {
@@ -89,62 +125,113 @@ impl Builder {
         self
     }
 
-    /// Connects over this transport. Replaces a url given before.
+    /// Connects over this transport. Replaces an earlier URL.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_client::{ChatCamp, transport::memory};
+    ///
+    /// let (transport, _listener) = memory::network();
+    /// let builder = ChatCamp::builder("demo").transport(transport);
+    /// ```
     #[must_use]
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
         self.dial = Some(Dial::Transport(Arc::new(transport)));
         self
     }
 
-    /// Sets when to try again; see [`Reconnect::default`].
+    /// Sets the reconnect policy; see [`Reconnect::default`].
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_client::{ChatCamp, Reconnect};
+    ///
+    /// let builder = ChatCamp::builder("demo").reconnect(Reconnect::default().keep_trying());
+    /// ```
     #[must_use]
     pub fn reconnect(mut self, policy: Reconnect) -> Self {
         self.reconnect = policy;
         self
     }
 
-    /// Sets the time for one attempt, from the question to the credential provider to the server's answer; 20 s
-    /// by default.
+    /// Sets the time limit of one attempt, from the call of the credential provider to the server's answer; 20 s by default.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let builder = chatcamp_client::ChatCamp::builder("demo").connect_timeout(Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
     }
 
-    /// Sets the time for one request, from the call to the answer; 30 s by default.
+    /// Sets the time limit of one request, from the call to the answer; 30 s by default.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let builder = chatcamp_client::ChatCamp::builder("demo").request_timeout(Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub fn request_timeout(mut self, limit: Duration) -> Self {
         self.request_timeout = limit;
         self
     }
 
-    /// Allows access tokens over a transport on which others can read them. For networks trusted otherwise.
+    /// Allows access tokens over an unencrypted transport. Enable it only in networks that are trusted for another reason.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = chatcamp_client::ChatCamp::builder("demo").dangerous_send_tokens_in_plaintext(true);
+    /// ```
     #[must_use]
     pub fn dangerous_send_tokens_in_plaintext(mut self, allow: bool) -> Self {
         self.expose_tokens = allow;
         self
     }
 
-    /// Shows every message to `hook`, the values of `access_token`, `key` and `session_key` replaced by `…`.
+    /// Calls `hook` with every message; the values of `access_token`, `key` and `session_key` are replaced by `…`.
     ///
-    /// It runs on the client's task and must not wait.
+    /// The hook runs on the client's task and must not block.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = chatcamp_client::ChatCamp::builder("demo")
+    ///     .trace(|direction, message| println!("{direction:?} {message}"));
+    /// ```
     #[must_use]
     pub fn trace(mut self, hook: impl Fn(Direction, &str) + Send + Sync + 'static) -> Self {
         self.trace = Trace::new(hook);
         self
     }
 
-    /// Runs the client on this instead of the tokio runtime that [`build`](Self::build) is called on.
+    /// Runs the client on this runtime instead of the tokio runtime on which [`build`](Self::build) is called.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = chatcamp_client::ChatCamp::builder("demo").runtime(chatcamp_runtime::Tokio);
+    /// ```
     #[must_use]
     pub fn runtime(mut self, runtime: impl Runtime + 'static) -> Self {
         self.runtime = Some(Arc::new(runtime));
         self
     }
 
-    /// Builds the client and starts its task; nothing is dialled yet.
+    /// Builds the client and starts its task. Does not connect yet.
     ///
     /// # Errors
-    /// [`BuildError`] names the option that makes no sense.
+    /// [`BuildError`] names the invalid or missing option.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_client::{BuildError, ChatCamp};
+    ///
+    /// assert!(matches!(ChatCamp::builder("demo").build(), Err(BuildError::NoTransport)));
+    /// ```
     pub fn build(self) -> Result<ChatCamp, BuildError> {
         let app_id = self.app_id?;
         let transport = self.dial.ok_or(BuildError::NoTransport)?.transport(self.connect_timeout)?;
@@ -162,7 +249,7 @@ impl Builder {
             trace: self.trace,
             runtime: Arc::clone(&runtime),
         };
-        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
         let shared = Arc::new(Shared::default());
         runtime.spawn(Box::pin(Driver::new(config, receiver, Arc::clone(&shared)).run()));
         Ok(ChatCamp::new(commands, shared, self.request_timeout, runtime))
@@ -172,7 +259,7 @@ impl Builder {
 impl Dial {
     #[cfg_attr(
         not(any(feature = "websocket", feature = "long-poll")),
-        expect(unused_variables, clippy::unnecessary_wraps, reason = "only addresses can be wrong")
+        expect(unused_variables, clippy::unnecessary_wraps, reason = "only URLs can be invalid")
     )]
     fn transport(self, connect_timeout: Duration) -> Result<Arc<dyn Transport>, BuildError> {
         match self {
@@ -187,7 +274,7 @@ impl Dial {
     }
 }
 
-/// The preferred one first.
+/// Returns the built-in transports, the preferred one first.
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
 fn built_in(url: &str) -> Result<Vec<Box<dyn Transport>>, transport::ConnectError> {
     Ok(Vec::from([
@@ -208,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mistakes_are_reported_by_build() {
+    fn build_reports_invalid_options() {
         assert!(matches!(Builder::new("a b").build(), Err(BuildError::AppId(_))));
         assert!(matches!(Builder::new("demo").build(), Err(BuildError::NoTransport)));
     }
@@ -221,7 +308,7 @@ mod tests {
 
     #[cfg(any(feature = "websocket", feature = "long-poll"))]
     #[test]
-    fn an_address_is_completed_once() {
+    fn the_path_is_appended_once() {
         for url in ["http://h:1", "http://h:1/", "http://h:1/chat/2.0", "http://h:1/chat/2.0/"] {
             assert_eq!(endpoint(url).unwrap(), "http://h:1/chat/2.0");
         }

@@ -1,4 +1,4 @@
-//! The handle.
+//! The handle of a client.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,15 +12,16 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Body, Builder, ConnectError, Events, Login, RequestError, State,
+    Body, ConnectError, Events, Login, RequestError, State,
     driver::Command,
     session::{self, Request},
     shared::Shared,
 };
 
-/// A client for one user at a time. Cheap to clone: all clones are the same client.
+/// A client for one user at a time. Cheap to clone: all clones are handles of the same client.
 ///
-/// One task owns the session. Dropping the last handle closes the connection at best effort and ends the task.
+/// One task owns the session. Dropping the last handle closes the connection, best effort, and ends the task.
+/// [`ChatCamp::builder`] is the way to make one.
 #[derive(Clone)]
 pub struct ChatCamp {
     commands: mpsc::Sender<Command>,
@@ -30,11 +31,6 @@ pub struct ChatCamp {
 }
 
 impl ChatCamp {
-    /// Starts a client for the app with this id.
-    pub fn builder(app_id: impl AsRef<str>) -> Builder {
-        Builder::new(app_id.as_ref())
-    }
-
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
         shared: Arc<Shared>,
@@ -46,20 +42,37 @@ impl ChatCamp {
 
     /// Connects a user: `"alice"`, `("alice", "access-token")`, or a [`Login`] with a provider.
     ///
-    /// Connecting the connected user again is answered at once; while it is connecting or being brought back, the
-    /// call joins the attempt, which begins at once if the client was waiting before it, even where the server had asked
-    /// for that. With another token the attempt, or the connection, is replaced, and whoever waited gets the answer of the
-    /// new one; a provider joins where a provider came before, and is the one asked from then on. Connecting another user ends the first with [`ConnectError::Superseded`] and its
-    /// requests with [`RequestError::Unanswered`]. A refused attempt is repeated once if a provider offers another
-    /// credential, so an answer comes within twice the connect time-out.
+    /// - The user is connected: returns at once.
+    /// - The same user is connecting or reconnecting: the call joins the attempt. If the client waits before the next attempt,
+    ///   the attempt begins at once, even if the server asked for the delay.
+    /// - The same user with another token: replaces the attempt or the connection. Earlier calls get the result of the new
+    ///   one. A provider does not replace a provider: the connection goes on, and the newer one is asked from then on.
+    /// - Another user: ends the first with [`ConnectError::Superseded`] and its requests with
+    ///   [`RequestError::Unanswered`].
+    ///
+    /// If a provider offers another credential after a refusal, the attempt is repeated once. The call therefore returns
+    /// within twice the connect timeout.
     ///
     /// # Errors
     /// [`ConnectError`]; [`is_retryable`](ConnectError::is_retryable) tells whether the same call may succeed later.
-    /// With [`Reconnect::keep_trying`](crate::Reconnect::keep_trying) only what is not retryable is reported.
+    /// With [`Reconnect::keep_trying`](crate::Reconnect::keep_trying), returns only errors that are not retryable.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the attempt to the others that wait for it. When it was the last to wait for a first
-    /// connect, the attempt is abandoned and the client disconnected.
+    /// Dropping the future does not affect other calls that wait for the same attempt. If no call waits for a first connect
+    /// any more, the client abandons the attempt and is disconnected.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use chatcamp_client::{ChatCamp, ConnectError};
+    ///
+    /// # async fn example(chat: ChatCamp) {
+    /// match chat.connect(("alice", "access-token")).await {
+    ///     Ok(user) => println!("connected as {}", user.id),
+    ///     Err(error) if error.is_retryable() => println!("try again later: {error}"),
+    ///     Err(error) => println!("cannot connect: {error}"),
+    /// }
+    /// # }
+    /// ```
     pub async fn connect(&self, login: impl Into<Login>) -> Result<User, ConnectError> {
         let login = login.into();
         let user_id = login.user_id.clone()?;
@@ -69,25 +82,53 @@ impl ChatCamp {
         answer.await.unwrap_or(Err(ConnectError::Ended))
     }
 
-    /// The user that is connected or being brought back, as its owner sees it.
+    /// Returns the user that is connected or reconnecting, with its private fields, or `None`.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example(chat: chatcamp_client::ChatCamp) {
+    /// if let Some(user) = chat.current_user() {
+    ///     println!("{}", user.profile.display_name);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn current_user(&self) -> Option<User> {
         self.shared.user()
     }
 
-    /// How things stand.
+    /// Returns the current connection state.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use chatcamp_client::State;
+    ///
+    /// # fn example(chat: chatcamp_client::ChatCamp) {
+    /// let is_online = matches!(chat.state(), State::Connected);
+    /// # }
+    /// ```
     #[must_use]
     pub fn state(&self) -> State {
         self.shared.state()
     }
 
-    /// The events from now on, in a queue of their own.
+    /// Subscribes to the events from now on. Each subscription has its own queue.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_client::ChatCamp) {
+    /// let mut events = chat.events();
+    /// while let Some(event) = events.next().await {
+    ///     println!("{event:?}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn events(&self) -> Events {
         Events::new(self.shared.subscribe())
     }
 
-    /// Sends a request and returns its response. The types of requests are in [`chatcamp_protocol::request`].
+    /// Sends a request and returns its response. [`request`](crate::request) holds the types of requests.
     ///
     /// While the client connects or reconnects, up to 256 requests wait to be sent. A request is never sent twice.
     ///
@@ -96,7 +137,7 @@ impl ChatCamp {
     /// running twice.
     ///
     /// # Cancel safety
-    /// Dropping the future withdraws a request that was not sent yet. A request that was sent runs, and its response is
+    /// Dropping the future withdraws a request that was not sent yet. A request that was sent still runs; its response is
     /// dropped.
     ///
     /// # Examples
@@ -117,14 +158,23 @@ impl ChatCamp {
         response.parse().map_err(|_| RequestError::InvalidAnswer)
     }
 
-    /// Sends a request of any type and returns the body of its acknowledgement, for types that
-    /// [`send`](Self::send) does not know.
+    /// Sends a request of any type and returns the body of its acknowledgement. Use it for types without a struct in
+    /// [`request`](crate::request).
     ///
     /// # Errors
     /// Those of [`send`](Self::send), and [`RequestError::InvalidBody`].
     ///
     /// # Cancel safety
-    /// That of [`send`](Self::send).
+    /// As for [`send`](Self::send).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_client::ChatCamp) -> Result<(), Box<dyn std::error::Error>> {
+    /// let body = chat.request("users.list", serde_json::json!({"limit": 10})).await?;
+    /// let answer: serde_json::Value = body.parse()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn request(&self, t: &str, body: impl Serialize) -> Result<Body, RequestError> {
         let request = Request::new(t, &body).map_err(RequestError::InvalidBody)?;
         if request.size() > limits::MESSAGE {
@@ -143,35 +193,63 @@ impl ChatCamp {
     /// Those of [`send`](Self::send).
     ///
     /// # Cancel safety
-    /// That of [`send`](Self::send).
+    /// As for [`send`](Self::send).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use chatcamp_client::{ChatCamp, ProfileUpdate};
+    ///
+    /// # async fn example(chat: ChatCamp) -> Result<(), chatcamp_client::RequestError> {
+    /// let name = Some("Alice".to_owned());
+    /// let user = chat.update_user(ProfileUpdate { display_name: name, ..ProfileUpdate::default() }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn update_user(&self, update: ProfileUpdate) -> Result<User, RequestError> {
         let user = self.current_user().ok_or(RequestError::NotConnected)?;
         Ok(self.send(UpdateUser { id: Some(user.id), update }).await?.user)
     }
 
-    /// Ends whatever there is: a connection, an attempt, a wait. Always legal; does nothing when there is nothing.
+    /// Disconnects: ends the session, a running attempt or the delay before the next one. Does nothing if the client is
+    /// disconnected.
     ///
-    /// Requests that were sent end with [`RequestError::Unanswered`], calls of `connect` with
-    /// [`ConnectError::Disconnected`]. The last event is [`Event::Disconnected`](crate::Event::Disconnected). Returns when
-    /// the server has agreed to the end, or after 5 s.
+    /// Sent requests end with [`RequestError::Unanswered`], calls of `connect` with [`ConnectError::Disconnected`]. The last
+    /// event is [`Event::Disconnected`](crate::Event::Disconnected). Returns when the server has confirmed the close, or
+    /// after 5 s.
     ///
     /// # Cancel safety
-    /// Dropping the future while it waits for the server leaves the end to take place.
+    /// Dropping the future while it waits for the server does not stop the disconnect.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_client::ChatCamp) {
+    /// chat.disconnect().await;
+    /// assert!(chat.current_user().is_none());
+    /// # }
+    /// ```
     pub async fn disconnect(&self) {
         let (reply, done) = oneshot::channel();
         if self.commands.send(Command::Disconnect { reply }).await.is_ok() {
-            // An error means that the task has ended, and everything with it.
+            // An error means that the task has ended, and the connection with it.
             let _ = done.await;
         }
     }
 
-    /// Says that the network may have changed, such as when a device wakes up or joins another one.
+    /// Tells the client that the network may have changed, for example because the device woke up or joined another network.
     ///
-    /// A client that waits before its next attempt makes it now; one that is connected makes sure within 5 s that it still is.
-    /// Does nothing where there is nothing to do.
+    /// A client that waits before its next attempt makes the attempt now. A connected client checks within 5 s that its
+    /// connection still works. Otherwise does nothing.
     ///
     /// # Cancel safety
-    /// Dropping the future may leave the hint unsaid.
+    /// If the future is dropped, the hint may be lost.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_client::ChatCamp) {
+    /// // Called by the platform's network monitor:
+    /// chat.network_changed().await;
+    /// # }
+    /// ```
     pub async fn network_changed(&self) {
         // An error means that the task has ended.
         let _ = self.commands.send(Command::NetworkChanged).await;

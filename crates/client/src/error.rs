@@ -1,4 +1,4 @@
-//! Why an operation failed, one type for each.
+//! Errors, one type per operation.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,82 +14,81 @@ use chatcamp_protocol::{
 };
 use chatcamp_transport::{self as transport, Closed};
 
-/// Why no client was built. Always the caller's to mend.
+/// Why no client was built. Always a configuration error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The app id is none.
+    /// The app id is invalid.
     #[error(transparent)]
     AppId(#[from] InvalidAppId),
-    /// Neither an address nor a transport was given.
-    #[error("no transport: give the builder the server's url, or a transport")]
+    /// Both the URL and the transport are missing.
+    #[error("the transport is missing: give the builder a URL or a transport")]
     NoTransport,
-    /// The address cannot be dialled.
-    #[error("the url cannot be used")]
+    /// The URL is invalid.
+    #[error("cannot use the URL of the server")]
     Url(#[source] transport::ConnectError),
-    /// The client was built outside a tokio runtime, on which its task would run.
-    #[error("no tokio runtime: build the client within one, its timer enabled")]
+    /// The client was built outside a tokio runtime. Its task runs on one.
+    #[error("the tokio runtime is missing: build the client within a tokio runtime whose timer is enabled")]
     NoRuntime,
 }
 
 /// Why a user is not connected.
 ///
-/// It can be cloned: all calls that joined one attempt get the same.
+/// All calls that joined one attempt get clones of the same error.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The user id is none.
+    /// The user id is invalid.
     #[error(transparent)]
     UserId(#[from] InvalidUserId),
-    /// The server refuses the user or the credential. Asking again changes nothing.
+    /// The server refused the user or the credential. Retrying does not help.
     #[error(transparent)]
     Refused(Refusal),
-    /// The server asks to come back later.
-    #[error("not now: {refusal}")]
+    /// The server asks the client to retry later.
+    #[error("the server asks to retry later: {refusal}")]
     NotNow {
-        /// Why.
+        /// The reason.
         refusal: Refusal,
-        /// How long to wait at least, where the server says.
+        /// The shortest time to wait, if the server named one.
         after: Option<Duration>,
     },
-    /// No connection was opened.
-    #[error("no connection")]
+    /// The transport cannot open a connection.
+    #[error("cannot open a connection")]
     Transport(#[source] Arc<transport::ConnectError>),
     /// The connection ended before the server answered.
     #[error("the connection ended before the server answered")]
     Lost(#[source] Closed),
-    /// The server's answer is not what the protocol asks for, or is for another user; the address may belong to something
-    /// else.
+    /// The server's answer violates the protocol or is for another user. The address may belong to another service.
     #[error(transparent)]
     Violation(#[from] Violation),
-    /// There was no answer in time.
-    #[error("no answer within {0:?}")]
+    /// The server did not answer in time.
+    #[error("the server did not answer within {0:?}")]
     TimedOut(Duration),
-    /// The credential provider had none to offer.
+    /// The credential provider failed.
     #[error("the credential provider failed")]
     NoCredential(#[source] Arc<Unavailable>),
-    /// The access token would be readable on its way. Use an encrypted transport.
+    /// The access token would be sent unencrypted. Use an encrypted transport.
     #[error(
         "the access token would cross the network in plaintext; use an encrypted transport, \
          or allow it with dangerous_send_tokens_in_plaintext"
     )]
     TokenExposed,
-    /// Another user was connected through the same client meanwhile.
-    #[error("another user was connected meanwhile")]
+    /// The application connected another user through the same client.
+    #[error("the application connected another user")]
     Superseded,
-    /// `disconnect` was called meanwhile.
-    #[error("disconnected meanwhile")]
+    /// The application called `disconnect`.
+    #[error("the application disconnected")]
     Disconnected,
     /// Too many calls wait for the same attempt.
     #[error("too many calls wait for this user to connect")]
     TooManyWaiting,
-    /// The client's task is gone with the runtime it ran on.
+    /// The client's task ended with its runtime.
     #[error("the client has ended with its runtime")]
     Ended,
 }
 
 impl ConnectError {
-    /// Whether the same call may succeed later, nothing else done about it.
+    /// Returns whether the same call may succeed later without any change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -111,7 +110,7 @@ impl ConnectError {
     }
 }
 
-/// Why a request has no positive answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -120,42 +119,42 @@ pub enum RequestError {
     Rejected {
         /// The code as the server wrote it.
         code: String,
-        /// The code, if this version knows it.
+        /// The code, or `None` if this version does not know it.
         known: Option<ErrorCode>,
         /// The message for people.
         message: String,
     },
-    /// The session ended, or began anew, before the answer came.
-    #[error("the session ended before the answer came")]
+    /// The session ended or was replaced by a new one before the answer arrived.
+    #[error("the session ended before the answer arrived")]
     Unanswered {
-        /// Whether it had been sent: the server may then have carried it out.
+        /// Whether the request was sent: the server may have executed it.
         may_have_run: bool,
     },
-    /// No answer came in time.
-    #[error("no answer in time")]
+    /// The server did not answer in time.
+    #[error("the server did not answer in time")]
     TimedOut {
-        /// Whether it had been sent: the server may then have carried it out, or may do so yet.
+        /// Whether the request was sent: the server may have executed it, or may still do so.
         may_have_run: bool,
     },
-    /// No user is connected, nor about to be. The request was not sent.
+    /// No user is connected or connecting. The request was not sent.
     #[error("no user is connected")]
     NotConnected,
-    /// The request is larger than a message may be.
+    /// The request exceeds the size limit of a message.
     #[error("the request is larger than {} bytes", limits::MESSAGE)]
     TooLarge,
-    /// Too many requests wait to be sent already.
+    /// Too many requests already wait to be sent.
     #[error("too many requests wait to be sent")]
     TooManyWaiting,
-    /// The body cannot be written as JSON.
-    #[error("the body cannot be written as JSON")]
+    /// The body cannot be serialized as JSON.
+    #[error("the body cannot be serialized as JSON")]
     InvalidBody(#[source] serde_json::Error),
-    /// The answer is not what the protocol asks for. Its text is not repeated.
-    #[error("the answer is not what the protocol asks for")]
+    /// The answer violates the protocol. The error does not quote it.
+    #[error("the answer violates the protocol")]
     InvalidAnswer,
 }
 
 impl RequestError {
-    /// Whether the same request may succeed later, and cannot run twice when it is repeated.
+    /// Returns whether the same request may succeed later and cannot run twice if it is repeated.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

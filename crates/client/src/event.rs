@@ -1,4 +1,4 @@
-//! What happens: a stream of events with a bounded queue of its own.
+//! Events: a stream per reader, each with a bounded queue.
 
 use std::{
     collections::VecDeque,
@@ -18,65 +18,65 @@ use parking_lot::Mutex;
 
 use crate::{Body, ConnectError, EndReason};
 
-/// Events waiting for one reader, at most.
+/// Maximum number of events in the queue of one reader.
 const QUEUE_EVENTS: usize = 1024;
-/// Bytes waiting for one reader with which no further event is taken.
+/// A queue that holds this many bytes takes no further event.
 const QUEUE_BYTES: usize = 1024 * 1024;
-/// What an event counts beside its text, in bytes.
+/// Size of an event without its text, in bytes.
 const OVERHEAD: usize = 64;
 
-/// What happens to a client.
+/// An event of a client.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
     /// The user is connected, for the first time or again.
     Connected {
-        /// The user, as its owner sees it.
+        /// The user, with its private fields.
         user: Box<User>,
-        /// Whether the session goes on or is new.
+        /// Whether the session was resumed or is new.
         continuity: Continuity,
         /// The name of the transport, such as `websocket`.
         transport: &'static str,
     },
-    /// The connection is gone, or another attempt to bring it back has failed; the next begins by itself.
+    /// The connection ended or another attempt to reconnect failed. The client makes the next attempt by itself.
     Reconnecting {
-        /// What happened.
+        /// The reason.
         why: Interruption,
-        /// When the next attempt begins, from now.
+        /// The delay before the next attempt, from now.
         after: Duration,
     },
-    /// It is over until the application connects again.
+    /// The client is disconnected until the application connects again.
     Disconnected {
-        /// Why.
+        /// The reason.
         reason: EndReason,
     },
-    /// The user's own object changed elsewhere, on another connection or by the backend.
+    /// The user's own object was changed on another connection or by the backend.
     UserChanged(Box<User>),
-    /// The access token ends; follows `Connected` where the server says so.
+    /// The access token has an expiry time; follows `Connected` if the server states it.
     TokenExpires {
-        /// How long it is good from now.
+        /// The remaining lifetime, from now.
         expires_in: Duration,
-        /// Whether a provider will be asked for another. If not, the session ends with the token.
+        /// Whether a provider will be asked for another token. If not, the session ends when the token expires.
         refreshable: bool,
     },
     /// The app's backend published an event to the user.
     App {
-        /// Its type, of the backend's choice.
+        /// The type, chosen by the backend.
         kind: String,
-        /// Its data, of the backend's choice.
+        /// The data, chosen by the backend.
         data: Body,
     },
-    /// A message of a type this version has no name for.
+    /// A message of a type that this version does not know.
     Other {
         /// The type.
         t: String,
         /// The body.
         d: Body,
     },
-    /// This reader was too slow for its queue: so many events are missing here. How things stand,
-    /// [`ChatCamp::state`](crate::ChatCamp::state) says.
+    /// The reader was too slow and its queue was full: events are missing here.
+    /// [`ChatCamp::state`](crate::ChatCamp::state) returns the current state.
     Lagged {
-        /// How many.
+        /// Number of missing events.
         missed: u64,
     },
 }
@@ -85,30 +85,30 @@ pub enum Event {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Interruption {
-    /// The connection ended without a word from the server.
+    /// The connection ended, and the server gave no reason.
     #[error(transparent)]
     Closed(Closed),
-    /// The server ended the connection and said why.
+    /// The server ended the connection and gave a reason.
     #[error("the server ended the connection: {0}")]
     Server(Refusal),
-    /// Nothing was heard from the server for too long.
-    #[error("nothing was heard from the server for too long")]
+    /// The server was silent for too long.
+    #[error("the server was silent for too long")]
     Silent,
-    /// The server sent what the protocol does not allow.
-    #[error("the server broke the protocol")]
+    /// The server violated the protocol.
+    #[error("the server violated the protocol")]
     Violation,
     /// An attempt failed.
     #[error(transparent)]
     Attempt(ConnectError),
-    /// The same user connects with another credential.
+    /// The application connects the same user with another credential.
     #[error("the credential was replaced")]
     CredentialReplaced,
 }
 
-/// The events of one client from the moment it was asked for; each reader has its own.
+/// The events of one client since the subscription; each reader has its own queue.
 ///
-/// At most 1,024 events and about 1 MiB wait; beyond that events are missed, and [`Event::Lagged`] stands in their
-/// place. Also a [`Stream`]. It ends when the last handle of the client is dropped.
+/// The queue holds at most 1,024 events and about 1 MiB; further events are dropped and replaced by one [`Event::Lagged`].
+/// Also a [`Stream`]. It ends when the last handle of the client is dropped.
 pub struct Events(Arc<Queue>);
 
 impl Events {
@@ -116,7 +116,7 @@ impl Events {
         Self(queue)
     }
 
-    /// Waits for the next event; `None` once the client is gone.
+    /// Waits for the next event. Returns `None` after the client has ended.
     ///
     /// # Cancel safety
     /// Dropping the future loses no event.
@@ -139,7 +139,7 @@ impl fmt::Debug for Events {
     }
 }
 
-/// One reader's queue.
+/// The queue of one reader.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
@@ -149,7 +149,7 @@ pub(crate) struct Queue {
 struct Inner {
     events: VecDeque<Event>,
     bytes: usize,
-    /// Events missed since the last one in the queue.
+    /// Number of events dropped since the last one in the queue.
     missed: u64,
     ended: bool,
     reader: Option<Waker>,
@@ -162,7 +162,7 @@ impl Queue {
             inner.missed += 1;
             return;
         }
-        inner.settle();
+        inner.note_missed();
         inner.bytes += cost(event);
         inner.events.push_back(event.clone());
         if let Some(reader) = inner.reader.take() {
@@ -181,7 +181,7 @@ impl Queue {
     fn poll_pop(&self, cx: &Context<'_>) -> Poll<Option<Event>> {
         let mut inner = self.inner.lock();
         if inner.events.is_empty() {
-            inner.settle();
+            inner.note_missed();
         }
         if let Some(event) = inner.events.pop_front() {
             inner.bytes -= cost(&event);
@@ -196,8 +196,8 @@ impl Queue {
 }
 
 impl Inner {
-    /// Puts the gap, if there is one, where it is.
-    fn settle(&mut self) {
+    /// Adds `Lagged` to the queue if events were dropped.
+    fn note_missed(&mut self) {
         if self.missed > 0 {
             let lagged = Event::Lagged { missed: std::mem::take(&mut self.missed) };
             self.bytes += cost(&lagged);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_where_it_is_missing() {
+    fn dropped_events_are_counted_where_they_are_missing() {
         let queue = Queue::default();
         (0..QUEUE_EVENTS + 3).for_each(|n| queue.push(&other(n, 0)));
         let cx = Context::from_waker(Waker::noop());
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_bounded_too_and_given_back() {
+    fn bytes_are_bounded_and_freed() {
         let queue = Queue::default();
         (0..20).for_each(|n| queue.push(&other(n, QUEUE_BYTES / 10)));
         assert_eq!(drain(&queue).last().unwrap(), "lagged 10");
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_has_ended_is_read_to_its_end() {
+    fn an_ended_queue_is_read_to_its_end() {
         let queue = Queue::default();
         queue.push(&other(1, 0));
         queue.end();

@@ -1,4 +1,4 @@
-//! The client's handshake: the one place that opens a connection and says who connects.
+//! The client's handshake: the only place that opens a connection and authenticates the user.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use chatcamp_auth::client::{self, Established, Hello, Refusal, ServerReply};
 use chatcamp_protocol::{Advice, Code};
 use chatcamp_transport::{Closed, Connection, Message, Transport};
 
-/// Name and version of this client, as the server is told.
+/// Name and version of this client, sent to the server.
 pub(crate) const CLIENT: &str = concat!("chatcamp-rust/", env!("CARGO_PKG_VERSION"));
 
-/// Opens a connection, presents the user and waits for the verdict. The caller has the deadline.
+/// Opens a connection, authenticates the user and waits for the answer. The caller sets the deadline.
 ///
 /// ```text
 ///   connect ------------------------------>
 ///   users.auth  r:1, credential, resume? ->
-///             <- users.auth.ack to:1, user, session | error        or, instead: session.close, or the end
+///             <- users.auth.ack to:1, user, session | error        or instead: session.close, or a close
 /// ```
 pub(crate) async fn open(
     transport: &dyn Transport,
@@ -25,7 +25,7 @@ pub(crate) async fn open(
     let mut connection = transport.connect().await.map_err(|e| ConnectError::Transport(Arc::new(e)))?;
     let (await_ack, request) = client::start(hello);
     trace.sent(&request);
-    // The end of the connection is reported when receiving, after what may explain it.
+    // Receiving reports the end of the connection, after a message that may explain it.
     let _ = connection.send(Message::from(request)).await;
     let answer = connection.recv().await.map_err(ended)?;
     trace.received(answer.as_str());
@@ -36,7 +36,7 @@ pub(crate) async fn open(
     }
 }
 
-/// A refusal may still say: come back.
+/// Converts a refusal. A refusal that advises to retry is not final.
 fn refused(refusal: Refusal) -> ConnectError {
     match refusal.advice {
         Advice::Retry => ConnectError::NotNow { refusal, after: None },
@@ -44,7 +44,7 @@ fn refused(refusal: Refusal) -> ConnectError {
     }
 }
 
-/// Where no message explained the end, a code of the table does.
+/// Converts an end that no message explained; only the close code can explain it.
 fn ended(closed: Closed) -> ConnectError {
     match &closed {
         Closed::ByPeer(close) => match Code::from_number(close.code) {

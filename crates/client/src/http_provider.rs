@@ -17,98 +17,99 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::runtime::Handle;
 
-/// Largest answer, in bytes.
-const ANSWER: usize = 16 * 1024;
+/// Maximum size of an answer, in bytes.
+const MAX_ANSWER: usize = 16 * 1024;
 
-/// Asks an address of the app's backend for the access token of whoever is signed in there.
+/// Asks a URL of the app's backend for the access token of the signed-in user.
 ///
-/// Each question is a POST of `{"why":"initial"}`, or `reconnect`, `expiring`, `rejected`, the last with the `code` of the
-/// refusal. The answer is 200 and a JSON object with `access_token`, and `expires_in`, in seconds, where that is known; other
-/// fields are ignored. How the backend knows who is signed in is its own affair: give it what it needs as a
-/// [`header`](Self::header).
+/// Each request is a POST of `{"why":"initial"}`, or `reconnect`, `expiring`, `rejected`, the last with the `code` of the
+/// refusal. The answer has status 200 and a JSON object with `access_token` and, if known, `expires_in` in seconds; other
+/// fields are ignored. Send what the backend needs to identify the user as a [`header`](Self::header).
 ///
-/// Needs a tokio runtime. A redirect is not followed. Nothing of it is printed but the address.
+/// Needs a tokio runtime. Does not follow redirects. `Debug` shows only the URL, without its query.
 pub struct HttpProvider {
     client: Client,
     url: Url,
     headers: HeaderMap,
 }
 
-/// Why a provider cannot be made of what was given.
+/// Why a provider cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidProvider {
-    /// The address is none of `http://` or, with the feature `tls`, `https://`.
+    /// The URL is invalid, or does not begin with `http://` or, with the feature `tls`, `https://`.
     #[error("invalid URL of the backend: {0}")]
     Url(&'static str),
-    /// Tokens would be readable on their way.
-    #[error("others can read what is sent by http:// to another machine: use https://")]
+    /// Tokens would be sent unencrypted.
+    #[error("http:// to another machine is not encrypted: use https://")]
     Exposed,
-    /// The name or value of a header cannot be sent.
+    /// The name or value of a header is invalid.
     #[error(
-        "the header cannot be sent: its name is invalid, or its value has a line break or another control character in it"
+        "the header is invalid: check its name, and remove line breaks and other control characters from its value"
     )]
     Header,
-    /// The HTTP client cannot be made.
-    #[error("cannot make an HTTP client: {0}")]
+    /// The HTTP client cannot be created.
+    #[error("cannot create an HTTP client: {0}")]
     Client(String),
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("no tokio runtime: the provider must be asked within one, its I/O and timer enabled")]
+    #[error(
+        "the tokio runtime is missing: use the provider within a tokio runtime whose I/O and timer are enabled"
+    )]
     NoRuntime,
-    #[error("the backend cannot be asked: {0}")]
+    #[error("cannot reach the backend: {0}")]
     Unreachable(String),
     #[error("the backend answered with status {0}")]
     Status(u16),
-    #[error("the backend's answer is larger than {ANSWER} bytes")]
+    #[error("the backend's answer is larger than {MAX_ANSWER} bytes")]
     TooLarge,
-    #[error("the backend's answer is no JSON object with an access_token")]
+    #[error("the backend's answer is not a JSON object with an access_token")]
     Answer,
 }
 
 #[derive(Deserialize)]
 struct Answer {
     access_token: AccessToken,
-    /// Whole or not, as JSON knows one kind of number.
+    /// May be a fraction: JSON has only one kind of number.
     expires_in: Option<f64>,
 }
 
 impl HttpProvider {
-    /// Asks at `url`.
+    /// Creates a provider that asks `url`.
     ///
     /// # Errors
-    /// [`InvalidProvider`]; `http://` is for this machine only.
+    /// [`InvalidProvider`]; `http://` is allowed only for this machine.
     pub fn new(url: &str) -> Result<Self, InvalidProvider> {
         let url = Url::parse(url)
-            .map_err(|_| InvalidProvider::Url("it is not a URL such as https://backend.example/chat"))?;
+            .map_err(|_| InvalidProvider::Url("expected a URL such as https://backend.example/chat"))?;
         if url.fragment().is_some() {
             return Err(InvalidProvider::Url("remove the fragment, which begins with #"));
         }
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        let is_loopback =
+            host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         match url.scheme() {
-            "http" if !is_here => return Err(InvalidProvider::Exposed),
+            "http" if !is_loopback => return Err(InvalidProvider::Exposed),
             "http" => {}
             "https" if cfg!(feature = "tls") => {}
             "https" => return Err(InvalidProvider::Url("https:// needs the feature tls")),
             _ => return Err(InvalidProvider::Url("it must begin with https:// or http://")),
         }
         let mut client = Client::builder().redirect(redirect::Policy::none()).retry(retry::never());
-        if is_here {
-            // A proxy would look for this machine elsewhere.
+        if is_loopback {
+            // For a proxy, a loopback address means its own machine.
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| InvalidProvider::Client(describe(error)))?;
         Ok(Self { client, url, headers: HeaderMap::new() })
     }
 
-    /// Sends this header with every question, such as the app's own `authorization`; white space at the ends of its value is
-    /// removed.
+    /// Sends this header with every request, such as the app's own `authorization`; removes white space around the value.
     ///
     /// # Errors
-    /// [`InvalidProvider::Header`].
+    /// [`InvalidProvider::Header`] if the name or the value is invalid.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidProvider> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InvalidProvider::Header)?;
         let mut value = HeaderValue::from_str(secret::trim(value)).map_err(|_| InvalidProvider::Header)?;
@@ -119,7 +120,7 @@ impl HttpProvider {
 
     async fn ask(&self, why: CredentialReason) -> Result<Credential, Failure> {
         Handle::try_current().map_err(|_| Failure::NoRuntime)?;
-        let question = match why {
+        let request = match why {
             CredentialReason::Initial => json!({ "why": "initial" }),
             CredentialReason::Reconnect => json!({ "why": "reconnect" }),
             CredentialReason::Expiring => json!({ "why": "expiring" }),
@@ -127,7 +128,7 @@ impl HttpProvider {
             _ => json!({}),
         };
         let post = self.client.post(self.url.clone()).headers(self.headers.clone());
-        let post = post.header(ACCEPT, "application/json").json(&question);
+        let post = post.header(ACCEPT, "application/json").json(&request);
         let unreachable = |error| Failure::Unreachable(describe(error));
         let mut response = post.send().await.map_err(unreachable)?;
         if response.status() != 200 {
@@ -136,7 +137,7 @@ impl HttpProvider {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             body.extend_from_slice(&chunk);
-            if body.len() > ANSWER {
+            if body.len() > MAX_ANSWER {
                 return Err(Failure::TooLarge);
             }
         }
@@ -151,23 +152,23 @@ impl CredentialProvider for HttpProvider {
     /// Asks the backend once.
     ///
     /// # Errors
-    /// [`Unavailable`] with what went wrong; a status other than 200 too.
+    /// [`Unavailable`] with the cause, such as a status other than 200.
     ///
     /// # Cancel safety
-    /// Dropping the future abandons the question.
+    /// Dropping the future abandons the request.
     async fn credential(&self, why: CredentialReason) -> Result<Credential, Unavailable> {
         self.ask(why).await.map_err(|failure| Unavailable(Box::new(failure)))
     }
 }
 
-/// Shows where it asks, without what may be secret there.
+/// Shows the URL without its user name and query, which may contain secrets.
 impl fmt::Debug for HttpProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpProvider({}{})", self.url.origin().ascii_serialization(), self.url.path())
     }
 }
 
-/// The error and its causes in one line, without the URL.
+/// Returns the error and its causes on one line, without the URL.
 fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -1,30 +1,30 @@
-//! The ChatCamp client: connect a user, receive events, send requests, disconnect; over any transport.
+//! The ChatCamp client: connects a user, receives events, sends requests, over any transport.
 //!
-//! It keeps one session for one user at a time and brings it back when a connection breaks, with a delay that
-//! grows and is drawn at random. It never repeats a request that may have run, never retries a credential that was
-//! refused unless its provider offers another, and never sends an access token where others could read it.
+//! It keeps one session for one user at a time. When a connection breaks, it reconnects after a random delay that grows with
+//! each failure. It never repeats a request that may have run, never repeats a refused credential unless the provider offers
+//! another, and never sends an access token unencrypted unless that is allowed.
 //!
-//! Start from [`ChatCamp`], a handle that is cheap to clone, and [`Events`], what it tells you.
+//! Start from [`ChatCamp`], the handle, which is cheap to clone, and [`Events`], the stream of its events.
 //!
 //! ```text
 //!   ChatCamp ---- commands, bounded ----> driver: one task owns the session
 //!   Events  <---- events, bounded ------    |  attempt: provider -> transport -> handshake
 //!                                           |  session: numbers, requests (plain data, time passed in)
-//!                                           |  link:    the live connection, heartbeat, silence
+//!                                           |  link:    the live connection, heartbeat, timeout
 //!                                         Box<dyn Carrier>, replaced when it breaks
 //! ```
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`builder`] | how a client is put together |
+//! | [`builder`] | the options of a client |
 //! | [`chatcamp`] | the handle |
-//! | [`login`] | who connects, and with what |
+//! | [`login`] | the user to connect and the source of its credential |
 //! | `http_provider` | credentials from the app's backend (feature `http-provider`) |
-//! | [`event`], [`state`] | what happens, and how things stand |
-//! | [`error`] | why an operation failed, one type each |
-//! | [`reconnect`] | when to try again |
-//! | [`body`] | bodies of answers and events, unparsed |
-//! | [`trace`] | a look at every message, with its secrets blotted out |
+//! | [`event`], [`state`] | events and the connection state |
+//! | [`error`] | errors, one type per operation |
+//! | [`reconnect`] | the reconnect policy |
+//! | [`body`] | unparsed bodies of answers and events |
+//! | [`trace`] | observes every message with secrets redacted |
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
@@ -34,12 +34,12 @@
 //! let (transport, listener) = memory::network(); // a server accepts from `listener`
 //! # let mut listener = listener;
 //! # tokio::spawn(async move {
-//! #     let mut peer = listener.accept().await.expect("a client comes");
+//! #     let mut peer = listener.accept().await.expect("a client connects");
 //! #     peer.recv().await.expect("users.auth");
 //! #     let ack = r#"{"t":"users.auth.ack","to":1,"d":{"ok":true,"user":{"id":"alice"},
 //! #         "session":{"key":"k","expires_in":60,"fresh":"new","heartbeat":25}}}"#;
-//! #     peer.send(Message::from(ack)).await.expect("the client is there");
-//! #     peer.recv().await.expect_err("it disconnects");
+//! #     peer.send(Message::from(ack)).await.expect("the client is connected");
+//! #     peer.recv().await.expect_err("the client disconnects");
 //! # });
 //! let chat = ChatCamp::builder("demo").transport(transport).build()?;
 //! let mut events = chat.events();

@@ -1,48 +1,48 @@
-//! Who connects, and with what.
+//! The user to connect and the source of its credential.
 
 use std::{fmt, sync::Arc};
 
 use chatcamp_auth::{Credential, CredentialProvider};
 use chatcamp_protocol::{AccessToken, UserId, id::InvalidUserId};
 
-/// A user id and the source of its credential; by user id alone unless told otherwise.
+/// A user id and the source of its credential; without a credential by default.
 ///
-/// Made from `"alice"`, from `("alice", "access-token")`, or with [`new`](Self::new). Whether the id is valid,
-/// `connect` says. Two logins are equal if user and token are, or user and provider: a clone of one login, not another with a
-/// provider like it.
+/// Made from `"alice"`, from `("alice", "access-token")`, or with [`new`](Self::new). `connect` reports an invalid id. Two
+/// logins are equal if they have the same user and the same token or provider. Providers are the same only if one login is a
+/// clone of the other.
 #[derive(Clone, PartialEq)]
 pub struct Login {
     pub(crate) user_id: Result<UserId, InvalidUserId>,
     pub(crate) source: Source,
 }
 
-/// Where the credential comes from.
+/// The source of a credential.
 #[derive(Clone)]
 pub(crate) enum Source {
-    /// It is what it is; once refused, nothing else can be offered.
+    /// A fixed credential: nothing else can be offered once it is refused.
     Constant(Credential),
-    /// It is asked for.
+    /// A provider that is asked for credentials.
     Provider(Arc<dyn CredentialProvider>),
 }
 
 impl Login {
-    /// By user id alone.
+    /// Creates a login with the user id only.
     pub fn new(user_id: impl AsRef<str>) -> Self {
         Self { user_id: UserId::new(user_id), source: Source::Constant(Credential::none()) }
     }
 
-    /// With this access token; white space at its ends is removed.
+    /// Sets the access token; removes white space around it.
     #[must_use]
     pub fn token(mut self, token: impl Into<AccessToken>) -> Self {
         self.source = Source::Constant(Credential::token(token.into().trimmed()));
         self
     }
 
-    /// With what this provider offers, white space at its ends removed; [`from_fn`](chatcamp_auth::credential::from_fn) makes one of a closure, and
-    /// `HttpProvider` asks a backend.
+    /// Sets the provider of access tokens; removes white space around each token.
+    /// [`from_fn`](chatcamp_auth::credential::from_fn) makes a provider of a closure; `HttpProvider` asks a backend.
     ///
-    /// It is asked before the first connect, when the server refused what it offered, and, on a live connection or on a reconnect,
-    /// when some four fifths (75 to 85 %) of the lifetime are over; never while an answer is outstanding.
+    /// The client asks the provider before the first connect, after the server refused its credential, and after 75 to 85 % of
+    /// the credential's lifetime, on a live connection or at a reconnect. It never asks twice at the same time.
     #[must_use]
     pub fn provider(mut self, provider: impl CredentialProvider + 'static) -> Self {
         self.source = Source::Provider(Arc::new(provider));
@@ -51,8 +51,10 @@ impl Login {
 }
 
 impl Source {
-    /// Whether a connection opened with this goes on when a call of `connect` comes with `newer`: with the same constant, or
-    /// with any provider where this is one, since an application that draws itself anew makes a new closure each time.
+    /// Returns whether a connection opened with this source continues when `connect` is called with `newer`.
+    ///
+    /// That is the case for the same constant, and for any two providers: an application that renders again makes a new
+    /// closure each time.
     pub(crate) fn is_continued_by(&self, newer: &Self) -> bool {
         match (self, newer) {
             (Self::Provider(_), Self::Provider(_)) => true,
@@ -95,13 +97,13 @@ impl<I: AsRef<str>, T: Into<AccessToken>> From<(I, T)> for Login {
     }
 }
 
-/// Names the user; shows nothing of the credential.
+/// Shows the user, but not the credential.
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match self.source {
-            Source::Constant(Credential { token: None, .. }) => "by user id alone",
-            Source::Constant(_) => "with a token",
-            Source::Provider(_) => "with a provider",
+            Source::Constant(Credential { token: None, .. }) => "user id only",
+            Source::Constant(_) => "token",
+            Source::Provider(_) => "provider",
         };
         f.debug_struct("Login").field("user_id", &self.user_id).field("source", &source).finish()
     }

@@ -1,11 +1,13 @@
-//! When to try again: full jitter, so that a thousand clients do not come back at once.
+//! The reconnect policy: exponential back-off with full jitter, so that many clients do not reconnect at the same time.
 
 use std::time::Duration;
 
-/// The policy of later attempts, and of the first.
+use chatcamp_runtime::backoff;
+
+/// When the client repeats an attempt to connect.
 ///
-/// The delay before attempt *n* is drawn evenly from zero to `shortest` × 2ⁿ⁻¹, at most `longest`. A connection that
-/// lived for `stable` starts the count anew. What the server asks for is waited for on top. A call of
+/// The delay before attempt *n* is random, from zero to `shortest` × 2ⁿ⁻¹, at most `longest`. The count restarts after a
+/// connection that lasted for `stable`. A delay that the server asks for is added. A call of
 /// [`connect`](crate::ChatCamp::connect) ends the delay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconnect {
@@ -16,7 +18,7 @@ pub struct Reconnect {
 }
 
 impl Default for Reconnect {
-    /// 0.5 s to 20 s, stable after 10 s, failing fast.
+    /// Delays from 0.5 s to 20 s, stable after 10 s; a failed first connect is not repeated.
     fn default() -> Self {
         Self {
             shortest: Duration::from_millis(500),
@@ -28,21 +30,22 @@ impl Default for Reconnect {
 }
 
 impl Reconnect {
-    /// Draws the first delay from zero to `shortest`, doubled each time up to `longest`.
+    /// Sets the upper bound of the first delay, which doubles each time, and the longest bound.
     #[must_use]
     pub fn delays(mut self, shortest: Duration, longest: Duration) -> Self {
-        (self.shortest, self.longest) = (shortest, longest.max(shortest));
+        self.shortest = shortest;
+        self.longest = longest.max(shortest);
         self
     }
 
-    /// Starts the count anew once a connection has lived for this long.
+    /// Restarts the count after a connection that lasted this long.
     #[must_use]
     pub fn stable_after(mut self, stable: Duration) -> Self {
         self.stable = stable;
         self
     }
 
-    /// Lets the first connect be retried like any other, until it succeeds or retrying makes no sense.
+    /// Repeats the first connect too, until it succeeds or the error is not retryable.
     #[must_use]
     pub fn keep_trying(mut self) -> Self {
         self.keep_trying = true;
@@ -54,7 +57,7 @@ impl Reconnect {
     }
 }
 
-/// Where a client stands in its policy.
+/// The current count of attempts.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     policy: Reconnect,
@@ -66,22 +69,19 @@ impl Backoff {
         Self { policy, attempts: 0 }
     }
 
-    /// Which attempt comes next, from 1; 0 before the first delay.
+    /// Returns the number of the next attempt, from 1; 0 before the first delay.
     pub(crate) fn attempt(&self) -> u32 {
         self.attempts
     }
 
-    /// The delay before the next attempt; `random` is evenly distributed.
+    /// Returns the delay before the next attempt; `random` is uniformly distributed.
     pub(crate) fn next(&mut self, random: u64) -> Duration {
-        let most = self.policy.shortest.saturating_mul(1 << self.attempts.min(30)).min(self.policy.longest);
+        let delay = backoff(self.policy.shortest, self.policy.longest, self.attempts, random);
         self.attempts = self.attempts.saturating_add(1);
-        // Whole microseconds; the top 32 bits are as even as all of them.
-        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
-        let drawn = (u128::from(micros) * u128::from(random >> 32)) >> 32;
-        Duration::from_micros(u64::try_from(drawn).unwrap_or(u64::MAX))
+        delay
     }
 
-    /// A connection has ended that lived for `life`.
+    /// Records the end of a connection that lasted for `life`.
     pub(crate) fn lived(&mut self, life: Duration) {
         if life >= self.policy.stable {
             self.attempts = 0;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_stable_connection_starts_the_count_anew() {
+    fn only_a_stable_connection_restarts_the_count() {
         let mut backoff = Backoff::new(Reconnect::default());
         (0..3).for_each(|_| assert_eq!(backoff.next(0), Duration::ZERO));
         backoff.lived(Duration::from_millis(9_999));

@@ -1,4 +1,4 @@
-//! What the task tells the handles: state, user and events.
+//! The state, user and events that the task shares with the handles.
 
 use std::sync::{Arc, Weak};
 
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{EndReason, Event, State, event::Queue};
 
-/// Written by the task, read by the handles.
+/// Written by the task and read by the handles.
 #[derive(Debug)]
 pub(crate) struct Shared(Mutex<View>);
 
@@ -59,7 +59,7 @@ impl Shared {
         readers.iter().for_each(|reader| reader.push(event));
     }
 
-    /// No event will follow.
+    /// Ends all subscriptions: no event will follow.
     pub(crate) fn end(&self) {
         let readers = {
             let mut view = self.0.lock();

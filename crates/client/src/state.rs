@@ -1,4 +1,4 @@
-//! How things stand.
+//! The connection state.
 
 use chatcamp_auth::client::Refusal;
 
@@ -8,15 +8,15 @@ use crate::ConnectError;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum State {
-    /// No user is connected and none is about to be.
+    /// No user is connected or connecting.
     Disconnected(EndReason),
     /// A user is connecting for the first time.
     Connecting,
     /// A user is connected.
     Connected,
-    /// The connection broke, and the client is bringing it back.
+    /// The connection broke, and the client reconnects.
     Reconnecting {
-        /// Which attempt runs or comes next, from 1.
+        /// The number of the current or next attempt, from 1.
         attempt: u32,
     },
 }
@@ -25,13 +25,13 @@ pub enum State {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum EndReason {
-    /// None has been yet.
+    /// No user was connected yet.
     NeverConnected,
-    /// The application wanted it so: it disconnected, or dropped the last call that waited for a first connect.
+    /// The application disconnected, or dropped the last call that waited for a first connect.
     ByUs,
-    /// The server refuses the user or the credential, and there is no other credential to try.
+    /// The server refused the user or the credential, and no other credential is available.
     Refused(Refusal),
-    /// The attempt failed and is not to be repeated.
+    /// The attempt failed and is not repeated.
     Failed(ConnectError),
     /// Another user was connected.
     Superseded,

@@ -1,4 +1,4 @@
-//! A look at every message, with its secrets blotted out.
+//! Observes every message with secrets redacted.
 
 use std::{fmt, sync::Arc};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The keys whose values are secrets, at any depth.
 const SECRETS: [&str; 3] = ["access_token", "key", "session_key"];
 
-/// Which way a message went.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From this client.
@@ -17,7 +17,7 @@ pub enum Direction {
     Received,
 }
 
-/// Told of every message, where the application wants to be.
+/// Passes every message to the application's hook, if one is set.
 #[derive(Clone, Default)]
 pub(crate) struct Trace(Option<Arc<Hook>>);
 
@@ -29,14 +29,14 @@ impl Trace {
     }
 
     pub(crate) fn sent(&self, text: &str) {
-        self.tell(Direction::Sent, text);
+        self.call_hook(Direction::Sent, text);
     }
 
     pub(crate) fn received(&self, text: &str) {
-        self.tell(Direction::Received, text);
+        self.call_hook(Direction::Received, text);
     }
 
-    fn tell(&self, direction: Direction, text: &str) {
+    fn call_hook(&self, direction: Direction, text: &str) {
         if let Some(hook) = &self.0 {
             hook(direction, &redact(text));
         }
@@ -49,10 +49,10 @@ impl fmt::Debug for Trace {
     }
 }
 
-/// The envelope in its usual order, every secret replaced by `…`; only its length when it is no envelope.
+/// Returns the envelope with its fields in the usual order and every secret replaced by `…`, or only the length of other text.
 fn redact(text: &str) -> String {
     let Ok(envelope) = Envelope::parse(text) else {
-        return format!("(no envelope, {} bytes)", text.len());
+        return format!("(not an envelope, {} bytes)", text.len());
     };
     let mut out = format!("{{\"t\":{}", Value::from(envelope.t.as_ref()));
     for (name, number) in [("r", envelope.r), ("to", envelope.to), ("s", envelope.s)] {
@@ -60,11 +60,11 @@ fn redact(text: &str) -> String {
             out += &format!(",\"{name}\":{number}");
         }
     }
-    // An envelope's body is JSON already, but it may be nested deeper than a value can be.
+    // The body of an envelope is valid JSON, but may be nested deeper than `Value` allows.
     if envelope.d.is_some() {
         match envelope.body::<Value>() {
             Ok(mut body) => {
-                blot(&mut body);
+                redact_value(&mut body);
                 out += &format!(",\"d\":{body}");
             }
             Err(_) => out += ",\"d\":\"…\"",
@@ -73,17 +73,18 @@ fn redact(text: &str) -> String {
     out + "}"
 }
 
-fn blot(value: &mut Value) {
+fn redact_value(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                match SECRETS.contains(&name.as_str()) {
-                    true => *value = "…".into(),
-                    false => blot(value),
+                if SECRETS.contains(&name.as_str()) {
+                    *value = "…".into();
+                } else {
+                    redact_value(value);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(blot),
+        Value::Array(items) => items.iter_mut().for_each(redact_value),
         _ => {}
     }
 }
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_blotted_out_wherever_they_stand() {
+    fn secrets_are_redacted_at_any_depth() {
         for (text, shown) in [
             (r#"{"t":"ping","r":3}"#, r#"{"t":"ping","r":3}"#),
             (
@@ -105,7 +106,7 @@ mod tests {
                 r#"{"t":"x","to":1,"s":2,"d":[{"session":{"key":"…"}},{"session_key":"…"}]}"#,
             ),
             (r#"{"t":"x","d":{"access\u005ftoken":"hunter2"}}"#, r#"{"t":"x","d":{"access_token":"…"}}"#),
-            (r#"{"access_token":"hunter2"}"#, "(no envelope, 26 bytes)"),
+            (r#"{"access_token":"hunter2"}"#, "(not an envelope, 26 bytes)"),
             (r#"{"t":"a\"b","token":"hunter2"}"#, r#"{"t":"a\"b"}"#),
         ] {
             assert_eq!(redact(text), shown);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_nested_too_deep_is_blotted_out_whole() {
+    fn a_body_nested_too_deeply_is_redacted_as_a_whole() {
         let deep = format!(r#"{{"t":"x","d":{}"hunter2"{}}}"#, "[".repeat(200), "]".repeat(200));
         assert!(!redact(&deep).contains("hunter2"));
     }

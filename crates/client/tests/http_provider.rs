@@ -63,13 +63,13 @@ async fn the_backend_is_told_why_and_its_token_is_taken() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_an_error_that_shows_none() {
+async fn an_answer_without_a_token_is_an_error_that_does_not_quote_it() {
     for (answer, expected) in [
         ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "status 401"),
         ("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "status 302"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "no JSON object"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\"hunter2\"", "no JSON object"),
-        ("", "cannot be asked"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "not a JSON object"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n\"hunter2\"", "not a JSON object"),
+        ("", "cannot reach the backend"),
     ] {
         let error = ask(CredentialReason::Initial, answer).await.0.unwrap_err();
         assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
@@ -77,7 +77,7 @@ async fn what_is_no_token_is_an_error_that_shows_none() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_given_up() {
+async fn an_endless_answer_is_abandoned() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -96,7 +96,7 @@ async fn an_answer_without_end_is_given_up() {
 }
 
 #[test]
-fn tokens_are_asked_for_where_nobody_else_reads_them() {
+fn only_encrypted_or_local_urls_are_accepted() {
     let of = |url| HttpProvider::new(url).err();
     assert_eq!(of("http://backend.example/chat"), Some(InvalidProvider::Exposed));
     assert!(matches!(of("ftp://127.0.0.1"), Some(InvalidProvider::Url(_))));
@@ -108,9 +108,9 @@ fn tokens_are_asked_for_where_nobody_else_reads_them() {
 }
 
 #[test]
-fn what_cannot_be_sent_says_why_when_it_is_made() {
+fn invalid_options_are_reported_by_the_constructor() {
     let provider = || HttpProvider::new("http://127.0.0.1:1/chat?room=1").unwrap();
-    assert!(provider().header("authorization", "Bearer hunter2\r\n").is_ok(), "its ends are trimmed");
+    assert!(provider().header("authorization", "Bearer hunter2\r\n").is_ok(), "the value is trimmed");
     let error = provider().header("authorization", "Bearer hunt\ner2").unwrap_err().to_string();
     assert!(error.contains("line break") && !error.contains("er2"), "{error}");
     assert!(matches!(HttpProvider::new("http://127.0.0.1:1/#top"), Err(InvalidProvider::Url(_))));

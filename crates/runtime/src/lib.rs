@@ -69,6 +69,27 @@ pub fn spread(runtime: &dyn Runtime, base: Duration) -> Duration {
     base.saturating_add((base / u32::from(u16::MAX)).saturating_mul(share))
 }
 
+/// Returns the delay before a retry: exponential back-off with full jitter.
+///
+/// The delay is between zero and `first` × 2^`failures`, at most `longest`. `failures` counts the failures before the last
+/// one; `random` is uniformly distributed, such as [`Runtime::random`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let (first, longest) = (Duration::from_millis(500), Duration::from_secs(20));
+/// let delay = chatcamp_runtime::backoff(first, longest, 3, u64::MAX / 2);
+/// assert_eq!(delay.as_millis(), 1_999);
+/// ```
+#[must_use]
+pub fn backoff(first: Duration, longest: Duration, failures: u32, random: u64) -> Duration {
+    let bound = first.saturating_mul(1 << failures.min(30)).min(longest);
+    // Whole microseconds and the upper 32 bits are fine enough.
+    let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+    let drawn = (u128::from(micros) * u128::from(random >> 32)) >> 32;
+    Duration::from_micros(u64::try_from(drawn).unwrap_or(u64::MAX))
+}
+
 /// Runs `future` until `deadline`. Returns `None` if the deadline passes first.
 ///
 /// # Cancel safety

@@ -45,7 +45,18 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "escape",
         ]),
     ),
-    ("chatcamp-client", Circles(2)),
+    (
+        "chatcamp-client",
+        Layers(&[
+            "builder",
+            "chatcamp",
+            "driver",
+            "shared",
+            "event",
+            "handshake, session, state",
+            "body, error, http_provider, login, reconnect, trace",
+        ]),
+    ),
     (
         "chatcamp-dashboard",
         Layers(&[

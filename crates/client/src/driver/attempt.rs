@@ -1,4 +1,4 @@
-//! One attempt: ask for a credential where one is needed, dial, shake hands; all within one time limit.
+//! One attempt to connect: ask for a credential, dial, perform the handshake; all within one time limit.
 
 use std::{
     future::Future,
@@ -15,10 +15,13 @@ use chatcamp_protocol::{AccessToken, Advice, Code, UserId, handshake::Resume};
 use chatcamp_runtime::{after, timeout_at};
 use chatcamp_transport::Connection;
 
-use super::{Config, refresh::AGAIN};
+use super::config::Config;
 use crate::{ConnectError, handshake, login::Source};
 
-/// What an attempt knows.
+/// The shortest delay before a provider is asked again.
+pub(super) const MIN_RENEWAL_DELAY: Duration = Duration::from_secs(1);
+
+/// The input of an attempt.
 pub(super) struct Attempt {
     pub(super) config: Arc<Config>,
     pub(super) user_id: UserId,
@@ -28,7 +31,7 @@ pub(super) struct Attempt {
     pub(super) resume: Option<Resume>,
 }
 
-/// What a provider offered, and when to ask it again.
+/// A credential, and when to renew it.
 #[derive(Debug, Clone)]
 pub(super) struct Offered {
     pub(super) credential: Credential,
@@ -36,7 +39,7 @@ pub(super) struct Offered {
     renew_at: Option<Instant>,
 }
 
-/// What the server refused.
+/// A refused credential.
 #[derive(Debug, Clone)]
 pub(super) struct Rejected {
     pub(super) refusal: Refusal,
@@ -44,14 +47,14 @@ pub(super) struct Rejected {
     pub(super) credential: Option<Credential>,
 }
 
-/// What came of it.
+/// The result of an attempt.
 pub(super) struct Outcome {
-    /// What was presented, or would have been.
+    /// The credential that was presented, or would have been.
     pub(super) credential: Option<Offered>,
     pub(super) result: Result<Opened, ConnectError>,
 }
 
-/// A connection whose user is accepted.
+/// A connection whose user the server has accepted.
 pub(super) struct Opened {
     pub(super) connection: Connection,
     pub(super) established: Box<Established>,
@@ -85,7 +88,7 @@ impl Attempt {
         };
         let why = match (&self.rejected, &self.offered) {
             (Some(rejected), _) => CredentialReason::Rejected(rejected.code),
-            (None, Some(offered)) if offered.is_good(self.config.now()) => return Ok(offered.clone()),
+            (None, Some(offered)) if offered.is_valid(self.config.now()) => return Ok(offered.clone()),
             (None, Some(_)) => CredentialReason::Reconnect,
             (None, None) => CredentialReason::Initial,
         };
@@ -118,19 +121,19 @@ impl Attempt {
             resume: self.resume.clone(),
         };
         let opened = handshake::open(&**transport, &hello, trace).await;
-        let (connection, established) = opened.map_err(|error| named(error, credential))?;
+        let (connection, established) = opened.map_err(|error| explain(error, credential))?;
         Ok(Opened { connection, established })
     }
 }
 
-/// Names white space in a token that was refused, which is easily copied along and never seen.
-fn named(error: ConnectError, credential: &Credential) -> ConnectError {
+/// Adds to a refusal that the token contains white space, which is easily copied and hard to see.
+fn explain(error: ConnectError, credential: &Credential) -> ConnectError {
     match error {
         ConnectError::Refused(mut refusal)
             if refusal.advice == Advice::Credential
                 && credential.token.as_ref().is_some_and(AccessToken::has_white_space) =>
         {
-            refusal.message += "; the access token has white space in it";
+            refusal.message += "; the access token contains white space";
             ConnectError::Refused(refusal)
         }
         error => error,
@@ -138,7 +141,7 @@ fn named(error: ConnectError, credential: &Credential) -> ConnectError {
 }
 
 impl Offered {
-    /// White space at the ends of a token is removed: a backend's file or variable has put it there.
+    /// Removes white space around the token: a file or a variable of a backend may add it.
     pub(super) fn new(mut credential: Credential, now: Instant, random: u64) -> Self {
         credential.token = credential.token.map(AccessToken::trimmed);
         let lifetime = credential.lifetime;
@@ -149,33 +152,32 @@ impl Offered {
         offered
     }
 
-    /// It ends after this time; another is asked for after some four fifths of it, spread so that many clients do not ask at
-    /// once.
+    /// Sets the remaining lifetime. Renewal is due after 75 to 85 percent of it, at random, so that many clients do not renew
+    /// at the same time.
     pub(super) fn expires(&mut self, now: Instant, lifetime: Duration, random: u64) {
-        // 75 to 85 percent.
         let percent = 75 + u32::try_from(random % 11).unwrap_or(5);
         let earlier = |had: Option<Instant>, new: Instant| Some(had.map_or(new, |had| had.min(new)));
-        self.renew_at = earlier(self.renew_at, after(now, (lifetime / 100 * percent).max(AGAIN)));
+        self.renew_at = earlier(self.renew_at, after(now, (lifetime / 100 * percent).max(MIN_RENEWAL_DELAY)));
         self.ends_at = earlier(self.ends_at, after(now, lifetime));
     }
 
-    /// When another is to be asked for.
+    /// Returns when to ask for another credential.
     pub(super) fn renewal(&self) -> Option<Instant> {
         self.renew_at
     }
 
-    /// None was to be had: asks again in half of the time that is left, and no sooner than `shortest`.
+    /// Retries a failed renewal after half of the remaining lifetime, at least `shortest`.
     pub(super) fn renew_later(&mut self, now: Instant, shortest: Duration) {
         let left = self.ends_at.map(|end| end.saturating_duration_since(now));
         self.renew_at = left.filter(|left| !left.is_zero()).map(|left| after(now, (left / 2).max(shortest)));
     }
 
-    /// Asks for no other while this one lasts.
+    /// Does not renew before the credential expires.
     pub(super) fn keep(&mut self, now: Instant) {
         self.renew_at = self.ends_at.filter(|&end| end > now);
     }
 
-    fn is_good(&self, now: Instant) -> bool {
+    fn is_valid(&self, now: Instant) -> bool {
         self.renew_at.is_none_or(|at| now < at) && self.ends_at.is_none_or(|at| now < at)
     }
 }

@@ -1,4 +1,4 @@
-//! What the server says on a live connection.
+//! Handles the messages of a live connection.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use chatcamp_protocol::{
 use chatcamp_transport::Message;
 use serde_json::value::RawValue;
 
-use super::Driver;
+use super::lifecycle::Lifecycle;
 use crate::{Body, Event, Interruption};
 
-impl Driver {
+impl Lifecycle {
     pub(super) fn on_message(&mut self, message: &Message) {
         self.config.trace.received(message.as_str());
         let Some(goal) = &mut self.goal else { return };
@@ -36,18 +36,18 @@ impl Driver {
             },
             event::USER_CHANGED => self.on_own_user(&envelope),
             event::APP_EVENT => self.on_app_event(&envelope),
-            _ if envelope.acknowledges().is_some() => self.on_answer(&envelope),
+            _ if envelope.acknowledges().is_some() => self.on_ack(&envelope),
             _ => self.on_other(&envelope),
         }
     }
 
-    fn on_answer(&mut self, ack: &Envelope<'_>) {
+    fn on_ack(&mut self, ack: &Envelope<'_>) {
         if let (Some(to), Some(goal)) = (ack.to, &mut self.goal) {
             goal.session.answered(to, ack);
         }
     }
 
-    /// The user object replaces the one in hand; unasked, it tells of a change made elsewhere.
+    /// Replaces the user object; emits an event if the change was not requested here.
     fn on_own_user(&mut self, ack: &Envelope<'_>) {
         let own = self.goal.as_ref().map(|goal| &goal.user_id);
         let changed = ack.body::<UserChanged>().ok().filter(|changed| Some(&changed.user.id) == own);
@@ -57,7 +57,7 @@ impl Driver {
                 self.shared.emit(&Event::UserChanged(Box::new(user)));
             }
         }
-        self.on_answer(ack);
+        self.on_ack(ack);
     }
 
     fn on_app_event(&self, push: &Envelope<'_>) {

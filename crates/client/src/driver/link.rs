@@ -1,4 +1,4 @@
-//! The live connection: sends what the session has, receives, and knows how long the peer has been silent.
+//! The live connection: sends the messages of the session, receives, and measures how long the peer has been silent.
 
 use std::{
     slice,
@@ -7,13 +7,12 @@ use std::{
 };
 
 use chatcamp_protocol::{handshake::Offer, limits};
-use chatcamp_transport::{Carrier, Closed, Connection, ConnectionInfo, Message};
-
 use chatcamp_runtime::after;
+use chatcamp_transport::{Carrier, Closed, Connection, ConnectionInfo, Message};
 
 use crate::{session::Session, trace::Trace};
 
-/// How long a peer may be silent after the network has changed.
+/// How long a peer may be silent after the network changed or the process was suspended.
 const DOUBT: Duration = Duration::from_secs(5);
 
 /// A live connection of a session.
@@ -26,9 +25,9 @@ pub(super) struct Link {
     arrivals: u32,
     heartbeat: Duration,
     silence: Duration,
-    /// When the peer must have been heard, since it is doubted.
+    /// When a doubted peer counts as silent.
     doubted: Option<Instant>,
-    /// Whether a silence during which the process did not run was forgiven; once until the peer is heard.
+    /// Whether the time during which the process did not run was forgiven; only once until the peer is heard again.
     forgiven: bool,
 }
 
@@ -39,7 +38,7 @@ impl Link {
             0 => limits::HEARTBEAT,
             seconds => Duration::from_secs(seconds),
         };
-        // The server's rhythm and the protocol's patience.
+        // The server chooses the heartbeat, the protocol the tolerance beyond it.
         let silence = heartbeat.saturating_add(limits::SILENCE - limits::HEARTBEAT);
         let arrivals = carrier.arrivals();
         Self {
@@ -67,7 +66,7 @@ impl Link {
         trace: &Trace,
         now: Instant,
     ) -> Poll<Result<Message, Closed>> {
-        // Flush before waiting, and go on while that makes room. The end is reported by the receiving side.
+        // Flush before waiting, and send more while that makes room. Receiving reports the end of the connection.
         while self.send(session, trace, now) && self.carrier.poll_flush(cx).is_ready() {}
         let _ = self.carrier.poll_flush(cx);
         let received = self.carrier.poll_recv(cx);
@@ -81,7 +80,7 @@ impl Link {
         received
     }
 
-    /// Sends what fits; whether anything did.
+    /// Sends what the carrier takes; returns `false` if it took nothing.
     fn send(&mut self, session: &mut Session, trace: &Trace, now: Instant) -> bool {
         let mut any = false;
         while let Some(outgoing) = session.outgoing() {
@@ -90,37 +89,35 @@ impl Link {
             }
             trace.sent(outgoing.message.as_str());
             session.taken(outgoing);
-            (self.sent_at, any) = (now, true);
+            self.sent_at = now;
+            any = true;
         }
         any
     }
 
-    /// When the next `ping` is due, or the peer has been silent for too long.
+    /// Returns when the next `ping` is due or the peer will have been silent for too long.
     pub(super) fn alarm(&self, pinging: bool) -> Instant {
         let silent = self.silent_at();
-        match pinging {
-            true => silent,
-            false => silent.min(after(self.sent_at, self.heartbeat)),
-        }
+        if pinging { silent } else { silent.min(after(self.sent_at, self.heartbeat)) }
     }
 
-    /// Whether nothing was sent for a heartbeat.
+    /// Returns whether nothing was sent for a heartbeat interval.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         after(self.sent_at, self.heartbeat) <= now
     }
 
-    /// Whether the peer must be taken for dead.
+    /// Returns whether the peer has been silent for too long.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
         self.silent_at() <= now
     }
 
-    /// Gives the peer little time to be heard.
+    /// Expects a message from the peer within 5 s.
     pub(super) fn doubt(&mut self, now: Instant) {
         self.doubted = Some(after(now, DOUBT));
     }
 
-    /// Does not count the time before `now` as the peer's silence, and gives it little time to be heard; returns `false` if
-    /// that was done already and the peer was not heard since.
+    /// Does not count the time before `now` as silence, and expects a message within 5 s. Returns `false` if that was done
+    /// before and the peer was not heard since.
     pub(super) fn forgive(&mut self, now: Instant) -> bool {
         if self.forgiven {
             return false;

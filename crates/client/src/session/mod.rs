@@ -1,8 +1,8 @@
-//! A session as plain data: its numbers, and its requests. Time is passed in, connections come and go.
+//! A session as plain data: its numbers and its requests. Time is passed in. A session outlives its connections.
 //!
-//! Two countings must not be confused. `users.auth` is request 1 of its *connection* and is answered within the
-//! handshake. The requests of the *session*, `ping` among them, are 1, 2, 3 … over however many connections it has, and
-//! so are the server's envelopes after the acknowledgement.
+//! Two sequences must not be confused. `users.auth` is request 1 of its *connection* and is answered within the handshake.
+//! The requests of the *session*, including `ping`, are numbered 1, 2, 3 … across all its connections. So are the server's
+//! envelopes after the acknowledgement.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,14 +24,14 @@ use tokio::sync::oneshot;
 
 use crate::{Body, RequestError};
 
-/// Requests waiting to be sent, at most.
+/// Maximum number of requests that wait to be sent.
 const WAITING: usize = 256;
-/// Requests sent and not answered, at most; further ones wait.
+/// Maximum number of sent and unanswered requests; further requests wait.
 const UNANSWERED: usize = 1024;
-/// Bytes of requests sent and not answered with which no further one is sent.
+/// No further request is sent while the unanswered ones have this many bytes.
 const UNANSWERED_BYTES: usize = 1024 * 1024;
 
-/// What a request ends with, exactly once.
+/// The result of a request, delivered exactly once.
 pub(crate) type Answer = Result<Body, RequestError>;
 
 /// A request without its number.
@@ -40,7 +40,7 @@ pub(crate) struct Request {
     body: Box<RawValue>,
 }
 
-/// A request that was not sent. Its caller has gone when `reply` is closed.
+/// A request that was not sent yet. Its caller no longer waits if `reply` is closed.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) request: Request,
@@ -48,14 +48,14 @@ pub(crate) struct Waiting {
     pub(crate) reply: oneshot::Sender<Answer>,
 }
 
-/// A request that was sent. It stays until the server has processed it, even when nobody waits any more.
+/// A request that was sent. It is kept until the server has processed it, even if the caller no longer waits.
 #[derive(Debug)]
 struct Sent {
     message: Message,
     waiter: Option<(Instant, oneshot::Sender<Answer>)>,
 }
 
-/// A message to send next, not numbered for good before a carrier has taken it.
+/// The next message to send. Its number is final only after a carrier has taken it.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) message: Message,
@@ -64,12 +64,12 @@ pub(crate) struct Outgoing {
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Again,
+    Resent,
     Ping,
     Request,
 }
 
-/// The numbers and requests of one session; it begins with the first acknowledgement.
+/// The numbers and requests of one session, which begins with the first acknowledgement.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     key: Option<SessionKey>,
@@ -78,16 +78,16 @@ pub(crate) struct Session {
     waiting: VecDeque<Waiting>,
     sent: BTreeMap<u64, Sent>,
     sent_bytes: usize,
-    /// Numbers the server has not seen, to be sent again.
-    again: VecDeque<u64>,
+    /// Numbers of requests to resend because the server has not received them.
+    resend: VecDeque<u64>,
     ping: bool,
-    /// What arrived since the server was last told: envelopes, and their bytes.
-    untold: (u64, usize),
-    /// No deadline lies before this.
+    /// Envelopes received since the last `ping`, which acknowledges them: count and bytes.
+    unacknowledged: (u64, usize),
+    /// The earliest deadline, or an earlier time.
     alarm: Option<Instant>,
 }
 
-/// Shows its type only: the body may hold a secret.
+/// Shows only the type: the body may contain secrets.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("t", &self.t).finish_non_exhaustive()
@@ -98,12 +98,12 @@ impl Request {
     /// Creates a request of this type.
     ///
     /// # Errors
-    /// The serializer's, if the body cannot be written as JSON.
+    /// The serializer's error if the body cannot be serialized as JSON.
     pub(crate) fn new(t: &str, body: &impl Serialize) -> serde_json::Result<Self> {
         Ok(Self { t: t.to_owned(), body: to_raw_value(body)? })
     }
 
-    /// Its size as a message, in bytes, at most.
+    /// Returns the maximum size as a message, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.text(u64::MAX).len()
     }
@@ -114,28 +114,30 @@ impl Request {
 }
 
 impl Session {
-    /// The hint with which the session is asked for again.
+    /// Returns the data for resuming the session, or `None` before the first acknowledgement.
     pub(crate) fn resume(&self) -> Option<Resume> {
         let key = self.key.clone()?;
         Some(Resume { key, seen: self.arrived.seen(), sent: self.numbered.last() })
     }
 
-    /// The server has accepted the user: the session goes on, or begins anew.
+    /// Resumes the session or begins a new one, as the server decided when it accepted the user.
     pub(crate) fn begin(&mut self, offer: &Offer) {
         self.key = Some(offer.key.clone());
-        (self.ping, self.untold) = (false, (0, 0));
+        self.ping = false;
+        self.unacknowledged = (0, 0);
         match offer.continuity {
             Continuity::Resumed { received, .. } => {
-                self.again = self.sent.range(received.saturating_add(1)..).map(|(&r, _)| r).collect();
+                self.resend = self.sent.range(received.saturating_add(1)..).map(|(&r, _)| r).collect();
             }
             Continuity::Fresh(_) => {
                 self.fail_sent();
-                (self.arrived, self.numbered) = (Tracker::default(), Counter::default());
+                self.arrived = Tracker::default();
+                self.numbered = Counter::default();
             }
         }
     }
 
-    /// It is over: every request ends.
+    /// Ends the session and all its requests.
     pub(crate) fn end(mut self) {
         self.fail_sent();
         for waiting in self.waiting {
@@ -148,10 +150,10 @@ impl Session {
             let _ = reply.send(Err(RequestError::Unanswered { may_have_run: true }));
         }
         self.sent_bytes = 0;
-        self.again.clear();
+        self.resend.clear();
     }
 
-    /// Takes a request to be sent when it can be.
+    /// Queues a request, or answers it if too many wait.
     pub(crate) fn accept(&mut self, waiting: Waiting) {
         if self.waiting.len() >= WAITING {
             self.waiting.retain(|waiting| !waiting.reply.is_closed());
@@ -164,21 +166,21 @@ impl Session {
         self.waiting.push_back(waiting);
     }
 
-    /// Wants a `ping` sent.
+    /// Queues a `ping`.
     pub(crate) fn ping(&mut self) {
         self.ping = true;
     }
 
-    /// Whether a `ping` waits to be sent.
+    /// Returns whether a `ping` waits to be sent.
     pub(crate) fn has_ping(&self) -> bool {
         self.ping
     }
 
-    /// What is to be sent next, if anything.
+    /// Returns the next message to send, or `None`.
     pub(crate) fn outgoing(&mut self) -> Option<Outgoing> {
         let outgoing = |kind, message| Some(Outgoing { message, kind });
-        if let Some(sent) = self.again.front().and_then(|r| self.sent.get(r)) {
-            return outgoing(Kind::Again, sent.message.clone());
+        if let Some(sent) = self.resend.front().and_then(|r| self.sent.get(r)) {
+            return outgoing(Kind::Resent, sent.message.clone());
         }
         let r = self.numbered.last() + 1;
         if self.ping {
@@ -194,16 +196,17 @@ impl Session {
         outgoing(Kind::Request, self.waiting.front()?.request.text(r).into())
     }
 
-    /// A carrier has taken what [`outgoing`](Self::outgoing) gave last.
+    /// Records that a carrier has taken the last message of [`outgoing`](Self::outgoing).
     pub(crate) fn taken(&mut self, outgoing: Outgoing) {
         let Outgoing { message, kind } = outgoing;
         let waiter = match kind {
-            Kind::Again => {
-                self.again.pop_front();
+            Kind::Resent => {
+                self.resend.pop_front();
                 return;
             }
             Kind::Ping => {
-                (self.ping, self.untold) = (false, (0, 0));
+                self.ping = false;
+                self.unacknowledged = (0, 0);
                 None
             }
             Kind::Request => self.waiting.pop_front().map(|waiting| (waiting.deadline, waiting.reply)),
@@ -212,7 +215,7 @@ impl Session {
         self.sent.insert(self.numbered.next(), Sent { message, waiter });
     }
 
-    /// What was to be refreshed is out of date: its number goes to a `ping`, should it be sent again.
+    /// Replaces sent refreshes by `ping`s with the same numbers: their credentials are out of date and must not be resent.
     pub(crate) fn forget_refreshes(&mut self) {
         for (&r, sent) in &mut self.sent {
             if Envelope::parse(sent.message.as_str())
@@ -225,36 +228,36 @@ impl Session {
         }
     }
 
-    /// Judges the number of an arriving envelope. One without a number stands outside the sequence.
+    /// Checks the number of a received envelope. An envelope without a number is not part of the sequence.
     ///
-    /// The server is told from time to time what has arrived, so that it need not keep it.
+    /// Queues a `ping` from time to time, which acknowledges the received envelopes, so that the server can drop them.
     pub(crate) fn arrive(&mut self, s: Option<u64>, bytes: usize) -> Arrival {
         let Some(s) = s else { return Arrival::Next };
         let arrival = self.arrived.arrive(s);
         if arrival == Arrival::Next {
-            let (count, size) = &mut self.untold;
+            let (count, size) = &mut self.unacknowledged;
             (*count, *size) = (*count + 1, *size + bytes);
             self.ping |= *count >= limits::ACKNOWLEDGE_MESSAGES || *size >= limits::ACKNOWLEDGE_BYTES;
         }
         arrival
     }
 
-    /// The answer to request `to` has come. Answers nobody waits for are dropped.
+    /// Delivers the answer to request `to`. Drops it if no caller waits.
     pub(crate) fn answered(&mut self, to: u64, ack: &Envelope<'_>) {
         let Some(sent) = self.sent.remove(&to) else { return };
-        self.again.retain(|&r| r != to);
+        self.resend.retain(|&r| r != to);
         self.sent_bytes -= sent.message.len();
         if let Some((_, reply)) = sent.waiter {
-            let _ = reply.send(read(ack));
+            let _ = reply.send(parse(ack));
         }
     }
 
-    /// When [`expire`](Self::expire) is to be called.
+    /// Returns when to call [`expire`](Self::expire).
     pub(crate) fn alarm(&self) -> Option<Instant> {
         self.alarm
     }
 
-    /// Ends the requests whose time is over.
+    /// Ends the requests whose deadline has passed.
     pub(crate) fn expire(&mut self, now: Instant) {
         let mut alarm: Option<Instant> = None;
         let mut is_over = |deadline: Instant| {
@@ -265,9 +268,10 @@ impl Session {
             over
         };
         for waiting in std::mem::take(&mut self.waiting) {
-            match is_over(waiting.deadline) {
-                true => drop(waiting.reply.send(Err(RequestError::TimedOut { may_have_run: false }))),
-                false => self.waiting.push_back(waiting),
+            if is_over(waiting.deadline) {
+                drop(waiting.reply.send(Err(RequestError::TimedOut { may_have_run: false })));
+            } else {
+                self.waiting.push_back(waiting);
             }
         }
         for sent in self.sent.values_mut() {
@@ -279,8 +283,8 @@ impl Session {
     }
 }
 
-/// Reads an acknowledgement; the only place where error codes are read from the wire.
-fn read(ack: &Envelope<'_>) -> Answer {
+/// Parses an acknowledgement. Error codes are parsed only here.
+fn parse(ack: &Envelope<'_>) -> Answer {
     match ack.body() {
         Ok(AckStatus { ok: true, .. }) => Ok(Body::of(ack)),
         Ok(AckStatus { error: Some(error), .. }) => Err(RequestError::Rejected {

@@ -26,7 +26,7 @@ fn later() -> Instant {
     Instant::now() + 60 * SECOND
 }
 
-/// Sends at most `most` of what there is to send; gives the texts.
+/// Sends up to `most` messages; returns their texts.
 fn send(session: &mut Session, most: usize) -> Vec<String> {
     let mut texts = Vec::new();
     while texts.len() < most {
@@ -91,7 +91,7 @@ fn an_answer_is_what_the_acknowledgement_says() {
 }
 
 #[test]
-fn a_fresh_session_fails_what_was_sent_and_keeps_what_was_not() {
+fn a_fresh_session_fails_sent_requests_and_keeps_waiting_ones() {
     let mut session = Session::default();
     session.begin(&fresh());
     let [sent, unsent] = ["a", "b"].map(|t| ask(&mut session, t, later()));
@@ -104,7 +104,7 @@ fn a_fresh_session_fails_what_was_sent_and_keeps_what_was_not() {
 }
 
 #[test]
-fn a_resumed_session_sends_again_only_what_the_server_has_not_seen() {
+fn a_resumed_session_resends_only_what_the_server_has_not_received() {
     let mut session = Session::default();
     session.begin(&fresh());
     let [a, b, c] = ["a", "b", "c"].map(|t| ask(&mut session, t, later()));
@@ -118,7 +118,7 @@ fn a_resumed_session_sends_again_only_what_the_server_has_not_seen() {
 }
 
 #[test]
-fn time_ends_requests_and_says_whether_they_may_have_run() {
+fn requests_time_out_and_report_whether_they_may_have_run() {
     let (mut session, start) = (Session::default(), Instant::now());
     let [first, second] = [1, 2].map(|n| ask(&mut session, "a", start + n * SECOND));
     let unsent = ask(&mut session, "b", start + SECOND);
@@ -133,7 +133,7 @@ fn time_ends_requests_and_says_whether_they_may_have_run() {
 }
 
 #[test]
-fn a_request_whose_caller_is_gone_is_withdrawn_while_it_waits() {
+fn a_waiting_request_is_withdrawn_if_its_caller_stops_waiting() {
     let mut session = Session::default();
     drop(ask(&mut session, "a", later()));
     let _b = ask(&mut session, "b", later());
@@ -141,7 +141,7 @@ fn a_request_whose_caller_is_gone_is_withdrawn_while_it_waits() {
 }
 
 #[test]
-fn waiting_requests_are_bounded_and_withdrawn_ones_make_room() {
+fn waiting_requests_are_bounded_and_withdrawn_ones_free_their_place() {
     let mut session = Session::default();
     let mut answers: Vec<_> = (0..WAITING).map(|_| ask(&mut session, "a", later())).collect();
     assert_eq!(outcome(ask(&mut session, "a", later())), "TooManyWaiting");
@@ -163,7 +163,7 @@ fn unanswered_requests_are_bounded_and_the_next_ones_wait() {
     let _next = ask(&mut session, "next", later());
     assert!(session.outgoing().is_none());
     session.ping();
-    assert_eq!(send(&mut session, 9).len(), 1, "a ping is no request of the application");
+    assert_eq!(send(&mut session, 9).len(), 1, "a ping does not count against the limit");
     ack(&mut session, 1, r#"{"ok":true}"#);
     ack(&mut session, 2, r#"{"ok":true}"#);
     assert_eq!(send(&mut session, 9).len(), 1);

@@ -1,38 +1,40 @@
-//! What follows from an attempt.
+//! Handles the result of an attempt.
 
 use tracing::debug;
 
 use super::{
-    Driver,
     attempt::{Opened, Outcome},
+    lifecycle::Lifecycle,
     link::Link,
 };
 use crate::{ConnectError, EndReason, Event, Interruption, State, login::Source};
 
-impl Driver {
+impl Lifecycle {
     pub(super) fn on_attempted(&mut self, outcome: Outcome) {
         let Some(goal) = &mut self.goal else { return };
         goal.offered(outcome.credential);
         match outcome.result {
             Ok(opened) => self.on_established(opened),
             Err(ConnectError::Refused(refusal)) => {
-                debug!(code = refusal.code, "refused");
-                match goal.may_offer_another(&refusal) {
-                    true => self.attempt(),
-                    false => self.refuse(refusal),
+                debug!(code = refusal.code, "the server refused the connection");
+                if goal.may_offer_another(&refusal) {
+                    self.attempt();
+                } else {
+                    self.refuse(refusal);
                 }
             }
             Err(error) => {
-                debug!(%error, "not connected");
-                match error.is_retryable() && (goal.established || self.config.reconnect.is_patient()) {
-                    true => self.on_failed(error),
-                    false => self.end(EndReason::Failed(error.clone()), &error),
+                debug!(%error, "cannot connect");
+                if error.is_retryable() && (goal.established || self.config.reconnect.is_patient()) {
+                    self.on_failed(error);
+                } else {
+                    self.end(EndReason::Failed(error.clone()), &error);
                 }
             }
         }
     }
 
-    /// Another attempt follows; whether the calls that wait for this one wait on, the policy says.
+    /// Schedules another attempt. The policy decides whether the waiting calls get the error or keep waiting.
     fn on_failed(&mut self, error: ConnectError) {
         let asked = match error {
             ConnectError::NotNow { after, .. } => after,
@@ -49,7 +51,8 @@ impl Driver {
         let Opened { connection, established } = opened;
         let transport = connection.info().transport;
         debug!(user_id = %goal.user_id, transport, continuity = ?established.session.continuity, "connected");
-        let (user, now) = (established.user, self.config.now());
+        let user = established.user;
+        let now = self.config.now();
         if let Some(expires_in) = established.token_expires_in {
             goal.expires(now, expires_in, self.config.runtime.random());
         }
