@@ -1,4 +1,4 @@
-//! Where the server is, and whether the way there can be read by others.
+//! The URL of the server, and whether it is reached unencrypted.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use crate::BuildError;
 
-/// `https://host[:port][/path]`: a server, perhaps behind a path of a proxy.
+/// `https://host[:port][/path]`: a server, possibly below a path of a proxy.
 #[derive(Clone)]
 pub(crate) struct Address(ServerUrl);
 
@@ -17,12 +17,12 @@ impl Address {
         if url.is_tls() && !cfg!(feature = "tls") {
             return Err(BuildError::NoTls);
         }
-        // Its rules are stricter in places, such as for addresses of hosts.
+        // `Url` is stricter in places, such as for IP addresses.
         Url::parse(&url.api("app.get")).map_err(|_| BuildError::Url(InvalidUrl::Malformed))?;
         Ok(Self(url))
     }
 
-    /// Where a method is.
+    /// Returns the URL of a method.
     pub(crate) fn of(&self, method: &str) -> Url {
         Url::parse(&self.0.api(method)).expect("checked in `parse`, and methods are names")
     }
@@ -32,12 +32,12 @@ impl Address {
         self.0.is_tls()
     }
 
-    /// Whether it is this machine.
+    /// Returns whether the server is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         self.0.is_loopback()
     }
 
-    /// Whether others can read what goes there.
+    /// Returns whether requests leave this machine unencrypted.
     pub(crate) fn is_exposed(&self) -> bool {
         !self.0.is_tls() && !self.is_loopback()
     }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_cannot_be_meant_are_refused() {
+    fn invalid_addresses_are_rejected() {
         for url in [
             "",
             "chat.example",
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn https_is_a_matter_of_the_feature() {
+    fn https_needs_the_feature() {
         match Address::parse("https://chat.example") {
             Ok(address) => assert!(cfg!(feature = "tls") && !address.is_exposed()),
             Err(error) => assert!(!cfg!(feature = "tls") && error == BuildError::NoTls),

@@ -1,4 +1,4 @@
-//! `app.*`: the app that the key speaks for, and its keys.
+//! `app.*`: the app of the API key, and its keys.
 
 use chatcamp_protocol::AppId;
 use serde::{Deserialize, Serialize};
@@ -6,75 +6,75 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ApiKey, Backend, Error, code,
     retry::Repeat,
-    users::{Done, Nothing},
+    users::{Done, NoFields},
 };
 
-/// The app.
+/// An app and its settings.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct App {
-    /// Its id, for `new ChatCamp({appId})` and the Rust client's builder.
+    /// The id, for `new ChatCamp({appId})` and the Rust client's builder.
     pub id: AppId,
-    /// Its name, for people.
+    /// The display name.
     pub name: String,
-    /// What its users must present.
+    /// What users must present to connect.
     pub policy: AppPolicy,
     /// Whether clients may list the users.
     pub directory: bool,
-    /// Users it may have.
+    /// Maximum number of users.
     pub max_users: u64,
-    /// Sessions a user may have: `unlimited`, `reject_new:N` or `evict_oldest:N`.
+    /// Maximum number of sessions per user: `unlimited`, `reject_new:N` or `evict_oldest:N`.
     pub sessions: String,
-    /// Unix seconds.
+    /// The creation time, in Unix seconds.
     pub created_at: u64,
 }
 
-/// What users of an app must present.
+/// What users of an app must present to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AppPolicy {
-    /// Their id, and a token only if they are locked; unknown users are created.
+    /// The user id, and a token only if the user is locked. Unknown users are created.
     Open,
-    /// A token, always.
+    /// Always a token.
     Token,
 }
 
-/// What is to change of the app. What is absent stays as it is.
+/// Changes of an app. `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct AppFields {
-    /// A name for people, 1 to 255 bytes.
+    /// The display name, 1 to 255 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What users must present; [`AppPolicy::Token`] ends every session opened by user id alone.
+    /// What users must present; [`AppPolicy::Token`] ends every session that was opened without a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<AppPolicy>,
     /// Whether clients may list the users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directory: Option<bool>,
-    /// Sessions a user may have, N from 1 to 100: `unlimited`, `reject_new:N` or `evict_oldest:N`.
+    /// Maximum number of sessions per user, N from 1 to 100: `unlimited`, `reject_new:N` or `evict_oldest:N`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<String>,
 }
 
-/// An API key as the server knows it, without its text.
+/// An API key without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct KeyInfo {
-    /// By which it is revoked.
+    /// The id, with which the key is revoked.
     pub id: String,
-    /// Its name, for people.
+    /// The display name.
     pub name: String,
-    /// Unix seconds.
+    /// The creation time, in Unix seconds.
     pub created_at: u64,
 }
 
-/// A new API key: its text is shown now or never.
+/// A new API key. The server never shows its text again.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct NewKey {
-    /// By which it is revoked.
+    /// The id, with which the key is revoked.
     pub id: String,
-    /// The key.
+    /// The text of the key.
     pub key: ApiKey,
 }
 
@@ -99,65 +99,113 @@ struct KeyId<'a> {
 }
 
 impl Backend {
-    /// Shows the app, with its settings.
+    /// Returns the app and its settings.
     ///
     /// # Errors
-    /// Those of every call.
+    /// Those of every call; see [`Error`].
     ///
     /// # Cancel safety
-    /// It only reads.
+    /// Cancel safe: the call only reads.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// let app = chat.app().await?;
+    /// println!("{} has up to {} users", app.id, app.max_users);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn app(&self) -> Result<App, Error> {
-        let AppBody { app } = self.call("app.get", Repeat::AsItIs, &Nothing {}).await?;
+        let AppBody { app } = self.call("app.get", Repeat::Idempotent, &NoFields {}).await?;
         Ok(app)
     }
 
-    /// Changes what is given of the app.
+    /// Changes the given fields of the app.
     ///
     /// # Errors
-    /// [`INVALID_FIELD`](code::INVALID_FIELD) for a name of another length.
+    /// [`INVALID_FIELD`](code::INVALID_FIELD) for a name that is not 1 to 255 bytes long.
     ///
     /// # Cancel safety
-    /// Dropped, the app may be changed or not.
+    /// If the future is dropped, the app may or may not be changed.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use chatcamp_backend::{AppFields, AppPolicy};
+    ///
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// let fields = AppFields { policy: Some(AppPolicy::Token), ..AppFields::default() };
+    /// let app = chat.update_app(fields).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn update_app(&self, fields: AppFields) -> Result<App, Error> {
-        let AppBody { app } = self.call("app.update", Repeat::AsItIs, &fields).await?;
+        let AppBody { app } = self.call("app.update", Repeat::Idempotent, &fields).await?;
         Ok(app)
     }
 
-    /// Lists the API keys of the app, eldest first.
+    /// Lists the API keys of the app, oldest first.
     ///
     /// # Errors
-    /// Those of every call.
+    /// Those of every call; see [`Error`].
     ///
     /// # Cancel safety
-    /// It only reads.
+    /// Cancel safe: the call only reads.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// for key in chat.api_keys().await? {
+    ///     println!("{} {}", key.id, key.name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn api_keys(&self) -> Result<Vec<KeyInfo>, Error> {
-        let Keys { keys } = self.call("app.keys.list", Repeat::AsItIs, &Nothing {}).await?;
+        let Keys { keys } = self.call("app.keys.list", Repeat::Idempotent, &NoFields {}).await?;
         Ok(keys)
     }
 
-    /// Creates another API key; to change keys, create one, use it everywhere, and revoke the old one.
+    /// Creates another API key. To replace a key, create one, use it everywhere, then revoke the old one.
     ///
-    /// It carries an idempotency key: tried again, it creates one key.
+    /// The request has an idempotency key: a retry does not create a second key.
     ///
     /// # Errors
-    /// [`INVALID_FIELD`](code::INVALID_FIELD) for a name that is not 1 to 255 bytes,
-    /// [`API_KEY_LIMIT_REACHED`](code::API_KEY_LIMIT_REACHED).
+    /// [`INVALID_FIELD`](code::INVALID_FIELD) for a name that is not 1 to 255 bytes long,
+    /// [`API_KEY_LIMIT_REACHED`](code::API_KEY_LIMIT_REACHED) if the app has the maximum number of keys.
     ///
     /// # Cancel safety
-    /// Dropped, there may be a key that nobody has seen: [`api_keys`](Self::api_keys) shows it.
+    /// If the future is dropped, an unused key may exist; [`api_keys`](Self::api_keys) lists it.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// let new = chat.create_api_key("worker").await?;
+    /// println!("created {}; store new.key.expose()", new.id);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn create_api_key(&self, name: &str) -> Result<NewKey, Error> {
-        self.call("app.keys.create", Repeat::Keyed, &Named { name }).await
+        self.call("app.keys.create", Repeat::WithKey, &Named { name }).await
     }
 
-    /// Revokes an API key by its id: it is good for nothing from now on.
+    /// Revokes an API key by its id. It is invalid at once.
     ///
     /// # Errors
     /// [`API_KEY_NOT_FOUND`](code::API_KEY_NOT_FOUND), [`LAST_API_KEY`](code::LAST_API_KEY).
     ///
     /// # Cancel safety
-    /// Dropped, the key may be revoked or not.
+    /// If the future is dropped, the key may or may not be revoked.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// let old = chat.api_keys().await?.remove(0);
+    /// chat.revoke_api_key(&old.id).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn revoke_api_key(&self, id: &str) -> Result<(), Error> {
-        let outcome = self.try_call::<Done>("app.keys.revoke", Repeat::AsItIs, &KeyId { id }).await;
-        outcome.gone(code::API_KEY_NOT_FOUND)
+        let outcome = self.try_call::<Done>("app.keys.revoke", Repeat::Idempotent, &KeyId { id }).await;
+        outcome.deleted(code::API_KEY_NOT_FOUND)
     }
 }

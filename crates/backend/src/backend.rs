@@ -1,4 +1,4 @@
-//! The handle, and how its calls reach the server.
+//! The handle, and the calls it makes.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
 
 /// The Platform API of one app. Cheap to clone; clones share their connections.
 ///
-/// Dropping the future of a call abandons it: the server may have carried it out or not.
+/// Dropping the future of a call abandons the call: the server may or may not have executed it.
 #[derive(Debug, Clone)]
 pub struct Backend(Arc<Inner>);
 
@@ -57,19 +57,19 @@ impl Backend {
 fn request(method: &'static str, repeat: Repeat, fields: &impl Serialize) -> Result<Request, Error> {
     let body = serde_json::to_vec(fields).map_err(|error| Error::Unwritable(error.into()))?;
     check_length(&body)?;
-    let idempotency_key = (repeat == Repeat::Keyed).then(fresh_key);
+    let idempotency_key = (repeat == Repeat::WithKey).then(new_idempotency_key);
     Ok(Request { method, body: body.into(), idempotency_key })
 }
 
-/// 128 random bits, so that no two calls are taken for one.
-fn fresh_key() -> HeaderValue {
+/// Returns 128 random bits, so that two calls never have the same key.
+fn new_idempotency_key() -> HeaderValue {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     let text = format!("{:032x}", u128::from_le_bytes(bytes));
     HeaderValue::from_str(&text).expect("hexadecimal digits are a header value")
 }
 
-/// For waits; where there is no randomness, half the bound.
+/// Returns a random number for the delays; without randomness, the middle of the range.
 fn random() -> u64 {
     getrandom::u64().unwrap_or(u64::MAX / 2)
 }

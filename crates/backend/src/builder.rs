@@ -1,17 +1,17 @@
-//! How a [`Backend`] is put together.
+//! Builds a [`Backend`].
 
 use std::time::Duration;
 
 use crate::{ApiKey, Backend, BuildError, address::Address, exchange::Exchange, retry::Policy};
 
-/// Time for one attempt, unless told otherwise.
+/// Default time limit of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(10);
-/// Time for one call, unless told otherwise.
+/// Default time limit of one call.
 const CALL: Duration = Duration::from_secs(30);
-/// Attempts after the first, unless told otherwise.
+/// Default number of attempts after the first.
 const RETRIES: u32 = 4;
 
-/// Collects the options of a [`Backend`]. Mistakes are reported by [`build`](Self::build).
+/// Collects the options of a [`Backend`]. [`build`](Self::build) reports invalid options.
 #[derive(Debug)]
 pub struct Builder {
     address: Result<Address, BuildError>,
@@ -21,7 +21,17 @@ pub struct Builder {
 }
 
 impl Backend {
-    /// Starts from the server's address, such as `https://chat.example`, and an API key of the app.
+    /// Starts building a backend with the URL of the server, such as `https://chat.example`, and an API key of the app.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_backend::Backend;
+    ///
+    /// # fn main() -> Result<(), chatcamp_backend::BuildError> {
+    /// let chat = Backend::builder("http://127.0.0.1:9080", "ck1_key").retries(2).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(url: impl AsRef<str>, api_key: impl Into<ApiKey>) -> Builder {
         Builder::new(url.as_ref(), api_key.into())
     }
@@ -37,38 +47,39 @@ impl Builder {
         }
     }
 
-    /// Sets the time for one attempt, from the first byte sent to the last byte of the answer; 10 s by default.
+    /// Sets the time limit of one attempt, from the first byte sent to the last byte of the answer; 10 s by default.
     #[must_use]
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.policy.attempt = limit;
         self
     }
 
-    /// Sets the time for one call, with all its attempts and the waits between them; 30 s by default.
+    /// Sets the time limit of one call, including all attempts and the delays between them; 30 s by default.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.policy.total = limit;
         self
     }
 
-    /// Sets how many attempts may follow the first one; 4 by default, 0 for none.
+    /// Sets the maximum number of retries after the first attempt; 4 by default.
     #[must_use]
     pub fn retries(mut self, most: u32) -> Self {
         self.policy.retries = most;
         self
     }
 
-    /// Allows `http://` to other machines, where others may read the API key. For networks trusted otherwise.
+    /// Allows `http://` to other machines, which sends the API key unencrypted. Enable it only in networks that are trusted for
+    /// another reason.
     #[must_use]
     pub fn dangerous_send_the_key_in_plaintext(mut self, allow: bool) -> Self {
         self.expose_key = allow;
         self
     }
 
-    /// Builds it; nothing is sent yet.
+    /// Builds the backend. Sends nothing yet.
     ///
     /// # Errors
-    /// [`BuildError`] names the option that makes no sense.
+    /// [`BuildError`] names the invalid option.
     pub fn build(self) -> Result<Backend, BuildError> {
         let address = self.address?;
         if address.is_exposed() && !self.expose_key {
@@ -83,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mistakes_are_reported_by_build() {
+    fn build_reports_invalid_options() {
         let build = |url, key: &str| Builder::new(url, key.into()).build();
         assert!(build("http://127.0.0.1:9080", "ck1_key").is_ok());
         for key in ["ck1_key\r\n", " ck1_key ", "\u{feff}ck1_key\n"] {
@@ -99,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nothing_of_the_key() {
+    fn debug_does_not_show_the_key() {
         let builder = Builder::new("http://127.0.0.1:9080", "ck1_hunter2".into());
         let shown = format!("{builder:?}");
         assert!(!shown.contains("hunter2") && shown.contains("127.0.0.1"), "{shown}");

@@ -1,4 +1,4 @@
-//! One request and its answer, over HTTP.
+//! One HTTP request and its answer.
 
 use std::{
     fmt,
@@ -15,52 +15,52 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{ApiKey, BuildError, Error, Refusal, address::Address};
 
-/// Longest body that a server reads, in bytes.
+/// Maximum size of a request body, in bytes: the limit of the server.
 const REQUEST_LIMIT: usize = 64 * 1024;
-/// Longest body of an answer that is read, in bytes: a thousand users, each with as much as one can have.
+/// Maximum size of an answer body, in bytes: fits a thousand users of the maximum size.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
-/// Longest text of a refusal that is kept, in characters.
+/// Maximum length of a text of a refusal, in characters; longer texts are cut.
 const TEXT_LIMIT: usize = 500;
-/// Time for a connection to open, TLS included.
+/// Time limit for opening a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept for the next call, less than servers and proxies keep it.
+/// How long an idle connection is kept; servers and proxies keep it longer.
 const POOL_IDLE: Duration = Duration::from_secs(5);
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// HTTP/1.1 to one server, with kept-alive connections, no redirects, no cookies.
+/// HTTP/1.1 to one server, with keep-alive, without redirects and cookies.
 pub(crate) struct Exchange {
     client: Client,
     address: Address,
     key: ApiKey,
 }
 
-/// A request, the same at each attempt.
+/// A request, identical at each attempt.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,
     pub(crate) body: Bytes,
-    /// By which the server knows it again.
+    /// Lets the server recognize a retry.
     pub(crate) idempotency_key: Option<HeaderValue>,
 }
 
-/// What every answer says.
+/// The field that every answer has.
 #[derive(Deserialize)]
-struct Said {
+struct AnswerStatus {
     ok: bool,
 }
 
 /// The body of a refusal.
 #[derive(Deserialize)]
-struct Refused {
-    error: Why,
+struct RefusalBody {
+    error: ErrorBody,
     #[serde(default)]
     request_id: String,
 }
 
 #[derive(Deserialize)]
-struct Why {
+struct ErrorBody {
     code: String,
     message: String,
 }
@@ -80,15 +80,15 @@ impl Exchange {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE)
             .redirect(redirect::Policy::none())
-            // What is tried again is decided elsewhere.
+            // `retry::Policy` decides what is retried.
             .retry(retry::never());
         #[cfg(feature = "tls")]
         if !address.is_tls() {
-            // The system's certificates take a while to load, and there may be none.
+            // Loading the system's certificates takes time and may fail.
             builder = builder.tls_certs_only([]);
         }
         if address.is_loopback() {
-            // A proxy would look for this machine elsewhere.
+            // For a proxy, a loopback address means its own machine.
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| BuildError::Client(describe(error)))?;
@@ -118,27 +118,27 @@ impl Exchange {
         let not_the_api = |at| Error::NotTheApi { status, at, retry_after };
         let body = body.ok_or_else(|| not_the_api(None))?;
         if status == 200 {
-            // The parser's own words may repeat what stands in the answer.
-            let unlike = |error: serde_json::Error| not_the_api(Some((error.line(), error.column())));
-            if serde_json::from_slice::<Said>(&body).map_err(unlike)?.ok {
-                return serde_json::from_slice(&body).map_err(unlike);
+            // The parser's message may quote the answer.
+            let invalid = |error: serde_json::Error| not_the_api(Some((error.line(), error.column())));
+            if serde_json::from_slice::<AnswerStatus>(&body).map_err(invalid)?.ok {
+                return serde_json::from_slice(&body).map_err(invalid);
             }
         }
-        let Refused { error: Why { code, message }, request_id } =
+        let RefusalBody { error: ErrorBody { code, message }, request_id } =
             serde_json::from_slice(&body).map_err(|_| not_the_api(None))?;
         let [code, message, request_id] = [code, message, request_id].map(|text| self.clean(&text));
         let may_have_run_before = false;
         Err(Refusal { status, code, message, request_id, retry_after, may_have_run_before }.into())
     }
 
-    /// A server's text, fit for a log: of bounded length, on one line, without the key.
+    /// Makes a text of the server safe for a log: bounded, on one line, without the API key.
     fn clean(&self, text: &str) -> String {
         let text = text.replace(self.key.expose(), "…");
         text.chars().filter(|c| !c.is_control()).take(TEXT_LIMIT).collect()
     }
 }
 
-/// Reads the body; nothing of one that is too long.
+/// Reads the body. Returns `None` if it is too long.
 async fn read(response: &mut Response) -> Result<Option<Bytes>, Error> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
@@ -150,7 +150,7 @@ async fn read(response: &mut Response) -> Result<Option<Bytes>, Error> {
     Ok(Some(body.freeze()))
 }
 
-/// Whether a body is as long as a server reads.
+/// Checks the size of a request body.
 pub(crate) fn check_length(body: &[u8]) -> Result<(), Error> {
     match body.len() {
         bytes if bytes > REQUEST_LIMIT => Err(Error::TooLarge { bytes, limit: REQUEST_LIMIT }),
@@ -158,7 +158,7 @@ pub(crate) fn check_length(body: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// How long an answer asks to wait, in seconds or until a date; that is measured by the clock of who sent it.
+/// Returns the value of `Retry-After`: seconds, or a date, which is compared with the clock of the server.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let asked = text(RETRY_AFTER)?.trim();
@@ -174,7 +174,7 @@ fn failed(error: reqwest::Error) -> Error {
     if error.is_connect() { Error::Unreachable(describe(error)) } else { Error::Broken(describe(error)) }
 }
 
-/// The error and its causes in one line, without the URL.
+/// Returns the error and its causes on one line, without the URL.
 fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
@@ -186,7 +186,7 @@ fn describe(error: reqwest::Error) -> String {
     text
 }
 
-/// Leaves the key out.
+/// Does not show the API key.
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exchange").field("address", &self.address).finish_non_exhaustive()

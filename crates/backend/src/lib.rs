@@ -1,22 +1,22 @@
 //! The Platform API from Rust, for the backend of an app.
 //!
-//! A backend decides who may be whom: it creates users with access tokens, keeps the tokens, and hands them to its app.
-//! Start from [`Backend::builder`]; [`Error`] says what went wrong, whether to try again, and what may have happened.
+//! A backend authenticates its users: it creates them with access tokens, stores the tokens, and gives them to its app. Start
+//! from [`Backend::builder`]. [`Error`] tells what went wrong, whether to retry, and whether the call may have run.
 //!
-//! It refuses to do a thing twice. A call that fails on its way is tried again only when that is harmless: it reads, it
-//! says how things are to be, it was never sent, or it carries a key by which the server knows it again. It refuses to
-//! send the API key in plaintext to another machine, and shows no secret in any `Debug` or error.
+//! A call never runs twice. A failed call is retried only if that is safe: it only reads, it is idempotent, it was never sent,
+//! or it has an idempotency key. The API key is never sent unencrypted to another machine unless that is allowed. No `Debug`
+//! output and no error contains a secret.
 //!
-//! Addresses that begin with `https://` need the feature `tls`.
+//! URLs that begin with `https://` need the feature `tls`.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `backend`, `builder` | the handle, and its options |
+//! | `backend`, `builder` | the handle and its options |
 //! | `users`, `pages` | users, their tokens, and lists of them |
-//! | `sessions` | events for live sessions, and their end |
+//! | `sessions` | publishes events to live sessions, lists and ends them |
 //! | `app` | the app's settings and API keys |
-//! | `retry`, `exchange`, `address` | when to try again; one request over HTTP; where to |
-//! | `secret`, `error` | API keys, which never print; what can go wrong |
+//! | `retry`, `exchange`, `address` | the retry policy, one HTTP request, the URL of the server |
+//! | `secret`, `error` | API keys and errors |
 //!
 //! ```no_run
 //! use chatcamp_backend::{Backend, UserFields};
@@ -26,7 +26,7 @@
 //!
 //! let fields = UserFields { display_name: Some("Alice".into()), ..UserFields::default() };
 //! let created = chat.create_user("alice", fields).await?;
-//! // … keep created.access_token.expose(), and hand it to Alice's app …
+//! // … store created.access_token.expose() and give it to Alice's app …
 //!
 //! let reached = chat.publish("alice", "order.shipped", &serde_json::json!({"order": 17})).await?;
 //! # Ok(()) }

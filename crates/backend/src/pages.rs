@@ -1,30 +1,31 @@
-//! `users.list`: the users of the app, page by page.
+//! `users.list`: lists the users of the app in pages.
 
 use chatcamp_protocol::User;
 use serde::{Deserialize, Serialize};
 
 use crate::{Backend, Error, retry::Repeat};
 
-/// Which users, and how many at a time. By default all, 100 at a time.
+/// A query for users. By default all users, 100 per page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct UserQuery {
-    /// Users in a page, 1 to 1,000.
+    /// Users per page, 1 to 1,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// Only those who have a live session, or have none.
+    /// Only users with a live session (`true`) or without one (`false`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub online: Option<bool>,
-    /// Only those whose id or name begins so; in names A to Z are a to z.
+    /// Only users whose id or name begins with this text; ASCII letters in names are compared without case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// Where to go on: what [`Pages::position`] said.
+    /// Continues after an earlier page: the value of [`Pages::position`].
     #[serde(skip_serializing_if = "Option::is_none", rename = "reference")]
     pub after: Option<String>,
 }
 
-/// Users in the byte order of their ids; where a prefix is given, those whose id begins so, then those whose name does.
+/// Pages of users in the byte order of their ids. With a prefix, the users whose id matches come first, then those whose name
+/// matches.
 ///
-/// Users who come or go meanwhile do not shift the others.
+/// Users created or deleted between two pages do not shift the others.
 #[derive(Debug, Clone)]
 pub struct Pages {
     backend: Backend,
@@ -40,7 +41,20 @@ struct Page {
 }
 
 impl Backend {
-    /// Lists users, page by page; nothing is asked for yet.
+    /// Lists users in pages. Sends nothing yet.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use chatcamp_backend::UserQuery;
+    ///
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// let mut pages = chat.users(UserQuery { online: Some(true), ..UserQuery::default() });
+    /// while let Some(users) = pages.next().await? {
+    ///     println!("{} users", users.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn users(&self, query: UserQuery) -> Pages {
         Pages { backend: self.clone(), query, is_over: false }
@@ -48,24 +62,24 @@ impl Backend {
 }
 
 impl Pages {
-    /// Fetches the next page, a short or empty one perhaps; nothing after the last.
+    /// Fetches the next page, which may be short or empty. Returns `None` after the last page.
     ///
     /// # Errors
-    /// Those of every call. The position stays, so that the same page can be asked for again.
+    /// Those of every call; see [`Error`]. The position does not change: call again for the same page.
     ///
     /// # Cancel safety
-    /// Dropped, the position stays.
+    /// Cancel safe: the position does not change if the future is dropped.
     pub async fn next(&mut self) -> Result<Option<Vec<User>>, Error> {
         if self.is_over {
             return Ok(None);
         }
-        let page: Page = self.backend.call("users.list", Repeat::AsItIs, &self.query).await?;
+        let page: Page = self.backend.call("users.list", Repeat::Idempotent, &self.query).await?;
         self.is_over = page.reference.is_none();
         self.query.after = page.reference.or_else(|| self.query.after.take());
         Ok(Some(page.users))
     }
 
-    /// Where the next page begins, for [`UserQuery::after`]; nothing before the first page and after the last.
+    /// Returns the start of the next page, for [`UserQuery::after`], or `None` before the first page and after the last.
     #[must_use]
     pub fn position(&self) -> Option<&str> {
         self.query.after.as_deref().filter(|_| !self.is_over)

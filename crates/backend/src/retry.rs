@@ -1,49 +1,50 @@
-//! When a call is tried again: never where that could do a thing twice, never for ever.
+//! The retry policy: a call never runs twice, and its time and attempts are bounded.
 
 use std::{future::Future, time::Duration};
 
+use chatcamp_runtime::backoff;
 use tokio::time::Instant;
 
 use crate::{Error, Refusal};
 
-/// Waits grow from up to this …
+/// Upper bound of the first delay.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// … to up to this, each drawn from zero on, so that many backends do not come back at once.
+/// Upper bound of all delays. They are random, so that many backends do not retry at the same time.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The bounds of one call.
+/// The limits of one call.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
-    /// For one attempt.
+    /// Time limit of one attempt.
     pub(crate) attempt: Duration,
-    /// For the call, with all attempts and the waits between them.
+    /// Time limit of the call, including all attempts and the delays between them.
     pub(crate) total: Duration,
-    /// Attempts after the first.
+    /// Maximum number of attempts after the first.
     pub(crate) retries: u32,
 }
 
-/// What makes a second attempt of a call harmless, if anything does.
+/// Whether and why a call can be repeated safely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// The call reads, or says how things are to be.
-    AsItIs,
-    /// The server knows the request by its key and does it once.
-    Keyed,
-    /// Nothing does: it is sent again only when it certainly was not carried out.
+    /// The call reads, or has the same effect when repeated.
+    Idempotent,
+    /// The request has an idempotency key: the server executes it once.
+    WithKey,
+    /// The call is repeated only if it certainly did not run.
     Never,
 }
 
-/// What came of all attempts.
+/// The result of all attempts.
 #[derive(Debug)]
 pub(crate) struct Outcome<T> {
     pub(crate) result: Result<T, Error>,
-    /// Whether an attempt before the last one may have been carried out.
+    /// Whether an attempt before the last one may have run.
     pub(crate) may_have_run_before: bool,
 }
 
 impl<T> Outcome<T> {
-    /// What came of taking something away. That it is not there, as `not_found` says, may be this call's own doing.
-    pub(crate) fn gone(self, not_found: &str) -> Result<(), Error> {
+    /// Returns the result of a deletion. `not_found` is a success if an earlier attempt may have deleted the entry.
+    pub(crate) fn deleted(self, not_found: &str) -> Result<(), Error> {
         match self.result {
             Err(error) if self.may_have_run_before && error.code() == Some(not_found) => Ok(()),
             result => result.map(drop),
@@ -52,7 +53,7 @@ impl<T> Outcome<T> {
 }
 
 impl Policy {
-    /// Makes attempts until one brings an answer or there is no sense in another; each is told its time.
+    /// Makes attempts until one succeeds or a retry is useless or unsafe. Passes each attempt its time limit.
     pub(crate) async fn run<T, F>(
         &self,
         repeat: Repeat,
@@ -65,34 +66,39 @@ impl Policy {
         let began = Instant::now();
         let left = || self.total.saturating_sub(began.elapsed());
         let mut failures = 0;
-        // The latest failure after which it is open whether the request was carried out.
-        let mut open = None;
+        // The last failure after which the request may have run.
+        let mut uncertain = None;
         loop {
             let time = self.attempt.min(left());
             let limit = if time < self.attempt { self.total } else { self.attempt };
             let result = match attempt(time).await {
-                // Of the last attempt the time is what others left of it: no number that anybody knows.
+                // Report the configured limit, not the time that was left for the last attempt.
                 Err(Error::TimedOut(_)) => Err(Error::TimedOut(limit)),
                 result => result,
             };
-            let may_have_run_before = open.is_some();
+            let may_have_run_before = uncertain.is_some();
             let error = match result {
                 Err(error) if error.is_retryable() && !(repeat == Repeat::Never && error.may_have_run()) => {
                     error
                 }
                 Err(error) => {
-                    let result = Err(settled(error, open));
+                    let result = Err(final_error(error, uncertain));
                     return Outcome { result, may_have_run_before };
                 }
                 result => return Outcome { result, may_have_run_before },
             };
-            let wait = error.retry_after().unwrap_or_default().saturating_add(jitter(failures, random()));
+            let wait = error.retry_after().unwrap_or_default().saturating_add(backoff(
+                FIRST_WAIT,
+                LONGEST_WAIT,
+                failures,
+                random(),
+            ));
             let is_last = failures >= self.retries || wait >= left();
             if is_last {
-                return Outcome { result: Err(settled(error, open)), may_have_run_before };
+                return Outcome { result: Err(final_error(error, uncertain)), may_have_run_before };
             }
             if error.may_have_run() {
-                open = Some(error);
+                uncertain = Some(error);
             }
             tokio::time::sleep(wait).await;
             failures += 1;
@@ -100,19 +106,13 @@ impl Policy {
     }
 }
 
-/// The last failure, or the latest `open` one: that an attempt came to nothing says nothing of those before.
-fn settled(error: Error, open: Option<Error>) -> Error {
-    match (error, open) {
+/// Returns the last failure, or an earlier `uncertain` one: a failed attempt does not tell whether an earlier one ran.
+fn final_error(error: Error, uncertain: Option<Error>) -> Error {
+    match (error, uncertain) {
         (Error::Refused(refusal), Some(_)) => Refusal { may_have_run_before: true, ..refusal }.into(),
-        (error, Some(open)) if !error.may_have_run() => open,
+        (error, Some(uncertain)) if !error.may_have_run() => uncertain,
         (error, _) => error,
     }
-}
-
-/// A time from zero to a bound that doubles with each failure.
-fn jitter(failures: u32, random: u64) -> Duration {
-    let bound = FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);
-    bound.mul_f64(random as f64 / u64::MAX as f64)
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn in_progress() -> Error {
-        let Error::Refused(refusal) = refused(409, Some(1)) else { panic!("it is a refusal") };
+        let Error::Refused(refusal) = refused(409, Some(1)) else { panic!("not a refusal") };
         Refusal { code: crate::code::REQUEST_IN_PROGRESS.into(), ..refusal }.into()
     }
 
@@ -148,7 +148,7 @@ mod tests {
         Error::NotTheApi { status, at: None, retry_after: None }
     }
 
-    /// Plays these failures, then a success; returns what came of it and when each attempt began, in milliseconds.
+    /// Runs these failures, then a success; returns the outcome and the start of each attempt, in milliseconds.
     async fn play(
         policy: &Policy,
         repeat: Repeat,
@@ -166,23 +166,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_cannot_run_twice_is_tried_again() {
-        use Repeat::{AsItIs, Keyed, Never};
+    async fn a_call_is_retried_only_if_it_cannot_run_twice() {
+        use Repeat::{Idempotent, Never, WithKey};
         for (repeat, failure, retried) in [
-            (AsItIs, unreachable(), true),
-            (Keyed, broken(), true),
-            (AsItIs, broken(), true),
-            (AsItIs, Error::TimedOut(Duration::from_secs(10)), true),
-            (AsItIs, refused(429, None), true),
-            (AsItIs, refused(500, None), true),
-            (AsItIs, refused(503, None), true),
-            (AsItIs, proxy(502), true),
-            (AsItIs, refused(400, None), false),
-            (AsItIs, refused(404, None), false),
-            (AsItIs, refused(409, None), false),
-            (Keyed, in_progress(), true),
-            (AsItIs, proxy(501), false),
-            (AsItIs, proxy(200), false),
+            (Idempotent, unreachable(), true),
+            (WithKey, broken(), true),
+            (Idempotent, broken(), true),
+            (Idempotent, Error::TimedOut(Duration::from_secs(10)), true),
+            (Idempotent, refused(429, None), true),
+            (Idempotent, refused(500, None), true),
+            (Idempotent, refused(503, None), true),
+            (Idempotent, proxy(502), true),
+            (Idempotent, refused(400, None), false),
+            (Idempotent, refused(404, None), false),
+            (Idempotent, refused(409, None), false),
+            (WithKey, in_progress(), true),
+            (Idempotent, proxy(501), false),
+            (Idempotent, proxy(200), false),
             (Never, unreachable(), true),
             (Never, refused(429, None), true),
             (Never, broken(), false),
@@ -207,15 +207,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_server_says_how_long_to_wait_at_least() {
+    async fn a_delay_that_the_server_asks_for_is_added() {
         let failures = vec![refused(429, Some(7)), refused(503, Some(2))];
-        let (outcome, attempts) = play(&POLICY, Repeat::AsItIs, u64::MAX, failures).await;
+        let (outcome, attempts) = play(&POLICY, Repeat::Idempotent, u64::MAX, failures).await;
         assert_eq!((outcome.result.unwrap(), attempts), ("done", vec![0, 7250, 9750]));
 
         for seconds in [60, 3600, u64::MAX] {
             let failure = refused(503, Some(seconds));
-            let (outcome, attempts) = play(&POLICY, Repeat::AsItIs, u64::MAX, vec![failure]).await;
-            assert_eq!(attempts, [0], "there is no sense in waiting for what comes after the end");
+            let (outcome, attempts) = play(&POLICY, Repeat::Idempotent, u64::MAX, vec![failure]).await;
+            assert_eq!(attempts, [0], "does not wait beyond the time limit of the call");
             assert_eq!(outcome.result.unwrap_err().retry_after(), Some(Duration::from_secs(seconds)));
         }
     }
@@ -223,11 +223,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempts_are_bounded_in_number_and_in_time() {
         let failures = |n| (0..n).map(|_| broken()).collect();
-        let (outcome, attempts) = play(&POLICY, Repeat::AsItIs, 0, failures(9)).await;
+        let (outcome, attempts) = play(&POLICY, Repeat::Idempotent, 0, failures(9)).await;
         assert_eq!((outcome.result.is_err(), attempts.len()), (true, 4));
 
         let endless = Policy { attempt: Duration::MAX, total: Duration::MAX, retries: 1 };
-        let (_, attempts) = play(&endless, Repeat::AsItIs, 0, failures(9)).await;
+        let (_, attempts) = play(&endless, Repeat::Idempotent, 0, failures(9)).await;
         assert_eq!(attempts.len(), 2);
 
         let policy = Policy { retries: u32::MAX, ..POLICY };
@@ -237,42 +237,43 @@ mod tests {
             tokio::time::sleep(time).await;
             Err::<(), _>(Error::TimedOut(time))
         };
-        let outcome = policy.run(Repeat::AsItIs, || 0, slow).await;
+        let outcome = policy.run(Repeat::Idempotent, || 0, slow).await;
         assert!(outcome.result.is_err());
         assert_eq!((began.elapsed(), times.take()), (policy.total, vec![policy.attempt; 6]));
 
         let policy = Policy { total: Duration::from_secs(25), ..policy };
-        let outcome = policy.run(Repeat::AsItIs, || 0, slow).await;
+        let outcome = policy.run(Repeat::Idempotent, || 0, slow).await;
         let said = outcome.result.unwrap_err().to_string();
-        assert_eq!(said, "no answer within 25s", "the limit, and not what was left of it");
+        assert_eq!(said, "the server did not answer within 25s", "the limit, not the remaining time");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_may_have_run_is_reported_as_such_to_the_end() {
-        let (outcome, _) = play(&POLICY, Repeat::AsItIs, 0, vec![broken(), refused(404, None)]).await;
+    async fn an_error_reports_that_an_earlier_attempt_may_have_run() {
+        let (outcome, _) = play(&POLICY, Repeat::Idempotent, 0, vec![broken(), refused(404, None)]).await;
         let error = outcome.result.unwrap_err();
         assert!(outcome.may_have_run_before && error.code().is_some() && error.may_have_run(), "{error:?}");
-        let (outcome, _) = play(&POLICY, Repeat::AsItIs, 0, vec![broken(), proxy(404)]).await;
+        let (outcome, _) = play(&POLICY, Repeat::Idempotent, 0, vec![broken(), proxy(404)]).await;
         assert!(outcome.result.unwrap_err().may_have_run());
-        let (outcome, _) = play(&POLICY, Repeat::AsItIs, 0, vec![refused(409, None)]).await;
+        let (outcome, _) = play(&POLICY, Repeat::Idempotent, 0, vec![refused(409, None)]).await;
         assert!(!outcome.result.unwrap_err().may_have_run());
 
         let policy = Policy { retries: 1, ..POLICY };
-        let (outcome, _) = play(&policy, Repeat::AsItIs, 0, vec![broken(), unreachable()]).await;
+        let (outcome, _) = play(&policy, Repeat::Idempotent, 0, vec![broken(), unreachable()]).await;
         assert!(outcome.result.unwrap_err().may_have_run());
 
-        let (outcome, _) = play(&policy, Repeat::AsItIs, 0, vec![unreachable(), refused(404, None)]).await;
+        let (outcome, _) =
+            play(&policy, Repeat::Idempotent, 0, vec![unreachable(), refused(404, None)]).await;
         assert!(!outcome.may_have_run_before);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn random_numbers_are_asked_for_each_wait() {
+    async fn each_delay_is_random() {
         let asked = Cell::new(0);
         let random = || {
             asked.set(asked.get() + 1);
             0
         };
-        _ = POLICY.run(Repeat::AsItIs, random, async |_| Err::<(), _>(broken())).await;
+        _ = POLICY.run(Repeat::Idempotent, random, async |_| Err::<(), _>(broken())).await;
         assert_eq!(asked.get(), 4);
     }
 }

@@ -1,4 +1,4 @@
-//! API keys: text that speaks for a whole app.
+//! API keys.
 
 use std::fmt;
 
@@ -6,22 +6,22 @@ use chatcamp_protocol::secret;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-/// A key of the Platform API, `ck1_…`: who holds it may do everything with the app's users.
+/// A key of the Platform API, `ck1_…`. It gives full access to the app's users.
 ///
-/// It has no `Display`, its `Debug` shows nothing, and it is wiped from memory when dropped.
+/// Has no `Display`, and its `Debug` does not show the text. The text is erased from memory when dropped.
 #[derive(Clone, Deserialize)]
 #[serde(from = "String")]
 pub struct ApiKey(Zeroizing<Box<str>>);
 
 impl ApiKey {
-    /// Wraps the text of a key, without the white space at its ends that a file or a variable adds; whether it is valid, the
-    /// server says.
+    /// Wraps the text of a key. Removes white space around it, which a file or a variable may add. Only the server can tell
+    /// whether the key is valid.
     pub fn new(text: impl Into<String>) -> Self {
         let text = Zeroizing::new(text.into());
         Self(Zeroizing::new(secret::trim(&text).into()))
     }
 
-    /// The text itself, to hand a new key to whom it is for.
+    /// Returns the text, for example to store a new key.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_nothing_of_the_key() {
+    fn debug_does_not_show_the_key() {
         assert_eq!(format!("{:?}", ApiKey::from("ck1_secret")), "ApiKey(…)");
     }
 }

@@ -1,4 +1,4 @@
-//! What is said to live sessions: events for them, or their end.
+//! Publishes events to live sessions, lists and ends them.
 
 use std::net::IpAddr;
 
@@ -8,33 +8,33 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Backend, Error,
     retry::Repeat,
-    users::{Nothing, Of},
+    users::{NoFields, WithId},
 };
 
 /// A live session of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Session {
-    /// Names it, as long as it lives.
+    /// The id, valid while the session lives.
     pub id: String,
-    /// The transport it is on, such as `websocket` or `long-poll`.
+    /// The transport, such as `websocket` or `long-poll`.
     pub transport: String,
-    /// The network address it comes from, where there is one.
+    /// The network address of the client, if known.
     #[serde(default)]
     pub address: Option<IpAddr>,
-    /// When it began, in Unix seconds.
+    /// The start of the session, in Unix seconds.
     pub since: u64,
-    /// When its client was last heard, in Unix seconds.
+    /// When the client last sent something, in Unix seconds.
     pub last_seen: u64,
 }
 
-/// Which sessions end, and whether they may come back. By default all of the user's, for good.
+/// Which sessions to end, and whether their clients reconnect. By default all sessions of the user, without reconnecting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Disconnect {
-    /// Only the session of this id.
+    /// Only the session with this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Whether their clients are to connect again.
+    /// Whether the clients should reconnect.
     pub come_back: bool,
 }
 
@@ -72,7 +72,7 @@ struct Several {
 }
 
 #[derive(Serialize)]
-struct Everybody {
+struct ToAll {
     to: All,
 }
 
@@ -85,60 +85,99 @@ impl Backend {
     /// Lists the live sessions of a user.
     ///
     /// # Errors
-    /// [`USER_NOT_FOUND`](crate::code::USER_NOT_FOUND); a user without sessions is none.
+    /// [`USER_NOT_FOUND`](crate::code::USER_NOT_FOUND). For a user without sessions, returns an empty list.
     ///
     /// # Cancel safety
-    /// It only reads.
+    /// Cancel safe: the call only reads.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// for session in chat.sessions("alice").await? {
+    ///     println!("{} over {}", session.id, session.transport);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn sessions(&self, id: impl AsRef<str>) -> Result<Vec<Session>, Error> {
         let id = UserId::new(id)?;
-        let fields = Of { id: &id, fields: Nothing {} };
-        let Sessions { sessions } = self.call("users.sessions", Repeat::AsItIs, &fields).await?;
+        let fields = WithId { id: &id, fields: NoFields {} };
+        let Sessions { sessions } = self.call("users.sessions", Repeat::Idempotent, &fields).await?;
         Ok(sessions)
     }
 
-    /// Ends live sessions of a user, and returns how many.
+    /// Ends live sessions of a user and returns their number.
     ///
-    /// It is sent again only when the server certainly did not carry it out: sessions that came meanwhile would end too.
+    /// The call is retried only if the server certainly did not run it: a retry could end sessions opened since.
     ///
     /// # Errors
-    /// [`USER_NOT_FOUND`](crate::code::USER_NOT_FOUND); a user without such sessions is none.
+    /// [`USER_NOT_FOUND`](crate::code::USER_NOT_FOUND). For a user without such sessions, returns 0.
     ///
     /// # Cancel safety
-    /// Dropped, the sessions may have ended or not.
+    /// If the future is dropped, the sessions may or may not end.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use chatcamp_backend::Disconnect;
+    ///
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// let ended = chat.disconnect("alice", Disconnect::default()).await?;
+    /// println!("{ended} sessions ended");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn disconnect(&self, id: impl AsRef<str>, which: Disconnect) -> Result<u64, Error> {
         let id = UserId::new(id)?;
         let Ended { ended } =
-            self.call("users.disconnect", Repeat::Never, &Of { id: &id, fields: which }).await?;
+            self.call("users.disconnect", Repeat::Never, &WithId { id: &id, fields: which }).await?;
         Ok(ended)
     }
 
-    /// Sends an event to the live sessions of a user, and returns how many have it or have it queued: of an unknown user 0.
+    /// Publishes an event to the live sessions of a user. Returns the number of sessions that received or queued it; 0 for an
+    /// unknown user.
     ///
-    /// `kind` is 1 to 64 characters of `a-z 0-9 . _ -`; the event has at most 32 KiB. Who is not there does not get it
-    /// later. It carries an idempotency key: tried again, it is delivered once.
+    /// `kind` is 1 to 64 characters of `a-z 0-9 . _ -`; the event has at most 32 KiB. Users without a session do not get it
+    /// later. The request has an idempotency key: a retry does not deliver the event twice.
     ///
     /// # Errors
-    /// [`INVALID_FIELD`](crate::code::INVALID_FIELD) for another `kind`,
-    /// [`VALUE_TOO_LONG`](crate::code::VALUE_TOO_LONG) for a longer event; [`Error::Unwritable`].
+    /// [`INVALID_FIELD`](crate::code::INVALID_FIELD) for an invalid `kind`,
+    /// [`VALUE_TOO_LONG`](crate::code::VALUE_TOO_LONG) for a larger event; [`Error::Unwritable`] if `data` cannot be serialized.
     ///
     /// # Cancel safety
-    /// Dropped, the event may be delivered or not.
+    /// If the future is dropped, the event may or may not be delivered.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// let order = serde_json::json!({"order": 17});
+    /// let delivered = chat.publish("alice", "order.shipped", &order).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn publish(
         &self,
         id: impl AsRef<str>,
         kind: &str,
         data: &impl Serialize,
     ) -> Result<u64, Error> {
-        self.say(One { id: UserId::new(id)? }, kind, data).await
+        self.publish_event(One { id: UserId::new(id)? }, kind, data).await
     }
 
-    /// Sends an event as [`publish`](Self::publish) does, to up to 1,000 users.
+    /// Publishes an event like [`publish`](Self::publish), to up to 1,000 users.
     ///
     /// # Errors
     /// Those of [`publish`](Self::publish).
     ///
     /// # Cancel safety
-    /// Dropped, the event may be delivered or not.
+    /// If the future is dropped, the event may or may not be delivered.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// let delivered = chat.publish_to_users(["alice", "bob"], "news", &"hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn publish_to_users(
         &self,
         ids: impl IntoIterator<Item = impl AsRef<str>>,
@@ -146,23 +185,36 @@ impl Backend {
         data: &impl Serialize,
     ) -> Result<u64, Error> {
         let ids = ids.into_iter().map(UserId::new).collect::<Result<_, _>>()?;
-        self.say(Several { ids }, kind, data).await
+        self.publish_event(Several { ids }, kind, data).await
     }
 
-    /// Sends an event as [`publish`](Self::publish) does, to every live session of the app.
+    /// Publishes an event like [`publish`](Self::publish), to every live session of the app.
     ///
     /// # Errors
     /// Those of [`publish`](Self::publish).
     ///
     /// # Cancel safety
-    /// Dropped, the event may be delivered or not.
+    /// If the future is dropped, the event may or may not be delivered.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
+    /// let delivered = chat.publish_to_all("maintenance", &serde_json::json!({"minutes": 5})).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn publish_to_all(&self, kind: &str, data: &impl Serialize) -> Result<u64, Error> {
-        self.say(Everybody { to: All { all: true } }, kind, data).await
+        self.publish_event(ToAll { to: All { all: true } }, kind, data).await
     }
 
-    async fn say(&self, to: impl Serialize, kind: &str, data: &impl Serialize) -> Result<u64, Error> {
+    async fn publish_event(
+        &self,
+        to: impl Serialize,
+        kind: &str,
+        data: &impl Serialize,
+    ) -> Result<u64, Error> {
         let event = Event { to, r#type: kind, data };
-        let Delivered { delivered } = self.call("users.publish", Repeat::Keyed, &event).await?;
+        let Delivered { delivered } = self.call("users.publish", Repeat::WithKey, &event).await?;
         Ok(delivered)
     }
 }

@@ -18,7 +18,7 @@ fn named(name: &str) -> UserFields {
     UserFields { display_name: Some(name.into()), ..UserFields::default() }
 }
 
-/// The code of a refusal, and its status.
+/// Returns the status and the code of a refusal.
 fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> (u16, String) {
     match result.unwrap_err() {
         Error::Refused(refusal) => {
@@ -60,7 +60,7 @@ async fn a_user_is_created_found_changed_and_deleted() {
     let user = backend.update_user("alice", fields).await.unwrap().user;
     assert_eq!((user.is_suspended, user.check_access_token), (true, false));
     let profile = user.profile;
-    assert_eq!(profile.display_name, "Alice", "what is not given stays");
+    assert_eq!(profile.display_name, "Alice", "a missing field does not change");
     assert_eq!([profile.first_name, profile.last_name, profile.email], ["A", "L", "a@b.example"]);
     assert_eq!([profile.phone_number, profile.profile_url, profile.avatar_url], ["1", "//p", "//a"]);
     assert_eq!((profile.data.as_str(), &profile.metadata["plan"]), ("free", &json!("gold")));
@@ -79,7 +79,7 @@ async fn a_user_is_created_found_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_user_who_came_by_is_claimed() {
+async fn an_auto_created_user_is_claimed() {
     let world = World::new().await;
     world.connect("alice").await;
     let created = world.backend().create_user("alice", UserFields::default()).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_user_who_came_by_is_claimed() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_backends_choice_is_kept() {
+async fn a_token_chosen_by_the_backend_is_kept() {
     let world = World::new().await;
     let token = AccessToken::from("from-the-old-database");
     let fields = UserFields { access_token: Some(token.clone()), ..UserFields::default() };
@@ -131,7 +131,7 @@ async fn tokens_are_issued_and_revoked() {
 }
 
 #[tokio::test]
-async fn users_are_listed_page_by_page() {
+async fn users_are_listed_in_pages() {
     let world = World::new().await;
     let backend = world.backend();
     for id in ["a", "b", "c", "d", "e"] {
@@ -148,7 +148,7 @@ async fn users_are_listed_page_by_page() {
 
     let after = UserQuery { limit: Some(2), after: positions[0].clone(), ..UserQuery::default() };
     let users = backend.users(after).next().await.unwrap().unwrap();
-    assert_eq!(users[0].id.as_str(), "c", "a position outlives its pages");
+    assert_eq!(users[0].id.as_str(), "c", "a position can be used by another query");
 
     let token = backend.user("d").await.unwrap().unwrap().access_token.unwrap();
     let (chat, _) = world.connect(("d", token.expose())).await;
@@ -270,7 +270,7 @@ async fn keys_are_created_listed_and_revoked() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_not_sent() {
+async fn invalid_requests_are_not_sent() {
     let nowhere = Backend::builder("http://127.0.0.1:1", "ck1_key").build().unwrap();
     assert!(matches!(nowhere.create_user("", UserFields::default()).await, Err(Error::UserId(_))));
     assert!(matches!(nowhere.publish_to_users(["a", "b\n"], "x", &1).await, Err(Error::UserId(_))));

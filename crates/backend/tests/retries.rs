@@ -1,4 +1,4 @@
-//! What goes wrong on the way, and what a call does about it.
+//! Failures between backend and server, and how a call handles them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -22,18 +22,18 @@ use tokio::{
     time::timeout,
 };
 
-/// Requests and answers that a test looks at afterwards, at most.
+/// Maximum number of recorded requests and answers.
 const SEEN: usize = 64;
 
-/// Stands in the way: hands requests on to the server, and cuts the connection in place of the first answers.
+/// A proxy that forwards requests to the server and cuts the connection instead of returning the first answers.
 struct Cutter {
     address: SocketAddr,
-    /// Each request with its answer.
+    /// The recorded requests and answers.
     exchanges: mpsc::Receiver<(String, String)>,
 }
 
 impl Cutter {
-    /// Cuts as many times.
+    /// Creates a proxy that cuts `cuts` answers.
     async fn new(world: &World, cuts: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -51,7 +51,7 @@ impl Cutter {
         timeout(PATIENCE, self.exchanges.recv()).await.unwrap().unwrap()
     }
 
-    /// How many requests have come since.
+    /// Returns the number of requests since the last look.
     fn more(&mut self) -> usize {
         std::iter::from_fn(|| self.exchanges.try_recv().ok()).count()
     }
@@ -75,7 +75,7 @@ async fn relay(
     }
 }
 
-/// Reads a request or an answer to its end.
+/// Reads one whole request or answer.
 async fn message(tcp: &mut TcpStream) -> Option<String> {
     let mut read = Vec::new();
     loop {
@@ -97,13 +97,13 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
-/// The idempotency key of a request.
+/// Returns the idempotency key of a request.
 fn key(request: &str) -> String {
-    header(request, "idempotency-key").expect("there is an idempotency key").to_owned()
+    header(request, "idempotency-key").expect("the request has an idempotency key").to_owned()
 }
 
 #[tokio::test]
-async fn a_creation_whose_answer_was_lost_is_tried_again_and_runs_once() {
+async fn a_creation_is_retried_after_a_lost_answer_and_runs_once() {
     let world = World::new().await;
     let mut cutter = Cutter::new(&world, 2).await;
     let backend = world.at(cutter.address).build().unwrap();
@@ -120,7 +120,7 @@ async fn a_creation_whose_answer_was_lost_is_tried_again_and_runs_once() {
     assert_eq!(header(&exchanges[0].1, "idempotency-replayed"), None);
     assert_eq!(header(&exchanges[2].1, "idempotency-replayed"), Some("true"));
 
-    // Another call is another call.
+    // Another call has another key.
     let error = backend.create_user("alice", UserFields::default()).await.unwrap_err();
     assert_eq!(error.code(), Some(code::USER_EXISTS));
     assert_ne!(key(&cutter.next().await.0), key(&exchanges[0].0));
@@ -131,7 +131,7 @@ async fn a_creation_whose_answer_was_lost_is_tried_again_and_runs_once() {
 }
 
 #[tokio::test]
-async fn an_event_whose_answer_was_lost_is_published_again_and_delivered_once() {
+async fn an_event_is_retried_after_a_lost_answer_and_delivered_once() {
     let world = World::new().await;
     let (_alice, mut events) = world.connect("alice").await;
     let mut cutter = Cutter::new(&world, 2).await;
@@ -143,34 +143,34 @@ async fn an_event_whose_answer_was_lost_is_published_again_and_delivered_once() 
     assert_eq!(backend.publish("alice", "second", &2).await.unwrap(), 1);
     assert_ne!(key(&cutter.next().await.0), key(&exchanges[0].0));
     assert_eq!(published(&mut events).await.0, "first");
-    assert_eq!(published(&mut events).await.0, "second", "nothing stands between the two");
+    assert_eq!(published(&mut events).await.0, "second", "no event between the two");
 }
 
 #[tokio::test]
-async fn a_token_whose_answer_was_lost_is_issued_once() {
+async fn a_token_is_issued_once_after_a_lost_answer() {
     let world = World::new().await;
     world.backend().create_user("alice", UserFields::default()).await.unwrap();
     let mut cutter = Cutter::new(&world, 1).await;
     let issued = world.at(cutter.address).build().unwrap().issue_token("alice", TokenFields::default()).await;
     let issued = issued.unwrap().access_token;
-    assert!(cutter.next().await.1.contains(issued.expose()), "the first attempt's token is the one");
+    assert!(cutter.next().await.1.contains(issued.expose()), "the token is that of the first attempt");
     assert_eq!(world.backend().user("alice").await.unwrap().unwrap().access_token, Some(issued));
 }
 
 #[tokio::test]
-async fn what_would_run_twice_is_not_tried_again() {
+async fn a_call_that_could_run_twice_is_not_retried() {
     let world = World::new().await;
     let (_alice, _events) = world.connect("alice").await;
     let mut cutter = Cutter::new(&world, usize::MAX).await;
     let backend = world.at(cutter.address).build().unwrap();
     let error = backend.disconnect("alice", Disconnect::default()).await.unwrap_err();
     assert!(matches!(error, Error::Broken(_)) && error.is_retryable() && error.may_have_run(), "{error:?}");
-    assert!(cutter.next().await.1.contains(r#""ended":1"#), "it did run");
+    assert!(cutter.next().await.1.contains(r#""ended":1"#), "the call ran");
     assert_eq!(cutter.more(), 0);
 }
 
 #[tokio::test]
-async fn what_was_taken_away_while_the_answer_was_lost_is_gone() {
+async fn a_deletion_succeeds_after_a_lost_answer() {
     let world = World::new().await;
     world.backend().create_user("alice", UserFields::default()).await.unwrap();
     let mut cutter = Cutter::new(&world, 1).await;
@@ -188,7 +188,7 @@ async fn what_was_taken_away_while_the_answer_was_lost_is_gone() {
 }
 
 #[tokio::test]
-async fn attempts_come_to_an_end() {
+async fn attempts_are_bounded() {
     let world = World::new().await;
     let mut cutter = Cutter::new(&world, usize::MAX).await;
     let backend = world.at(cutter.address).retries(2).build().unwrap();
@@ -197,7 +197,7 @@ async fn attempts_come_to_an_end() {
     assert_eq!(cutter.more(), 3);
 }
 
-/// Answers every request with the same text, and keeps the requests.
+/// Returns these answers in turn and records the requests.
 async fn scripted(answers: Vec<String>) -> (SocketAddr, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -224,7 +224,7 @@ fn backend(address: SocketAddr) -> Backend {
 const DONE: &str = r#"{"ok":true,"request_id":"x"}"#;
 
 #[tokio::test]
-async fn answers_that_say_later_are_waited_for() {
+async fn temporary_failures_are_retried_after_the_asked_delay() {
     let busy = r#"{"ok":false,"error":{"code":"BUSY","message":"later"},"request_id":"1"}"#;
     let (address, mut requests) = scripted(vec![
         answer("503 Service Unavailable", "retry-after: 0\r\n", "<html>no server behind the proxy</html>"),
@@ -248,7 +248,7 @@ async fn answers_that_say_later_are_waited_for() {
 }
 
 #[tokio::test]
-async fn whatever_else_answers_is_not_the_api() {
+async fn answers_of_other_services_are_errors() {
     for (text, status) in [
         (answer("200 OK", "", "<html>welcome</html>"), 200),
         (answer("200 OK", "", r#"{"app":"ck1_hunter2"}"#), 200),
@@ -264,7 +264,7 @@ async fn whatever_else_answers_is_not_the_api() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_ok_is_no_success_whatever_its_status() {
+async fn an_answer_that_is_not_ok_is_an_error_with_any_status() {
     let refusal = r#"{"ok":false,"error":{"code":"USER_NOT_FOUND","message":"none"},"request_id":"1"}"#;
     let (address, _requests) = scripted(vec![answer("200 OK", "", refusal)]).await;
     let error = backend(address).delete_user("alice").await.unwrap_err();
@@ -277,7 +277,7 @@ async fn an_answer_that_is_not_ok_is_no_success_whatever_its_status() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_a_second_attempt_says_that_the_first_may_have_run() {
+async fn a_refused_retry_reports_that_the_first_attempt_may_have_run() {
     let exists = r#"{"ok":false,"error":{"code":"USER_EXISTS","message":"there"},"request_id":"1"}"#;
     for (first, may_have_run) in [
         (vec![answer("502 Bad Gateway", "retry-after: 0\r\n", "no server")], true),
@@ -292,7 +292,7 @@ async fn a_refusal_of_a_second_attempt_says_that_the_first_may_have_run() {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_an_error_and_no_address() {
+async fn errors_contain_no_secret_and_no_address() {
     let secrets = ["hunter2", "my-own-access-token"];
     let echo =
         r#"{"ok":false,"error":{"code":"X","message":"you sent ck1_hunter2\n"},"request_id":"ck1_hunter2"}"#;
@@ -304,7 +304,7 @@ async fn no_secret_is_in_an_error_and_no_address() {
         "garbage\r\n\r\n".into(),
         String::new(),
     ] {
-        // The requests may not be dropped: then nobody would answer.
+        // Keep the receiver: the server stops when it is dropped.
         let (address, requests) = scripted(vec![text]).await;
         addresses.push(address);
         tokio::spawn(async move {
@@ -329,7 +329,7 @@ async fn no_secret_is_in_an_error_and_no_address() {
 }
 
 #[tokio::test]
-async fn an_attempt_has_its_time() {
+async fn an_attempt_has_a_time_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let limit = Duration::from_millis(50);
@@ -341,7 +341,7 @@ async fn an_attempt_has_its_time() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn https_speaks_tls_or_nothing() {
+async fn https_uses_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {

@@ -75,7 +75,7 @@ pub(crate) const RULES: &[Rule] = &[
             "chatcamp-server",
             "chatcamp-store",
         ],
-        why: "a backend uses HTTP and needs no other crate of ours but the protocol",
+        why: "a backend uses HTTP and needs only the protocol and the runtime's back-off",
     },
     Rule {
         package: "chatcamp-server",

@@ -1,4 +1,4 @@
-//! A server in a test, with a port, and an app whose key the test holds.
+//! A server on a port of its own, and an app with an API key.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -11,10 +11,10 @@ use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Server};
 use chatcamp_store::memory::Store;
 use tokio::time::timeout;
 
-/// Longer than anything here takes; a test that waits this long has failed.
+/// Time limit of every wait in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server over a store in memory.
+/// A server with an in-memory store.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) server: Server,
@@ -41,7 +41,7 @@ impl World {
         self.at(self.address).build().unwrap()
     }
 
-    /// A backend that reaches this server by way of something else.
+    /// Returns a builder of a backend that reaches this server through `address`.
     pub(crate) fn at(&self, address: SocketAddr) -> Builder {
         Backend::builder(format!("http://{address}"), self.key.as_str())
     }
@@ -55,19 +55,19 @@ impl World {
     }
 }
 
-/// Waits for an event that is what the test looks for.
+/// Waits for an event that `what` accepts.
 pub(crate) async fn wait_for<T>(events: &mut Events, mut what: impl FnMut(Event) -> Option<T>) -> T {
     let waiting = async {
         loop {
-            if let Some(found) = what(events.next().await.expect("the client lives")) {
+            if let Some(found) = what(events.next().await.expect("the client is running")) {
                 return found;
             }
         }
     };
-    timeout(PATIENCE, waiting).await.expect("it comes about")
+    timeout(PATIENCE, waiting).await.expect("the event arrives in time")
 }
 
-/// The next event that a backend published.
+/// Waits for the next event that a backend published.
 pub(crate) async fn published(events: &mut Events) -> (String, String) {
     wait_for(events, |event| match event {
         Event::App { kind, data } => Some((kind, data.as_str().to_owned())),
