@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use super::table::Order;
 use crate::cargo::root;
 use crate::failure::Failure;
 
@@ -16,7 +15,7 @@ const END: &str = "<!-- end of modules -->\n";
 /// # Errors
 ///
 /// If it shows something else.
-pub(crate) fn check(table: &[(&str, Order)]) -> Result<(), Failure> {
+pub(crate) fn check(table: &[(&str, &[&str])]) -> Result<(), Failure> {
     let document = fs::read_to_string(root().join(DOCUMENT))?;
     if replaced(&document, table)? == document {
         return Ok(());
@@ -29,27 +28,22 @@ pub(crate) fn check(table: &[(&str, Order)]) -> Result<(), Failure> {
 /// # Errors
 ///
 /// If the document cannot be read or written, or has no place for the block.
-pub(crate) fn write(table: &[(&str, Order)]) -> Result<(), Failure> {
+pub(crate) fn write(table: &[(&str, &[&str])]) -> Result<(), Failure> {
     let path = root().join(DOCUMENT);
     let document = fs::read_to_string(&path)?;
     Ok(fs::write(path, replaced(&document, table)?)?)
 }
 
-fn replaced(document: &str, table: &[(&str, Order)]) -> Result<String, Failure> {
+fn replaced(document: &str, table: &[(&str, &[&str])]) -> Result<String, Failure> {
     let parts = document.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
     let (before, after) = parts.ok_or_else(|| format!("{DOCUMENT} needs the lines\n{BEGIN}{END}"))?;
     Ok(format!("{before}{BEGIN}{}{END}{after}", block(table)))
 }
 
-fn block(table: &[(&str, Order)]) -> String {
+fn block(table: &[(&str, &[&str])]) -> String {
     let mut block = "| crate | modules, from the top layer to the bottom layer |\n|---|---|\n".to_owned();
-    for (package, order) in table {
-        let order = match order {
-            Order::Layers(layers) => layers.join(" → "),
-            Order::Circles(modules) => {
-                format!("not layered yet: {modules} modules import each other in circles")
-            }
-        };
+    for (package, layers) in table {
+        let order = layers.join(" → ");
         let package = package.strip_prefix("chatcamp-").unwrap_or(package);
         writeln!(block, "| `{package}` | {order} |").expect("a string takes all text");
     }
@@ -68,13 +62,13 @@ mod tests {
 
     #[test]
     fn only_the_block_is_replaced() {
-        let table = [("chatcamp-a", Order::Layers(&["b, c", "d"])), ("e", Order::Circles(3))];
+        let table: [(&str, &[&str]); 2] = [("chatcamp-a", &["b, c", "d"]), ("e", &["f", "g"])];
         let document = replaced(&format!("before\n{BEGIN}old\n{END}after\n"), &table).unwrap();
         assert_eq!(
             document,
             format!(
                 "before\n{BEGIN}| crate | modules, from the top layer to the bottom layer |\n|---|---|\n\
-                 | `a` | b, c → d |\n| `e` | not layered yet: 3 modules import each other in circles |\n{END}after\n"
+                 | `a` | b, c → d |\n| `e` | f → g |\n{END}after\n"
             )
         );
         assert!(replaced("no block\n", &table).is_err());

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::imports::Imports;
-use super::table::Order;
 use crate::failure::Failure;
 use crate::graph::Graph;
 
@@ -12,12 +11,12 @@ use crate::graph::Graph;
 /// # Errors
 ///
 /// Names each import, module and entry that breaks the rule, and what to do about it.
-pub(crate) fn check(graph: &Graph, table: &[(&str, Order)]) -> Result<(), Failure> {
+pub(crate) fn check(graph: &Graph, table: &[(&str, &[&str])]) -> Result<(), Failure> {
     let mut problems = Vec::new();
     for (package, root) in graph.roots() {
         let imports = Imports::read(root)?;
         let found = match table.iter().find(|(listed, _)| listed == package) {
-            Some((_, order)) => against(order, &imports),
+            Some((_, layers)) => against(layers, &imports),
             None if imports.modules.len() < 2 => Vec::new(),
             None => vec![format!("is missing in the table: add {}", suggestion(&imports))],
         };
@@ -29,29 +28,7 @@ pub(crate) fn check(graph: &Graph, table: &[(&str, Order)]) -> Result<(), Failur
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
 }
 
-fn against(order: &Order, imports: &Imports) -> Vec<String> {
-    match *order {
-        Order::Layers(layers) => against_layers(layers, imports),
-        Order::Circles(allowed) => {
-            let modules = in_circles(imports);
-            let (now, names) = (modules.len(), modules.into_iter().collect::<Vec<_>>().join(", "));
-            match now.cmp(&allowed) {
-                _ if now == 0 => {
-                    vec![format!("has no circle any more: replace its entry by {}", suggestion(imports))]
-                }
-                std::cmp::Ordering::Less => {
-                    vec![format!("fewer modules are in circles: write `Circles({now})`")]
-                }
-                std::cmp::Ordering::Equal => Vec::new(),
-                std::cmp::Ordering::Greater => {
-                    vec![format!("{now} modules are in circles, {allowed} are allowed: {names}")]
-                }
-            }
-        }
-    }
-}
-
-fn against_layers(layers: &[&str], imports: &Imports) -> Vec<String> {
+fn against(layers: &[&str], imports: &Imports) -> Vec<String> {
     let mut depths = BTreeMap::new();
     let mut problems = Vec::new();
     for (depth, layer) in layers.iter().enumerate() {
@@ -78,42 +55,23 @@ fn against_layers(layers: &[&str], imports: &Imports) -> Vec<String> {
     problems
 }
 
-/// Returns the modules that import themselves through others.
-fn in_circles(imports: &Imports) -> BTreeSet<&str> {
-    let mut reached: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (from, to) in imports.arrows.keys() {
-        reached.entry(from).or_default().insert(to);
-    }
-    let modules: Vec<_> = reached.keys().copied().collect();
-    for via in &modules {
-        let further = reached[via].clone();
-        for from in &modules {
-            if reached[from].contains(via) {
-                reached.entry(from).or_default().extend(&further);
-            }
-        }
-    }
-    modules.into_iter().filter(|module| reached[module].contains(module)).collect()
-}
-
-/// Returns an entry for the table that holds today.
+/// Returns an entry for the table that allows all imports. Modules that import each other in a circle share a layer in it.
 fn suggestion(imports: &Imports) -> String {
-    let circles = in_circles(imports).len();
-    if circles > 0 {
-        return format!("Order::Circles({circles})");
-    }
     let mut layers: Vec<Vec<&str>> = Vec::new();
     let mut left: BTreeSet<&str> = imports.modules.iter().map(String::as_str).collect();
     while !left.is_empty() {
         let imported = |module: &&str| {
             imports.arrows.keys().any(|(from, to)| left.contains(from.as_str()) && to == module)
         };
-        let top: Vec<_> = left.iter().copied().filter(|module| !imported(module)).collect();
+        let mut top: Vec<_> = left.iter().copied().filter(|module| !imported(module)).collect();
+        if top.is_empty() {
+            top.extend(&left);
+        }
         left.retain(|module| !top.contains(module));
         layers.push(top);
     }
     let layers: Vec<_> = layers.into_iter().map(|layer| layer.join(", ")).collect();
-    format!("Order::Layers(&{layers:?})")
+    format!("&{layers:?}")
 }
 
 #[cfg(test)]
@@ -127,7 +85,7 @@ mod tests {
 
     #[test]
     fn only_imports_from_a_lower_layer_are_allowed() {
-        let layers = Order::Layers(&["a, b", "c"]);
+        let layers = ["a, b", "c"];
         assert_eq!(against(&layers, &imports("use crate::c;", "", "")), [""; 0]);
         for (from, to, files) in
             [("a", "b", ["use crate::b;", "", ""]), ("c", "b", ["", "", "use crate::b;"])]
@@ -146,33 +104,24 @@ mod tests {
             (&["a", "b", "c", "d"], "there is no module `d`"),
             (&["a, b", "c, a"], "`a` is in the table twice"),
         ] {
-            let problems = against(&Order::Layers(layers), &imports("", "", ""));
+            let problems = against(layers, &imports("", "", ""));
             assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
         }
     }
 
     #[test]
-    fn an_exemption_is_exact() {
-        let circle = imports("use crate::b;", "use crate::c;", "use crate::a;");
-        for (allowed, expected) in [
-            (2, vec!["3 modules are in circles, 2 are allowed: a, b, c"]),
-            (3, vec![]),
-            (4, vec!["fewer modules are in circles: write `Circles(3)`"]),
-        ] {
-            assert_eq!(against(&Order::Circles(allowed), &circle), expected);
-        }
-        let problems = against(&Order::Circles(3), &imports("use crate::b;", "use crate::c;", ""));
-        assert_eq!(
-            problems,
-            [r#"has no circle any more: replace its entry by Order::Layers(&["a", "b", "c"])"#]
-        );
+    fn a_suggestion_ends_at_a_circle() {
+        assert_eq!(suggestion(&imports("use crate::b;", "use crate::c;", "")), r#"&["a", "b", "c"]"#);
+        let circle = imports("use crate::b;", "use crate::c;", "use crate::b;");
+        assert_eq!(suggestion(&circle), r#"&["a", "b, c"]"#);
+        assert_eq!(against(&["a", "b, c"], &circle).len(), 2);
     }
 
     #[test]
     fn a_crate_is_missing_in_the_table_and_one_of_the_table_in_the_workspace() {
         let graph = Graph::of_the_workspace().unwrap();
-        let error = check(&graph, &[("renamed", Order::Circles(0))]).unwrap_err().to_string();
-        assert!(error.contains("chatcamp-server: is missing in the table: add Order::"), "{error}");
+        let error = check(&graph, &[("renamed", &[])]).unwrap_err().to_string();
+        assert!(error.contains("chatcamp-server: is missing in the table: add &["), "{error}");
         assert!(error.contains("renamed: is not a crate of the workspace"), "{error}");
     }
 }

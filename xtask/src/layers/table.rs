@@ -1,27 +1,13 @@
 //! The order of the top-level modules of each crate.
 
-use Order::{Circles, Layers};
-
-/// How the top-level modules of a crate may import each other.
-#[derive(Debug)]
-pub(crate) enum Order {
-    /// The layers from top to bottom. A module may import modules of the layers below its own, and no others.
-    ///
-    /// `lib` and `main` are what the root file itself defines.
-    Layers(&'static [&'static str]),
-    /// An exemption: this many modules import each other in circles. The number may only shrink.
-    Circles(usize),
-}
-
-/// Every crate with two or more modules, by name.
-pub(crate) const TABLE: &[(&str, Order)] = &[
-    (
-        "chatcamp-auth",
-        Layers(&["handshake", "authenticator, credential, query", "session_key", "token", "keyring"]),
-    ),
+/// The layers of every crate with two or more modules, by name, from top to bottom.
+///
+/// A module may import modules of the layers below its own, and no others. `lib` and `main` are what the root file itself defines.
+pub(crate) const TABLE: &[(&str, &[&str])] = &[
+    ("chatcamp-auth", &["handshake", "authenticator, credential, query", "session_key", "token", "keyring"]),
     (
         "chatcamp-backend",
-        Layers(&[
+        &[
             "builder",
             "app, pages, sessions",
             "users",
@@ -29,11 +15,11 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "exchange, retry",
             "address, secret",
             "error",
-        ]),
+        ],
     ),
     (
         "chatcamp-cli",
-        Layers(&[
+        &[
             "lib",
             "command",
             "app, backup, connect, dev, user",
@@ -43,11 +29,11 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "dev_file, output",
             "failure, private_file",
             "escape",
-        ]),
+        ],
     ),
     (
         "chatcamp-client",
-        Layers(&[
+        &[
             "builder",
             "chatcamp",
             "driver",
@@ -55,11 +41,11 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "event",
             "handshake, session, state",
             "body, error, http_provider, login, reconnect, trace",
-        ]),
+        ],
     ),
     (
         "chatcamp-dashboard",
-        Layers(&[
+        &[
             "dashboard, try_page",
             "router",
             "actions, body, sign_in",
@@ -69,23 +55,23 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "access, host",
             "flash",
             "fields",
-        ]),
+        ],
     ),
     (
         "chatcamp-protocol",
-        Layers(&[
+        &[
             "event",
             "request",
             "code, envelope, error, handshake, sequence",
             "user",
             "id, secret",
             "limits, text, url",
-        ]),
+        ],
     ),
-    ("chatcamp-runtime", Layers(&["tokio_runtime", "lib"])),
+    ("chatcamp-runtime", &["tokio_runtime", "lib"]),
     (
         "chatcamp-server",
-        Layers(&[
+        &[
             "builder",
             "server",
             "http",
@@ -95,15 +81,12 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "bus, clock, limits, private_file, random",
             "session",
             "bodies, network, shutdown",
-        ]),
+        ],
     ),
-    (
-        "chatcamp-simulation",
-        Layers(&["scenario", "network", "ledger", "keys, machine", "planted, random, trace"]),
-    ),
+    ("chatcamp-simulation", &["scenario", "network", "ledger", "keys, machine", "planted, random, trace"]),
     (
         "chatcamp-store",
-        Layers(&[
+        &[
             "testing",
             "memory, mock, sqlite",
             "prelude",
@@ -113,11 +96,11 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "api_key, app, setting, user",
             "change",
             "error",
-        ]),
+        ],
     ),
     (
         "chatcamp-transport",
-        Layers(&[
+        &[
             "testing",
             "fallback, long_poll, memory, websocket",
             "url",
@@ -125,17 +108,10 @@ pub(crate) const TABLE: &[(&str, Order)] = &[
             "connection",
             "carrier",
             "message",
-        ]),
+        ],
     ),
     (
         "xtask",
-        Layers(&[
-            "main",
-            "ci",
-            "features, hygiene, layers, restart, simulate, test",
-            "graph",
-            "cargo",
-            "failure",
-        ]),
+        &["main", "ci", "features, hygiene, layers, restart, simulate, test", "graph", "cargo", "failure"],
     ),
 ];
