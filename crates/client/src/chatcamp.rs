@@ -128,7 +128,7 @@ impl ChatCamp {
         Events::new(self.shared.subscribe())
     }
 
-    /// Sends a request and returns its response. [`request`](crate::request) holds the types of requests.
+    /// Sends a request and returns its response. [`crate::request`] holds the types of requests.
     ///
     /// While the client connects or reconnects, up to 256 requests wait to be sent. A request is never sent twice.
     ///
@@ -159,7 +159,7 @@ impl ChatCamp {
     }
 
     /// Sends a request of any type and returns the body of its acknowledgement. Use it for types without a struct in
-    /// [`request`](crate::request).
+    /// [`crate::request`].
     ///
     /// # Errors
     /// Those of [`send`](Self::send), and [`RequestError::InvalidBody`].

@@ -56,7 +56,7 @@ pub fn user_id(text: &str) -> UserId {
 /// If it cannot be created, or its id is taken.
 ///
 /// # Cancel safety
-/// That of [`Store::create_app`].
+/// That of [`AppStore::create_app`](crate::AppStore::create_app).
 pub async fn open_app(store: &dyn Store, id: &str) -> AppId {
     let id = app_id(id);
     assert!(store.create_app(App::new(id.clone(), "Demo", AuthPolicy::Open, 1)).await.unwrap());

@@ -42,7 +42,8 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
     ]
 });
 
-#[cfg(all(test, feature = "web"))]
+#[cfg(test)]
+#[cfg(feature = "web")]
 mod tests {
     use chatcamp_protocol::{Code, limits};
 
