@@ -8,8 +8,8 @@ import { servePage } from "./page_server.mjs";
 import { within } from "./wait.mjs";
 
 const AT_ONCE = 8;
-const SCENARIO_MS = 60_000;
-const RUN_MS = 300_000;
+const SCENARIO_MS = 120_000;
+const RUN_MS = 600_000;
 
 // Chromium runs as root and contacts only the hosts of the page.
 const BROWSER_FLAGS = [

@@ -1,6 +1,7 @@
 // Waits with a deadline for a promise, or for the n-th entry of a growing list.
 
-export const DEADLINE_MS = 15_000;
+/** Generous, since it matters only when a scenario fails. */
+export const DEADLINE_MS = 30_000;
 
 export async function within(ms, what, promise) {
   let timer;

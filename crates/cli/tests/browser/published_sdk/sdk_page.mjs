@@ -53,10 +53,7 @@ export class SdkPage {
         const chatcamp = new ChatCamp({ appId: APP_ID });
         const listener = new chatcamp.ConnectionListener();
         window.changes = [];
-        listener.onConnectionChanged = (connected) => {
-          window.changes.push(connected);
-          window.changedAt = Date.now();
-        };
+        listener.onConnectionChanged = (connected) => window.changes.push(connected);
         chatcamp.addConnectionListener("watch", listener);
         Object.assign(window, { APP_ID, ...place, PLACE: Object.values(place) });
       },
@@ -92,8 +89,8 @@ export class SdkPage {
   }
 
   /** Runs the snippet of the SDK's documentation with a user id, and returns the arguments of its callback. */
-  connect(userId, { deadline = DEADLINE_MS } = {}) {
-    return this.#callWithin(deadline, "connect callback", (USER_ID) =>
+  connect(userId) {
+    return this.#call("connect callback", (USER_ID) =>
       new Promise((resolve) => {
         const chatcamp = new ChatCamp({ appId: APP_ID });
         chatcamp.connect(USER_ID, ...PLACE, (error, user) => resolve({ error, user }));
@@ -186,11 +183,6 @@ export class SdkPage {
     return this.page.evaluate(() => window.changes);
   }
 
-  /** Returns the time of the last call of the connection listener. */
-  changedAt() {
-    return this.page.evaluate(() => window.changedAt);
-  }
-
   /** Waits for `count` calls of the connection listener, and returns them. */
   async changed(count) {
     await this.page.waitForFunction((count) => window.changes.length >= count, count);
@@ -236,6 +228,11 @@ export class SdkPage {
     if (this.#transport === "long_poll") await this.heldPoll();
   }
 
+  /** Waits by a timer of the page: timers of the SDK that are due earlier fire earlier, however slow the machine is. */
+  async pause(ms) {
+    await this.page.evaluate((ms) => new Promise((resolve) => setTimeout(resolve, ms)), ms);
+  }
+
   /** Asserts that the page makes no attempt and sends no poll or envelope for `ms`. */
   async staysQuiet(ms) {
     const left = () => [this.dials, this.longPolls, this.polls, this.sent].map((log) => log.length);
@@ -272,11 +269,7 @@ export class SdkPage {
   }
 
   #call(what, body, argument) {
-    return this.#callWithin(DEADLINE_MS, what, body, argument);
-  }
-
-  #callWithin(ms, what, body, argument) {
-    return within(ms, what, this.page.evaluate(body, argument));
+    return within(DEADLINE_MS, what, this.page.evaluate(body, argument));
   }
 
   #noteSocket(socket, hosts) {

@@ -17,6 +17,8 @@ export class ClientPage {
   received = new Log("envelope from the server");
   /** The close messages of long-poll connections. */
   closes = new Log("close");
+  /** Ids of long-poll connections, one entry for each poll that the server answered without a message. */
+  emptyPolls = new Log("poll without a message");
   #transport;
   #uncaught = [];
   #refused = [];
@@ -47,7 +49,6 @@ export class ClientPage {
       for (const type of types) {
         chat.on(type, (detail) => {
           const { why, reason } = detail;
-          if (type === "disconnected") window.disconnectedAt = Date.now();
           told[type].push({ ...detail, ...(why && { why: plain(why) }), ...(reason && { reason: plain(reason) }) });
           if (type === "state") told.state.splice(-1, 1, detail);
         });
@@ -103,6 +104,16 @@ export class ClientPage {
   async told(type, count = 1) {
     await this.page.waitForFunction(([type, count]) => told[type].length >= count, [type, count]);
     return this.page.evaluate((type) => told[type], type);
+  }
+
+  /** Waits until the client has processed a message of this type from the server; the proxy sees it before the client does. */
+  async processed(type) {
+    await this.page.waitForFunction((type) => traced.some((text) => JSON.parse(text).t === type), type);
+  }
+
+  /** Stops a fake clock, so that only the scenario advances it, however slow the machine is. */
+  async stopClock() {
+    await this.page.clock.pauseAt(await this.page.evaluate(() => Date.now()) + DEADLINE_MS);
   }
 
   /** Cuts the connection until the page has noticed. The browser repeats a cut poll, so the repeated poll is refused too. */
@@ -183,7 +194,10 @@ export class ClientPage {
       else this.closes.push(said.close);
     }
     return ({ status, body }) => {
-      if (status === 200) JSON.parse(body).forEach((text) => this.received.push(JSON.parse(text)));
+      if (status !== 200) return;
+      const messages = JSON.parse(body);
+      messages.forEach((text) => this.received.push(JSON.parse(text)));
+      if (method === "GET" && messages.length === 0) this.emptyPolls.push(id);
     };
   }
 }

@@ -3,8 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { State } from "../sdk_page.mjs";
-import { HOLD_MS, QUIET_MS, SOON_MS, target } from "./expect.mjs";
-import { pause } from "../../wait.mjs";
+import { QUIET_MS, SOON_MS, target } from "./expect.mjs";
 
 /** Ids that a layer might encode twice, fold, trim or normalise. */
 const AWKWARD_IDS = [
@@ -72,7 +71,7 @@ export async function disconnects_and_connects_again(world) {
   assert.deepEqual(await page.changes(), [true, false]);
 
   // Chromium's cache may delay a GET while another GET of the same URL is held.
-  const { error, user } = await page.connect("dora", { deadline: HOLD_MS });
+  const { error, user } = await page.connect("dora");
   assert.equal(error, null);
   assert.equal(user.id, "dora");
   const again = target({ app_id: world.openApp, user_id: "dora" });
@@ -86,7 +85,7 @@ export async function connects_another_user_after_disconnect(world) {
   await page.idle();
   await page.disconnect();
   await page.reached(State.CLOSED);
-  await pause(SOON_MS);
+  await page.pause(SOON_MS);
   const { error, user } = await page.connectWithToken(world.ownToken.id, world.ownToken.token);
   assert.equal(error, null);
   assert.equal(user.id, world.ownToken.id);

@@ -8,9 +8,6 @@ export const QUIET_MS = 4_000;
 /** The time after a close before the SDK accepts a new `connect`. */
 export const SOON_MS = 1_300;
 
-/** The 10 s for which the server holds a poll, plus a margin. */
-export const HOLD_MS = 14_000;
-
 /** An outage long enough for a failed attempt over either transport. */
 export const OUTAGE_MS = 3_000;
 

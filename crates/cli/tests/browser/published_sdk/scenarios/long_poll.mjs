@@ -1,9 +1,9 @@
 // Behaviour over long-poll only.
 
 import assert from "node:assert/strict";
-import { within } from "../../wait.mjs";
+import { DEADLINE_MS, within } from "../../wait.mjs";
 import { State } from "../sdk_page.mjs";
-import { HOLD_MS, acks } from "./expect.mjs";
+import { acks } from "./expect.mjs";
 
 /** The SDK polls again 100 ms after an answer; this is several times that. */
 const SEVERAL_GAPS_MS = 1_000;
@@ -13,7 +13,7 @@ export async function a_poll_without_messages_is_answered_and_another_follows(wo
   await page.connect("ida");
   const held = await page.heldPoll();
   const next = page.polls.length;
-  assert.deepEqual(await within(HOLD_MS, "answer of the held poll", held.answered), { status: 200, body: "[]" });
+  assert.deepEqual(await within(DEADLINE_MS, "answer of the held poll", held.answered), { status: 200, body: "[]" });
   const following = await page.polls.at(next);
   assert.deepEqual([following.id, following.target], [held.id, held.target]);
 
@@ -29,7 +29,7 @@ export async function after_disconnect_the_held_poll_ends_and_none_follows(world
   const before = page.polls.length;
   await page.disconnect();
   assert.equal(await page.state(), State.CLOSED);
-  await within(HOLD_MS, "answer of the held poll", held.answered);
+  await within(DEADLINE_MS, "answer of the held poll", held.answered);
   await page.staysQuiet(SEVERAL_GAPS_MS);
   assert.equal(page.polls.length, before);
   assert.deepEqual(await page.changes(), [true, false]);

@@ -9,6 +9,7 @@ const session = (more) => ({ key: "key 1", expires_in: 86_400, heartbeat: 25, ..
 /** Opens a page whose client talks to `server`: `await server.hears()` returns the next message, `server.says(…)` sends one. */
 async function talk(world, options) {
   const page = await world.open({ appId: world.openApp, ...options });
+  if (options?.fakeClock) await page.stopClock();
   await page.run(() => {
     const heard = [];
     const waiting = [];
@@ -205,7 +206,7 @@ export async function a_server_without_token_refresh_is_supported(world) {
 export async function a_page_whose_timers_were_suspended_pings_before_it_disconnects(world) {
   const { page, says, hears, connects } = await talk(world, { fakeClock: true });
   await connects();
-  await page.page.clock.runFor(25_000);
+  await page.page.clock.runFor(25_100);
   assert.equal((await hears()).t, "ping");
   await page.page.clock.fastForward(47_000);
   assert.equal(await page.state(), "connected", "the answer may have come while the page slept");

@@ -87,10 +87,11 @@ export async function a_revoked_token_is_replaced_by_the_providers_next(world) {
 
 export async function a_token_is_renewed_before_it_expires(world) {
   const id = `${world.transport} renate`;
+  // The first token is valid for seconds, so the page is opened before it is issued.
+  const page = await world.open({ appId: world.openApp });
   await backend(world, "users.create", { id });
   const { access_token: first } = await backend(world, "users.issue_token", { id, expires_in: 4 });
   const { access_token: second } = await backend(world, "users.issue_token", { id, expires_in: 3600, grace: 60 });
-  const page = await world.open({ appId: world.openApp });
   assert.equal((await connectWith(page, id, [first, second])).error, null);
   const [{ refreshable }] = await page.told("token_expires");
   assert.equal(refreshable, true);
