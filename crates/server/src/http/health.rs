@@ -1,4 +1,4 @@
-//! Whether the server can let users in, asked of the store no more than once a second.
+//! `/healthz`: whether users can connect. Asks the store at most once a second.
 
 use std::{
     sync::Arc,
@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::endpoint::Answer;
 use crate::shutdown::Shutdown;
 
-/// How long an answer of the store counts.
+/// How long a result of the store stays valid.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Answers `/healthz`.
@@ -24,7 +24,7 @@ pub(crate) struct Health {
     store: Arc<dyn Store>,
     shutdown: Arc<Shutdown>,
     runtime: Arc<dyn Runtime>,
-    /// When the store was asked last, and what was wrong, if anything was.
+    /// When the store was last asked, and the fault it reported, if any.
     last: Mutex<Option<(Instant, Option<String>)>>,
 }
 
@@ -39,7 +39,7 @@ impl Health {
             return Answer::failure(503, Code::ShuttingDown.as_str(), "the server is shutting down");
         }
         let now = self.runtime.now();
-        // Requests that come while the store is asked wait for the same answer.
+        // Requests that arrive while the store is asked wait for the same result.
         let mut last = self.last.lock().await;
         let wrong = match &*last {
             Some((at, wrong)) if now.saturating_duration_since(*at) < FRESH => wrong.clone(),
@@ -61,7 +61,7 @@ impl Health {
     }
 }
 
-/// Returns what is wrong. It contains no paths, because anybody may ask.
+/// Describes the fault without file paths, because anybody may ask.
 fn reason(error: &StoreError) -> String {
     #[cfg(feature = "data-dir")]
     if let Some(fault) = FileFault::of(error) {

@@ -1,6 +1,6 @@
-//! The ways in over HTTP: the front door of a TCP port, and services for other HTTP servers.
+//! HTTP: the front door, which serves a TCP port, and a `tower` service for other HTTP servers.
 //!
-//! [`endpoint`] is `/chat/2.0` without any HTTP framework. [`front_door`] and [`service`] speak HTTP for it.
+//! [`endpoint`] is `/chat/2.0` without an HTTP framework; [`front_door`] and [`service`] read and write HTTP for it.
 
 mod endpoint;
 mod front_door;
@@ -23,18 +23,18 @@ pub use self::{
     service::{AnswerFuture, ChatService},
 };
 
-/// What all ways in over HTTP share.
+/// What the front door and the service share.
 pub(crate) struct Http {
     pub(crate) admission: Arc<Admission>,
     #[cfg(feature = "api")]
     pub(crate) api: Arc<Api>,
     pub(crate) operations: Arc<Operations>,
-    /// The connections over long-poll.
+    /// The long-poll connections.
     pub(crate) hub: Hub,
-    /// Those of them that have a session.
+    /// The long-poll connections that have a session.
     pub(crate) admitted_polls: Arc<AdmittedPolls>,
     pub(crate) health: Health,
-    /// Bytes of polls' bodies that are being read, and of answers that clients have yet to read, by network address.
+    /// Bytes of request bodies being read and of answers that clients have not read yet, by network address.
     pub(crate) bodies: Arc<Bodies<IpAddr>>,
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<dyn Runtime>,

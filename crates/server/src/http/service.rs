@@ -24,32 +24,35 @@ use tower_service::Service;
 
 use super::{
     Http,
-    endpoint::{self, Answer, Ask, Becomes, Method, Wanted},
+    endpoint::{self, Answer, ChatHeaders, ChatRequest, Method, PollOutcome},
     front_door::HttpConnection,
     web::File,
 };
 
 /// Serves `/chat/2.0` (WebSocket upgrades of HTTP/1.1, long-poll of HTTP/1.1 and HTTP/2), `/chatcamp.js`, the client for web
-/// pages, with its types `/chatcamp.d.ts`, and `/compat.js`, the script that lets pages of the hosted service use this
-/// server. Every other path is answered 404.
+/// pages, with its types `/chatcamp.d.ts`, and `/compat.js`, the script with which pages of the hosted service use this
+/// server. Answers 404 to every other path.
 ///
 /// Mount it at these paths without stripping them, for example with axum's `route_service("/chat/2.0", …)`.
 ///
-/// Whether a client that closes its half of a connection after its request is answered is up to the HTTP server: hyper gives such
-/// requests up unless its `half_close` is set.
+/// The HTTP server decides whether a client may close its half of the connection after its request: hyper drops such requests
+/// unless `half_close` is set.
 ///
 /// # Panics
-/// Its answers, where they are polled outside a tokio runtime.
+/// Its answers panic if they are polled outside a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct ChatService {
     http: Arc<Http>,
     peer: Option<SocketAddr>,
 }
 
-/// The answer to a request, on its way: dropping it gives up a held poll, and loses no message.
+/// A future that resolves to the answer to a request.
+///
+/// # Cancel safety
+/// Dropping it abandons a held poll; no message is lost.
 pub struct AnswerFuture(Pin<Box<dyn Future<Output = Rendered> + Send>>);
 
-/// No request fails: what is wrong with it is an answer.
+/// A response. A failed request is a response too, with an error status.
 type Rendered = Result<Response<Full<Bytes>>, Infallible>;
 
 impl ChatService {
@@ -57,7 +60,7 @@ impl ChatService {
         Self { http, peer: None }
     }
 
-    /// The same for requests of one peer, whose address then counts for the limits on connections.
+    /// Returns a service for the requests of one peer, whose address then counts for the limits on connections.
     #[must_use]
     pub fn for_peer(mut self, peer: SocketAddr) -> Self {
         self.peer = Some(peer);
@@ -92,27 +95,28 @@ where
             };
             return AnswerFuture::now(render(&answer));
         }
-        let ask = ask(request.method(), request.uri(), request.headers(), self.peer);
+        let chat = chat_request(request.method(), request.uri(), request.headers(), self.peer);
         let upgrade = match request.version() {
-            Version::HTTP_11 => ask.upgrade(pairs(request.headers())),
+            Version::HTTP_11 => chat.upgrade(pairs(request.headers())),
             _ => None,
         };
-        // Its body would be read as frames.
+        // The body would be read as WebSocket frames.
         if upgrade.is_some() && !request.body().is_end_stream() {
-            return AnswerFuture::now(render(&ask.body_behind_upgrade()));
+            return AnswerFuture::now(render(&chat.body_behind_upgrade()));
         }
         match upgrade {
             Some(Ok(upgrade)) => {
-                let info = ask.info("websocket");
+                let info = chat.info("websocket");
                 let upgraded = hyper::upgrade::on(&mut request);
-                let (admission, task) = (self.http.admission.clone(), self.http.shutdown.enter());
+                let admission = self.http.admission.clone();
+                let task = self.http.shutdown.enter();
                 tokio::spawn(async move {
                     match upgraded.await {
                         Ok(stream) => {
                             let carrier = websocket::Carrier::server(TokioIo::new(stream), &[], Vec::new());
                             admission.serve(Connection::new(carrier, info)).await;
                         }
-                        Err(error) => tracing::debug!(%error, "an upgrade did not come about"),
+                        Err(error) => tracing::debug!(%error, "an upgrade failed"),
                     }
                     drop(task);
                 });
@@ -124,7 +128,7 @@ where
     }
 }
 
-/// Reads the body, as far as it may be long, and lets the endpoint answer.
+/// Reads the body, up to the limit, and passes the request to the endpoint.
 async fn poll<B>(service: ChatService, request: Request<B>) -> Rendered
 where
     B: Body,
@@ -133,66 +137,74 @@ where
     let (head, body) = request.into_parts();
     let http = &service.http;
     let connection = head.extensions.get::<HttpConnection>();
-    let ask = ask(&head.method, &head.uri, &head.headers, service.peer);
-    let becomes = match read_body(http, &ask, body).await {
-        Ok(body) => http.poll(&ask, body),
-        Err(answer) => Becomes::Answer(answer),
+    let chat = chat_request(&head.method, &head.uri, &head.headers, service.peer);
+    let outcome = match read_body(http, &chat, body).await {
+        Ok(body) => http.poll(&chat, body),
+        Err(answer) => PollOutcome::Answer(answer),
     };
-    let answer = match (becomes, connection) {
-        (Becomes::Answer(answer), _) => answer,
-        (Becomes::Held { held, cors, is_news: true }, Some(connection)) => {
+    let answer = match (outcome, connection) {
+        (PollOutcome::Answer(answer), _) => answer,
+        (PollOutcome::Held { held, cors, waits_for_messages: true }, Some(connection)) => {
             cors.answer(connection.held_answer(held).await)
         }
-        (Becomes::Held { held, cors, .. }, _) => cors.answer(held.await),
+        (PollOutcome::Held { held, cors, .. }, _) => cors.answer(held.await),
     };
     if let Some(connection) = connection
-        && http.admitted_polls.id(&ask).is_some_and(|poll| http.admitted_polls.contains(poll))
+        && http.admitted_polls.id(&chat).is_some_and(|poll| http.admitted_polls.contains(poll))
     {
         connection.mark_authenticated();
     }
     Ok(render(&answer))
 }
 
-/// Reads the body, if the head deserves it, there is room for it, and it comes in time.
-async fn read_body<B>(http: &Http, ask: &Ask<'_>, body: B) -> Result<Bytes, Answer>
+/// Reads the body.
+///
+/// # Errors
+/// The answer to send if the head decides the request, or if the body is too large, incomplete or late.
+async fn read_body<B>(http: &Http, chat: &ChatRequest<'_>, body: B) -> Result<Bytes, Answer>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let most = body.size_hint().upper().and_then(|most| usize::try_from(most).ok());
-    if let Some(answer) = http.answer_head(ask, most.unwrap_or(0)) {
+    let upper = body.size_hint().upper().and_then(|upper| usize::try_from(upper).ok());
+    if let Some(answer) = http.answer_head(chat, upper.unwrap_or(0)) {
         return Err(answer);
     }
-    let _room = http.make_room(ask, most.unwrap_or(endpoint::BODY_LIMIT))?;
+    let _room = http.make_room(chat, upper.unwrap_or(endpoint::BODY_LIMIT))?;
     let reading = Limited::new(body, endpoint::BODY_LIMIT).collect();
     match timeout(&*http.runtime, http.limits.handshake, reading).await {
         Some(Ok(body)) => Ok(body.to_bytes()),
-        Some(Err(error)) if error.is::<LengthLimitError>() => Err(ask.too_large()),
-        Some(Err(_)) | None => Err(ask.cut_short()),
+        Some(Err(error)) if error.is::<LengthLimitError>() => Err(chat.too_large()),
+        Some(Err(_)) | None => Err(chat.cut_short()),
     }
 }
 
-/// The request, as the endpoint takes it.
-pub(super) fn ask<'a>(
+/// Converts the head of a request for the endpoint.
+pub(super) fn chat_request<'a>(
     method: &http::Method,
     uri: &'a http::Uri,
     headers: &'a HeaderMap,
     peer: Option<SocketAddr>,
-) -> Ask<'a> {
+) -> ChatRequest<'a> {
     let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
-    Ask { method: Method::new(method.as_str()), target, headers: Wanted::from_headers(pairs(headers)), peer }
+    ChatRequest {
+        method: Method::new(method.as_str()),
+        target,
+        headers: ChatHeaders::from_headers(pairs(headers)),
+        peer,
+    }
 }
 
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
-/// Writes an answer as hyper wants it.
+/// Converts an answer for hyper.
 pub(crate) fn render(answer: &Answer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(answer.body.clone()));
     *response.status_mut() = StatusCode::from_u16(answer.status).expect("answers have a valid status");
     answer.headers(|name, value| {
-        // An origin came as a header value, so it is one.
+        // An echoed origin was a header value, so the conversion succeeds.
         if let Ok(value) = HeaderValue::from_bytes(value) {
             response.headers_mut().append(HeaderName::from_static(name), value);
         }
@@ -203,7 +215,7 @@ pub(crate) fn render(answer: &Answer) -> Response<Full<Bytes>> {
 fn switching(upgrade: &Upgrade) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let accept = HeaderValue::from_str(upgrade.accept_key()).expect("base64 is a header value");
+    let accept = HeaderValue::from_str(upgrade.accept_key()).expect("base64 is a valid header value");
     let headers = response.headers_mut();
     headers.insert(http::header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(http::header::UPGRADE, HeaderValue::from_static("websocket"));

@@ -1,4 +1,4 @@
-//! Which long-poll connections have a session.
+//! The set of long-poll connections that have a session.
 
 use std::{
     collections::HashSet,
@@ -8,20 +8,20 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::Ask;
+use super::ChatRequest;
 
-/// The long-poll connections that have a session: what polls for them is no stranger.
+/// The long-poll connections that have a session. HTTP connections that poll for them do not count as pending.
 #[derive(Debug, Default)]
 pub(crate) struct AdmittedPolls {
     hasher: RandomState,
     ids: Mutex<HashSet<PollId>>,
 }
 
-/// A long-poll connection's id, hashed.
+/// The hashed id of a long-poll connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct PollId(u64);
 
-/// A long-poll connection, as long as it has a session.
+/// The entry of one long-poll connection; dropping it removes the entry.
 #[derive(Debug)]
 pub(crate) struct AdmittedPoll {
     polls: Arc<AdmittedPolls>,
@@ -29,9 +29,9 @@ pub(crate) struct AdmittedPoll {
 }
 
 impl AdmittedPolls {
-    /// Returns the hashed id that a request names; `None` if it names none.
-    pub(crate) fn id(&self, ask: &Ask<'_>) -> Option<PollId> {
-        Some(PollId(self.hasher.hash_one(ask.id()?)))
+    /// Returns the hashed id that a request names. Returns `None` if the request names no id.
+    pub(crate) fn id(&self, chat: &ChatRequest<'_>) -> Option<PollId> {
+        Some(PollId(self.hasher.hash_one(chat.id()?)))
     }
 
     pub(crate) fn contains(&self, id: PollId) -> bool {
@@ -48,7 +48,7 @@ impl Drop for AdmittedPoll {
     fn drop(&mut self) {
         let mut ids = self.polls.ids.lock();
         ids.remove(&self.id);
-        // Gives memory back after a crowd has left.
+        // Give memory back after many connections have ended.
         if ids.capacity() > 1024.max(4 * ids.len()) {
             let twice = 2 * ids.len();
             ids.shrink_to(twice);

@@ -1,4 +1,4 @@
-//! Answers, and the headers that every answer on the chat path carries.
+//! Answers to HTTP requests, and their headers.
 
 use bytes::Bytes;
 use chatcamp_transport::{long_poll, websocket::UpgradeError};
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::super::web::File;
 
-/// An answer, to be written by an adapter.
+/// An answer, which the front door or the service writes.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -15,13 +15,13 @@ pub(crate) struct Answer {
     kind: Kind,
 }
 
-/// Whom an answer is for: any page's origin is echoed, since no cookie is ever read here.
+/// The origin that may read an answer. Any page's origin is echoed, since the chat path never reads a cookie.
 #[derive(Debug, Clone)]
 pub(crate) struct Cors {
     origin: Option<Box<[u8]>>,
 }
 
-/// Every origin, for requests without credentials.
+/// Grants every origin, for requests without credentials.
 const ANY: &[u8] = b"*";
 
 /// The body of an error: `{"ok":false,"error":{"code":…,"message":…}}`.
@@ -54,42 +54,40 @@ enum Kind {
 }
 
 impl Answer {
-    /// An answer with a JSON body, outside the chat path.
+    /// Creates an answer with a JSON body, for a path other than the chat's.
     pub(crate) fn json(status: u16, body: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(body).expect("bodies of this server have text keys").into();
+        let body =
+            serde_json::to_vec(body).expect("the bodies that this server sends are serializable").into();
         Self { status, body, cors: None, kind: Kind::Plain }
     }
 
-    /// An error outside the chat path.
+    /// Creates an error, for a path other than the chat's.
     pub(crate) fn failure(status: u16, code: &str, message: &str) -> Self {
         Self::json(status, &Failure::new(code, message))
     }
 
-    /// A file for web pages, unless the page has just this one.
+    /// Creates an answer with a file for web pages, or 304 if the value of `If-None-Match` names this file.
     pub(crate) fn file(file: &'static File, has: Option<&[u8]>) -> Self {
         let has = has.and_then(|has| std::str::from_utf8(has).ok()).unwrap_or_default();
         let is_same = has.split(',').any(|tag| tag.trim().trim_start_matches("W/") == file.etag);
-        let (status, body) = match is_same {
-            true => (304, Bytes::new()),
-            false => (200, Bytes::from_static(file.body)),
-        };
+        let (status, body) = if is_same { (304, Bytes::new()) } else { (200, Bytes::from_static(file.body)) };
         Self { status, body, cors: None, kind: Kind::File(file) }
     }
 
-    /// What asks for a file by another method than GET or HEAD.
+    /// Creates the answer to a request for a file with a method other than GET or HEAD.
     pub(crate) fn file_is_read() -> Self {
         let answer = Self::failure(405, "METHOD_NOT_ALLOWED", "this is a file: GET or HEAD");
         Self { kind: Kind::FileIsRead, ..answer }
     }
 
-    /// Names and values of its headers, `Content-Length` excepted.
+    /// Calls `each` with the name and the value of every header except `Content-Length`.
     pub(crate) fn headers(&self, mut each: impl FnMut(&'static str, &[u8])) {
         if let Kind::File(file) = self.kind {
             each("content-type", file.content_type.as_bytes());
             each("etag", file.etag.as_bytes());
             each("cache-control", b"no-cache");
             each("x-content-type-options", b"nosniff");
-            // A module that a page of another origin imports needs these.
+            // Pages of other origins may import a module only with these headers.
             each("access-control-allow-origin", b"*");
             each("cross-origin-resource-policy", b"cross-origin");
             return;
@@ -97,14 +95,14 @@ impl Answer {
         if !self.body.is_empty() {
             each("content-type", b"application/json");
         }
-        // The request may have had a token in its URL: nothing keeps it or passes it on.
+        // The URL of the request may contain a token, so no cache and no `Referer` may keep it.
         each("cache-control", b"no-store");
         each("referrer-policy", b"no-referrer");
         if let Some(cors) = &self.cors {
             each("vary", b"Origin");
             if let Some(origin) = &cors.origin {
                 each("access-control-allow-origin", origin);
-                // A browser takes the two together for no grant at all.
+                // Browsers reject credentials together with `*`.
                 if **origin != *ANY {
                     each("access-control-allow-credentials", b"true");
                 }
@@ -114,7 +112,7 @@ impl Answer {
             Kind::Plain | Kind::File(_) => {}
             Kind::Preflight => {
                 each("access-control-allow-methods", b"GET, POST, OPTIONS");
-                // The published SDK sends these (wire document, section 0).
+                // The published SDK sends these (`docs/PROTOCOL.md`, "Transports").
                 each(
                     "access-control-allow-headers",
                     b"content-type, iflychat-token, x-csrf-token, x-session-key",
@@ -136,12 +134,12 @@ impl Cors {
         Self { origin: origin.map(Into::into) }
     }
 
-    /// For a page whose origin is not known.
+    /// Grants every origin, for a page whose origin is unknown.
     pub(super) fn any() -> Self {
         Self::new(Some(ANY))
     }
 
-    /// A poll's answer.
+    /// Creates the answer to a poll.
     pub(crate) fn answer(self, answer: long_poll::Answer) -> Answer {
         Answer { status: answer.status, body: answer.body, cors: Some(self), kind: Kind::Plain }
     }
@@ -159,7 +157,7 @@ impl Cors {
         self.failure(why.status(), "UPGRADE_REFUSED", &why.to_string())
     }
 
-    /// An error on the chat path.
+    /// Creates an error on the chat path.
     pub(crate) fn failure(&self, status: u16, code: &str, message: &str) -> Answer {
         let kind = if status == 426 { Kind::UpgradeRequired } else { Kind::Plain };
         Answer { cors: Some(self.clone()), kind, ..Answer::failure(status, code, message) }

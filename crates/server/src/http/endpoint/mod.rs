@@ -1,6 +1,6 @@
-//! `/chat/2.0` without any HTTP framework: head and body in; answer, upgrade or held poll out.
+//! `/chat/2.0` without an HTTP framework: maps the head and body of a request to an answer, an upgrade or a held poll.
 //!
-//! Wire document, sections 0 and 2. Two adapters speak HTTP for it: the front door and the `tower` service.
+//! See `docs/PROTOCOL.md`, "Transports". The front door and the `tower` service read and write HTTP for it.
 
 mod admitted;
 mod answer;
@@ -24,23 +24,23 @@ pub(crate) use self::{
 };
 use super::Http;
 use crate::{bodies::BodyRoom, network::network};
-/// Largest body of a POST, in bytes: several messages of a native client in one.
+/// The largest body of a POST, in bytes. A native client sends several messages in one POST.
 pub(crate) use chatcamp_transport::long_poll::BODY_LIMIT;
 
-/// Where chat is served.
+/// The path of the chat endpoint.
 pub(crate) const PATH: &str = "/chat/2.0";
 
 /// A request at [`PATH`].
 #[derive(Debug)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct ChatRequest<'a> {
     pub(crate) method: Method,
-    /// Path and query, as they stand in the request.
+    /// Path and query, unchanged.
     pub(crate) target: &'a str,
-    pub(crate) headers: Wanted<'a>,
+    pub(crate) headers: ChatHeaders<'a>,
     pub(crate) peer: Option<SocketAddr>,
 }
 
-/// The methods that are told apart.
+/// The methods that the chat endpoint distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
     Get,
@@ -49,30 +49,30 @@ pub(crate) enum Method {
     Other,
 }
 
-/// The headers that count, besides those of an upgrade.
+/// The headers that the chat endpoint reads, besides those of an upgrade.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    /// `iflychat-token`, which ties polls and posts into one connection.
+pub(crate) struct ChatHeaders<'a> {
+    /// `iflychat-token`: the id of the long-poll connection that a GET or POST belongs to.
     id: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
-    /// One of them stands there twice.
-    twice: bool,
-    /// The origin does, so that it names nobody.
-    origin_twice: bool,
+    /// Whether one of these headers is repeated.
+    is_repeated: bool,
+    /// Whether `Origin` is repeated, so that no origin can be granted access.
+    is_origin_repeated: bool,
 }
 
-/// What becomes of a request for a poll.
+/// The outcome of a request of a long-poll connection.
 #[derive(Debug)]
-pub(crate) enum Becomes {
-    /// This answer.
+pub(crate) enum PollOutcome {
+    /// Send this answer.
     Answer(Answer),
-    /// The answer that `held` resolves to, with [`Cors::answer`].
+    /// Send the answer that `held` resolves to, passed through [`Cors::answer`].
     Held {
         held: Held,
         cors: Cors,
-        /// Whether it waits for news, so that an answer without any is as good.
-        is_news: bool,
+        /// Whether the poll waits for messages, so that an answer without messages is valid too.
+        waits_for_messages: bool,
     },
 }
 
@@ -87,27 +87,27 @@ impl Method {
     }
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> ChatHeaders<'a> {
     pub(crate) fn from_headers(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut wanted = Self::default();
+        let mut found = Self::default();
         for (name, value) in headers {
             let slot = if name.eq_ignore_ascii_case("iflychat-token") {
-                &mut wanted.id
+                &mut found.id
             } else if name.eq_ignore_ascii_case("origin") {
-                &mut wanted.origin
+                &mut found.origin
             } else if name.eq_ignore_ascii_case("content-type") {
-                &mut wanted.content_type
+                &mut found.content_type
             } else {
                 continue;
             };
-            let twice = slot.replace(value).is_some();
-            wanted.twice |= twice;
-            wanted.origin_twice |= twice && name.eq_ignore_ascii_case("origin");
+            let is_repeated = slot.replace(value).is_some();
+            found.is_repeated |= is_repeated;
+            found.is_origin_repeated |= is_repeated && name.eq_ignore_ascii_case("origin");
         }
-        wanted
+        found
     }
 
-    /// A body is JSON, whatever its character set is said to be.
+    /// Returns whether the content type is JSON, with any parameters.
     fn is_json(&self) -> bool {
         let Some(value) = self.content_type else { return false };
         let kind = value.split(|&b| b == b';').next().unwrap_or_default();
@@ -115,7 +115,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-impl Ask<'_> {
+impl ChatRequest<'_> {
     /// Returns what is known about a connection that this request opens.
     pub(crate) fn info(&self, transport: &'static str) -> ConnectionInfo {
         let mut info = ConnectionInfo::new(transport);
@@ -130,16 +130,17 @@ impl Ask<'_> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
-    /// The id, empty if it is none that can be read.
+    /// Returns the id, empty if it is not UTF-8. Returns `None` if the header is missing.
     fn id(&self) -> Option<&str> {
         self.headers.id.map(|id| std::str::from_utf8(id).unwrap_or_default())
     }
 
     fn cors(&self) -> Cors {
-        Cors::new(if self.headers.origin_twice { None } else { self.headers.origin })
+        Cors::new(if self.headers.is_origin_repeated { None } else { self.headers.origin })
     }
 
-    /// Whether a GET with these headers becomes a WebSocket; nothing if it does not ask to.
+    /// Returns the upgrade that a GET with these headers asks for, or the answer that refuses it. Returns `None` if the request
+    /// does not ask for an upgrade.
     pub(crate) fn upgrade<'h>(
         &self,
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
@@ -148,7 +149,9 @@ impl Ask<'_> {
             return None;
         }
         match Upgrade::from_headers(headers) {
-            Ok(_) if self.headers.twice => Some(Err(self.cors().failure(400, "HEADER_REPEATED", TWICE))),
+            Ok(_) if self.headers.is_repeated => {
+                Some(Err(self.cors().failure(400, "HEADER_REPEATED", REPEATED)))
+            }
             Ok(upgrade) => Some(Ok(upgrade)),
             Err(UpgradeError::NotWebSocket) => None,
             Err(why) => Some(Err(self.cors().upgrade_failure(why))),
@@ -156,8 +159,8 @@ impl Ask<'_> {
     }
 }
 
-impl Ask<'_> {
-    /// The answer to a body over [`BODY_LIMIT`].
+impl ChatRequest<'_> {
+    /// Returns the answer to a body that is too large.
     pub(crate) fn too_large(&self) -> Answer {
         self.cors().failure(
             413,
@@ -166,89 +169,99 @@ impl Ask<'_> {
         )
     }
 
-    /// The answer to an upgrade that has a body.
+    /// Returns the answer to an upgrade that has a body.
     pub(crate) fn body_behind_upgrade(&self) -> Answer {
         self.cors().failure(400, "BODY_BEHIND_UPGRADE", "a request for a WebSocket has no body")
     }
 
-    /// The answer to a request that does not name its host once.
+    /// Returns the answer to a request without exactly one valid `Host` header.
     pub(crate) fn bad_host(&self) -> Answer {
         let (code, message) = refused::HOST;
         self.cors().failure(400, code, message)
     }
 
-    /// The answer to a body that did not come whole.
+    /// Returns the answer to an incomplete body.
     pub(crate) fn cut_short(&self) -> Answer {
         self.cors().failure(400, "CUT_SHORT", "the body did not come whole")
     }
 }
 
-const TWICE: &str = "a header stands there twice";
+const REPEATED: &str = "a header stands there twice";
 
-/// Largest body of a POST before its connection is authenticated, in bytes: one message, whose characters JSON may write with
-/// three times their bytes.
-const STRANGER_BODY: usize = 4 * limits::HANDSHAKE_MESSAGE;
+/// The largest body of a POST before its connection is authenticated, in bytes: one message, whose characters may take three
+/// more bytes each when JSON escapes them.
+const UNAUTHENTICATED_BODY: usize = 4 * limits::HANDSHAKE_MESSAGE;
 
 impl Http {
-    /// The answer to a request that its head alone decides, before anything of a body is read.
+    /// Returns the answer to a request whose head decides it, before its body is read. Returns `None` if the body must be read.
     ///
-    /// `length` is the body's, as far as it is known.
-    pub(crate) fn answer_head(&self, ask: &Ask<'_>, length: usize) -> Option<Answer> {
-        let cors = ask.cors();
-        match ask.method {
+    /// `length` is the length of the body, or 0 if it is unknown.
+    pub(crate) fn answer_head(&self, chat: &ChatRequest<'_>, length: usize) -> Option<Answer> {
+        let cors = chat.cors();
+        match chat.method {
             Method::Options => return Some(cors.preflight()),
             Method::Other => return Some(cors.method_not_allowed()),
             Method::Get | Method::Post => {}
         }
         let refuse = |status, code, message| Some(cors.failure(status, code, message));
-        if ask.headers.twice {
-            return refuse(400, "HEADER_REPEATED", TWICE);
+        if chat.headers.is_repeated {
+            return refuse(400, "HEADER_REPEATED", REPEATED);
         }
-        let Some(id) = ask.id() else {
+        let Some(id) = chat.id() else {
             return refuse(
                 426,
                 "TRANSPORT_REQUIRED",
                 "a chat connection is a WebSocket, or polls with the header iflychat-token",
             );
         };
-        if ask.method == Method::Post && !ask.headers.is_json() {
+        if chat.method == Method::Post && !chat.headers.is_json() {
             return refuse(415, "CONTENT_TYPE", "a message is application/json");
         }
-        let is_stranger = || self.hub.message_limit(id) < limits::MESSAGE;
-        if length > BODY_LIMIT || (length > STRANGER_BODY && is_stranger()) {
-            return Some(ask.too_large());
+        let is_unauthenticated = || self.hub.message_limit(id) < limits::MESSAGE;
+        if length > BODY_LIMIT || (length > UNAUTHENTICATED_BODY && is_unauthenticated()) {
+            return Some(chat.too_large());
         }
         None
     }
 
-    /// Room for a body of this length, as long as it is held; an answer when all bodies together are too large now.
-    pub(crate) fn make_room(&self, ask: &Ask<'_>, length: usize) -> Result<BodyRoom<IpAddr>, Answer> {
-        let network = ask.peer.and_then(|peer| network(peer.ip()));
-        self.bodies
-            .reserve(network, length)
-            .ok_or_else(|| ask.cors().failure(503, "OVERLOADED", "too much is being sent to this server now"))
+    /// Reserves memory for a body of this length until the result is dropped.
+    ///
+    /// # Errors
+    /// The answer to send if all bodies together are too large now.
+    pub(crate) fn make_room(
+        &self,
+        chat: &ChatRequest<'_>,
+        length: usize,
+    ) -> Result<BodyRoom<IpAddr>, Answer> {
+        let network = chat.peer.and_then(|peer| network(peer.ip()));
+        self.bodies.reserve(network, length).ok_or_else(|| {
+            chat.cors().failure(503, "OVERLOADED", "too much is being sent to this server now")
+        })
     }
 
-    /// Answers a request that its head does not decide; a poll connection that it opens is served by a task of its own.
-    pub(crate) fn poll(&self, ask: &Ask<'_>, body: Bytes) -> Becomes {
-        if let Some(answer) = self.answer_head(ask, body.len()) {
-            return Becomes::Answer(answer);
+    /// Handles a request whose body has been read. If it opens a long-poll connection, spawns a task that serves the connection.
+    pub(crate) fn poll(&self, chat: &ChatRequest<'_>, body: Bytes) -> PollOutcome {
+        if let Some(answer) = self.answer_head(chat, body.len()) {
+            return PollOutcome::Answer(answer);
         }
-        let cors = ask.cors();
-        let method = if ask.method == Method::Get { long_poll::Method::Get } else { long_poll::Method::Post };
-        let opens = if names_credentials(ask.query()) { Opens::Get } else { Opens::Post };
-        let id = ask.id().unwrap_or_default();
+        let cors = chat.cors();
+        let method =
+            if chat.method == Method::Get { long_poll::Method::Get } else { long_poll::Method::Post };
+        let opens = if names_credentials(chat.query()) { Opens::Get } else { Opens::Post };
+        let id = chat.id().unwrap_or_default();
         let request =
-            long_poll::Request { method, id, target: ask.target, opens, body, info: ask.info("long-poll") };
+            long_poll::Request { method, id, target: chat.target, opens, body, info: chat.info("long-poll") };
         match self.hub.request(request) {
-            Reply::Now(answer) => Becomes::Answer(cors.answer(answer)),
-            Reply::Held(held) => Becomes::Held { held, cors, is_news: method == long_poll::Method::Get },
+            Reply::Now(answer) => PollOutcome::Answer(cors.answer(answer)),
+            Reply::Held(held) => {
+                PollOutcome::Held { held, cors, waits_for_messages: method == long_poll::Method::Get }
+            }
             Reply::Opened(connection, held) => {
-                let poll = self.admitted_polls.id(ask);
+                let poll = self.admitted_polls.id(chat);
                 let polls = self.admitted_polls.clone();
                 let admitted = move || poll.map(|poll| polls.insert(poll));
                 self.runtime.spawn(Box::pin(self.admission.serve_while(connection, admitted)));
-                Becomes::Held { held, cors, is_news: false }
+                PollOutcome::Held { held, cors, waits_for_messages: false }
             }
         }
     }

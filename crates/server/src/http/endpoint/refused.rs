@@ -1,26 +1,27 @@
-//! Answers to heads that cannot be read, so that pages can read these answers all the same.
+//! Answers to heads that hyper refuses, with the headers that let web pages read these answers.
 
 use super::{Answer, Cors, PATH};
 
-/// The answer to a head that is refused with this status, of which so much was read.
+/// Returns the answer to a head that is refused with this status; `head` is the part that was read.
 pub(crate) fn refused_head(head: &[u8], status: u16) -> Answer {
     let (code, message) = match status {
         414 => ("TARGET_TOO_LONG", "the request's target is too long; a head has at most 16 KiB"),
         431 => ("HEAD_TOO_LONG", "a request's head has at most 16 KiB and 100 headers"),
         _ => ("HEAD_MALFORMED", "the request's head is not that of HTTP/1.1"),
     };
-    match is_for_chat(head) {
-        true => cors(head).failure(status, code, message),
-        false => Answer::failure(status, code, message),
+    if is_for_chat(head) {
+        cors(head).failure(status, code, message)
+    } else {
+        Answer::failure(status, code, message)
     }
 }
 
-/// The answer outside the chat path to a request that does not name its host once.
+/// Returns the answer, outside the chat path, to a request without exactly one valid `Host` header.
 pub(crate) fn bad_host() -> Answer {
     Answer::failure(400, HOST.0, HOST.1)
 }
 
-/// Code and message of that answer.
+/// The code and the message of the answer to a request without exactly one valid `Host` header.
 pub(super) const HOST: (&str, &str) =
     ("HOST", "a request has one header Host, with a name and perhaps a port; in HTTP/1.0 it may be missing");
 
@@ -41,7 +42,7 @@ fn cors(head: &[u8]) -> Cors {
     }
 }
 
-/// The origin that a line of a head names, if it is whole.
+/// Returns the value of an `Origin` line. Returns `None` if the line is another header, incomplete or invalid.
 fn origin(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_suffix(b"\n")?;
     let at = line.iter().position(|&b| b == b':')?;
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_is_echoed_where_it_is_known_and_any_is_granted_where_the_head_was_cut() {
+    fn a_known_origin_is_echoed_and_an_incomplete_head_grants_any_origin() {
         let whole = "GET /chat/2.0?a=b HTTP/1.1\r\nHost: h\r\norigin:  http://a.example \r\nbad\r\n\r\n";
         assert_eq!(named(whole), ["http://a.example", "true"]);
         assert_eq!(named(&format!("\r\n{whole}")), ["http://a.example", "true"]);

@@ -1,4 +1,4 @@
-//! Writing an answer.
+//! Encodes and writes an answer of the chat endpoint.
 
 use std::{
     future::poll_fn,
@@ -16,10 +16,14 @@ use super::{
 };
 use crate::network::network;
 
-/// How long a client may take to read an answer, in all.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take to read a whole answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Writes the answer, in one piece if the client reads. Fails if it does not read and there is no memory to wait for it.
+/// Writes the answer, at once if the socket has room for it.
+///
+/// # Errors
+/// The socket fails; the client does not read the answer in time; or it does not read it at once, and the memory for answers
+/// that wait is used up.
 pub(super) async fn write(
     http: &Http,
     socket: &impl Socket,
@@ -28,7 +32,8 @@ pub(super) async fn write(
     keep_alive: bool,
 ) -> io::Result<()> {
     let bytes = encode(answer, keep_alive);
-    let (mut rest, mut room) = (&bytes[..], None);
+    let mut rest = &bytes[..];
+    let mut room = None;
     let writing = async {
         loop {
             match socket.try_write(&[IoSlice::new(rest)]) {
@@ -46,10 +51,10 @@ pub(super) async fn write(
             }
         }
     };
-    tokio::time::timeout(PATIENCE, writing).await?
+    tokio::time::timeout(WRITE_TIMEOUT, writing).await?
 }
 
-/// The bytes of an answer.
+/// Encodes an answer as HTTP/1.1.
 pub(super) fn encode(answer: &Answer, keep_alive: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512 + answer.body.len());
     let status = StatusCode::from_u16(answer.status).expect("answers have a valid status");

@@ -1,4 +1,4 @@
-//! One HTTP connection, as its requests see it.
+//! The state of a connection that hyper serves, shared with its requests.
 
 use std::{
     fmt,
@@ -11,10 +11,10 @@ use std::{
 
 use chatcamp_transport::long_poll::{self, Held};
 
-use super::{no_news, socket::Socket};
+use super::{no_messages, socket::Socket};
 use crate::admission::{PendingConnection, Stay};
 
-/// A connection that hyper serves, in the extensions of its requests.
+/// A connection that hyper serves. Its requests carry it as an extension.
 #[derive(Clone)]
 pub(in crate::http) struct HttpConnection(Arc<Inner<dyn Socket>>);
 
@@ -25,22 +25,22 @@ struct Inner<S: ?Sized> {
     socket: S,
 }
 
-/// What a connection does at this moment. All changes are made by its one task.
+/// What a connection is doing. Only the connection's task changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
     /// The head of a request is being read.
     Head,
-    /// A request is being carried out.
+    /// A request is being processed.
     Request,
-    /// There is a response, of which nothing is written yet.
+    /// A response is ready, and none of it is written yet.
     Response,
-    /// A response is being written, or the next request waited for.
+    /// A response is being written, or the next request is awaited.
     Idle,
 }
 
 impl HttpConnection {
-    /// A connection with the beginning of a first request.
+    /// Creates a connection on which the first bytes of a request have arrived.
     pub(super) fn new(socket: impl Socket, pending: PendingConnection) -> Self {
         Self(Arc::new(Inner {
             pending,
@@ -71,26 +71,26 @@ impl HttpConnection {
         self.0.is_in_page.load(Ordering::Relaxed)
     }
 
-    /// Bytes of a request arrived.
+    /// Records that bytes of a request have arrived.
     pub(super) fn received(&self) {
         if self.phase() == Phase::Idle {
             self.set(Phase::Head, Some(Stay::Handshake));
         }
     }
 
-    /// A request is complete, its body excepted.
+    /// Records that the head of a request is complete; `is_page` says whether mounted pages answer it.
     pub(super) fn requested(&self, is_page: bool) {
         self.0.is_in_page.store(is_page, Ordering::Relaxed);
         self.set(Phase::Request, Some(Stay::Http));
     }
 
-    /// There is a response.
+    /// Records that the response is ready.
     pub(super) fn responded(&self) {
         self.0.is_in_page.store(false, Ordering::Relaxed);
         self.set(Phase::Response, Some(Stay::Idle));
     }
 
-    /// The response begins to be written.
+    /// Records that a write has begun.
     pub(super) fn writes(&self) {
         if self.phase() == Phase::Response {
             self.set(Phase::Idle, None);
@@ -104,13 +104,15 @@ impl HttpConnection {
         }
     }
 
-    /// Waits for the answer of a poll that waits for news; it has none if the client closes its half of the connection, or all
-    /// of it, as in `held_answer`.
+    /// Waits for the answer of a poll that waits for messages.
+    ///
+    /// Returns an answer without messages if the client closes the connection or its half of it; `held_answer` in the front
+    /// door says why.
     pub(in crate::http) async fn held_answer(&self, held: Held) -> long_poll::Answer {
         tokio::select! {
             biased;
             answer = held => answer,
-            () = poll_fn(|cx| self.0.socket.poll_peer_end(cx)) => no_news(),
+            () = poll_fn(|cx| self.0.socket.poll_peer_end(cx)) => no_messages(),
         }
     }
 }

@@ -1,47 +1,50 @@
-//! Request heads, read by ourselves: as much as is beyond doubt.
+//! Parses the heads of unambiguous requests for the chat endpoint; hyper reads all others.
 
 use std::io;
 
 use chatcamp_transport::websocket::Upgrade;
 
 use super::{
-    super::endpoint::{self, Answer, Ask, Method, Wanted},
+    super::endpoint::{self, Answer, ChatHeaders, ChatRequest, Method},
     socket::Socket,
 };
 
-/// Longest head, in bytes.
+/// The longest head, in bytes.
 pub(super) const LIMIT: usize = chatcamp_protocol::limits::REQUEST_HEAD;
-/// Headers beyond which a request is hyper's to judge.
+/// The most headers that are parsed here; hyper reads requests with more.
 const HEADERS: usize = 64;
 
-/// A request for the chat endpoint whose form leaves no doubt.
+/// The head of an unambiguous request for the chat endpoint.
 #[derive(Debug)]
 pub(super) struct Head<'a> {
-    pub(super) ask: Ask<'a>,
-    /// What it becomes if it asks for an upgrade.
+    pub(super) chat: ChatRequest<'a>,
+    /// The upgrade to perform, or the refusal of it; `None` if the request does not ask for an upgrade.
     pub(super) upgrade: Option<Result<Upgrade, Answer>>,
-    /// Bytes of the head.
+    /// The length of the head, in bytes.
     pub(super) length: usize,
-    /// Bytes of the body behind it.
+    /// The length of the body that follows, in bytes.
     pub(super) body: usize,
     /// Whether another request may follow.
     pub(super) keep_alive: bool,
 }
 
-/// What has been read of a request.
+/// The result of parsing what was read of a request.
 #[derive(Debug)]
 pub(super) enum Parsed<'a> {
-    /// Not the whole head.
+    /// The head is incomplete.
     Partial,
-    /// A request for the chat endpoint.
+    /// An unambiguous request for the chat endpoint.
     Chat(Box<Head<'a>>),
-    /// Anything else, wrong and doubtful requests included.
+    /// Anything else, including invalid and ambiguous requests.
     Other,
 }
 
-/// Reads once what is there, behind what was `read` before; an error when nothing more will come.
+/// Reads once and appends to `read`. Reads nothing if nothing has arrived.
 ///
-/// The buffer stands on this function's stack, so that a connection that waits holds none.
+/// The buffer is on this function's stack, so that a waiting connection owns none.
+///
+/// # Errors
+/// The connection has ended ([`io::ErrorKind::UnexpectedEof`]) or failed.
 pub(super) fn read_some(socket: &impl Socket, read: &mut Vec<u8>) -> io::Result<()> {
     let mut buffer = [0; 4096];
     match socket.try_read(&mut buffer) {
@@ -55,12 +58,12 @@ pub(super) fn read_some(socket: &impl Socket, read: &mut Vec<u8>) -> io::Result<
     }
 }
 
-/// Looks at what was read of a request by `peer`.
+/// Parses what was read of a request from `peer`.
 pub(super) fn parse(read: &[u8], peer: std::net::SocketAddr) -> Parsed<'_> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(read) {
-        // What is too long is hyper's to refuse, as everything that is wrong.
+        // Hyper refuses heads that are too long or invalid.
         Ok(httparse::Status::Partial) if read.len() < LIMIT => Parsed::Partial,
         Ok(httparse::Status::Complete(length)) => match chat(&request, length, peer) {
             Some(head) => Parsed::Chat(Box::new(head)),
@@ -70,7 +73,7 @@ pub(super) fn parse(read: &[u8], peer: std::net::SocketAddr) -> Parsed<'_> {
     }
 }
 
-/// The request, if it is for the chat endpoint, of HTTP/1.1, and in a form that nobody can read in two ways.
+/// Returns the head if the request is for the chat endpoint and no HTTP implementation could read it differently.
 fn chat<'a>(
     request: &httparse::Request<'_, 'a>,
     length: usize,
@@ -83,9 +86,11 @@ fn chat<'a>(
     if method == Method::Other || path != endpoint::PATH || !target.bytes().all(is_plain) || length > LIMIT {
         return None;
     }
-    // A proxy that speaks HTTP/1.0 to servers makes a connection for each request.
+    // A proxy that speaks HTTP/1.0 to servers opens a connection for each request.
     let is_old = request.version != Some(1);
-    let (mut hosts, mut body, mut keep_alive) = (0, None, !is_old);
+    let mut hosts = 0;
+    let mut body = None;
+    let mut keep_alive = !is_old;
     for header in request.headers.iter() {
         let is = |name| header.name.eq_ignore_ascii_case(name);
         if is("transfer-encoding") || is("expect") {
@@ -110,18 +115,18 @@ fn chat<'a>(
         }
     }
     let pairs = || request.headers.iter().map(|h| (h.name, h.value));
-    let ask = Ask { method, target, headers: Wanted::from_headers(pairs()), peer: Some(peer) };
-    let upgrade = if is_old { None } else { ask.upgrade(pairs()) };
-    // A body behind an upgrade is a doubt, and a POST says how long it is.
+    let chat = ChatRequest { method, target, headers: ChatHeaders::from_headers(pairs()), peer: Some(peer) };
+    let upgrade = if is_old { None } else { chat.upgrade(pairs()) };
+    // An upgrade must not have a body, and a POST must state the length of its body.
     let fits = match method {
         Method::Post => body.is_some(),
         _ => upgrade.is_none() || body.is_none(),
     };
     let names_host = hosts == 1 || (hosts == 0 && is_old);
-    (names_host && fits).then_some(Head { ask, upgrade, length, body: body.unwrap_or(0), keep_alive })
+    (names_host && fits).then_some(Head { chat, upgrade, length, body: body.unwrap_or(0), keep_alive })
 }
 
-/// Whether the value of a `Host` header has only bytes that a host and its port may have (RFC 9112, section 3.2).
+/// Returns whether the value of a `Host` header has only bytes that a host and its port may have (RFC 9112, section 3.2).
 pub(super) fn is_host(value: &[u8]) -> bool {
     value.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&b))
 }
@@ -140,37 +145,45 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_is_kept_with_what_follows_it() {
+    fn an_upgrade_is_parsed_and_the_bytes_after_it_remain() {
         for cut in 0..UPGRADE.len() {
             assert!(matches!(parse(&UPGRADE.as_bytes()[..cut], peer()), Parsed::Partial), "cut at {cut}");
         }
-        let piped = format!("{UPGRADE}more");
-        let Parsed::Chat(head) = parse(piped.as_bytes(), peer()) else { panic!("kept") };
+        let pipelined = format!("{UPGRADE}more");
+        let Parsed::Chat(head) = parse(pipelined.as_bytes(), peer()) else {
+            panic!("not parsed as a chat request")
+        };
         assert!(matches!(head.upgrade, Some(Ok(_))));
-        assert_eq!((head.ask.target, &piped[head.length..]), ("/chat/2.0?app_id=a", "more"));
+        assert_eq!((head.chat.target, &pipelined[head.length..]), ("/chat/2.0?app_id=a", "more"));
     }
 
     #[test]
-    fn a_poll_is_kept_and_says_how_long_its_body_is() {
-        let Parsed::Chat(head) = parse(POST.as_bytes(), peer()) else { panic!("kept") };
+    fn a_poll_is_parsed_with_the_length_of_its_body() {
+        let Parsed::Chat(head) = parse(POST.as_bytes(), peer()) else {
+            panic!("not parsed as a chat request")
+        };
         assert!(head.upgrade.is_none());
-        assert_eq!((head.ask.method, head.body, head.keep_alive), (Method::Post, 2, true));
+        assert_eq!((head.chat.method, head.body, head.keep_alive), (Method::Post, 2, true));
         let last = POST.replace("Host: h", "Host: h\r\nConnection: Close");
-        let Parsed::Chat(head) = parse(last.as_bytes(), peer()) else { panic!("kept") };
+        let Parsed::Chat(head) = parse(last.as_bytes(), peer()) else {
+            panic!("not parsed as a chat request")
+        };
         assert!(!head.keep_alive);
     }
 
     #[test]
-    fn a_poll_of_an_old_proxy_is_kept_and_its_upgrade_is_none() {
+    fn a_request_of_http_1_0_is_parsed_and_never_upgraded() {
         for request in [UPGRADE, POST] {
             let old = request.replace("HTTP/1.1", "HTTP/1.0").replace("Host: h\r\n", "");
-            let Parsed::Chat(head) = parse(old.as_bytes(), peer()) else { panic!("kept") };
+            let Parsed::Chat(head) = parse(old.as_bytes(), peer()) else {
+                panic!("not parsed as a chat request")
+            };
             assert!(head.upgrade.is_none() && !head.keep_alive);
         }
     }
 
     #[test]
-    fn whatever_leaves_a_doubt_is_hypers() {
+    fn ambiguous_requests_are_left_to_hyper() {
         for (request, from, to) in [
             (UPGRADE, "GET ", "PUT "),
             (UPGRADE, "GET ", "get "),
@@ -201,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_without_end_is_not_read_for_ever() {
+    fn a_head_over_the_limit_is_not_read_further() {
         let long = format!("GET /chat/2.0 HTTP/1.1\r\nX: {}", "x".repeat(LIMIT));
         assert!(matches!(parse(long.as_bytes(), peer()), Parsed::Other));
     }

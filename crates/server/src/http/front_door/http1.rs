@@ -1,4 +1,5 @@
-//! What the front door does not answer itself: hyper reads it, and the API, the pages or the chat answer.
+//! Serves the requests that the front door does not read itself: hyper reads them, and the API, the mounted pages or the chat
+//! endpoint answers.
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -29,24 +30,23 @@ use crate::{
     },
 };
 
-/// How long a page may go on answering over a connection that is evicted: its client may be one that sends its form byte by
-/// byte.
-const LAST_PAGE: Duration = Duration::from_secs(3);
+/// How long a page may take to finish its answer once the connection is evicted. The client may send its form byte by byte.
+const PAGE_DRAIN: Duration = Duration::from_secs(3);
 
 /// Lets hyper serve the connection until it ends, is evicted, or the server shuts down.
 ///
-/// A poll that is held, or a call of a backend, is answered first; a page has less time, as strangers keep it waiting for
-/// their forms.
+/// An evicted connection first finishes the request in progress: a held poll or an API call has the drain time of the
+/// server's limits, a page [`PAGE_DRAIN`], because unauthenticated clients can delay it by sending their form slowly.
 pub(super) async fn serve(
     http: &Arc<Http>,
     served: Served,
     read: Vec<u8>,
     socket: impl Socket,
     peer: SocketAddr,
-    guest: Guest,
+    entry: Guest,
 ) {
-    let guest = Arc::new(guest);
-    let pending = PendingConnection::new(&guest);
+    let entry = Arc::new(entry);
+    let pending = PendingConnection::new(&entry);
     let connection = HttpConnection::new(socket, pending.clone());
     let stream = HttpStream::new(read, connection.clone());
     let chat = ChatService::of(http.clone()).for_peer(peer);
@@ -64,23 +64,24 @@ pub(super) async fn serve(
         }
     });
     let mut builder = http1::Builder::new();
-    // Deadlines are the lobby's. A client that has sent its request may close its half of the connection.
+    // Hyper has no deadlines, since pending connections have their own. A client may close its half of the connection after its
+    // request.
     builder.half_close(true).max_buf_size(head::LIMIT);
     let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
         biased;
         ended = served.as_mut() => Some(ended),
-        evicted = http.shutdown.unless_begun(guest.must_leave()) => {
+        evicted = http.shutdown.unless_begun(entry.must_leave()) => {
             served.as_mut().graceful_shutdown();
             let drain = http.limits.drain;
-            let patience = if connection.is_in_page() { drain.min(LAST_PAGE) } else { drain };
+            let limit = if connection.is_in_page() { drain.min(PAGE_DRAIN) } else { drain };
             match evicted {
                 Some(()) if connection.phase() == Phase::Head => None,
-                Some(()) => timeout(patience, served).await.ok(),
-                // The rest of a head keeps its deadline.
+                Some(()) => timeout(limit, served).await.ok(),
+                // At a shutdown, a head that is still arriving keeps its deadline.
                 None => tokio::select! {
-                    ended = timeout(patience, served) => ended.ok(),
-                    () = guest.must_leave() => None,
+                    ended = timeout(limit, served) => ended.ok(),
+                    () = entry.must_leave() => None,
                 },
             }
         }
@@ -103,7 +104,8 @@ async fn respond(
     if !has_one_host(&request) {
         let answer = match (&chat, request.uri().path()) {
             (Some(_), endpoint::PATH) => {
-                service::ask(request.method(), request.uri(), request.headers(), Some(peer)).bad_host()
+                service::chat_request(request.method(), request.uri(), request.headers(), Some(peer))
+                    .bad_host()
             }
             _ => endpoint::bad_host(),
         };
@@ -125,7 +127,7 @@ async fn respond(
     chat.call(request).await
 }
 
-/// Whether a request names its host once, as HTTP/1.1 requires (RFC 9112, section 3.2); HTTP/1.0 may leave it out.
+/// Returns whether a request names its host once, as HTTP/1.1 requires (RFC 9112, section 3.2); HTTP/1.0 may leave it out.
 fn has_one_host(request: &Request<Incoming>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {

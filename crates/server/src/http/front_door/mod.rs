@@ -1,8 +1,7 @@
 //! The front door: a TCP port that reads request heads itself.
 //!
-//! What is for `/chat/2.0`, in a form beyond doubt, goes straight to the chat endpoint; a WebSocket's 101 and the first
-//! message leave in one write. Anything else goes, with all bytes read, to hyper, and that connection never comes
-//! back.
+//! An unambiguous request for `/chat/2.0` goes straight to the chat endpoint, and a WebSocket's 101 leaves in one write with the
+//! first message. Hyper gets every other request, with all bytes read so far, and keeps the connection to its end.
 
 mod answer;
 mod connection;
@@ -36,7 +35,7 @@ use self::{
 };
 use super::{
     Http,
-    endpoint::{Becomes, PollId},
+    endpoint::{PollId, PollOutcome},
 };
 use crate::{
     admission::{Guest, Stay},
@@ -44,21 +43,22 @@ use crate::{
     shutdown::Task,
 };
 
-/// Connections the kernel keeps until they are accepted.
+/// How many connections the kernel queues until they are accepted.
 const BACKLOG: u32 = 4096;
-/// Bytes that the kernel keeps of what a client does not read; Linux doubles it for its own needs. Without a limit it grows to
-/// megabytes for each client.
+/// The kernel's send buffer, in bytes; Linux doubles it for its own use. Without a limit it grows to megabytes for each client
+/// that does not read.
 const SEND_BUFFER: u32 = 64 * 1024;
 /// How long to wait when the process has no file descriptor for one more connection and no pending connection to evict.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
-/// How long an evicted connection is given to free its file descriptor.
+/// How long to wait for an evicted connection to free its file descriptor.
 const EVICTING: Duration = Duration::from_millis(5);
-/// Between two warnings that connections cannot be accepted, at least.
+/// The shortest time between two warnings that connections cannot be accepted.
 const WARNINGS: Duration = Duration::from_secs(60);
 
-/// How long a client that polls has to come for its last words when the server shuts down; it comes after 100 ms
-/// (wire document, section 2.3).
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a polling client has at a shutdown to fetch its final messages; it polls again after 100 ms
+/// (`docs/PROTOCOL.md`, "Transports").
+const FINAL_POLL: Duration = Duration::from_secs(1);
+
 /// A listening TCP port of a server.
 #[derive(Debug)]
 pub struct FrontDoor {
@@ -67,11 +67,11 @@ pub struct FrontDoor {
     served: Served,
 }
 
-/// What a door serves.
+/// What a front door serves.
 #[derive(Debug, Clone)]
 struct Served {
     pages: Arc<[Arc<dyn Pages>]>,
-    /// The chat, its files and the Platform API.
+    /// Whether it serves the chat, its files and the Platform API.
     chat: bool,
 }
 
@@ -87,7 +87,7 @@ impl FrontDoor {
         Ok(Self { listener: socket.listen(BACKLOG)?, http, served })
     }
 
-    /// Serves these pages too; the first that claims a path has it.
+    /// Serves these pages too. The first mounted pages that claim a path answer it.
     #[must_use]
     pub fn mount(mut self, pages: Arc<dyn Pages>) -> Self {
         self.served.pages = self.served.pages.iter().cloned().chain([pages]).collect();
@@ -101,10 +101,10 @@ impl FrontDoor {
         self
     }
 
-    /// The address it listens on.
+    /// Returns the address that it listens on.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The operating system cannot tell the address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -112,10 +112,10 @@ impl FrontDoor {
     /// Accepts connections until the server shuts down.
     ///
     /// # Panics
-    /// Where it is polled outside a tokio runtime.
+    /// If it is polled outside a tokio runtime.
     ///
     /// # Cancel safety
-    /// Dropping the future stops accepting; connections already accepted are served on.
+    /// Dropping the future closes the listener; accepted connections are still served.
     pub async fn run(self) {
         let mut warned: Option<Instant> = None;
         while let Some(accepted) = self.http.shutdown.unless_begun(self.listener.accept()).await {
@@ -157,10 +157,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Takes an accepted connection to a session's driver; returns `None` if it came to something else, which is then over.
+/// Serves an accepted connection until it becomes a WebSocket with a session, and returns that session's driver. Returns `None`
+/// once the connection has ended without one.
 ///
-/// Whenever it waits for a request, or the rest of one, the connection is pending in the lobby, unless a poll over it had a
-/// session. What needs memory while it lasts is boxed, so that a held poll does not keep it.
+/// While it waits for a request, or the rest of one, the connection is pending, unless a poll over it had a session. Futures
+/// that need much memory are boxed, so that a held poll does not keep their memory.
 async fn open(
     task: Task,
     http: Arc<Http>,
@@ -177,7 +178,7 @@ async fn open(
             true => Box::pin(request(&http, &socket, peer, &guest, &mut read, is_first)).await?,
             false => Asked::Other,
         };
-        let (becomes, poll, keep_alive) = match asked {
+        let (outcome, poll, keep_alive) = match asked {
             Asked::Upgrade(upgrade) => {
                 let Upgraded { upgrade, info, length } = *upgrade;
                 let carrier = websocket::Carrier::server(socket, &read[length..], upgrade.response());
@@ -189,13 +190,13 @@ async fn open(
                 Box::pin(http1::serve(&http, served, read, socket, peer, guest)).await;
                 return None;
             }
-            Asked::Chat(becomes, poll, keep_alive) => (becomes, poll, keep_alive),
+            Asked::Chat(outcome, poll, keep_alive) => (outcome, poll, keep_alive),
         };
         drop(guest);
-        let answer = match becomes {
-            Becomes::Answer(answer) => answer,
-            Becomes::Held { held, cors, is_news } => {
-                cors.answer(held_answer(held, is_news, &socket, &mut read).await?)
+        let answer = match outcome {
+            PollOutcome::Answer(answer) => answer,
+            PollOutcome::Held { held, cors, waits_for_messages } => {
+                cors.answer(held_answer(held, waits_for_messages, &socket, &mut read).await?)
             }
         };
         let keep_alive = keep_alive && !(http.shutdown.has_begun() && answer.status != 200);
@@ -205,31 +206,33 @@ async fn open(
         }
         is_first = false;
         is_authenticated |= poll.is_some_and(|poll| http.admitted_polls.contains(poll));
-        guest = match is_authenticated {
-            true => http.admission.pending.enter_authenticated(Some(peer.ip())),
-            false => http.admission.pending.enter(Some(peer.ip()), Stay::Idle),
+        guest = if is_authenticated {
+            http.admission.pending.enter_authenticated(Some(peer.ip()))
+        } else {
+            http.admission.pending.enter(Some(peer.ip()), Stay::Idle)
         };
     }
 }
 
-/// What a connection asked for.
+/// A request that was read.
 enum Asked {
-    /// To become a WebSocket.
+    /// An upgrade to a WebSocket.
     Upgrade(Box<Upgraded>),
-    /// Something of the chat endpoint that has an answer: over which poll connection, and whether another request may follow.
-    Chat(Becomes, Option<PollId>, bool),
-    /// Anything else: it is hyper's, with all that was read.
+    /// A request that the chat endpoint answers. Has the long-poll connection that it names, and whether another request may
+    /// follow.
+    Chat(PollOutcome, Option<PollId>, bool),
+    /// Anything else. Hyper reads it, beginning with the bytes read so far.
     Other,
 }
 
-/// A granted upgrade; the frames begin `length` bytes into what was read.
+/// An accepted upgrade. WebSocket frames begin after the first `length` bytes that were read.
 struct Upgraded {
     upgrade: Upgrade,
     info: ConnectionInfo,
     length: usize,
 }
 
-/// Reads one request, and takes it out of `read`; returns `None` if there will be none.
+/// Reads one request and removes it from `read`. Returns `None` if the connection ends or is evicted first.
 async fn request(
     http: &Arc<Http>,
     socket: &impl Socket,
@@ -239,24 +242,24 @@ async fn request(
     is_first: bool,
 ) -> Option<Asked> {
     let mut room = None;
-    // Between two requests a connection has another deadline than within one.
+    // The deadline between two requests differs from the deadline within one.
     let mut is_begun = is_first;
     loop {
         let head = match head::parse(read, peer) {
             Parsed::Other => return Some(Asked::Other),
             Parsed::Chat(head) if head.upgrade.is_some() || read.len() >= head.length + head.body => head,
             unfinished @ (Parsed::Chat(_) | Parsed::Partial) => {
-                // A body is read only if its head deserves it, and there is room for it.
+                // Read the body only if the head is acceptable and the body fits into the memory for bodies.
                 if let Parsed::Chat(head) = unfinished
                     && room.is_none()
                 {
-                    let refused = match http.answer_head(&head.ask, head.body) {
+                    let refused = match http.answer_head(&head.chat, head.body) {
                         Some(answer) => Err(answer),
-                        None => http.make_room(&head.ask, head.body),
+                        None => http.make_room(&head.chat, head.body),
                     };
                     match refused {
                         Ok(reserved) => room = Some(reserved),
-                        Err(answer) => return Some(Asked::Chat(Becomes::Answer(answer), None, false)),
+                        Err(answer) => return Some(Asked::Chat(PollOutcome::Answer(answer), None, false)),
                     }
                 }
                 if !is_begun && !read.is_empty() {
@@ -266,33 +269,33 @@ async fn request(
                 match http.shutdown.unless_begun(receive(socket, read, guest)).await {
                     Some(received) => received?,
                     None if is_first => return None,
-                    None => tokio::time::timeout(LAST_WORDS, receive(socket, read, guest)).await.ok()??,
+                    None => tokio::time::timeout(FINAL_POLL, receive(socket, read, guest)).await.ok()??,
                 }
                 continue;
             }
         };
-        let Head { ask, upgrade, length, body, keep_alive } = *head;
+        let Head { chat, upgrade, length, body, keep_alive } = *head;
         let mut poll = None;
-        let becomes = match upgrade {
+        let outcome = match upgrade {
             Some(Ok(upgrade)) => {
-                let info = ask.info("websocket");
+                let info = chat.info("websocket");
                 return Some(Asked::Upgrade(Box::new(Upgraded { upgrade, info, length })));
             }
-            Some(Err(answer)) => Becomes::Answer(answer),
+            Some(Err(answer)) => PollOutcome::Answer(answer),
             None => {
-                poll = http.admitted_polls.id(&ask);
-                http.poll(&ask, Bytes::copy_from_slice(&read[length..length + body]))
+                poll = http.admitted_polls.id(&chat);
+                http.poll(&chat, Bytes::copy_from_slice(&read[length..length + body]))
             }
         };
         read.drain(..(length + body).min(read.len()));
         if read.is_empty() {
             *read = Vec::new();
         }
-        return Some(Asked::Chat(becomes, poll, keep_alive));
+        return Some(Asked::Chat(outcome, poll, keep_alive));
     }
 }
 
-/// Waits for more of a request; returns `None` if there will be none, or the connection is evicted.
+/// Reads more of a request. Returns `None` if the connection ends or is evicted.
 async fn receive(socket: &impl Socket, read: &mut Vec<u8>, guest: &Guest) -> Option<()> {
     tokio::select! {
         biased;
@@ -302,14 +305,15 @@ async fn receive(socket: &impl Socket, read: &mut Vec<u8>, guest: &Guest) -> Opt
     head::read_some(socket, read).ok()
 }
 
-/// Waits for the answer of a held request; returns `None` if its connection breaks.
+/// Waits for the answer of a held request. Returns `None` if the connection fails.
 ///
-/// A client that has closed its half of the connection may still read. What opens a connection or posts is answered as ever;
-/// a poll that waits for news is answered at once, with none: a closed connection looks the same, and a message written to
-/// it would be lost. What a client sends before it has its answer waits in `read`, up to the length of a head.
+/// A client that has closed its half of the connection may still read. A request that opens a long-poll connection, or a POST,
+/// still gets its answer. A poll that waits for messages is answered at once, without messages: a client that is gone looks
+/// the same, and a message written to it would be lost. Bytes that the client sends before it has its answer are kept in
+/// `read`, up to the length of a head.
 async fn held_answer(
     mut held: Held,
-    is_news: bool,
+    waits_for_messages: bool,
     socket: &impl Socket,
     read: &mut Vec<u8>,
 ) -> Option<long_poll::Answer> {
@@ -331,13 +335,13 @@ async fn held_answer(
         error = ended => error,
     };
     match error.kind() {
-        io::ErrorKind::UnexpectedEof if is_news => Some(no_news()),
+        io::ErrorKind::UnexpectedEof if waits_for_messages => Some(no_messages()),
         io::ErrorKind::UnexpectedEof => Some(held.await),
         _ => None,
     }
 }
 
-/// The answer to a poll when there are no messages.
-fn no_news() -> long_poll::Answer {
+/// Returns the answer to a poll when there are no messages.
+fn no_messages() -> long_poll::Answer {
     long_poll::Answer { status: 200, body: Bytes::from_static(b"[]") }
 }

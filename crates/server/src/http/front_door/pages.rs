@@ -1,4 +1,4 @@
-//! What a front door serves beside the chat: pages that others bring along.
+//! Pages that a front door serves beside the chat.
 
 use std::{fmt, net::SocketAddr};
 
@@ -10,19 +10,19 @@ use hyper::body::Incoming;
 
 /// Pages behind some paths of a [`FrontDoor`](crate::FrontDoor), such as a dashboard.
 ///
-/// A request comes here before the chat is asked, so an implementation claims no path of the chat. It bounds the bodies it
-/// reads, in bytes and in time; an answer may take a minute. When that is over, or the connection is evicted for another, an
-/// answer under way has three seconds.
+/// Pages are matched before the chat, so an implementation must not claim a path of the chat. It must bound the bodies that
+/// it reads, in bytes and in time. An answer may take a minute. After that, or when the connection is evicted, an answer in
+/// progress has three seconds.
 ///
-/// The extensions of a request have its [`PendingConnection`](crate::PendingConnection). An implementation that authenticates
-/// clients marks their connections there: pending connections are bounded, and evicted for others.
+/// The extensions of a request contain its [`PendingConnection`](crate::PendingConnection). The number of pending connections
+/// is limited and they are evicted for new ones, so an implementation that authenticates clients should mark theirs.
 ///
-/// A request is answered to its end, also if its client closes the connection meanwhile.
+/// [`serve`](Self::serve) is polled to its end even if the client closes the connection.
 #[async_trait]
 pub trait Pages: fmt::Debug + Send + Sync {
-    /// Whether requests for this path come here.
+    /// Returns whether these pages answer requests for this path.
     fn claims(&self, path: &str) -> bool;
 
-    /// Answers a request of the peer.
+    /// Answers a request from `peer`.
     async fn serve(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>>;
 }

@@ -13,13 +13,13 @@ use tokio::{
     net::TcpStream,
 };
 
-/// What the front door needs of a stream.
+/// The operations that the front door needs from a stream.
 ///
 /// Waiting is separate from reading and writing, so that a connection that waits owns no buffer. All methods take `&self`,
-/// because hyper's task and a held poll share the stream. Of the tasks that wait to read only the last is woken, and likewise
-/// of those that wait to write; a connection has one task.
+/// because hyper and a held poll share the stream. Only the last task that waited to read is woken, and likewise the last
+/// that waited to write, because a connection has one task.
 ///
-/// The supertraits are what a WebSocket carrier needs, which then owns the stream.
+/// The supertraits are for WebSocket carriers, which own the stream.
 pub(super) trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin + 'static {
     /// Waits until `try_read` may have something: bytes, the end or an error.
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;

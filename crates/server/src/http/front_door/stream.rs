@@ -1,4 +1,4 @@
-//! The stream of a connection that hyper serves.
+//! The stream between hyper and the socket of a connection.
 
 use std::{
     io,
@@ -16,17 +16,18 @@ use super::{
 };
 use crate::http::endpoint;
 
-/// Reads the given bytes first; tells the connection what is read and written; and writes an answer of the chat endpoint in
-/// place of the bare one by which hyper refuses a head.
+/// A stream for hyper that begins with the bytes read so far, and reports reads and writes to the connection.
+///
+/// If hyper refuses a head, it replaces hyper's empty answer with one of the chat endpoint.
 #[derive(Debug)]
 pub(super) struct HttpStream {
     connection: HttpConnection,
     read: Bytes,
-    /// What was read while a head is awaited, as far as heads are read.
+    /// What was read of the current head, up to the limit of a head.
     head: Vec<u8>,
-    /// Whether all that hyper has written has left.
+    /// Whether hyper has flushed everything that it wrote.
     is_flushed: bool,
-    /// What remains to be written of the answer to a refused head; hyper's own is dropped.
+    /// The rest of our answer to a refused head; `Some` from then on, and hyper's bytes are dropped.
     refusal: Option<Bytes>,
 }
 
@@ -43,7 +44,7 @@ impl HttpStream {
         }
     }
 
-    /// Prepares to write; returns whether the bytes are to be dropped.
+    /// Prepares to write hyper's bytes. Returns `true` if they must be dropped.
     fn drops(&mut self, bytes: &[u8]) -> bool {
         if self.refusal.is_some() {
             return true;
@@ -72,7 +73,7 @@ impl HttpStream {
     }
 }
 
-/// The status of an answer that begins with these bytes, if it is one that hyper gives itself.
+/// Returns the status of the answer that begins with these bytes if hyper may have made it itself, else `None`.
 fn status_of_error(bytes: &[u8]) -> Option<u16> {
     let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     [400, 414, 431].into_iter().find(|known| known.to_string().as_bytes() == status)

@@ -1,24 +1,24 @@
 //! Files for web pages: the client of this project, its types, and the script for pages with the published SDK.
 //!
-//! They are for pages of any origin; they read no cookie and hold no secret.
+//! Pages of any origin may load them. They read no cookie and contain no secret.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::LazyLock,
 };
 
-/// A file, as it is served.
+/// A file and its headers.
 #[derive(Debug)]
 pub(crate) struct File {
     path: &'static str,
     pub(crate) content_type: &'static str,
     pub(crate) body: &'static [u8],
-    /// Names this content; a browser that has it is not sent it again.
+    /// Identifies the content, so that a browser that has it need not download it again.
     pub(crate) etag: String,
 }
 
 impl File {
-    /// The file at a path.
+    /// Returns the file at a path, or `None` if there is no file.
     pub(crate) fn at(path: &str) -> Option<&'static Self> {
         FILES.iter().find(|file| file.path == path)
     }
@@ -53,7 +53,7 @@ mod tests {
         std::str::from_utf8(File::at(path).unwrap().body).unwrap()
     }
 
-    /// The number that a constant of the module has.
+    /// Returns the value of a numeric constant of the module.
     fn constant(name: &str) -> u64 {
         let line = format!("const {name} = ");
         let value = text("/chatcamp.js").split(&line).nth(1).unwrap().split(';').next().unwrap();
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_web_client_knows_every_code_its_number_and_its_advice() {
+    fn the_web_client_knows_every_code_with_its_number_and_advice() {
         let table = text("/chatcamp.js").split("CODES = Object.freeze({\n").nth(1).unwrap();
         let rows: Vec<_> = table.split("});").next().unwrap().lines().map(str::trim).collect();
         let codes = Code::ALL.iter();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_web_client_keeps_the_protocols_limits() {
+    fn the_web_client_has_the_limits_of_the_protocol() {
         let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap();
         for (name, value) in [
             ("MESSAGE_BYTES", u64::try_from(limits::MESSAGE).unwrap()),
@@ -86,12 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn the_web_client_is_of_this_version() {
+    fn the_web_client_has_the_version_of_this_crate() {
         assert!(text("/chatcamp.js").contains(&format!("VERSION = \"{}\"", env!("CARGO_PKG_VERSION"))));
     }
 
     #[test]
-    fn every_file_has_a_name_of_its_own_content() {
+    fn every_file_has_its_own_etag() {
         let mut tags: Vec<_> = FILES.iter().map(|file| &file.etag).collect();
         tags.dedup();
         assert_eq!(tags.len(), FILES.len());

@@ -27,7 +27,7 @@ enum Received {
     End,
 }
 
-/// Returns the client's end and the server's.
+/// Returns the client's end and the server's end.
 pub(super) fn pair() -> (DuplexStream, ServerEnd) {
     let (client, server) = tokio::io::duplex(BUFFER);
     (client, ServerEnd { stream: Mutex::new(server), received: Mutex::default() })
@@ -42,7 +42,7 @@ impl ServerEnd {
             ready!(Pin::new(&mut *self.stream.lock()).poll_read(cx, &mut buffer))?;
             *received = Some(buffer.filled().first().map_or(Received::End, |&byte| Received::Byte(byte)));
         }
-        Poll::Ready(Ok(received.expect("something was received")))
+        Poll::Ready(Ok(received.expect("a byte or the end was received above")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Connections from addresses of the test's own: those of real sockets here are all loopback, which is exempt from limits.
+//! Connections with made-up peer addresses, since loopback addresses are exempt from the limits.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -45,7 +45,7 @@ impl Host {
         Client(client)
     }
 
-    /// A connection that counts for this address.
+    /// Connects over TCP, as if from this address.
     async fn connect(&self, address: impl Into<IpAddr>) -> Client {
         let client = TcpStream::connect(self.door.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, self.door.listener.accept());
@@ -68,7 +68,7 @@ impl Host {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    /// Reads until the text occurs; returns all that was read.
+    /// Reads until the text occurs, and returns everything that was read.
     async fn read_until(&mut self, text: &str) -> String {
         let mut read = Vec::new();
         loop {
@@ -103,33 +103,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 }
 
 #[tokio::test]
-async fn connections_of_backends_are_not_counted_as_those_of_strangers() {
+async fn connections_of_authenticated_backends_do_not_count_as_pending() {
     const BACKENDS: usize = 80;
     const ROUNDS: usize = 5;
     let host = Host::new(Limits::default()).await;
     assert!(BACKENDS > Limits::default().unverified_per_address);
     let mut backends = Vec::new();
     let mut failed = 0;
-    let mut strangers = Vec::new();
+    let mut half_open = Vec::new();
     for round in 0..ROUNDS {
         for n in 0..BACKENDS {
             if round == 0 {
                 backends.push(host.connect(ADDRESS).await);
             }
             // As many half-open connections of the same address as there are calls.
-            strangers.push(host.connect(ADDRESS).await);
+            half_open.push(host.connect(ADDRESS).await);
             failed += usize::from(backends[n].ask(&host.call()).await != Some(200));
         }
-        // Much later.
+        // All deadlines of the half-open connections have passed.
         host.door.http.admission.pending.expire(std::time::Instant::now() + Duration::from_secs(70));
         tokio::task::yield_now().await;
     }
     assert_eq!(failed, 0, "of {} calls failed", BACKENDS * ROUNDS);
-    assert_eq!(host.door.http.admission.pending.len(), 0, "the strangers' time is over");
+    assert_eq!(host.door.http.admission.pending.len(), 0, "the half-open connections have expired");
 }
 
 #[tokio::test]
-async fn connections_of_polls_with_a_session_are_not_evicted_for_strangers() {
+async fn connections_of_polls_with_a_session_are_not_evicted() {
     let limits = Limits { unverified: 4, unverified_per_address: 4, ..Limits::default() };
     let host = Host::new(limits).await;
     let mut polls = Vec::new();
@@ -140,7 +140,7 @@ async fn connections_of_polls_with_a_session_are_not_evicted_for_strangers() {
             assert_eq!(poll.ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await, Some(200));
         }
         assert_eq!(poll.ask(&host.poll(n)).await, Some(200));
-        // Whether there is a session shows in the answer to the next request.
+        // The next request succeeds only if there is a session.
         let body = r#"{"t":"ping","d":{},"r":1}"#;
         let length = body.len();
         let rest = format!("\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
@@ -149,7 +149,7 @@ async fn connections_of_polls_with_a_session_are_not_evicted_for_strangers() {
         polls.push(poll);
     }
     assert_eq!(host.door.http.admission.pending.len(), 0);
-    let strangers = [host.connect(ADDRESS).await, host.connect(ADDRESS).await];
+    let half_open = [host.connect(ADDRESS).await, host.connect(ADDRESS).await];
     for _ in 0..8 {
         drop(host.connect([192, 0, 2, 2]).await);
     }
@@ -158,19 +158,23 @@ async fn connections_of_polls_with_a_session_are_not_evicted_for_strangers() {
         let status = poll.ask(&preflight.replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n")).await;
         assert!(matches!(status, Some(204)), "{n}: {status:?}");
     }
-    drop(strangers);
+    drop(half_open);
 }
 
 #[tokio::test]
-async fn an_address_of_ipv4_written_as_one_of_ipv6_is_one_of_ipv4() {
+async fn an_ipv4_mapped_address_counts_as_its_ipv4_address() {
     let limits = Limits { unverified_per_address: 1, ..Limits::default() };
     let host = Host::new(limits).await;
     let mapped = |last| Ipv4Addr::new(192, 0, 2, last).to_ipv6_mapped();
     let clients =
         [host.connect(mapped(1)).await, host.connect(mapped(2)).await, host.connect(mapped(3)).await];
-    assert_eq!(host.door.http.admission.pending.len(), 3, "each address for itself");
+    assert_eq!(host.door.http.admission.pending.len(), 3, "each address is counted alone");
     let again = host.connect([192, 0, 2, 3]).await;
-    assert_eq!(host.door.http.admission.pending.len(), 3, "and with the same address in the other form");
+    assert_eq!(
+        host.door.http.admission.pending.len(),
+        3,
+        "the same address in the other form evicts the older connection"
+    );
     drop((clients, again));
 }
 
