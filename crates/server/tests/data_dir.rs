@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{error::Error as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    error::Error as _,
+    fs::{self, File},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 use chatcamp_server::{AuthPolicy, DataDir, DataDirError, Keyring};
 
@@ -107,6 +112,56 @@ async fn a_newer_or_broken_database_is_refused_untouched() {
 
     fs::write(&path, "this is no database, and long enough to be looked at".repeat(100)).unwrap();
     assert!(DataDir::open(folder.path(), None).await.is_err());
+}
+
+/// Copies the data folder of release 0.1.0, whose database has an older schema.
+fn copy_first_release(folder: &Path) {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/fixtures/0.1.0");
+    for name in ["chatcamp.db", "keys"] {
+        fs::copy(fixture.join(name), folder.join(name)).unwrap();
+    }
+}
+
+fn schema(folder: &Path) -> u32 {
+    let database = rusqlite::Connection::open(folder.join("chatcamp.db")).unwrap();
+    database.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn a_command_does_not_migrate_the_database_under_a_running_server() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_first_release(folder.path());
+    let old = schema(folder.path());
+    let server = File::create(folder.path().join("server.lock")).unwrap();
+    server.try_lock().unwrap();
+    fs::write(folder.path().join("server.lock"), "process 7 at 127.0.0.1:9080").unwrap();
+
+    for refused in [
+        DataDir::open(folder.path(), None).await,
+        DataDir::open_existing(folder.path(), None).await,
+        DataDir::open_to_read(folder.path(), None).await,
+    ] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, DataDirError::NotMigrated { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("process 7 at 127.0.0.1:9080") && text.contains("stop the server"), "{text}");
+    }
+    assert_eq!(schema(folder.path()), old);
+    let backup = folder.path().join("backup");
+    DataDir::back_up(folder.path(), None, &backup, false).expect("a backup does not migrate");
+
+    drop(server);
+    DataDir::open_to_read(folder.path(), None).await.unwrap();
+    assert!(schema(folder.path()) > old);
+}
+
+#[tokio::test]
+async fn a_command_that_migrates_the_database_does_not_keep_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_first_release(folder.path());
+    let command = DataDir::open_existing(folder.path(), None).await.unwrap();
+    DataDir::open_to_serve(folder.path(), None).await.unwrap();
+    drop(command);
 }
 
 #[tokio::test]

@@ -17,6 +17,14 @@ pub enum StoreError {
         /// The newest schema this release knows.
         known: u32,
     },
+    /// The data was written by an older release and has to be migrated first; it was not touched.
+    #[error("the data has schema {found} and has to be migrated to schema {known}")]
+    SchemaTooOld {
+        /// The schema of the data.
+        found: u32,
+        /// The schema of this release.
+        known: u32,
+    },
     /// The data cannot be read as what it should be: restore a backup.
     #[error("the stored data is corrupt")]
     Corrupt(#[source] Arc<dyn Error + Send + Sync>),
@@ -71,6 +79,7 @@ mod tests {
         for (error, retryable) in [
             (StoreError::unavailable("busy"), true),
             (StoreError::SchemaTooNew { found: 2, known: 1 }, false),
+            (StoreError::SchemaTooOld { found: 1, known: 2 }, false),
             (StoreError::corrupt("garbage"), false),
             (StoreError::UserLimit, false),
             (StoreError::BlockLimit, false),

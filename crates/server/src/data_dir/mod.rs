@@ -53,6 +53,16 @@ pub struct DataDir {
     lock: Option<File>,
 }
 
+/// What a data folder is opened for.
+enum Access {
+    /// Reading, beside others.
+    Read,
+    /// Reading and writing, beside others.
+    Write,
+    /// Serving, with the lock of the folder.
+    Serve(File),
+}
+
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -103,6 +113,17 @@ pub enum DataDirError {
         /// The folder.
         path: PathBuf,
         /// Who serves it.
+        by: String,
+    },
+    /// The database has an older schema, and the lock of the folder is held, so that it cannot be migrated.
+    #[error(
+        "the database in {} has to be migrated for this version, but {by} uses the folder; stop the server, which runs an older \
+         version, then start it with this version or repeat the command", path.display()
+    )]
+    NotMigrated {
+        /// The folder.
+        path: PathBuf,
+        /// The process that holds the lock.
         by: String,
     },
     /// What is to be made is there already.
@@ -184,48 +205,63 @@ pub enum DataDirError {
 }
 
 impl DataDir {
-    /// Opens the folder, made if it is not there, beside whoever else uses it.
+    /// Opens the folder beside other processes that use it; creates it if it is missing.
     ///
-    /// The keyring is read from `keys_file`, or else from `keys` in the folder, which is made with a new folder.
+    /// The keyring is read from `keys_file`, or else from `keys` in the folder, which is created with a new folder. A database of an
+    /// older schema is migrated, unless a server holds the lock of the folder.
     ///
     /// # Errors
     /// [`DataDirError`] says which file, why, and what to do. [`DataDirError::NoDatabase`] if the folder has been used before
-    /// and its database is missing or empty.
+    /// and its database is missing or empty, [`DataDirError::NotMigrated`] if a server of an older version runs.
+    ///
+    /// # Cancel safety
+    /// If dropped, what was created stays, complete, and can be opened.
     pub async fn open(path: impl Into<PathBuf>, keys_file: Option<PathBuf>) -> Result<Self, DataDirError> {
         let path = path.into();
         make_folder(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
         make_if_new(&path, keys_file.as_deref()).await?;
-        Self::open_made(path, keys_file, None, sqlite::Store::open_existing).await
+        Self::open_existing(path, keys_file).await
     }
 
-    /// Opens the folder, which has to be there, beside whoever else uses it.
+    /// Opens the folder, which must exist, beside other processes that use it.
     ///
     /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// # Cancel safety
     /// As [`open`](Self::open).
     pub async fn open_existing(
         path: impl Into<PathBuf>,
         keys_file: Option<PathBuf>,
     ) -> Result<Self, DataDirError> {
-        Self::open_made(path.into(), keys_file, None, sqlite::Store::open_existing).await
+        Self::open_made(path.into(), keys_file, Access::Write).await
     }
 
-    /// Opens the folder, which has to be there, only to read it, on a full disk too; every write fails.
+    /// Opens the folder, which must exist, for reading, which also works on a full disk; every write fails.
+    ///
+    /// A database of an older schema is migrated, which needs some room.
     ///
     /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// # Cancel safety
     /// As [`open`](Self::open).
     pub async fn open_to_read(
         path: impl Into<PathBuf>,
         keys_file: Option<PathBuf>,
     ) -> Result<Self, DataDirError> {
-        Self::open_made(path.into(), keys_file, None, sqlite::Store::open_to_read).await
+        Self::open_made(path.into(), keys_file, Access::Read).await
     }
 
-    /// Opens the folder as the one server of it, for as long as this lives; when it is dropped, its store is closed.
+    /// Opens the folder as its only server until this is dropped, which closes the store. Migrates an older schema.
     ///
     /// Writes fail while the lock file or the keyring file is missing, as they do without the database.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`DataDirError::AlreadyServed`] names the server that is; nothing was touched then.
+    /// As [`open`](Self::open), and [`DataDirError::AlreadyServed`] names the server that runs; nothing was touched then.
+    ///
+    /// # Cancel safety
+    /// As [`open`](Self::open). The lock is released.
     pub async fn open_to_serve(
         path: impl Into<PathBuf>,
         keys_file: Option<PathBuf>,
@@ -233,11 +269,11 @@ impl DataDir {
         let path = path.into();
         make_folder(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
         let lock = lock(&path)?;
-        // What a restore has left that was killed is in nobody's way.
+        // What a killed restore has left is in nobody's way.
         _ = remove_unfinished(&path.join(DATABASE));
         make_if_new(&path, keys_file.as_deref()).await?;
         let keys = keys_file.clone().unwrap_or_else(|| path.join(KEYS));
-        let mut data = Self::open_made(path, keys_file, Some(lock), sqlite::Store::open_existing).await?;
+        let mut data = Self::open_made(path, keys_file, Access::Serve(lock)).await?;
         let of_store = |source| DataDirError::of_store(&data.path, source);
         data.store.require(data.path.join(LOCK), true).map_err(of_store)?;
         data.store.require(keys, false).map_err(of_store)?;
@@ -248,8 +284,7 @@ impl DataDir {
     async fn open_made(
         path: PathBuf,
         keys_file: Option<PathBuf>,
-        lock: Option<File>,
-        open: fn(PathBuf) -> Result<sqlite::Store, StoreError>,
+        access: Access,
     ) -> Result<Self, DataDirError> {
         let database = path.join(DATABASE);
         let keys = keys_file.clone().unwrap_or_else(|| path.join(KEYS));
@@ -257,7 +292,19 @@ impl DataDir {
             return Err(DataDirError::NoKeyring { keys, data: path });
         }
         let of_store = |source| DataDirError::of_store(&path, source);
-        let store = Arc::new(open(database).map_err(of_store)?);
+        let opened = match &access {
+            Access::Read => sqlite::Store::open_to_read(&database),
+            Access::Write => sqlite::Store::open_migrated(&database),
+            Access::Serve(_) => sqlite::Store::open_existing(&database),
+        };
+        let opened = match opened {
+            Err(StoreError::SchemaTooOld { .. }) => {
+                let _lock = lock_to_migrate(&path)?;
+                sqlite::Store::open_existing(&database)
+            }
+            opened => opened,
+        };
+        let store = Arc::new(opened.map_err(of_store)?);
         warn_if_readable_by_others(&keys);
         let keyring = read_keyring(&keys)?;
         let check = store.setting(KEYRING_CHECK).await.map_err(of_store)?;
@@ -266,6 +313,10 @@ impl DataDir {
         if !keyring.matches(&check) {
             return Err(DataDirError::WrongKeyring { keys, data: path });
         }
+        let lock = match access {
+            Access::Serve(lock) => Some(lock),
+            Access::Read | Access::Write => None,
+        };
         Ok(Self { path, store, keyring, lock })
     }
 
@@ -292,9 +343,7 @@ impl DataDir {
     /// [`DataDirError::Io`].
     pub fn announce(&mut self, who: &str) -> Result<(), DataDirError> {
         let Some(lock) = &mut self.lock else { return Ok(()) };
-        let written =
-            lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(who.as_bytes()));
-        written.map_err(|source| DataDirError::Io { path: self.path.join(LOCK), source })
+        sign(lock, who).map_err(|source| DataDirError::Io { path: self.path.join(LOCK), source })
     }
 
     /// The folder.
@@ -372,6 +421,26 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
         }
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Locks the folder so that no server runs, or starts, while its database is migrated.
+///
+/// A server of an older version would go on with statements that the new schema does not know.
+fn lock_to_migrate(folder: &Path) -> Result<File, DataDirError> {
+    let mut lock = lock(folder).map_err(|error| match error {
+        DataDirError::AlreadyServed { path, by } => DataDirError::NotMigrated { path, by },
+        error => error,
+    })?;
+    let holder = format!("process {}, which migrates the database,", std::process::id());
+    sign(&mut lock, &holder).map_err(|source| DataDirError::Io { path: folder.join(LOCK), source })?;
+    Ok(lock)
+}
+
+/// Replaces the text of a lock file, which names its holder.
+fn sign(lock: &mut File, holder: &str) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(holder.as_bytes())
 }
 
 fn read_keyring(path: &Path) -> Result<Keyring, DataDirError> {

@@ -43,6 +43,7 @@ use self::{
     fault::Fault,
     follow::Follower,
     reader::Readers,
+    schema::Opening,
     shared::Shared,
     watch::{Required, Watch},
     writer::Writer,
@@ -70,52 +71,59 @@ struct Writing {
 }
 
 impl Store {
-    /// Opens the file at `path`, created readable by its owner alone if it is not there.
+    /// Opens the file at `path`; creates it, readable by its owner alone, if it is missing. Migrates an older schema.
     ///
     /// Blocks for the disk, up to 5 s while another process writes.
     ///
     /// # Errors
-    /// [`StoreError::SchemaTooNew`] when a newer release has written the file, which then is left alone,
-    /// [`StoreError::Corrupt`] when it is no database, [`StoreError::Unavailable`] when it cannot be opened.
+    /// [`StoreError::SchemaTooNew`] if a newer release has written the file, which is not touched then,
+    /// [`StoreError::Corrupt`] if it is not a database, [`StoreError::Unavailable`] if it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with(path.as_ref(), false)
+        Self::open_with(path.as_ref(), Opening::Create)
     }
 
-    /// Opens the file at `path`, which has to be there and hold the data of a store.
+    /// Opens the file at `path`, which must exist and hold the data of a store. Migrates an older schema.
     ///
     /// Blocks as [`open`](Self::open) does.
     ///
     /// # Errors
-    /// As [`open`](Self::open), with [`FileFault::Missing`] or [`FileFault::NoData`] as the source; the file and what is beside
-    /// it were not touched then.
+    /// As [`open`](Self::open), and with [`FileFault::Missing`] or [`FileFault::NoData`] as the source; then neither the file
+    /// nor its companions were touched.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with(path.as_ref(), true)
+        Self::open_with(path.as_ref(), Opening::Migrate)
     }
 
-    /// Opens the file at `path` as [`open_existing`](Self::open_existing) does, only to read it, on a full disk too.
+    /// Opens the file at `path` as [`open_existing`](Self::open_existing) does, but never migrates it.
     ///
-    /// Every write fails, and changes by others are not followed. A file of an older schema is brought up to date first, which
-    /// needs room.
+    /// For a process beside others: an older release that has the file open cannot use it after a migration.
     ///
     /// # Errors
-    /// As [`open_existing`](Self::open_existing).
+    /// As [`open_existing`](Self::open_existing), and [`StoreError::SchemaTooOld`] if the file has to be migrated.
+    pub fn open_migrated(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path.as_ref(), Opening::Migrated)
+    }
+
+    /// Opens the file at `path` for reading, which also works on a full disk. Never migrates it.
+    ///
+    /// Every write fails, and changes by other processes are not followed.
+    ///
+    /// # Errors
+    /// As [`open_migrated`](Self::open_migrated).
     pub fn open_to_read(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         schema::refuse_empty(path)?;
         let connection = schema::open_reader_on_full_disk(path)?;
-        if schema::refuse_newer(&connection)? == 0 {
+        let found = schema::refuse_newer(&connection)?;
+        if found == 0 {
             return Err(StoreError::corrupt(FileFault::no_data(path)));
         }
-        if !schema::is_newest(&connection)? {
-            drop(connection);
-            return Self::open_existing(path);
-        }
+        schema::refuse_older(found)?;
         let readers = Readers::new(path).with(connection);
         Ok(Self { shared: Arc::new(Shared::new()), readers, writing: None })
     }
 
-    fn open_with(path: &Path, must_exist: bool) -> Result<Self, StoreError> {
-        let connection = schema::open(path, must_exist)?;
+    fn open_with(path: &Path, opening: Opening) -> Result<Self, StoreError> {
+        let connection = schema::open(path, opening)?;
         let instance =
             connection.query_row("SELECT random()", [], |row| row.get(0)).map_err(fault::store_error)?;
         let shared = Arc::new(Shared::new());

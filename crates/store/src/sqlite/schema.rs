@@ -160,17 +160,31 @@ pub(super) const STEPS: &[&str] = &[
 ",
 ];
 
+/// How a file is opened for the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// Creates the file if it is missing, and migrates an older schema.
+    Create,
+    /// Requires the file, and migrates an older schema.
+    Migrate,
+    /// Requires the file, and refuses an older schema.
+    Migrated,
+}
+
 /// Opens the file for the writer, in the newest schema.
-pub(super) fn open(path: &Path, must_exist: bool) -> Result<Connection, StoreError> {
-    if must_exist {
-        refuse_empty(path)?;
-    } else {
+pub(super) fn open(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
+    if opening == Opening::Create {
         create_private(path).map_err(StoreError::unavailable)?;
+    } else {
+        refuse_empty(path)?;
     }
-    // A file of a newer release must stay as it is, so it is only read until that is known.
+    // A file that is refused must stay as it is, so it is only read until its schema is known.
     let found = refuse_newer(&open_reader(path).map_err(store_error)?)?;
-    if must_exist && found == 0 {
+    if opening != Opening::Create && found == 0 {
         return Err(StoreError::corrupt(FileFault::no_data(path)));
+    }
+    if opening == Opening::Migrated {
+        refuse_older(found)?;
     }
     let mut connection = open_writer(path).map_err(store_error)?;
     migrate(&mut connection)?;
@@ -280,9 +294,9 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Returns whether the file has the newest schema.
-pub(super) fn is_newest(connection: &Connection) -> Result<bool, StoreError> {
-    Ok(version(connection).map_err(store_error)? == known())
+/// Fails if a file of the schema `found` has to be migrated.
+pub(super) fn refuse_older(found: u32) -> Result<(), StoreError> {
+    if found < known() { Err(StoreError::SchemaTooOld { found, known: known() }) } else { Ok(()) }
 }
 
 fn known() -> u32 {
