@@ -278,3 +278,30 @@ async fn a_place_that_cannot_be_written_is_told_as_such() {
     place.restore("backup", "dangling", false).unwrap_err();
     assert!(place.path("dangling").symlink_metadata().is_ok(), "what was there stays");
 }
+
+#[tokio::test]
+async fn a_folder_of_a_newer_but_compatible_schema_is_used_backed_up_and_restored() {
+    let place = Place::new();
+    drop(place.folder("data", "alice").await);
+    let path = place.path("data/chatcamp.db");
+    let newer = "PRAGMA user_version = 1000; ALTER TABLE users ADD COLUMN later INTEGER NOT NULL DEFAULT 7";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(newer).unwrap();
+
+    let data = DataDir::open_to_serve(place.path("data"), None).await.unwrap();
+    assert_eq!(
+        DataDir::open_to_read(place.path("data"), None).await.unwrap().accounts().apps().await.unwrap().len(),
+        1
+    );
+    assert_eq!(place.back_up("data", "backup", true).unwrap().users, 1);
+    drop(data);
+    assert_eq!(place.restore("backup", "restored", false).unwrap().users, 1);
+    DataDir::open_to_serve(place.path("restored"), None).await.unwrap();
+
+    rusqlite::Connection::open(&path).unwrap().execute("UPDATE schema SET compatible = 999", []).unwrap();
+    let refused = DataDir::open_to_serve(place.path("data"), None).await.unwrap_err();
+    let text = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(text.contains("schema 1000") && text.contains("schema 999 or later"), "{text}");
+    let refused = place.back_up("data", "other", true).unwrap_err();
+    let text = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(text.contains("schema 1000") && text.contains("schema 999 or later"), "{text}");
+}

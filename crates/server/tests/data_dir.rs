@@ -106,9 +106,11 @@ async fn a_newer_or_broken_database_is_refused_untouched() {
     drop(DataDir::open(folder.path(), None).await.unwrap());
     let database = rusqlite::Connection::open(&path).unwrap();
     database.pragma_update(None, "user_version", 9999).unwrap();
+    database.execute("UPDATE schema SET compatible = 9998", []).unwrap();
     drop(database);
     let error = DataDir::open(folder.path(), None).await.unwrap_err();
-    assert!(error.source().unwrap().to_string().contains("9999"), "{error:?}");
+    let text = error.source().unwrap().to_string();
+    assert!(text.contains("9999") && text.contains("9998"), "{text}");
 
     fs::write(&path, "this is no database, and long enough to be looked at".repeat(100)).unwrap();
     assert!(DataDir::open(folder.path(), None).await.is_err());

@@ -9,12 +9,17 @@ pub enum StoreError {
     /// The store cannot answer now: busy, full, out of reach or closed. A write may still have happened.
     #[error("the store is unavailable")]
     Unavailable(#[source] Arc<dyn Error + Send + Sync>),
-    /// The data was written by a newer release; it was not touched.
-    #[error("the data has schema {found}, this release knows up to {known}")]
+    /// The data was written by a newer release, and this one cannot use it; it was not touched.
+    #[error(
+        "the data has schema {found}, which needs a release with schema {compatible} or later, and this one has schema {known}; use \
+         a newer release"
+    )]
     SchemaTooNew {
         /// The schema of the data.
         found: u32,
-        /// The newest schema this release knows.
+        /// The oldest schema whose releases can use the data.
+        compatible: u32,
+        /// The schema of this release.
         known: u32,
     },
     /// The data was written by an older release and has to be migrated first; it was not touched.
@@ -78,7 +83,7 @@ mod tests {
     fn only_an_unavailable_store_is_worth_another_try() {
         for (error, retryable) in [
             (StoreError::unavailable("busy"), true),
-            (StoreError::SchemaTooNew { found: 2, known: 1 }, false),
+            (StoreError::SchemaTooNew { found: 3, compatible: 2, known: 1 }, false),
             (StoreError::SchemaTooOld { found: 1, known: 2 }, false),
             (StoreError::corrupt("garbage"), false),
             (StoreError::UserLimit, false),

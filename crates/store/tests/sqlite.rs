@@ -354,7 +354,83 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     drop(newer);
     let before = fs::read(file(&dir)).unwrap();
     let refused = sqlite::Store::open(file(&dir)).unwrap_err();
-    assert!(matches!(refused, StoreError::SchemaTooNew { found: 99, .. }), "{refused:?}");
+    assert!(matches!(refused, StoreError::SchemaTooNew { found: 99, compatible: 99, .. }), "{refused:?}");
+    assert_eq!(fs::read(file(&dir)).unwrap(), before);
+}
+
+/// Gives a file the schema of a later release, which also adds a column and a table.
+///
+/// Returns the two schema numbers: the new one, and the oldest that a release must know to use it.
+fn make_newer(path: &Path, is_compatible: bool) -> (u32, u32) {
+    let later = Connection::open(path).unwrap();
+    let known: u32 = later.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let (newer, compatible) = (known + 2, if is_compatible { known } else { known + 1 });
+    later
+        .execute_batch(
+            "ALTER TABLE users ADD COLUMN later INTEGER NOT NULL DEFAULT 7;
+             CREATE TABLE later(user INTEGER PRIMARY KEY REFERENCES users(key) ON DELETE CASCADE) STRICT;
+             INSERT INTO later SELECT key FROM users;",
+        )
+        .unwrap();
+    later.pragma_update(None, "user_version", newer).unwrap();
+    assert_eq!(later.execute("UPDATE schema SET compatible = ?1", [compatible]).unwrap(), 1);
+    (newer, compatible)
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_used_if_it_is_compatible() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    drop(store);
+    let (newer, compatible) = make_newer(&file(&dir), true);
+
+    let store = sqlite::Store::open_migrated(file(&dir)).unwrap();
+    assert!(store.edit_user(&app, &user_id("alice"), suspend()).await.unwrap().unwrap().is_suspended);
+    store.create_user(plain_user(&app, "bob")).await.unwrap();
+    assert!(store.delete_user(&app, &user_id("alice")).await.unwrap());
+    drop(store);
+    let reader = sqlite::Store::open_to_read(file(&dir)).unwrap();
+    assert_eq!(reader.users(&app, None, 10).await.unwrap().len(), 1);
+    drop(reader);
+    let (snapshot, copy) = (sqlite::Snapshot::open(file(&dir)).unwrap(), dir.path().join("copy.db"));
+    snapshot.copy_to(&copy).unwrap();
+    assert_eq!(sqlite::Snapshot::open(&copy).unwrap().user_count().unwrap(), 1);
+    drop(snapshot);
+
+    for path in [file(&dir), copy] {
+        drop(sqlite::Store::open(&path).unwrap());
+        let later = Connection::open(path).unwrap();
+        let numbers =
+            later.query_row("SELECT user_version, compatible FROM pragma_user_version, schema", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            });
+        assert_eq!(numbers.unwrap(), (newer, compatible), "no migration");
+        let later: u32 = later.query_row("SELECT SUM(later) FROM users", [], |row| row.get(0)).unwrap();
+        assert_eq!(later, 7, "what the later release added is as it was");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_with_both_numbers_if_it_is_incompatible() {
+    let dir = TempDir::new().unwrap();
+    drop(open(&dir));
+    let (newer, compatible) = make_newer(&file(&dir), false);
+    let before = fs::read(file(&dir)).unwrap();
+    for refused in [
+        sqlite::Store::open(file(&dir)).map(drop),
+        sqlite::Store::open_existing(file(&dir)).map(drop),
+        sqlite::Store::open_migrated(file(&dir)).map(drop),
+        sqlite::Store::open_to_read(file(&dir)).map(drop),
+        sqlite::Snapshot::open(file(&dir)).map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, StoreError::SchemaTooNew { .. }), "{refused:?}");
+        let text = refused.to_string();
+        assert!(text.contains(&format!("schema {newer}")), "{text}");
+        assert!(text.contains(&format!("schema {compatible} or later")), "{text}");
+    }
     assert_eq!(fs::read(file(&dir)).unwrap(), before);
 }
 

@@ -76,7 +76,7 @@ impl Store {
     /// Blocks for the disk, up to 5 s while another process writes.
     ///
     /// # Errors
-    /// [`StoreError::SchemaTooNew`] if a newer release has written the file, which is not touched then,
+    /// [`StoreError::SchemaTooNew`] if only newer releases can use the file, which is not touched then,
     /// [`StoreError::Corrupt`] if it is not a database, [`StoreError::Unavailable`] if it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path.as_ref(), Opening::Create)
@@ -113,7 +113,7 @@ impl Store {
         let path = path.as_ref();
         schema::refuse_empty(path)?;
         let connection = schema::open_reader_on_full_disk(path)?;
-        let found = schema::refuse_newer(&connection)?;
+        let found = schema::usable(&connection)?;
         if found == 0 {
             return Err(StoreError::corrupt(FileFault::no_data(path)));
         }

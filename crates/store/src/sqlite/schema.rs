@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior, ffi};
 
 use super::fault::{FileFault, store_error};
 use crate::StoreError;
@@ -22,7 +22,7 @@ const READ_PATIENCE: Duration = Duration::from_secs(1);
 /// Statements kept prepared per connection, more than there are.
 const STATEMENTS: usize = 32;
 
-/// Every schema there was, each as the step from the one before; the file's `user_version` counts them.
+/// The steps from each schema to the next. The schema number of a file, its `user_version`, is the number of steps taken.
 pub(super) const STEPS: &[&str] = &[
     "
     CREATE TABLE apps(
@@ -158,7 +158,17 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE changes ADD COLUMN tag INTEGER NOT NULL DEFAULT 0;
     INSERT INTO changes(writer, tag, app) VALUES (0, random(), '');
 ",
+    "
+    CREATE TABLE schema(key INTEGER PRIMARY KEY CHECK(key = 1), compatible INTEGER NOT NULL) STRICT;
+    INSERT INTO schema(key, compatible) VALUES (1, 8);
+",
 ];
+
+/// The oldest schema whose releases can use a file of the newest schema. A migration writes it to the table `schema`.
+///
+/// A step to which the statements of older releases still apply, such as a new column with a default, leaves it as it is. Any other
+/// step raises it to its own number.
+const COMPATIBLE: u32 = 8;
 
 /// How a file is opened for the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +189,7 @@ pub(super) fn open(path: &Path, opening: Opening) -> Result<Connection, StoreErr
         refuse_empty(path)?;
     }
     // A file that is refused must stay as it is, so it is only read until its schema is known.
-    let found = refuse_newer(&open_reader(path).map_err(store_error)?)?;
+    let found = usable(&open_reader(path).map_err(store_error)?)?;
     if opening != Opening::Create && found == 0 {
         return Err(StoreError::corrupt(FileFault::no_data(path)));
     }
@@ -269,29 +279,52 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Takes the steps that are missing. Does nothing to a newer schema, which the caller has found usable.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    if version(connection).map_err(store_error)? == known() {
+    if version(connection).map_err(store_error)? >= known() {
         return Ok(());
     }
-    // Looked at again under the lock: another process may be doing the same.
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
-    let done = refuse_newer(&transaction)? as usize;
-    for step in &STEPS[done..] {
-        transaction.execute_batch(step).map_err(store_error)?;
+    // Read again under the lock: another process may have migrated the file.
+    let done = usable(&transaction)?;
+    if done < known() {
+        for step in &STEPS[done as usize..] {
+            transaction.execute_batch(step).map_err(store_error)?;
+        }
+        transaction.execute("UPDATE schema SET compatible = ?1", [COMPATIBLE]).map_err(store_error)?;
+        transaction.pragma_update(None, "user_version", known()).map_err(store_error)?;
     }
-    transaction.pragma_update(None, "user_version", known()).map_err(store_error)?;
     transaction.commit().map_err(store_error)
 }
 
-/// The schema that the file has, unless only a newer release knows it.
-pub(super) fn refuse_newer(connection: &Connection) -> Result<u32, StoreError> {
+/// Returns the schema of the file.
+///
+/// # Errors
+/// [`StoreError::SchemaTooNew`] if only newer releases can use it.
+pub(super) fn usable(connection: &Connection) -> Result<u32, StoreError> {
     let found = version(connection).map_err(store_error)?;
-    if found > known() { Err(StoreError::SchemaTooNew { found, known: known() }) } else { Ok(found) }
+    if found <= known() {
+        return Ok(found);
+    }
+    let compatible = compatible(connection).map_err(store_error)?.unwrap_or(found);
+    if compatible <= known() {
+        Ok(found)
+    } else {
+        Err(StoreError::SchemaTooNew { found, compatible, known: known() })
+    }
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Returns the oldest schema whose releases can use the file; `None` if the file does not name it.
+fn compatible(connection: &Connection) -> rusqlite::Result<Option<u32>> {
+    if !connection.table_exists(None, "schema")? {
+        return Ok(None);
+    }
+    connection.query_row("SELECT compatible FROM schema", [], |row| row.get(0)).optional()
 }
 
 /// Fails if a file of the schema `found` has to be migrated.
@@ -300,7 +333,7 @@ pub(super) fn refuse_older(found: u32) -> Result<(), StoreError> {
 }
 
 fn known() -> u32 {
-    u32::try_from(STEPS.len()).expect("a handful of steps")
+    u32::try_from(STEPS.len()).expect("there are few steps")
 }
 
 /// Creates the file for its owner alone, unless it is there; SQLite gives its companions the same owner and mode.

@@ -33,15 +33,15 @@ impl Snapshot {
     /// Opens the file at `path`, which is there, in whatever schema it has. Blocks for the disk, as all that follows.
     ///
     /// # Errors
-    /// [`StoreError::SchemaTooNew`] when a newer release has written it, [`StoreError::Corrupt`] when it is no
-    /// database of a store, [`StoreError::Unavailable`] when it cannot be opened.
+    /// [`StoreError::SchemaTooNew`] if only newer releases can use it, [`StoreError::Corrupt`] if it is not the
+    /// database of a store, [`StoreError::Unavailable`] if it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         schema::refuse_empty(&path)?;
         let connection = schema::open_reader_on_full_disk(&path)?;
         // The first read fixes the moment, for as long as the transaction lasts.
         connection.execute_batch("BEGIN").map_err(store_error)?;
-        if schema::refuse_newer(&connection)? == 0 {
+        if schema::usable(&connection)? == 0 {
             return Err(StoreError::corrupt(FileFault::no_data(&path)));
         }
         Ok(Self { connection, path })

@@ -92,6 +92,7 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date() {
             .read(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
             .unwrap();
         assert_eq!(version as usize, schema::STEPS.len());
+        assert_eq!(texts(&store, "SELECT CAST(compatible AS TEXT) FROM schema"), ["8"]);
         let user = store.user(&app, &alice).await.unwrap().unwrap();
         assert_eq!((user.profile.display_name.as_str(), user.last_seen), ("Alice", 5));
         assert!(!store.app(&app).await.unwrap().unwrap().directory);
