@@ -62,9 +62,20 @@ pub enum Planted {
     PolicyHidden,
     /// The server's first message to a resumed published client is dropped before it reaches the network.
     WaitingDropped,
+    /// The network reports no client's address, so what strangers at one address hold counts for no address.
+    AddressesHidden,
+    /// The network reports one address for all clients, so what strangers hold counts for everybody's address.
+    AddressesMerged,
+    /// Connections report output that the network has taken as memory that they still hold.
+    OutputNeverFreed,
 }
 
 impl Planted {
+    /// Returns whether the fault shows only while the server's memory is short.
+    pub(crate) fn needs_little_memory(self) -> bool {
+        matches!(self, Self::AddressesHidden | Self::AddressesMerged | Self::OutputNeverFreed)
+    }
+
     /// All planted faults.
     pub const ALL: &[Self] = &[
         Self::AnswerDropped,
@@ -96,5 +107,8 @@ impl Planted {
         Self::BoundsForgotten,
         Self::PolicyHidden,
         Self::WaitingDropped,
+        Self::AddressesHidden,
+        Self::AddressesMerged,
+        Self::OutputNeverFreed,
     ];
 }

@@ -3,7 +3,7 @@
 use chatcamp_simulation::{ConnectionFault, Direction, Invariant, Outcome, Planted, Simulation};
 
 /// Seeds within which every planted fault is found.
-const WITHIN: u64 = 30;
+const WITHIN: u64 = 60;
 
 fn assert_held(outcome: &Outcome, what: &str) {
     if let Some(violation) = &outcome.violation {
@@ -18,7 +18,8 @@ fn a_seed_is_a_schedule() {
         let outcome = Simulation::new(seed).keep_steps(0).run();
         (outcome.digest, outcome.steps, outcome.violation)
     };
-    for seed in [3, 11, 40, 60] {
+    // 3 and 60 have ordinary memory, 17 and 50 little; under 40 the server starts several times.
+    for seed in [3, 17, 40, 50, 60] {
         assert_eq!(digest(seed), digest(seed), "seed {seed}");
     }
     assert_ne!(digest(1).0, digest(2).0);
@@ -58,6 +59,8 @@ const FOUND_BY: &[(Planted, &[Invariant])] = &[
             Invariant::KeysRefused,
             Invariant::NothingLost,
             Invariant::EndsJustified,
+            // A native client goes on with a published session, whose messages have no numbers.
+            Invariant::NoPanic,
         ],
     ),
     (Planted::PublishRepeated, &[Invariant::OnceInOrder]),
@@ -71,6 +74,9 @@ const FOUND_BY: &[(Planted, &[Invariant])] = &[
     (Planted::BoundsForgotten, &[Invariant::LimitsKept]),
     (Planted::PolicyHidden, &[Invariant::LimitsKept]),
     (Planted::WaitingDropped, &[Invariant::NothingLost]),
+    (Planted::AddressesHidden, &[Invariant::SharesKept]),
+    (Planted::AddressesMerged, &[Invariant::SharesKept]),
+    (Planted::OutputNeverFreed, &[Invariant::SharesKept]),
 ];
 
 #[test]

@@ -34,6 +34,8 @@ pub(super) struct Users {
 pub(super) struct User {
     /// When each event was published; the first event has number 1.
     pub(super) published: Vec<Instant>,
+    /// The bytes of data in each event.
+    pub(super) sizes: Vec<usize>,
     /// When sessions that were opened by user id alone had to end.
     barriers: Vec<Instant>,
     /// Since when the user is suspended.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     Invariant, Ledger, Proof, Records,
     sessions::{SessionNumber, session_of},
+    shares::{Holding, Place},
     wires::PendingReaction,
 };
 use crate::keys::claims_of;
@@ -38,6 +39,8 @@ pub(crate) enum ClientKind {
     Published,
     /// Presents keys to which it has no right, in the native dialect.
     Intruder,
+    /// Makes the server hold messages, in the native dialect.
+    Holder,
 }
 
 /// One client and its application.
@@ -72,12 +75,14 @@ pub(super) struct Client {
     credentials: VecDeque<(Proof, Instant)>,
     /// When something last happened that allows its session to end.
     excused: Option<Instant>,
+    /// What its sessions may hold.
+    pub(super) holding: Holding,
     /// More was published than is kept: a published session that gets messages back from a poll loses its oldest then.
     flooded: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Run {
+pub(super) struct Run {
     since: Instant,
     /// When the server began the session.
     accepted: Instant,
@@ -87,9 +92,9 @@ struct Run {
 
 impl Client {
     /// Returns how long its session is kept without a connection.
-    fn kept(&self) -> Duration {
+    pub(super) fn kept(&self) -> Duration {
         match self.kind {
-            ClientKind::Native | ClientKind::Intruder => KEPT_NATIVE,
+            ClientKind::Native | ClientKind::Intruder | ClientKind::Holder => KEPT_NATIVE,
             ClientKind::Published => KEPT_PUBLISHED,
         }
     }
@@ -97,6 +102,11 @@ impl Client {
     /// Allows its session to end.
     pub(super) fn excuse(&mut self, now: Instant) {
         self.excused = Some(now);
+    }
+
+    /// Returns whether something happened since this session began that allows it to end.
+    pub(super) fn is_excused(&self, run: &Run) -> bool {
+        self.excused.is_some_and(|at| at + LAG >= run.accepted)
     }
 
     /// Records the credential that the server uses from now on.
@@ -110,7 +120,7 @@ impl Client {
 
 impl Ledger {
     /// Adds a client and returns its number.
-    pub(crate) fn add_client(&self, user: &str, has_provider: bool, kind: ClientKind) -> usize {
+    pub(crate) fn add_client(&self, user: &str, has_provider: bool, kind: ClientKind, place: Place) -> usize {
         let mut records = self.records.lock();
         records.users.user(user);
         records.clients.push(Client {
@@ -131,6 +141,7 @@ impl Ledger {
             accepted: self.machine.now(),
             credentials: VecDeque::new(),
             excused: None,
+            holding: Holding::new(place),
             flooded: false,
         });
         records.clients.len() - 1
@@ -149,15 +160,20 @@ impl Ledger {
         let mut records = self.records.lock();
         let concerned = |client: &&mut Client| user.is_none_or(|user| user == client.user);
         records.clients.iter_mut().filter(concerned).for_each(|client| client.excuse(now));
+        if user.is_none() {
+            records.clients.iter_mut().for_each(|client| client.holding.server_gone());
+        }
     }
 
-    /// Returns the number of the next event of a user.
-    pub(crate) fn publish(&self, user: &str) -> usize {
+    /// Returns the number of the next event of a user, which has this many bytes of data.
+    pub(crate) fn publish(&self, user: &str, bytes: usize) -> usize {
         let now = self.machine.now();
         let mut records = self.records.lock();
-        let published = &mut records.users.user(user).published;
-        published.push(now);
-        published.len()
+        records.hold_event(user, bytes);
+        let user = records.users.user(user);
+        user.published.push(now);
+        user.sizes.push(bytes);
+        user.published.len()
     }
 
     /// Records that a question to a provider begins or ends.
@@ -207,8 +223,8 @@ impl Ledger {
                 }
                 let of = &mut records.clients[client];
                 let run = Run { since: now, accepted: of.accepted, last: None, lagged: false };
-                let is_excused = |run: &Run| of.excused.is_some_and(|at| at + LAG >= run.accepted);
-                if of.run.replace(run).is_some_and(|before| !is_excused(&before)) {
+                let before = of.run.replace(run);
+                if before.is_some_and(|before| !of.is_excused(&before)) {
                     records.check_fresh(client, *why, now);
                 }
             }
@@ -373,6 +389,15 @@ impl Ledger {
 }
 
 impl Records {
+    /// Begins the session that the application believes to continue, unless it goes on; returns the one before.
+    pub(super) fn begin_run(&mut self, client: usize, now: Instant, goes_on: bool) -> Option<Run> {
+        let of = &mut self.clients[client];
+        if goes_on && of.run.is_some() {
+            return of.run;
+        }
+        of.run.replace(Run { since: now, accepted: of.accepted, last: None, lagged: false })
+    }
+
     /// Checks whether a session that was not resumed had a reason to end.
     fn check_fresh(&mut self, client: usize, why: FreshReason, now: Instant) {
         let of = &self.clients[client];
@@ -390,7 +415,9 @@ impl Records {
         }
         let user = of.user.clone();
         let (kept, may_be_evicted) = (of.kept(), self.may_be_evicted(&user, of.request_heard));
+        self.note_excess();
         let is_excused = published >= PLENTY
+            || self.clients[client].holding.has_exceeded()
             || why == FreshReason::Evicted
             // Published clients do not learn the reason.
             || (may_be_evicted && self.clients[client].kind == ClientKind::Published);
@@ -405,8 +432,7 @@ impl Records {
     }
 
     fn check_published_fresh(&mut self, client: usize, before: Option<Run>, why: FreshReason, now: Instant) {
-        let excused = self.clients[client].excused;
-        if before.is_some_and(|before| excused.is_none_or(|at| at + LAG < before.accepted)) {
+        if before.is_some_and(|before| !self.clients[client].is_excused(&before)) {
             self.check_fresh(client, why, now);
         }
     }

@@ -7,19 +7,23 @@
 //! | `applications` | what applications observe: events, continuity, ends |
 //! | `accounts` | credentials: when each ends, which users are suspended |
 //! | `sessions` | session keys, session limits, evictions |
+//! | `shares` | what sessions may hold, and whose sessions may lose it |
 //! | `calls` | calls and their results, edits and how often they run |
 
 mod accounts;
 mod applications;
 mod calls;
 mod sessions;
+mod shares;
 mod wires;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use self::{accounts::Users, applications::Client, calls::Calls, sessions::Sessions, wires::Wire};
+use self::{
+    accounts::Users, applications::Client, calls::Calls, sessions::Sessions, shares::Shares, wires::Wire,
+};
 use crate::machine::Machine;
 
 pub(crate) use self::{
@@ -27,6 +31,7 @@ pub(crate) use self::{
     applications::{ClientKind, event_data},
     calls::CallKind,
     sessions::{Bounds, StolenKey},
+    shares::Place,
 };
 
 /// A rule that holds in every schedule.
@@ -59,8 +64,11 @@ pub enum Invariant {
     Recovers,
     /// At rest no task, session or connection is left.
     NoLeaks,
-    /// A user has at most as many live sessions as its app allows, and the server at most as many detached ones as its limits.
+    /// A user has at most as many live sessions as its app allows, and the server at most as many detached ones, and bytes in all
+    /// queues, as its limits.
     LimitsKept,
+    /// A session loses its queue or its place for want of memory only if its user, address or app holds more than its share.
+    SharesKept,
     /// A session is evicted only if a limit was reached.
     EvictedForRoom,
     /// A session is resumed only by its own user, and not with a replaced key.
@@ -104,6 +112,7 @@ struct Records {
     wires: BTreeMap<u64, Wire>,
     calls: Calls,
     sessions: Sessions,
+    shares: Shares,
     /// When the store recovered from its latest outage. `None` during an outage.
     store_since: Option<Instant>,
     /// Whether faults stopped so long ago that everything works.
@@ -145,6 +154,7 @@ impl Ledger {
         let mut records = self.records.lock();
         records.check_reactions(now);
         records.check_calls(now);
+        records.note_excess();
     }
 
     fn client(&self, client: usize) -> MappedMutexGuard<'_, Client> {

@@ -28,6 +28,8 @@ pub(super) struct Sessions {
 
 #[derive(Debug)]
 struct Session {
+    /// How many sessions there were before. Their numbers are random, so their order is not the seed's.
+    before: usize,
     user: String,
     is_native: bool,
     /// What it was opened with.
@@ -50,6 +52,7 @@ pub(crate) struct Bounds {
     pub(crate) sessions: SessionPolicy,
     pub(crate) detached: usize,
     pub(crate) detached_per_user: usize,
+    pub(crate) queued_bytes: usize,
 }
 
 impl Bounds {
@@ -113,19 +116,19 @@ impl Ledger {
     /// Returns keys of native sessions that were replaced by newer ones for certain.
     pub(crate) fn replaced_keys(&self) -> Vec<StolenKey> {
         let records = self.records.lock();
-        let sessions = records.sessions.by_number.values().filter(|session| session.is_native);
+        let sessions = records.sessions.native();
         let stolen = |session: &Session| {
             let (_, key) = session.older.iter().rev().find(|(serial, _)| *serial < session.oldest)?;
             Some(session.stolen(key))
         };
-        sessions.filter_map(stolen).collect()
+        sessions.into_iter().filter_map(stolen).collect()
     }
 
     /// Returns the newest key of every native session.
     pub(crate) fn newest_keys(&self) -> Vec<StolenKey> {
         let records = self.records.lock();
-        let sessions = records.sessions.by_number.values().filter(|session| session.is_native);
-        sessions.map(|session| session.stolen(&session.key)).collect()
+        let sessions = records.sessions.native();
+        sessions.into_iter().map(|session| session.stolen(&session.key)).collect()
     }
 
     /// Returns the newest key of the session that `key` names.
@@ -142,10 +145,28 @@ impl Session {
 }
 
 impl Sessions {
+    pub(super) fn bounds(&self) -> Option<Bounds> {
+        self.bounds
+    }
+
+    /// Returns the native sessions in the order in which they began.
+    fn native(&self) -> Vec<&Session> {
+        let mut sessions: Vec<_> = self.by_number.values().filter(|session| session.is_native).collect();
+        sessions.sort_unstable_by_key(|session| session.before);
+        sessions
+    }
+
+    /// Returns the number of the last message that the network has taken from a session.
+    pub(super) fn last_said(&self, session: SessionNumber) -> Option<u64> {
+        Some(self.by_number.get(&session)?.said)
+    }
+
     /// The server has given a key on a connection.
     pub(super) fn key_given(&mut self, wire: u64, key: &str, proof: Option<Proof>) {
         let Some(claims) = claims_of(key) else { return };
+        let before = self.by_number.len();
         let session = self.by_number.entry(session_of(&claims)).or_insert_with(|| Session {
+            before,
             user: claims.user.as_str().to_owned(),
             is_native: claims.is_native,
             proof: None,
@@ -189,7 +210,10 @@ impl Records {
     pub(super) fn may_be_evicted(&self, user: &str, since: Instant) -> bool {
         let Some(bounds) = self.sessions.bounds else { return false };
         let of_user = self.sessions.by_number.values().filter(|session| session.user == user).count();
-        self.sessions.full.is_some_and(|full| full >= since) || of_user > bounds.detached_per_user
+        let has_exceeded = self.clients.iter().any(|one| one.user == user && one.holding.has_exceeded());
+        self.sessions.full.is_some_and(|full| full >= since)
+            || of_user > bounds.detached_per_user
+            || has_exceeded
     }
 
     /// Checks that the app's policy allows this end.

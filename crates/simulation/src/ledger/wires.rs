@@ -40,6 +40,8 @@ pub(super) struct Wire {
     session: Option<SessionNumber>,
     /// Whether the network closed the connection with a code of its own.
     closed_by_network: bool,
+    /// Whether the ledger may miss that a session begins on it.
+    may_begin_unseen: bool,
 }
 
 /// An end that the server announced.
@@ -57,8 +59,8 @@ pub(super) struct PendingReaction {
 }
 
 impl Ledger {
-    /// Records that a client opened a connection.
-    pub(crate) fn opened(&self, wire: u64, client: usize) {
+    /// Records that a client opened a connection. Answers to polls may be lost, and with them that a session began.
+    pub(crate) fn opened(&self, wire: u64, client: usize, by_polls: bool) {
         let now = self.machine.now();
         let mut records = self.records.lock();
         let open = &mut records.clients[client].open;
@@ -74,7 +76,11 @@ impl Ledger {
             said: None,
             session: None,
             closed_by_network: false,
+            may_begin_unseen: by_polls,
         };
+        if by_polls {
+            records.clients[client].holding.may_begin_unseen();
+        }
         records.wires.insert(wire, entry);
         if open.len() > 1 {
             records.violate(
@@ -125,6 +131,7 @@ impl Ledger {
         if envelope.t != handshake::TYPE {
             records.clients[client].request_heard = self.machine.now();
             records.sessions.request_heard(wire, session, envelope.r.unwrap_or_default());
+            records.acknowledged(client, session, envelope);
         }
     }
 
@@ -174,7 +181,8 @@ impl Ledger {
         let mut records = self.records.lock();
         let Records { wires, clients, .. } = &mut *records;
         let Some(wire) = wires.get_mut(&wire) else { return };
-        clients[wire.client].server_heard = now;
+        let client = wire.client;
+        clients[client].server_heard = now;
         match envelope.t.as_ref() {
             handshake::TYPE => {
                 let token = envelope.body().ok().and_then(|request: AuthRequest<'_>| request.access_token);
@@ -187,6 +195,7 @@ impl Ledger {
             }
             _ => {}
         }
+        records.hold_answer(client, envelope);
     }
 
     /// Records that the server sent a message.
@@ -211,6 +220,10 @@ impl Ledger {
                     let (client, proof) = (wire.client, wire.proof.clone());
                     if let Some(key) = key_in(envelope) {
                         wire.session = claims_of(&key).map(|claims| session_of(&claims));
+                        let was_unseen = std::mem::take(&mut wire.may_begin_unseen);
+                        if let Some(session) = wire.session {
+                            records.clients[client].holding.begins(session, was_unseen);
+                        }
                         records.sessions.key_given(id, &key, proof.clone());
                     }
                     let client = &mut records.clients[client];
@@ -237,9 +250,12 @@ impl Ledger {
                 }
             }
             APP_EVENT => {
-                let client = wire.client;
-                if let Some((_, n)) = super::applications::event_of(envelope) {
+                let (client, session) = (wire.client, wire.session);
+                if let Some((user, n)) = super::applications::event_of(envelope) {
                     records.clients[client].handed.insert(n);
+                    if let (Some(session), Some(number)) = (session, envelope.s) {
+                        records.taken(session, number, &user, n, now);
+                    }
                 }
                 records.check_still_good(id, envelope);
             }
@@ -268,8 +284,9 @@ impl Ledger {
         records.check_justified(id, &said.code, self.machine.now());
         records.check_limit_code(client, &said.code);
         match Code::from_wire(&said.code) {
-            // If the key was refused without a reason, the published client lost its session.
-            Some(Code::IdleTimeout | Code::Reconnect | Code::SessionKeyInvalid) => {}
+            // If the key was refused without a reason, the published client lost its session. One that takes too little of what
+            // waits loses its connection only, unless memory is short and it holds more than its share.
+            Some(Code::IdleTimeout | Code::Reconnect | Code::SessionKeyInvalid | Code::SlowConsumer) => {}
             Some(
                 Code::OutOfSequence
                 | Code::Malformed

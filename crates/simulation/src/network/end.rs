@@ -9,10 +9,11 @@ use std::{
 
 use chatcamp_protocol::{Envelope, event::SessionClose, handshake};
 use chatcamp_runtime::{Runtime, Task};
-use chatcamp_transport::{Carrier, Close, Closed, Message, Sent};
+use chatcamp_transport::{Buffered, Carrier, Close, Closed, Message, Sent};
 use parking_lot::Mutex;
 
 use super::wire::{ReadResult, Side, Wire};
+use crate::planted::Planted;
 
 /// One end of a connection.
 pub(super) struct End {
@@ -22,13 +23,22 @@ pub(super) struct End {
     closing: Option<Close>,
     closed: Option<Closed>,
     arrivals: u32,
+    /// Planted: the bytes of all messages that the connection has taken.
+    never_freed: usize,
     /// Wakes the reader when a message arrives. `Carrier` requires `Sync`, which tasks are not; the mutex is never contended.
     alarm: Mutex<Option<(Instant, Task)>>,
 }
 
 pub(super) fn pair(wire: Arc<Wire>) -> (End, End) {
-    let end =
-        |side, wire| End { wire, side, closing: None, closed: None, arrivals: 0, alarm: Mutex::new(None) };
+    let end = |side, wire| End {
+        wire,
+        side,
+        closing: None,
+        closed: None,
+        arrivals: 0,
+        never_freed: 0,
+        alarm: Mutex::new(None),
+    };
     (end(Side::Client, wire.clone()), end(Side::Server, wire))
 }
 
@@ -174,6 +184,9 @@ impl Carrier for End {
             return Sent { taken: 0, flushed: true };
         }
         let taken = batch.iter().take_while(|message| self.send(message)).count();
+        if self.wire.network.planted == Some(Planted::OutputNeverFreed) {
+            self.never_freed += batch[..taken].iter().map(|message| message.len()).sum::<usize>();
+        }
         Sent { taken, flushed: taken == batch.len() }
     }
 
@@ -214,6 +227,10 @@ impl Carrier for End {
 
     fn arrivals(&self) -> u32 {
         self.arrivals
+    }
+
+    fn buffered(&self) -> Buffered {
+        Buffered { incoming: 0, outgoing: self.never_freed }
     }
 }
 

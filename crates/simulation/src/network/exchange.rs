@@ -32,10 +32,10 @@ pub(super) struct Answer {
 pub(super) struct Lost;
 
 impl Network {
-    /// Makes one request on connection `wire`. `brings` tells whether the client reads messages from the response.
+    /// Makes one request of a client on connection `wire`. `brings` tells whether the client reads messages from the response.
     pub(super) async fn exchange(
         &self,
-        wire: u64,
+        (wire, client): (u64, usize),
         query: Option<String>,
         method: Method,
         body: Bytes,
@@ -53,7 +53,8 @@ impl Network {
             ExchangeFault::Hangs => pending().await,
             ExchangeFault::Repeated(after) if method == Method::Get => {
                 let (server, runs_on) = self.destination()?;
-                let first = self.ask(wire, &target, (&server, &runs_on), method, body.clone(), brings);
+                let first =
+                    self.ask((wire, client), &target, (&server, &runs_on), method, body.clone(), brings);
                 if let Some(answer) = timeout(&self.process, after, first).await {
                     return answer;
                 }
@@ -61,7 +62,7 @@ impl Network {
             _ => {}
         }
         let (server, runs_on) = self.destination()?;
-        let answer = self.ask(wire, &target, (&server, &runs_on), method, body, brings).await;
+        let answer = self.ask((wire, client), &target, (&server, &runs_on), method, body, brings).await;
         self.process.sleep(back).await;
         if fault == ExchangeFault::AnswerLost { Err(Lost) } else { answer }
     }
@@ -73,7 +74,7 @@ impl Network {
 
     async fn ask(
         &self,
-        wire: u64,
+        (wire, client): (u64, usize),
         target: &str,
         (server, runs_on): (&Server, &Process),
         method: Method,
@@ -90,7 +91,8 @@ impl Network {
             .header("content-type", "application/json")
             .body(Full::new(body))
             .expect("the request is well formed");
-        let Ok(response) = ChatService::new(server.clone()).call(request).await;
+        let mut service = ChatService::new(server.clone()).for_peer(self.peer(client));
+        let Ok(response) = service.call(request).await;
         if !runs_on.is_alive() {
             return Err(Lost);
         }

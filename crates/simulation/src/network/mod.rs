@@ -17,6 +17,7 @@ mod wire;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Weak},
 };
 
@@ -41,6 +42,8 @@ use crate::{
     planted::Planted,
 };
 
+/// The port that every client connects from.
+const PORT: u16 = 50_000;
 /// Requests remembered per session, which the network may repeat.
 const REMEMBERED: usize = 8;
 
@@ -155,10 +158,10 @@ impl Network {
             && self.process.machine().draw(|random| random.chance(350));
         let name = if over_http { poll::NAME } else { "simulated" };
         self.process.machine().note(format_args!("client {client} opens wire {id}, {name}"));
-        self.ledger.opened(id, client);
-        let info = ConnectionInfo::new(name);
+        self.ledger.opened(id, client, over_http);
+        let info = self.info(client, name);
         if over_http {
-            return Ok(Connection::new(poll::End::new(self.clone(), id, None), info));
+            return Ok(Connection::new(poll::End::new(self.clone(), id, client, None), info));
         }
         let wire = Wire::new(id, self.clone(), &faults);
         if let Some((way, only_fault)) = fated {
@@ -183,14 +186,14 @@ impl Network {
     ) -> Option<Connection> {
         let (id, faults, (server, runs_on)) = self.reach().await?;
         self.process.machine().note(format_args!("published client {client} opens wire {id}: {route:?}"));
-        self.ledger.opened(id, client);
+        self.ledger.opened(id, client, route == Route::Polls);
         self.ledger.presented_in_url(id, &query, proof);
         self.state.lock().published.insert(client);
         if route == Route::Polls {
-            let info = ConnectionInfo::new(poll::NAME);
-            return Some(Connection::new(poll::End::new(self.clone(), id, Some(query)), info));
+            let info = self.info(client, poll::NAME);
+            return Some(Connection::new(poll::End::new(self.clone(), id, client, Some(query)), info));
         }
-        let mut info = ConnectionInfo::new("simulated");
+        let mut info = self.info(client, "simulated");
         info.query = Some(query);
         let wire = Wire::new(id, self.clone(), &faults);
         self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
@@ -200,17 +203,41 @@ impl Network {
     }
 
     /// Opens a connection on which the caller speaks the native dialect itself. Returns `None` if it is refused.
-    pub(crate) async fn open_native(self: &Arc<Self>, client: usize) -> Option<Connection> {
+    ///
+    /// It has no faults. It carries at most `window` messages that the client has not read.
+    pub(crate) async fn open_native(
+        self: &Arc<Self>,
+        client: usize,
+        window: Option<usize>,
+    ) -> Option<Connection> {
         let (id, _, (server, runs_on)) = self.reach().await?;
         self.process.machine().note(format_args!("client {client} opens wire {id} by itself"));
-        self.ledger.opened(id, client);
-        let info = ConnectionInfo::new("simulated");
+        self.ledger.opened(id, client, false);
+        let info = self.info(client, "simulated");
         let wire = Wire::new(id, self.clone(), &FaultProfile::NONE);
         wire.set_fault(Side::Client, ConnectionFault::None);
+        window.into_iter().for_each(|window| wire.set_window(window));
         self.state.lock().wires.insert(id, (client, Arc::downgrade(&wire)));
         let (ours, theirs) = end::pair(wire);
         runs_on.spawn(Box::pin(server.serve(Connection::new(theirs, info.clone()))));
         Some(Connection::new(ours, info))
+    }
+
+    /// Returns what the server is told of a connection.
+    fn info(&self, client: usize, transport: &'static str) -> ConnectionInfo {
+        let mut info = ConnectionInfo::new(transport);
+        info.peer = Some(self.peer(client));
+        info
+    }
+
+    /// Returns the address that the server sees of a client.
+    fn peer(&self, client: usize) -> SocketAddr {
+        let address = match self.planted {
+            Some(Planted::AddressesHidden) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Some(Planted::AddressesMerged) => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+            _ => self.ledger.place(client).address,
+        };
+        SocketAddr::new(address, PORT)
     }
 
     /// Waits for the delay of an attempt to connect. Returns `None` if the attempt is refused or never completes.

@@ -37,6 +37,7 @@ type Flight = Pin<Box<dyn Future<Output = Result<Answer, Lost>> + Send>>;
 pub(super) struct End {
     network: Arc<Network>,
     wire: u64,
+    client: usize,
     /// Published form: the query of the URL.
     query: Option<String>,
     is_open: bool,
@@ -59,10 +60,11 @@ struct Flights {
 }
 
 impl End {
-    pub(super) fn new(network: Arc<Network>, wire: u64, query: Option<String>) -> Self {
+    pub(super) fn new(network: Arc<Network>, wire: u64, client: usize, query: Option<String>) -> Self {
         Self {
             network,
             wire,
+            client,
             query,
             is_open: false,
             flights: Mutex::default(),
@@ -76,12 +78,11 @@ impl End {
     }
 
     fn request(&self, method: Method, body: Bytes) -> Flight {
-        let (network, wire, query) = (self.network.clone(), self.wire, self.query.clone());
+        let (network, of, query) = (self.network.clone(), (self.wire, self.client), self.query.clone());
         let brings = method == Method::Get || !self.is_open;
         Box::pin(async move {
             let answer =
-                timeout(&network.process, DEADLINE, network.exchange(wire, query, method, body, brings))
-                    .await;
+                timeout(&network.process, DEADLINE, network.exchange(of, query, method, body, brings)).await;
             answer.unwrap_or(Err(Lost))
         })
     }

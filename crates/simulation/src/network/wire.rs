@@ -101,6 +101,11 @@ impl Wire {
         self.from(side).only_fault = only_fault;
     }
 
+    /// Sets how many messages to the client the connection carries that the client has not read.
+    pub(super) fn set_window(&self, window: usize) {
+        self.from(Side::Server).window = window;
+    }
+
     fn machine(&self) -> &Machine {
         self.network.process.machine()
     }

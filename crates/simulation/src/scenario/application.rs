@@ -71,7 +71,8 @@ pub(super) struct Application {
 
 impl Application {
     pub(super) fn start(world: &Arc<World>, user: &str, behaviour: Behaviour) -> Arc<Self> {
-        let client = world.ledger.add_client(user, behaviour == Behaviour::Provider, ClientKind::Native);
+        let has_provider = behaviour == Behaviour::Provider;
+        let client = world.ledger.add_client(user, has_provider, ClientKind::Native, world.draw_place());
         let planted = world.planted.filter(|&planted| planted == Planted::TimersNeverFire);
         let process = world.machine.process(format!("client {client}")).with(planted);
         let is_patient = world.draw(|random| random.chance(500));

@@ -77,6 +77,14 @@ impl Backend {
         &self.app
     }
 
+    /// Creates an app of which every user may connect by id.
+    pub(super) async fn create_app(&self, id: &str) -> AppId {
+        let app = AppId::new(id).expect("it is an app id");
+        let created = self.accounts.create_app(id, AuthPolicy::Open, Some(app.clone())).await;
+        created.expect("there is no app of this id");
+        app
+    }
+
     /// Sets how many sessions a user may have.
     pub(super) async fn set_sessions(&self, policy: SessionPolicy) {
         self.accounts.set_sessions(&self.app, policy).await.expect("the app exists");
@@ -199,7 +207,7 @@ impl World {
     /// Publishes the next event of a user.
     pub(super) async fn publish(&self, user: &str) {
         let Some(server) = self.host.server() else { return };
-        let n = self.ledger.publish(user);
+        let n = self.ledger.publish(user, 0);
         let (app, to) = (self.backend.app(), Recipients::Users(vec![id(user)]));
         let event = json!({ "user": user, "n": n });
         let told = server.publish(app, &to, "n", &event).await;
@@ -208,6 +216,17 @@ impl World {
             let again = server.publish(app, &to, "n", &event).await;
             self.machine.note(format_args!("event {n} of {user} is published again: {again:?}"));
         }
+    }
+}
+
+impl World {
+    /// Publishes the next event of a user of any app, with this many bytes of data besides.
+    pub(super) async fn publish_bytes(&self, app: &AppId, user: &str, bytes: usize) {
+        let Some(server) = self.host.server() else { return };
+        let n = self.ledger.publish(user, bytes);
+        let event = json!({ "user": user, "n": n, "bytes": "-".repeat(bytes) });
+        let told = server.publish(app, &Recipients::Users(vec![id(user)]), "n", &event).await;
+        self.machine.note(format_args!("event {n} of {user} is published, {bytes} bytes: {told:?}"));
     }
 }
 

@@ -21,7 +21,7 @@ const STEP: Duration = Duration::from_secs(10);
 
 /// Presents keys until the recovery phase.
 pub(super) async fn act(world: Arc<World>) {
-    let client = world.ledger.add_client(NAME, false, ClientKind::Intruder);
+    let client = world.ledger.add_client(NAME, false, ClientKind::Intruder, world.draw_place());
     loop {
         world.process.sleep(world.draw(|random| random.millis(3_000..=20_000))).await;
         if world.is_recovering() {
@@ -50,7 +50,7 @@ pub(super) async fn act(world: Arc<World>) {
 async fn present(world: &Arc<World>, client: usize, user: &str, stolen: &StolenKey) {
     let owner = &stolen.user;
     world.machine.note(format_args!("the intruder presents a key of {owner} as {user}"));
-    let opening = timeout(&world.process, STEP, world.network.open_native(client));
+    let opening = timeout(&world.process, STEP, world.network.open_native(client, None));
     let Some(mut connection) = opening.await.flatten() else { return };
     let resume = Resume { key: SessionKey::from(stolen.key.as_str()), seen: stolen.seen, sent: stolen.sent };
     let user_id = UserId::new(user).expect("user ids of the simulation are valid");

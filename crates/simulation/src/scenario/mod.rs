@@ -2,6 +2,7 @@
 
 mod application;
 mod backend;
+mod holders;
 mod intruder;
 mod provider;
 mod published;
@@ -10,6 +11,7 @@ mod server_host;
 mod store;
 
 use std::{
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -27,7 +29,7 @@ use self::{
 };
 use crate::{
     Invariant, Planted, Violation,
-    ledger::{Bounds, Ledger},
+    ledger::{Bounds, Ledger, Place},
     machine::{Machine, Process, Step},
     network::{ConnectionFault, Direction, FaultProfile, Network},
     random::Random,
@@ -85,6 +87,8 @@ struct World {
     planted: Option<Planted>,
     /// The only fault, if the schedule has just one.
     only_fault: Option<(Direction, ConnectionFault)>,
+    /// Bytes that sessions may hold, if they are few.
+    scarce: Option<usize>,
 }
 
 /// Default number of steps shown of a failure.
@@ -200,14 +204,16 @@ async fn play(
     let backend = Backend::new(process.clone(), ledger.clone(), planted).await;
     let mut limits = Limits::default();
     if only_fault.is_none() {
-        let policy = machine.draw(draw_bounds(&mut limits));
+        let policy = machine.draw(|random| draw_bounds(random, &mut limits, planted));
         backend.set_sessions(policy).await;
         ledger.set_bounds(Bounds {
             sessions: policy,
             detached: limits.detached,
             detached_per_user: limits.detached_per_user,
+            queued_bytes: limits.queued_bytes,
         });
     }
+    let scarce = (limits.queued_bytes < Limits::default().queued_bytes).then_some(limits.queued_bytes);
     let host =
         ServerHost::new(process.clone(), ledger.clone(), network.clone(), backend.store(), limits, planted);
     host.start();
@@ -222,6 +228,7 @@ async fn play(
         is_recovering,
         planted,
         only_fault,
+        scarce,
     });
     shown.get_or_init(|| world.clone());
     let clients = populate(&world).await;
@@ -232,6 +239,9 @@ async fn play(
         world.process.run(server_host::act(world.clone()));
         world.process.run(intruder::act(world.clone()));
         world.process.run(world.clone().observe_live());
+        if let Some(total) = world.scarce {
+            holders::start(&world, total).await;
+        }
     }
     world.process.sleep(minutes).await;
     recovery::run(&world, clients).await;
@@ -263,20 +273,22 @@ async fn populate(world: &Arc<World>) -> Clients {
 }
 
 /// Draws the server's limits, and returns the app's session policy.
-fn draw_bounds(limits: &mut Limits) -> impl FnOnce(&mut Random) -> SessionPolicy {
-    |random| {
-        if random.chance(250) {
-            limits.detached = random.within(1..=4);
-        }
-        if random.chance(250) {
-            limits.detached_per_user = 1;
-        }
-        let most = u8::try_from(random.within(1..=2)).expect("it is 1 or 2");
-        match random.below(5) {
-            0 => SessionPolicy::RejectNew(most),
-            1 | 2 => SessionPolicy::EvictOldest(most),
-            _ => SessionPolicy::Unlimited,
-        }
+fn draw_bounds(random: &mut Random, limits: &mut Limits, planted: Option<Planted>) -> SessionPolicy {
+    // Little memory, for clients that take more than their share of it.
+    let is_scarce = random.chance(150);
+    if is_scarce || planted.is_some_and(Planted::needs_little_memory) {
+        limits.queued_bytes = random.within(1..=2) * 1024 * 1024;
+    } else if random.chance(250) {
+        limits.detached = random.within(1..=4);
+    }
+    if random.chance(250) {
+        limits.detached_per_user = 1;
+    }
+    let most = u8::try_from(random.within(1..=2)).expect("it is 1 or 2");
+    match random.below(5) {
+        0 => SessionPolicy::RejectNew(most),
+        1 | 2 => SessionPolicy::EvictOldest(most),
+        _ => SessionPolicy::Unlimited,
     }
 }
 
@@ -301,6 +313,15 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Draws where a client of the app counts: at one of a few addresses, or at none, as behind a proxy.
+    fn draw_place(&self) -> Place {
+        let address = match self.draw(|random| random.below(4)) {
+            0 => Ipv4Addr::LOCALHOST,
+            n => Ipv4Addr::new(192, 0, 2, u8::try_from(n).expect("it is below 4")),
+        };
+        Place { app: self.backend.app().clone(), address: IpAddr::V4(address) }
     }
 
     fn draw<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {

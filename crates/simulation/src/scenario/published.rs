@@ -52,7 +52,7 @@ pub(super) struct PublishedClient {
 
 impl PublishedClient {
     pub(super) fn start(world: &Arc<World>, user: &str, behaviour: Behaviour) -> Arc<Self> {
-        let client = world.ledger.add_client(user, false, ClientKind::Published);
+        let client = world.ledger.add_client(user, false, ClientKind::Published, world.draw_place());
         let process = world.machine.process(format!("published client {client}"));
         let published = Arc::new(Self {
             world: world.clone(),

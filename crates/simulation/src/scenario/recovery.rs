@@ -26,6 +26,7 @@ pub(super) async fn run(world: &Arc<World>, clients: Clients) {
     world.host.start();
     world.backend.lift_restrictions().await;
     world.process.sleep(RECOVERY).await;
+    world.ledger.check_held();
 
     for application in applications {
         if application.is_idle.load(Ordering::Relaxed) {

@@ -143,7 +143,9 @@ impl ServerHost {
 
 /// Disturbs the server until the recovery phase.
 pub(super) async fn act(world: Arc<World>) {
-    let eventful = world.draw(|random| random.millis(8_000..=120_000)).as_millis() as usize;
+    // A server that is replaced often never holds much.
+    let least = if world.scarce.is_some() { 60_000 } else { 8_000 };
+    let eventful = world.draw(|random| random.millis(least..=120_000)).as_millis() as usize;
     loop {
         let (wait, what, gap) = world.draw(|random| {
             let wait = random.millis(1_000..=eventful);
