@@ -1,4 +1,4 @@
-//! `app.*`: the app that the key speaks for, with its settings.
+//! `app.*`: the app of the API key, with its settings.
 
 use std::future::{Ready, ready};
 
@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 use super::{
     Call, Nothing,
     answer::Refusal,
-    kinds::{Flag, Name, Sessions},
+    values::{Flag, Name, Sessions},
 };
 use crate::AppFields;
 
-/// What is to change of the app; what is absent stays as it is.
+/// The settings of the app to change. A field that is absent stays unchanged.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "AppUpdate")]
 pub(super) struct Update {
-    /// A name for people, 1 to 255 bytes, with something to see and no control characters; spaces around it are dropped.
+    /// A name for people: 1 to 255 bytes, with a visible character and without control characters. Spaces around it are removed.
     #[schemars(with = "Option<Name<255>>")]
     name: Option<String>,
-    /// What users must present; `token` ends every session opened by user id alone.
+    /// How users authenticate; `token` ends every session opened by user id alone.
     policy: Option<Policy>,
     /// Whether clients may list the users.
     #[schemars(with = "Option<Flag>")]
     directory: Option<bool>,
-    /// How many sessions a user may have, and which gives way: `reject_new:3`, `evict_oldest:1`, or `unlimited` for no
-    /// limit but the server's own, which is 100.
+    /// How many sessions a user may have, and what happens to one more: `reject_new:3`, `evict_oldest:1`, or `unlimited`, which
+    /// means the server's limit of 100.
     #[schemars(with = "Option<Sessions>")]
     sessions: Option<String>,
 }
 
-/// `open`: the user id alone suffices, and unknown users are created. `token`: always an access token.
+/// `open`: a user id suffices, and unknown users are created. `token`: an access token is always required.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Policy {
@@ -41,20 +41,20 @@ enum Policy {
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct AppBody {
-    app: Shown,
+    app: AppView,
 }
 
 /// The app.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "App")]
-struct Shown {
+struct AppView {
     /// For `new ChatCamp({appId})`.
     id: String,
     name: String,
     policy: Policy,
     /// Whether clients may list the users.
     directory: bool,
-    /// Most users it may have.
+    /// The most users that the app may have.
     max_users: u64,
     /// How many sessions a user may have.
     #[schemars(with = "Sessions")]
@@ -63,12 +63,12 @@ struct Shown {
     created_at: u64,
 }
 
-/// `app.get`: the app with its settings.
+/// `app.get`: returns the app with its settings.
 pub(super) fn get(call: &Call, Nothing {}: Nothing) -> Ready<Result<AppBody, Refusal>> {
     ready(Ok(AppBody::new(&call.app)))
 }
 
-/// `app.update`: any of the settings.
+/// `app.update`: changes the given settings.
 pub(super) async fn update(call: &Call, update: Update) -> Result<AppBody, Refusal> {
     let auth = update.policy.map(|policy| match policy {
         Policy::Open => AuthPolicy::Open,
@@ -83,7 +83,7 @@ pub(super) async fn update(call: &Call, update: Update) -> Result<AppBody, Refus
 impl AppBody {
     fn new(app: &App) -> Self {
         Self {
-            app: Shown {
+            app: AppView {
                 id: app.id.to_string(),
                 name: app.name.clone(),
                 policy: match app.auth {

@@ -1,4 +1,4 @@
-//! From an API key to the app it speaks for.
+//! Authenticates a request by its API key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,30 +8,30 @@ use http::HeaderMap;
 use tokio::sync::Semaphore;
 
 use super::Api;
-use super::answer::{Code, Refusal};
+use super::answer::{ApiCode, Refusal};
 use crate::AccountError;
 
-/// How long the answer to a wrong key is held back; a right key never waits.
+/// The delay of an answer to an invalid key; requests with a valid key are never delayed.
 const DELAY: Duration = Duration::from_millis(200);
-/// Answers held back at one moment, at most; more are given at once, so that guessing costs no memory.
+/// The most answers that are delayed at the same time. Further ones are sent at once, so that guessing keys costs no memory.
 const AT_ONCE: usize = 256;
 
-/// The answers held back.
+/// Delays the answers to invalid keys.
 #[derive(Debug)]
-pub(super) struct Slowed(Semaphore);
+pub(super) struct FailureThrottle(Semaphore);
 
-/// Finds the app of the key in `x-api-key`, which `x-app-id`, if it is given, must name as well.
+/// Returns the app of the key in `x-api-key`. If `x-app-id` is present, it must name the same app.
 pub(super) async fn app(api: &Api, headers: &HeaderMap) -> Result<Arc<App>, Refusal> {
     let Some(key) = single(headers, "x-api-key") else {
-        return Err(Refusal::new(Code::ApiKeyRequired, "give the app's API key in the header x-api-key"));
+        return Err(Refusal::new(ApiCode::ApiKeyRequired, "give the app's API key in the header x-api-key"));
     };
     let app = match key {
         Some(key) => api.operations.accounts.app_of_api_key(key).await?,
         None => None,
     };
     let Some(app) = app else {
-        api.slowed.wait().await;
-        return Err(Refusal::new(Code::ApiKeyInvalid, "the API key is unknown or revoked"));
+        api.throttle.wait().await;
+        return Err(Refusal::new(ApiCode::ApiKeyInvalid, "the API key is unknown or revoked"));
     };
     let named = match single(headers, "x-app-id") {
         None => return Ok(api.operations.accounts.app(&app).await?),
@@ -44,18 +44,18 @@ pub(super) async fn app(api: &Api, headers: &HeaderMap) -> Result<Arc<App>, Refu
         },
         None => None,
     };
-    let mismatch = || Refusal::new(Code::AppMismatch, "the API key is not one of the app in x-app-id");
+    let mismatch = || Refusal::new(ApiCode::AppMismatch, "the API key is not one of the app in x-app-id");
     named.filter(|named| named.id == app).ok_or_else(mismatch)
 }
 
-/// A header's value, if it is there; nothing of it when it is there twice, or no text.
+/// Returns the value of a header. Returns `None` if the header is missing, and `Some(None)` if it is repeated or not ASCII text.
 pub(super) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     Some(first.to_str().ok().filter(|_| values.next().is_none()))
 }
 
-impl Slowed {
+impl FailureThrottle {
     async fn wait(&self) {
         if let Ok(_permit) = self.0.try_acquire() {
             tokio::time::sleep(DELAY).await;
@@ -63,7 +63,7 @@ impl Slowed {
     }
 }
 
-impl Default for Slowed {
+impl Default for FailureThrottle {
     fn default() -> Self {
         Self(Semaphore::new(AT_ONCE))
     }
@@ -76,15 +76,15 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn only_so_many_answers_are_held_back() {
-        let slowed = Slowed::default();
+    async fn a_limited_number_of_answers_is_delayed() {
+        let throttle = FailureThrottle::default();
         let began = Instant::now();
-        slowed.wait().await;
+        throttle.wait().await;
         assert!(began.elapsed() >= DELAY);
 
-        let _all = slowed.0.acquire_many(AT_ONCE as u32).await.unwrap();
+        let _all = throttle.0.acquire_many(AT_ONCE as u32).await.unwrap();
         let began = Instant::now();
-        slowed.wait().await;
+        throttle.wait().await;
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

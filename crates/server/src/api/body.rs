@@ -1,4 +1,4 @@
-//! Bodies: JSON, a form or nothing, read into one set of fields.
+//! Parses a body, which is JSON, a form or empty, into fields.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::{
-    answer::{Code, Refusal},
+    answer::{ApiCode, Refusal},
     fields::Fields,
 };
 
@@ -23,7 +23,7 @@ impl Fields {
             form(body)
         } else {
             let message = "a body is application/json or application/x-www-form-urlencoded";
-            Err(Refusal::new(Code::UnsupportedContentType, message))
+            Err(Refusal::new(ApiCode::UnsupportedContentType, message))
         }
     }
 }
@@ -31,20 +31,20 @@ impl Fields {
 fn json(body: &[u8]) -> Result<Fields, Refusal> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(Fields { fields, is_form: false }),
-        Ok(_) => Err(Refusal::new(Code::InvalidBody, "the body is JSON, but not an object")),
-        // The error tells the place and not the text.
-        Err(error) => Err(Refusal::new(Code::InvalidBody, format!("the body is not JSON: {error}"))),
+        Ok(_) => Err(Refusal::new(ApiCode::InvalidBody, "the body is JSON, but not an object")),
+        // The error names the position, not the text, which may contain a secret.
+        Err(error) => Err(Refusal::new(ApiCode::InvalidBody, format!("the body is not JSON: {error}"))),
     }
 }
 
-/// Where a name stands twice the last one counts, as in JSON and in PHP.
+/// If a name is repeated, its last value counts, as in JSON and in PHP.
 fn form(body: &[u8]) -> Result<Fields, Refusal> {
     let body =
-        std::str::from_utf8(body).map_err(|_| Refusal::new(Code::InvalidBody, "the body is not UTF-8"))?;
-    // No form begins so, and its one field would be missed without a word.
+        std::str::from_utf8(body).map_err(|_| Refusal::new(ApiCode::InvalidBody, "the body is not UTF-8"))?;
+    // A form cannot begin with a brace, and all fields of the JSON would silently be missing.
     if body.trim_start().starts_with('{') {
         let message = "the body looks like JSON; send it with content-type: application/json";
-        return Err(Refusal::new(Code::InvalidBody, message));
+        return Err(Refusal::new(ApiCode::InvalidBody, message));
     }
     let mut fields = Map::new();
     for pair in body.split('&').filter(|pair| !pair.is_empty()) {
@@ -58,7 +58,7 @@ fn decode(text: &str) -> Result<String, Refusal> {
     percent_decode_str(&text.replace('+', " "))
         .decode_utf8()
         .map(Cow::into_owned)
-        .map_err(|_| Refusal::new(Code::InvalidBody, "the form is not UTF-8 once it is decoded"))
+        .map_err(|_| Refusal::new(ApiCode::InvalidBody, "the form is not UTF-8 once it is decoded"))
 }
 
 #[cfg(test)]
@@ -85,25 +85,25 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
+    fn an_unreadable_body_is_refused() {
         for (content_type, body, code) in [
-            (Some(JSON), &b"{"[..], Code::InvalidBody),
-            (Some(JSON), b"[]", Code::InvalidBody),
-            (Some(JSON), b"\"id\"", Code::InvalidBody),
-            (Some(JSON), b"{\"id\":\"\xff\"}", Code::InvalidBody),
-            (Some(FORM), b"id=%ff", Code::InvalidBody),
-            (Some(FORM), b"id=\xff", Code::InvalidBody),
-            (Some(FORM), b"{\"id\":\"a\"}", Code::InvalidBody),
-            (Some(b"text/plain"), b"id=a", Code::UnsupportedContentType),
-            (Some(b"multipart/form-data; boundary=x"), b"--x--", Code::UnsupportedContentType),
-            (Some(b"application/jsonp"), b"{}", Code::UnsupportedContentType),
-            (None, b"{}", Code::UnsupportedContentType),
+            (Some(JSON), &b"{"[..], ApiCode::InvalidBody),
+            (Some(JSON), b"[]", ApiCode::InvalidBody),
+            (Some(JSON), b"\"id\"", ApiCode::InvalidBody),
+            (Some(JSON), b"{\"id\":\"\xff\"}", ApiCode::InvalidBody),
+            (Some(FORM), b"id=%ff", ApiCode::InvalidBody),
+            (Some(FORM), b"id=\xff", ApiCode::InvalidBody),
+            (Some(FORM), b"{\"id\":\"a\"}", ApiCode::InvalidBody),
+            (Some(b"text/plain"), b"id=a", ApiCode::UnsupportedContentType),
+            (Some(b"multipart/form-data; boundary=x"), b"--x--", ApiCode::UnsupportedContentType),
+            (Some(b"application/jsonp"), b"{}", ApiCode::UnsupportedContentType),
+            (None, b"{}", ApiCode::UnsupportedContentType),
         ] {
             let refused = Fields::parse(content_type, body).err().map(|refusal| refusal.code);
             assert_eq!(refused, Some(code), "{}", String::from_utf8_lossy(body));
         }
         for content_type in [None, Some(JSON), Some(FORM), Some(&b"text/plain"[..])] {
-            assert!(Fields::parse(content_type, b"").is_ok(), "nothing is said in any way");
+            assert!(Fields::parse(content_type, b"").is_ok(), "an empty body may have any type");
         }
     }
 }

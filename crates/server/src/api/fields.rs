@@ -1,8 +1,7 @@
-//! Fields as their methods want them: a deserializer that takes a field for what is wanted of it.
+//! A lenient deserializer for the fields of a request.
 //!
-//! A form has text only, and callers in PHP write numbers where others write text. So text may be a whole number, a number
-//! may be text, true and false may be 1 and 0 or text, and in a form whatever has a structure is the text of JSON. What is
-//! `null` is absent.
+//! Forms contain only text, and callers in PHP write numbers for text. So a whole number is accepted for text, text for a
+//! number, and 1, 0 or text for a boolean. In a form, objects, lists and free values are JSON text. `null` means absent.
 
 use std::fmt;
 
@@ -15,7 +14,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::answer::{Code, Refusal};
+use super::answer::{ApiCode, Refusal};
 
 /// The fields of a request.
 pub(super) struct Fields {
@@ -24,24 +23,24 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// What a method wants of them; a name that it does not know is passed over.
+    /// Reads the request of a method; ignores unknown fields.
     pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, Refusal> {
-        T::deserialize(self).map_err(|Wrong { field, why, is_missing }| {
-            let code = if is_missing { Code::MissingField } else { Code::InvalidField };
+        T::deserialize(self).map_err(|FieldError { field, why, is_missing }| {
+            let code = if is_missing { ApiCode::MissingField } else { ApiCode::InvalidField };
             Refusal::new(code, field.map_or_else(|| why.clone(), |field| format!("{field}: {why}")))
         })
     }
 }
 
-/// What is wrong with a field. It says nothing of the value, which may be a secret.
+/// An invalid or missing field. It does not contain the value, which may be a secret.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(super) struct FieldError {
     field: Option<String>,
     why: String,
     is_missing: bool,
 }
 
-impl serde::de::Error for Wrong {
+impl serde::de::Error for FieldError {
     fn custom<T: fmt::Display>(why: T) -> Self {
         Self { field: None, why: why.to_string(), is_missing: false }
     }
@@ -55,18 +54,18 @@ impl serde::de::Error for Wrong {
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for FieldError {}
 
 impl<'de> Deserializer<'de> for Fields {
-    type Error = Wrong;
+    type Error = FieldError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         let fields = self.fields.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>();
         visitor.visit_map(Each { fields: fields.into_iter(), value: None, is_form: self.is_form })
     }
@@ -77,7 +76,7 @@ impl<'de> Deserializer<'de> for Fields {
     }
 }
 
-/// The fields, one after the other.
+/// Iterates over the fields.
 struct Each {
     fields: serde_json::map::IntoIter,
     value: Option<(String, Value)>,
@@ -85,36 +84,36 @@ struct Each {
 }
 
 impl<'de> MapAccess<'de> for Each {
-    type Error = Wrong;
+    type Error = FieldError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, FieldError> {
         let Some((name, value)) = self.fields.next() else { return Ok(None) };
-        let key = seed.deserialize(IntoDeserializer::<Wrong>::into_deserializer(name.as_str()));
+        let key = seed.deserialize(IntoDeserializer::<FieldError>::into_deserializer(name.as_str()));
         self.value = Some((name, value));
         key.map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, FieldError> {
         let (name, value) =
-            self.value.take().ok_or_else(|| Wrong::custom("a value is read before its name"))?;
+            self.value.take().ok_or_else(|| FieldError::custom("a value is read before its name"))?;
         let field = Field { value, is_form: self.is_form };
-        seed.deserialize(field).map_err(|wrong| Wrong { field: Some(name), ..wrong })
+        seed.deserialize(field).map_err(|wrong| FieldError { field: Some(name), ..wrong })
     }
 }
 
-/// A value that is there.
+/// The value of a field.
 struct Field {
     value: Value,
     is_form: bool,
 }
 
 impl Field {
-    fn text(self) -> Result<String, Wrong> {
+    fn text(self) -> Result<String, FieldError> {
         match self.value {
             Value::String(text) => Ok(text),
             value => whole(&value)
                 .map(|number| number.to_string())
-                .ok_or_else(|| Wrong::custom("this is not text")),
+                .ok_or_else(|| FieldError::custom("this is not text")),
         }
     }
 
@@ -141,19 +140,19 @@ impl Field {
         }
     }
 
-    /// Whatever it is; in a form the JSON that its text is.
-    fn structure(self) -> Result<Value, Wrong> {
+    /// Returns the value; in a form, parses its text as JSON.
+    fn structure(self) -> Result<Value, FieldError> {
         match self.value {
             Value::String(text) if self.is_form => {
-                serde_json::from_str(&text).map_err(|_| Wrong::custom("this is not the text of JSON"))
+                serde_json::from_str(&text).map_err(|_| FieldError::custom("this is not the text of JSON"))
             }
             value => Ok(value),
         }
     }
 }
 
-/// A whole number, from the least `i64` to the greatest `u64`; one written with a point or an exponent is exact as far
-/// as a float is.
+/// Returns a whole number from the smallest `i64` to the largest `u64`, else `None`. A number with a point or an exponent must be
+/// small enough to be exact as a float.
 fn whole(value: &Value) -> Option<i128> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let Value::Number(number) = value else { return None };
@@ -167,13 +166,13 @@ fn whole(value: &Value) -> Option<i128> {
 }
 
 impl<'de> Deserializer<'de> for Field {
-    type Error = Wrong;
+    type Error = FieldError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.structure()?.deserialize_any(visitor).map_err(Wrong::custom)
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        self.structure()?.deserialize_any(visitor).map_err(FieldError::custom)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         visitor.visit_some(self)
     }
 
@@ -181,15 +180,15 @@ impl<'de> Deserializer<'de> for Field {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, FieldError> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         visitor.visit_string(self.text()?)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         self.deserialize_string(visitor)
     }
 
@@ -198,33 +197,33 @@ impl<'de> Deserializer<'de> for Field {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, FieldError> {
         visitor.visit_enum(value::StringDeserializer::new(self.text()?))
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        visitor.visit_bool(self.flag().ok_or_else(|| Wrong::custom("this is neither true nor false"))?)
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        visitor.visit_bool(self.flag().ok_or_else(|| FieldError::custom("this is neither true nor false"))?)
     }
 
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        visitor.visit_u64(self.number().ok_or_else(|| Wrong::custom("this is not a whole number"))?)
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        visitor.visit_u64(self.number().ok_or_else(|| FieldError::custom("this is not a whole number"))?)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match self.structure()? {
-            Value::Object(object) => object.deserialize_any(visitor).map_err(Wrong::custom),
-            _ => Err(Wrong::custom("this is not a JSON object")),
+            Value::Object(object) => object.deserialize_any(visitor).map_err(FieldError::custom),
+            _ => Err(FieldError::custom("this is not a JSON object")),
         }
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match self.structure()? {
             Value::Array(values) => visitor.visit_seq(Items(values.into_iter())),
-            _ => Err(Wrong::custom("this is not a list")),
+            _ => Err(FieldError::custom("this is not a list")),
         }
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         visitor.visit_unit()
     }
 
@@ -234,13 +233,16 @@ impl<'de> Deserializer<'de> for Field {
     }
 }
 
-/// The items of a list, each taken for what is wanted of it.
+/// Iterates over the items of a list, with the same leniency.
 struct Items(std::vec::IntoIter<Value>);
 
 impl<'de> SeqAccess<'de> for Items {
-    type Error = Wrong;
+    type Error = FieldError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, FieldError> {
         let Some(value) = self.0.next() else { return Ok(None) };
         seed.deserialize(Field { value, is_form: false }).map(Some)
     }
@@ -255,13 +257,13 @@ mod tests {
 
     use super::*;
 
-    fn read<T: DeserializeOwned>(fields: Value, is_form: bool) -> Result<T, (Code, String)> {
+    fn read<T: DeserializeOwned>(fields: Value, is_form: bool) -> Result<T, (ApiCode, String)> {
         let Value::Object(fields) = fields else { panic!("an object") };
         Fields { fields, is_form }.read().map_err(|refusal| (refusal.code, refusal.message.into_owned()))
     }
 
     /// Reads one field.
-    fn one<T: DeserializeOwned>(value: Value, is_form: bool) -> Result<T, (Code, String)> {
+    fn one<T: DeserializeOwned>(value: Value, is_form: bool) -> Result<T, (ApiCode, String)> {
         #[derive(Deserialize)]
         struct One<T> {
             field: T,
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_and_json_say_the_same() {
+    fn a_form_and_json_are_read_the_same() {
         #[derive(Debug, PartialEq, Deserialize)]
         struct All {
             id: String,
@@ -308,22 +310,22 @@ mod tests {
     }
 
     #[test]
-    fn in_a_form_what_may_be_anything_is_the_text_of_json() {
+    fn a_free_value_in_a_form_is_json_text() {
         assert_eq!(one::<Value>(json!(r#""x y""#), true), Ok(json!("x y")));
         for text in ["x y", "", "{"] {
-            let refused = Err((Code::InvalidField, "field: this is not the text of JSON".into()));
+            let refused = Err((ApiCode::InvalidField, "field: this is not the text of JSON".into()));
             assert_eq!(one::<Value>(json!(text), true), refused);
         }
         assert_eq!(one::<Value>(json!("{}"), false), Ok(json!("{}")), "text is text in JSON");
     }
 
     #[test]
-    fn values_of_another_kind_are_refused_by_name_and_not_repeated() {
+    fn an_error_names_the_field_and_does_not_repeat_its_value() {
         fn refused<T: DeserializeOwned + Debug>(values: &[Value]) {
             for value in values {
                 for is_form in [false, true] {
                     let (code, message) = one::<T>(value.clone(), is_form).unwrap_err();
-                    assert_eq!(code, Code::InvalidField, "{value}");
+                    assert_eq!(code, ApiCode::InvalidField, "{value}");
                     assert!(message.starts_with("field: this is n"), "{message}");
                 }
             }
@@ -341,22 +343,22 @@ mod tests {
         ]);
         refused::<Map<String, Value>>(&[json!([]), json!("[]"), json!("x"), json!(1)]);
         refused::<Vec<String>>(&[json!({}), json!("{}"), json!("a"), json!([["a"]]), json!([null])]);
-        assert_eq!(one::<Map<String, Value>>(json!("{}"), false).unwrap_err().0, Code::InvalidField);
+        assert_eq!(one::<Map<String, Value>>(json!("{}"), false).unwrap_err().0, ApiCode::InvalidField);
     }
 
     #[test]
-    fn what_is_missing_is_told_from_what_is_wrong() {
+    fn a_missing_field_is_distinguished_from_an_invalid_one() {
         assert_eq!(
             one::<String>(Value::Null, false),
-            Err((Code::MissingField, "field: this is missing".into()))
+            Err((ApiCode::MissingField, "field: this is missing".into()))
         );
         assert_eq!(one::<Option<String>>(Value::Null, false), Ok(None));
-        let refused = Err((Code::InvalidField, "field: this is none of open".into()));
+        let refused = Err((ApiCode::InvalidField, "field: this is none of open".into()));
         assert_eq!(one::<Word>(json!("shut"), false), refused, "the value is not repeated");
     }
 
     #[test]
-    fn whole_numbers_count_however_they_are_written() {
+    fn whole_numbers_are_accepted_in_every_notation() {
         for (value, text) in [
             (json!(7), "7"),
             (json!(7.0), "7"),

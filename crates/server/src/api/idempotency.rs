@@ -1,7 +1,7 @@
-//! Requests that say by an idempotency key that they may be repeated: the first one's answer is every other one's.
+//! Idempotency keys: a repeated request with the same key gets the answer to the first one.
 //!
-//! An answer is remembered for 24 hours, in memory: a restart forgets, and so does too much to remember, the oldest first.
-//! Answers hold secrets, so that nothing here can be printed.
+//! Answers are kept in memory for 24 hours. They are lost by a restart, and the oldest are dropped when there are too many.
+//! Not `Debug`: answers contain secrets.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,51 +12,51 @@ use chatcamp_protocol::AppId;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{Answer, Code, Refusal};
+use super::answer::{ApiAnswer, ApiCode, Refusal};
 
-/// How long an answer is remembered, in seconds.
+/// How long an answer is kept, in seconds.
 const LIFETIME: u64 = 24 * 60 * 60;
-/// Answers remembered, at most, of one app and of all together.
+/// The most answers kept, of one app and of all apps together.
 const APP_ANSWERS: usize = 10_000;
 const ANSWERS: usize = 100_000;
-/// Bytes of them, at most, of one app and of all together.
+/// The most bytes of answers kept, of one app and of all apps together.
 const APP_BYTES: usize = 16 * 1024 * 1024;
 const BYTES: usize = 64 * 1024 * 1024;
-/// What remembering an answer takes besides its body, roughly.
+/// Roughly the memory that an answer takes besides its body and key.
 const ENTRY: usize = 512;
-/// Requests with a key that are carried out at one moment, at most.
+/// The most requests with a key that run at the same time.
 const AT_ONCE: usize = 4096;
 
-/// The answers remembered, and the requests that will have one.
+/// The answers kept, and the requests that are running.
 #[derive(Default)]
-pub(super) struct Repeats(Mutex<Kept>);
+pub(super) struct IdempotencyCache(Mutex<Cached>);
 
-/// What a request with a key turned out to be.
-pub(super) enum Begun {
-    /// The first one: what is answered to it is to be told.
+/// The result of beginning a request with a key.
+pub(super) enum Attempt {
+    /// The key is new: run the request, and report its answer.
     First(First),
-    /// A repeated one, with this answer.
-    Repeated(Answer),
+    /// The request was repeated and has this answer.
+    Repeated(ApiAnswer),
 }
 
-/// A first request until it is answered; one that never is leaves no trace.
+/// A running request with a new key. If it is dropped without an answer, its key is forgotten.
 pub(super) struct First {
-    repeats: Arc<Repeats>,
+    cache: Arc<IdempotencyCache>,
     app: AppId,
     key: Arc<str>,
-    /// With the time of it, in Unix seconds.
-    answer: Option<(Answer, u64)>,
+    /// The answer and its time, in Unix seconds.
+    answer: Option<(ApiAnswer, u64)>,
 }
 
-/// Tells what one key is given to: method and body, without keeping them.
+/// A hash of the method and body that a key was used for.
 type Fingerprint = [u8; 32];
 
 #[derive(Default)]
-struct Kept {
+struct Cached {
     apps: HashMap<AppId, OfApp>,
-    /// All answers, the oldest first.
+    /// All answers, oldest first.
     order: BTreeMap<u64, (AppId, Arc<str>)>,
-    /// Counts the answers there ever were.
+    /// The number of answers so far.
     count: u64,
     bytes: usize,
     running: usize,
@@ -75,7 +75,7 @@ struct Entry {
 }
 
 struct Done {
-    answer: Answer,
+    answer: ApiAnswer,
     /// Unix seconds.
     at: u64,
     bytes: usize,
@@ -85,7 +85,7 @@ pub(super) fn fingerprint(method: &str, body: &[u8]) -> Fingerprint {
     Sha256::new().chain_update(method).chain_update([0]).chain_update(body).finalize().into()
 }
 
-impl Repeats {
+impl IdempotencyCache {
     /// Begins a request with a key, at `now` in Unix seconds.
     pub(super) fn begin(
         self: &Arc<Self>,
@@ -93,62 +93,62 @@ impl Repeats {
         key: &str,
         fingerprint: Fingerprint,
         now: u64,
-    ) -> Result<Begun, Refusal> {
-        let mut kept = self.0.lock();
-        kept.forget_old(now);
-        if let Some(entry) = kept.apps.get(app).and_then(|of_app| of_app.entries.get(key)) {
+    ) -> Result<Attempt, Refusal> {
+        let mut cached = self.0.lock();
+        cached.forget_old(now);
+        if let Some(entry) = cached.apps.get(app).and_then(|of_app| of_app.entries.get(key)) {
             return entry.repeat(fingerprint);
         }
-        if kept.running >= AT_ONCE {
+        if cached.running >= AT_ONCE {
             return Err(Refusal::new(
-                Code::Overloaded,
+                ApiCode::Overloaded,
                 "too many requests with idempotency keys are under way",
             ));
         }
-        kept.running += 1;
+        cached.running += 1;
         let key: Arc<str> = key.into();
-        let of_app = kept.apps.entry(app.clone()).or_default();
+        let of_app = cached.apps.entry(app.clone()).or_default();
         of_app.entries.insert(key.clone(), Entry { fingerprint, done: None });
-        Ok(Begun::First(First { repeats: self.clone(), app: app.clone(), key, answer: None }))
+        Ok(Attempt::First(First { cache: self.clone(), app: app.clone(), key, answer: None }))
     }
 }
 
 impl Entry {
-    fn repeat(&self, fingerprint: Fingerprint) -> Result<Begun, Refusal> {
+    fn repeat(&self, fingerprint: Fingerprint) -> Result<Attempt, Refusal> {
         if self.fingerprint != fingerprint {
             let message = "this idempotency key was given to another request";
-            return Err(Refusal::new(Code::IdempotencyKeyReused, message));
+            return Err(Refusal::new(ApiCode::IdempotencyKeyReused, message));
         }
         match &self.done {
-            Some(done) => Ok(Begun::Repeated(done.answer.replayed())),
+            Some(done) => Ok(Attempt::Repeated(done.answer.replayed())),
             None => {
                 let message = "the first request with this idempotency key is still being carried out";
-                Err(Refusal::new(Code::RequestInProgress, message))
+                Err(Refusal::new(ApiCode::RequestInProgress, message))
             }
         }
     }
 }
 
 impl First {
-    /// Remembers the answer, given at `now`, unless it is a passing one.
-    pub(super) fn answered(mut self, answer: &Answer, now: u64) {
-        self.answer = (!answer.is_passing()).then(|| (answer.clone(), now));
+    /// Keeps the answer, given at `now`, unless a retry may be answered differently.
+    pub(super) fn answered(mut self, answer: &ApiAnswer, now: u64) {
+        self.answer = (!answer.is_temporary()).then(|| (answer.clone(), now));
     }
 }
 
 impl Drop for First {
     fn drop(&mut self) {
-        let mut kept = self.repeats.0.lock();
-        kept.running -= 1;
+        let mut cached = self.cache.0.lock();
+        cached.running -= 1;
         match self.answer.take() {
-            Some((answer, now)) => kept.remember(&self.app, &self.key, answer, now),
-            None => kept.forget_unanswered(&self.app, &self.key),
+            Some((answer, now)) => cached.remember(&self.app, &self.key, answer, now),
+            None => cached.forget_unanswered(&self.app, &self.key),
         }
     }
 }
 
-impl Kept {
-    fn remember(&mut self, app: &AppId, key: &Arc<str>, answer: Answer, now: u64) {
+impl Cached {
+    fn remember(&mut self, app: &AppId, key: &Arc<str>, answer: ApiAnswer, now: u64) {
         let number = self.count;
         let bytes = ENTRY + key.len() + answer.body.len();
         let Some(of_app) = self.apps.get_mut(app) else { return };
@@ -217,105 +217,118 @@ mod tests {
         AppId::new(n.to_string()).unwrap()
     }
 
-    fn begin(repeats: &Arc<Repeats>, app: &AppId, key: &str, body: &[u8], now: u64) -> Result<Begun, Code> {
-        repeats.begin(app, key, fingerprint("users.create", body), now).map_err(|refusal| refusal.code)
+    fn begin(
+        cache: &Arc<IdempotencyCache>,
+        app: &AppId,
+        key: &str,
+        body: &[u8],
+        now: u64,
+    ) -> Result<Attempt, ApiCode> {
+        cache.begin(app, key, fingerprint("users.create", body), now).map_err(|refusal| refusal.code)
     }
 
-    fn first(repeats: &Arc<Repeats>, app: &AppId, key: &str, now: u64) -> First {
-        match begin(repeats, app, key, b"body", now) {
-            Ok(Begun::First(first)) => first,
-            Ok(Begun::Repeated(_)) => panic!("{key} is remembered"),
+    fn begin_first(cache: &Arc<IdempotencyCache>, app: &AppId, key: &str, now: u64) -> First {
+        match begin(cache, app, key, b"body", now) {
+            Ok(Attempt::First(first)) => first,
+            Ok(Attempt::Repeated(_)) => panic!("{key} is remembered"),
             Err(code) => panic!("{key}: {code:?}"),
         }
     }
 
-    /// The body of the answer remembered.
-    fn remembered(repeats: &Arc<Repeats>, app: &AppId, key: &str, now: u64) -> Option<String> {
-        match begin(repeats, app, key, b"body", now) {
-            Ok(Begun::Repeated(answer)) => Some(String::from_utf8_lossy(&answer.body).into_owned()),
+    /// Returns the body of the kept answer, or `None`.
+    fn remembered(cache: &Arc<IdempotencyCache>, app: &AppId, key: &str, now: u64) -> Option<String> {
+        match begin(cache, app, key, b"body", now) {
+            Ok(Attempt::Repeated(answer)) => Some(String::from_utf8_lossy(&answer.body).into_owned()),
             _ => None,
         }
     }
 
-    fn answer(text: &str) -> Answer {
+    fn answer(text: &str) -> ApiAnswer {
         RequestId::new().success(serde_json::json!({ "said": text }))
     }
 
     #[test]
-    fn a_repeated_request_has_the_first_ones_answer_for_a_day() {
-        let (repeats, ours, other) = (Arc::<Repeats>::default(), app(1), app(2));
+    fn a_repeated_request_gets_the_first_answer_for_a_day() {
+        let cache = Arc::<IdempotencyCache>::default();
+        let ours = app(1);
+        let other = app(2);
         let said = answer("once");
-        let running = first(&repeats, &ours, "k", NOW);
-        assert_eq!(begin(&repeats, &ours, "k", b"body", NOW).err(), Some(Code::RequestInProgress));
-        assert_eq!(begin(&repeats, &ours, "k", b"other", NOW).err(), Some(Code::IdempotencyKeyReused));
+        let running = begin_first(&cache, &ours, "k", NOW);
+        assert_eq!(begin(&cache, &ours, "k", b"body", NOW).err(), Some(ApiCode::RequestInProgress));
+        assert_eq!(begin(&cache, &ours, "k", b"other", NOW).err(), Some(ApiCode::IdempotencyKeyReused));
         running.answered(&said, NOW);
         let expected = Some(String::from_utf8_lossy(&said.body).into_owned());
         for now in [NOW, NOW - 5, NOW + LIFETIME - 1] {
-            assert_eq!(remembered(&repeats, &ours, "k", now), expected);
+            assert_eq!(remembered(&cache, &ours, "k", now), expected);
         }
-        assert_eq!(begin(&repeats, &ours, "k", b"other", NOW).err(), Some(Code::IdempotencyKeyReused));
-        let another_method = repeats.begin(&ours, "k", fingerprint("users.upsert", b"body"), NOW);
-        assert_eq!(another_method.err().map(|refusal| refusal.code), Some(Code::IdempotencyKeyReused));
-        drop(first(&repeats, &other, "k", NOW));
-        drop(first(&repeats, &ours, "k", NOW + LIFETIME));
+        assert_eq!(begin(&cache, &ours, "k", b"other", NOW).err(), Some(ApiCode::IdempotencyKeyReused));
+        let another_method = cache.begin(&ours, "k", fingerprint("users.upsert", b"body"), NOW);
+        assert_eq!(another_method.err().map(|refusal| refusal.code), Some(ApiCode::IdempotencyKeyReused));
+        drop(begin_first(&cache, &other, "k", NOW));
+        drop(begin_first(&cache, &ours, "k", NOW + LIFETIME));
     }
 
     #[test]
-    fn what_was_not_answered_or_only_for_now_is_not_remembered() {
-        let (repeats, app) = (Arc::<Repeats>::default(), app(1));
-        drop(first(&repeats, &app, "k", NOW));
-        let passing = Refusal::new(Code::StoreUnavailable, "later").answer(&RequestId::new());
-        first(&repeats, &app, "k", NOW).answered(&passing, NOW);
-        let lasting = Refusal::new(Code::UserExists, "no").answer(&RequestId::new());
-        first(&repeats, &app, "k", NOW).answered(&lasting, NOW);
-        assert!(remembered(&repeats, &app, "k", NOW).is_some_and(|body| body.contains("USER_EXISTS")));
-        let kept = repeats.0.lock();
-        assert_eq!((kept.running, kept.order.len()), (0, 1));
+    fn a_missing_or_retryable_answer_is_not_kept() {
+        let cache = Arc::<IdempotencyCache>::default();
+        let app = app(1);
+        drop(begin_first(&cache, &app, "k", NOW));
+        let passing = Refusal::new(ApiCode::StoreUnavailable, "later").answer(&RequestId::new());
+        begin_first(&cache, &app, "k", NOW).answered(&passing, NOW);
+        let lasting = Refusal::new(ApiCode::UserExists, "no").answer(&RequestId::new());
+        begin_first(&cache, &app, "k", NOW).answered(&lasting, NOW);
+        assert!(remembered(&cache, &app, "k", NOW).is_some_and(|body| body.contains("USER_EXISTS")));
+        let cached = cache.0.lock();
+        assert_eq!((cached.running, cached.order.len()), (0, 1));
     }
 
     #[test]
-    fn the_oldest_answers_make_room_for_new_ones() {
-        let repeats = Arc::<Repeats>::default();
-        let (busy, quiet, small) = (app(1), app(2), answer(""));
-        first(&repeats, &quiet, "k", NOW).answered(&small, NOW);
+    fn the_oldest_answers_are_dropped_for_new_ones() {
+        let cache = Arc::<IdempotencyCache>::default();
+        let busy = app(1);
+        let quiet = app(2);
+        let small = answer("");
+        begin_first(&cache, &quiet, "k", NOW).answered(&small, NOW);
         for n in 0..=APP_ANSWERS {
-            first(&repeats, &busy, &n.to_string(), NOW).answered(&small, NOW);
+            begin_first(&cache, &busy, &n.to_string(), NOW).answered(&small, NOW);
         }
-        assert!(remembered(&repeats, &busy, "0", NOW).is_none());
-        assert!(remembered(&repeats, &busy, "1", NOW).is_some());
-        assert!(remembered(&repeats, &quiet, "k", NOW).is_some(), "another app has room of its own");
+        assert!(remembered(&cache, &busy, "0", NOW).is_none());
+        assert!(remembered(&cache, &busy, "1", NOW).is_some());
+        assert!(remembered(&cache, &quiet, "k", NOW).is_some(), "another app has its own limit");
 
         let large = answer(&"x".repeat(60_000));
         for n in 0..=APP_BYTES / 60_000 {
-            first(&repeats, &busy, &format!("large {n}"), NOW).answered(&large, NOW);
+            begin_first(&cache, &busy, &format!("large {n}"), NOW).answered(&large, NOW);
         }
-        assert!(remembered(&repeats, &busy, "1", NOW).is_none());
+        assert!(remembered(&cache, &busy, "1", NOW).is_none());
         for n in 3..9 {
             for m in 0..=APP_BYTES / 60_000 {
-                first(&repeats, &app(n), &m.to_string(), NOW).answered(&large, NOW);
+                begin_first(&cache, &app(n), &m.to_string(), NOW).answered(&large, NOW);
             }
         }
-        assert!(remembered(&repeats, &quiet, "k", NOW).is_none(), "all together have bounds too");
+        assert!(remembered(&cache, &quiet, "k", NOW).is_none(), "all apps together have limits too");
         {
-            let kept = repeats.0.lock();
-            assert!(kept.bytes <= BYTES && kept.bytes > BYTES - 70_000, "{}", kept.bytes);
-            assert_eq!(kept.bytes, kept.apps.values().map(|of_app| of_app.bytes).sum::<usize>());
+            let cached = cache.0.lock();
+            assert!(cached.bytes <= BYTES && cached.bytes > BYTES - 70_000, "{}", cached.bytes);
+            assert_eq!(cached.bytes, cached.apps.values().map(|of_app| of_app.bytes).sum::<usize>());
             assert_eq!(
-                kept.order.len(),
-                kept.apps.values().map(|of_app| of_app.entries.len()).sum::<usize>()
+                cached.order.len(),
+                cached.apps.values().map(|of_app| of_app.entries.len()).sum::<usize>()
             );
         }
-        repeats.0.lock().forget_old(NOW + LIFETIME);
-        let kept = repeats.0.lock();
-        assert_eq!((kept.bytes, kept.order.len(), kept.apps.len()), (0, 0, 0));
+        cache.0.lock().forget_old(NOW + LIFETIME);
+        let cached = cache.0.lock();
+        assert_eq!((cached.bytes, cached.order.len(), cached.apps.len()), (0, 0, 0));
     }
 
     #[test]
-    fn only_so_many_are_carried_out_at_once() {
-        let (repeats, app) = (Arc::<Repeats>::default(), app(1));
-        let mut running: Vec<_> = (0..AT_ONCE).map(|n| first(&repeats, &app, &n.to_string(), NOW)).collect();
-        assert_eq!(begin(&repeats, &app, "one more", b"", NOW).err(), Some(Code::Overloaded));
+    fn a_limited_number_of_requests_runs_at_once() {
+        let cache = Arc::<IdempotencyCache>::default();
+        let app = app(1);
+        let mut running: Vec<_> =
+            (0..AT_ONCE).map(|n| begin_first(&cache, &app, &n.to_string(), NOW)).collect();
+        assert_eq!(begin(&cache, &app, "one more", b"", NOW).err(), Some(ApiCode::Overloaded));
         running.pop();
-        assert!(begin(&repeats, &app, "one more", b"", NOW).is_ok());
+        assert!(begin(&cache, &app, "one more", b"", NOW).is_ok());
     }
 }

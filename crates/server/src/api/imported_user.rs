@@ -1,4 +1,4 @@
-//! Users of an import, read by the rules of `users.create`.
+//! Reads imported users by the rules of `users.create`.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,22 +8,22 @@ use crate::{AccountError, ImportedUser};
 
 /// The fields of an imported user that `users.create` does not have.
 #[derive(Deserialize)]
-struct OfImports {
+struct ImportFields {
     auto_created: Option<bool>,
 }
 
 impl ImportedUser {
     /// Reads a user from the JSON fields of `users.create` and the flag `auto_created`; ignores other fields.
     ///
-    /// Needs the feature `api`, whose rules for fields these are.
+    /// Needs the feature `api`, because it uses the API's rules for fields.
     ///
     /// # Errors
-    /// [`AccountError::InvalidField`], which names the field.
+    /// Returns [`AccountError::InvalidField`], which names the field, if a field is missing or invalid.
     pub fn read(mut fields: Map<String, Value>) -> Result<Self, AccountError> {
         let invalid = |refusal: Refusal| AccountError::InvalidField(refusal.message.into_owned());
-        let of_imports = fields.remove_entry("auto_created").into_iter().collect();
-        let of_imports = Fields { fields: of_imports, is_form: false };
-        let OfImports { auto_created } = of_imports.read().map_err(invalid)?;
+        let import_fields = fields.remove_entry("auto_created").into_iter().collect();
+        let import_fields = Fields { fields: import_fields, is_form: false };
+        let ImportFields { auto_created } = import_fields.read().map_err(invalid)?;
         let user: Write = Fields { fields, is_form: false }.read().map_err(invalid)?;
         let (id, fields) = user.into_parts();
         Ok(Self { id, fields, auto_created: auto_created.unwrap_or(false) })

@@ -1,8 +1,8 @@
-//! `users.list`: users page by page, all of them or those that are looked for.
+//! `users.list`: lists all users, or those that match a search, page by page.
 //!
-//! Without a search, and among those who are online, users come in the byte order of their ids. A search gives first those
-//! whose id begins with the text, in that order, then those whose name does, in the order of names. Wherever a page ends,
-//! its reference says what it ended with, so that the next one begins there whatever has changed meanwhile.
+//! Without a search, and among online users, the order is the byte order of ids. A search first lists the users whose id begins
+//! with the text, in that order, then those whose name does, in the order of names. The reference of a page names its last
+//! user, so that the next page begins there, whatever has changed in between.
 
 use std::{fmt, sync::Arc};
 
@@ -14,85 +14,88 @@ use serde::{Deserialize, Serialize};
 use super::{
     Call,
     answer::Refusal,
-    kinds::{AnyText, Flag, Reference, Whole},
-    users::Shown,
+    users::UserView,
+    values::{AnyText, Flag, Reference, Whole},
 };
 use crate::BusError;
 
-/// Users in a page, unless the caller says otherwise.
+/// The default number of users in a page.
 const PAGE: usize = 100;
-/// Users looked at for one page, at most: a page may end before it is full.
+/// The most users examined for one page; a page may end before it is full.
 const SCAN: usize = 5000;
-/// Users looked at before other tasks get their turn.
+/// How many users are examined before other tasks may run.
 const CHUNK: usize = 200;
-/// Between name and id in a reference. No id has a control character.
+/// Separates name and id in a reference. Ids contain no control character.
 const SEPARATOR: char = '\u{1f}';
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "UserList")]
 pub(super) struct List {
-    /// Users in a page, at most; default 100.
+    /// The most users in the page; default 100.
     limit: Option<Whole<1, 1000>>,
-    /// Where the page begins: what the page before ended with. Empty is absent.
+    /// The `reference` of the previous page. Empty means absent.
     #[schemars(with = "Option<Reference>")]
     reference: Option<String>,
-    /// Only who has a live session, or only who has none.
+    /// If true, only users with a live session; if false, only users without one.
     #[schemars(with = "Option<Flag>")]
     online: Option<bool>,
-    /// Only users whose id or name begins with this; in names A to Z are a to z. Empty is absent.
+    /// Only users whose id or name begins with this text. Names are compared without regard to the case of ASCII letters. Empty
+    /// means absent.
     #[schemars(with = "Option<AnyText>")]
     prefix: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct PageBody {
-    users: Vec<Shown>,
-    /// Where the next page begins; absent at the end. A page before the end may be short, or empty.
+    users: Vec<UserView>,
+    /// Where the next page begins; absent on the last page. Earlier pages may be short or empty too.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
 }
 
-/// How far a list has come.
+/// A position in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
-    /// The name, where users come in the order of names.
+    /// The name, if users are listed in the order of names.
     name: Option<String>,
     id: UserId,
 }
 
-/// Goes through the users that may be wanted, and through no more of them than one page may.
+/// Iterates over the users that may match, up to the limit of one page.
 struct Walk<'a> {
     call: &'a Call,
-    /// What ids or names begin with; empty if that is no matter.
+    /// What ids or names must begin with; empty without a search.
     prefix: &'a str,
     next: Next,
     left: usize,
 }
 
-/// Where a walk goes on.
+/// Where a walk continues.
 enum Next {
-    /// Among all users, behind this one.
+    /// Among all users, after this one.
     All(Option<UserId>),
-    /// Among those whose id begins with the prefix, behind this one.
+    /// Among the users whose id begins with the prefix, after this one.
     Ids(Option<UserId>),
-    /// Among those whose name does, behind this name and id.
+    /// Among the users whose name begins with the prefix, after this name and id.
     Names(Option<(String, UserId)>),
-    /// Among those who are online: the first one stands last.
+    /// Among online users, in reverse order.
     Online(Vec<UserId>),
     End,
 }
 
-/// `users.list`: a page of users.
+/// `users.list`: returns a page of users.
 pub(super) async fn list(call: &Call, list: List) -> Result<PageBody, Refusal> {
     let limit = list.limit.and_then(|limit| usize::try_from(limit.0).ok()).unwrap_or(PAGE);
     let prefix = list.prefix.as_deref().unwrap_or_default();
     let reference = list.reference.filter(|reference| !reference.is_empty());
     let place = reference.as_deref().map(Place::parse).transpose()?;
     let mut walk = Walk::new(call, prefix, list.online == Some(true), place).await?;
-    let (mut users, mut last_listed, mut last_seen): (Vec<Shown>, _, _) = (Vec::new(), None, None);
-    // Mostly everybody is wanted, and one more tells whether there is another page.
+    let mut users: Vec<UserView> = Vec::new();
+    let mut last_listed = None;
+    let mut last_seen = None;
+    // Usually every user matches, and one more tells whether there is another page.
     let mut width = limit + 1;
-    while let Some(found) = walk.look(width).await? {
+    while let Some(found) = walk.next_users(width).await? {
         let shown = call.show(&found.iter().map(|(_, user)| &**user).collect::<Vec<_>>()).await?;
         for ((place, user), shown) in found.into_iter().zip(shown) {
             let is_wanted = place.is_first_of(&user, prefix)
@@ -117,24 +120,24 @@ impl<'a> Walk<'a> {
         call: &'a Call,
         prefix: &'a str,
         online: bool,
-        behind: Option<Place>,
+        after: Option<Place>,
     ) -> Result<Self, BusError> {
-        let next = match behind {
-            behind if online => {
-                let behind = behind.map(|place| place.id);
-                let mut users = call.api.operations.online_users(&call.app.id, behind.as_ref()).await?;
+        let next = match after {
+            after if online => {
+                let after = after.map(|place| place.id);
+                let mut users = call.api.operations.online_users(&call.app.id, after.as_ref()).await?;
                 users.reverse();
                 Next::Online(users)
             }
-            behind if prefix.is_empty() => Next::All(behind.map(|place| place.id)),
+            after if prefix.is_empty() => Next::All(after.map(|place| place.id)),
             Some(Place { name: Some(name), id }) => Next::Names(Some((name, id))),
-            behind => Next::Ids(behind.map(|place| place.id)),
+            after => Next::Ids(after.map(|place| place.id)),
         };
         Ok(Self { call, prefix, next, left: SCAN })
     }
 
-    /// Looks at up to `width` more; none at the end, or when enough were looked at.
-    async fn look(&mut self, width: usize) -> Result<Option<Vec<(Place, Arc<User>)>>, StoreError> {
+    /// Returns up to `width` more users. Returns `None` at the end, or at the limit of one page.
+    async fn next_users(&mut self, width: usize) -> Result<Option<Vec<(Place, Arc<User>)>>, StoreError> {
         let width = width.min(self.left);
         if width == 0 {
             return Ok(None);
@@ -142,25 +145,26 @@ impl<'a> Walk<'a> {
         if self.left < SCAN {
             tokio::task::yield_now().await;
         }
-        let (store, app) = (&self.call.api.operations.store, &self.call.app.id);
+        let store = &self.call.api.operations.store;
+        let app = &self.call.app.id;
         let by_name = matches!(self.next, Next::Names(_));
         let (users, next) = match std::mem::replace(&mut self.next, Next::End) {
             Next::End => return Ok(None),
-            Next::All(behind) => {
-                let users = store.users(app, behind.as_ref(), width).await?;
+            Next::All(after) => {
+                let users = store.users(app, after.as_ref(), width).await?;
                 let last = users.last().filter(|_| users.len() == width).map(|user| user.id.clone());
                 (users, last.map_or(Next::End, |last| Next::All(Some(last))))
             }
-            Next::Ids(behind) => {
-                let mut users = self.by_id(behind, width).await?;
+            Next::Ids(after) => {
+                let mut users = self.by_id(after, width).await?;
                 let last = users.last().filter(|_| users.len() == width).map(|user| user.id.clone());
                 users.retain(|user| user.id.as_str().starts_with(self.prefix));
                 let last = last.filter(|id| id.as_str().starts_with(self.prefix));
                 (users, last.map_or(Next::Names(None), |last| Next::Ids(Some(last))))
             }
-            Next::Names(behind) => {
-                let behind = behind.as_ref().map(|(name, id)| (name.as_str(), id));
-                let users = store.users_by_name(app, self.prefix, behind, width).await?;
+            Next::Names(after) => {
+                let after = after.as_ref().map(|(name, id)| (name.as_str(), id));
+                let users = store.users_by_name(app, self.prefix, after, width).await?;
                 let last = users.last().filter(|_| users.len() == width);
                 let last = last.map(|user| (user.profile.display_name.clone(), user.id.clone()));
                 (users, last.map_or(Next::End, |last| Next::Names(Some(last))))
@@ -178,16 +182,17 @@ impl<'a> Walk<'a> {
         Ok(Some(users.into_iter().map(|user| (Place::of(&user, by_name), user)).collect()))
     }
 
-    /// Those whose id begins with the prefix, and then others.
-    async fn by_id(&self, behind: Option<UserId>, width: usize) -> Result<Vec<Arc<User>>, StoreError> {
-        // What is no id does not begin one.
+    /// Returns users in the order of ids, beginning with those whose id begins with the prefix.
+    async fn by_id(&self, after: Option<UserId>, width: usize) -> Result<Vec<Arc<User>>, StoreError> {
+        // A prefix that is not a valid id begins no id.
         let Ok(prefix) = UserId::new(self.prefix) else { return Ok(Vec::new()) };
-        let (store, app) = (&self.call.api.operations.store, &self.call.app.id);
-        let (mut users, behind) = match behind.filter(|behind| *behind >= prefix) {
-            Some(behind) => (Vec::new(), behind),
+        let store = &self.call.api.operations.store;
+        let app = &self.call.app.id;
+        let (mut users, after) = match after.filter(|after| *after >= prefix) {
+            Some(after) => (Vec::new(), after),
             None => (store.user(app, &prefix).await?.into_iter().collect(), prefix),
         };
-        users.extend(store.users(app, Some(&behind), width - users.len()).await?);
+        users.extend(store.users(app, Some(&after), width - users.len()).await?);
         Ok(users)
     }
 }
@@ -206,9 +211,11 @@ impl Place {
         Ok(Self { name, id })
     }
 
-    /// Whether a search finds the user, here and not before: one whose id begins like this was found by that.
+    /// Returns whether this position is where a search lists the user: by its id if the id begins with the prefix, otherwise by its
+    /// name.
     fn is_first_of(&self, user: &User, prefix: &str) -> bool {
-        let (id, name) = (user.id.as_str().as_bytes(), user.profile.display_name.as_bytes());
+        let id = user.id.as_str().as_bytes();
+        let name = user.profile.display_name.as_bytes();
         let prefix = prefix.as_bytes();
         if id.starts_with(prefix) {
             return self.name.is_none();
@@ -231,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_was_written() {
+    fn a_place_survives_formatting_and_parsing() {
         let id = UserId::new("ann").unwrap();
         for name in [None, Some(""), Some("Ann"), Some("a\u{1f}b")] {
             let place = Place { name: name.map(str::to_owned), id: id.clone() };

@@ -1,6 +1,6 @@
-//! The methods, in one place: what each is called, takes, does, answers and refuses.
+//! The table of methods: name, summary, request, answer and errors of each.
 //!
-//! Requests are dispatched from this table and the OpenAPI document is made from it, so that they cannot differ.
+//! Requests are dispatched by this table and the OpenAPI document is generated from it, so the two cannot differ.
 
 use std::pin::Pin;
 
@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 
 use super::{
     Call, Done, Nothing,
-    answer::{Answer, Code, Refusal, Success},
+    answer::{ApiAnswer, ApiCode, Refusal, Success},
     app,
     fields::Fields,
     keys, list, sessions, users,
@@ -17,13 +17,13 @@ use super::{
 /// A method of the API.
 pub(super) struct Method {
     pub(super) name: &'static str,
-    /// What it does, in a line.
+    /// A summary in one line.
     pub(super) does: &'static str,
-    /// Whether an idempotency key counts: it creates or publishes something.
+    /// Whether it accepts an idempotency key, because it creates or publishes something.
     pub(super) takes_key: bool,
-    /// What it refuses, besides what every method does.
-    pub(super) refuses: &'static [Code],
-    /// The body of a request.
+    /// The codes of its errors, besides those of every method.
+    pub(super) refuses: &'static [ApiCode],
+    /// The body of an example request.
     pub(super) example: &'static str,
     pub(super) request: fn(&mut SchemaGenerator) -> Schema,
     pub(super) answer: fn(&mut SchemaGenerator) -> Schema,
@@ -31,22 +31,22 @@ pub(super) struct Method {
 }
 
 type Run = for<'a> fn(&'a Call, Fields) -> Running<'a>;
-type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'a>>;
+type Running<'a> = Pin<Box<dyn Future<Output = Result<ApiAnswer, Refusal>> + Send + 'a>>;
 
-/// What any method refuses.
-pub(super) const REFUSED_BY_ALL: &[Code] = &[
-    Code::InvalidBody,
-    Code::ApiKeyRequired,
-    Code::ApiKeyInvalid,
-    Code::AppMismatch,
-    Code::BodyTooLarge,
-    Code::UnsupportedContentType,
-    Code::Overloaded,
-    Code::StoreUnavailable,
+/// The codes of errors that every method can have.
+pub(super) const REFUSED_BY_ALL: &[ApiCode] = &[
+    ApiCode::InvalidBody,
+    ApiCode::ApiKeyRequired,
+    ApiCode::ApiKeyInvalid,
+    ApiCode::AppMismatch,
+    ApiCode::BodyTooLarge,
+    ApiCode::UnsupportedContentType,
+    ApiCode::Overloaded,
+    ApiCode::StoreUnavailable,
 ];
-/// What a method that takes an idempotency key refuses too.
-pub(super) const REFUSED_BY_KEY: &[Code] =
-    &[Code::InvalidIdempotencyKey, Code::RequestInProgress, Code::IdempotencyKeyReused];
+/// The codes of errors that a method with an idempotency key can have too.
+pub(super) const REFUSED_BY_KEY: &[ApiCode] =
+    &[ApiCode::InvalidIdempotencyKey, ApiCode::RequestInProgress, ApiCode::IdempotencyKeyReused];
 
 macro_rules! methods {
     ($($name:literal $does:literal
@@ -57,7 +57,7 @@ macro_rules! methods {
             name: $name,
             does: $does,
             takes_key: $takes_key,
-            refuses: &[$(Code::$code),*],
+            refuses: &[$(ApiCode::$code),*],
             example: $example,
             request: |schemas| schemas.subschema_for::<$request>(),
             answer: |schemas| schemas.subschema_for::<Success<'_, $body>>(),
@@ -70,42 +70,42 @@ macro_rules! methods {
 }
 
 methods! {
-    "users.create" "Creates a user with a token, or claims one who merely came by."
+    "users.create" "Creates a user with a token, or claims an auto-created user."
     users::create: users::Write => users::UserBody, takes key: true,
     refuses MissingField InvalidField ValueTooLong UserLimitReached UserExists;
     r#"{"id": "alice", "display_name": "Alice"}"#
 
-    "users.upsert" "Creates or claims a user, or changes the fields that are given."
+    "users.upsert" "Creates or claims a user, or changes the given fields."
     users::upsert: users::Write => users::UserBody, takes key: true,
     refuses MissingField InvalidField ValueTooLong UserLimitReached;
     r#"{"id": "alice", "display_name": "Alice", "metadata": {"plan": "pro"}}"#
 
-    "users.update" "Changes the fields of a user that are given."
+    "users.update" "Changes the given fields of a user."
     users::update: users::Write => users::UserBody, takes key: false,
     refuses MissingField InvalidField ValueTooLong UserNotFound;
     r#"{"id": "alice", "avatar_url": "//shop.example/alice.png"}"#
 
-    "users.get" "Shows one user, with its token where that can be known."
+    "users.get" "Returns a user, with its token if the server knows it."
     users::get: users::Named => users::UserBody, takes key: false,
     refuses MissingField InvalidField UserNotFound;
     r#"{"id": "alice"}"#
 
-    "users.list" "Lists users page by page, all or those who are looked for."
+    "users.list" "Lists all users or those that match a search, page by page."
     list::list: list::List => list::PageBody, takes key: false,
     refuses InvalidField;
     r#"{"prefix": "al", "online": true, "limit": 20}"#
 
-    "users.delete" "Forgets a user and ends its sessions."
+    "users.delete" "Deletes a user and ends its sessions."
     users::delete: users::Named => Done, takes key: false,
     refuses MissingField InvalidField UserNotFound;
     r#"{"id": "bob"}"#
 
-    "users.issue_token" "Gives a user a new token."
+    "users.issue_token" "Issues a new token for a user."
     users::issue_token: users::Issue => users::UserBody, takes key: true,
     refuses MissingField InvalidField UserNotFound;
     r#"{"id": "alice", "expires_in": 86400, "grace": 60}"#
 
-    "users.revoke_tokens" "Voids every token of a user and ends the sessions they opened."
+    "users.revoke_tokens" "Revokes every token of a user and ends the sessions that they opened."
     users::revoke_tokens: users::Named => users::UserBody, takes key: false,
     refuses MissingField InvalidField UserNotFound;
     r#"{"id": "alice"}"#
@@ -115,7 +115,7 @@ methods! {
     refuses MissingField InvalidField UserNotFound;
     r#"{"id": "alice"}"#
 
-    "users.disconnect" "Ends the sessions of a user, or one of them."
+    "users.disconnect" "Ends one session or all sessions of a user."
     sessions::disconnect: sessions::Disconnect => sessions::DisconnectBody, takes key: false,
     refuses MissingField InvalidField UserNotFound;
     r#"{"id": "alice", "come_back": true}"#
@@ -125,17 +125,17 @@ methods! {
     refuses MissingField InvalidField ValueTooLong;
     r#"{"id": "alice", "type": "order.shipped", "data": {"order": 17}}"#
 
-    "app.get" "Shows the app and its settings."
+    "app.get" "Returns the app and its settings."
     app::get: Nothing => app::AppBody, takes key: false,
     refuses;
     "{}"
 
-    "app.update" "Changes the settings of the app that are given."
+    "app.update" "Changes the given settings of the app."
     app::update: app::Update => app::AppBody, takes key: false,
     refuses InvalidField;
     r#"{"name": "Shop", "policy": "open"}"#
 
-    "app.keys.create" "Creates an API key, shown this once."
+    "app.keys.create" "Creates an API key, which is shown only once."
     keys::create: keys::Create => keys::NewKeyBody, takes key: true,
     refuses MissingField InvalidField ApiKeyLimitReached;
     r#"{"name": "the shop's backend"}"#
@@ -152,20 +152,20 @@ methods! {
 }
 
 impl Method {
-    /// Finds a method by its name.
+    /// Returns the method with this name, or `None`.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|method| method.name == name)
     }
 
-    /// Carries a request out.
-    pub(super) async fn run(&self, call: &Call, fields: Fields) -> Result<Answer, Refusal> {
+    /// Runs a request.
+    pub(super) async fn run(&self, call: &Call, fields: Fields) -> Result<ApiAnswer, Refusal> {
         (self.run)(call, fields).await.inspect_err(|refusal| {
             debug_assert!(self.refusals().contains(&refusal.code), "{}: {:?}", self.name, refusal.code);
         })
     }
 
-    /// Everything it may refuse with, in the order of the statuses.
-    pub(super) fn refusals(&self) -> Vec<Code> {
+    /// Returns the codes of all its errors, in the order of their statuses.
+    pub(super) fn refusals(&self) -> Vec<ApiCode> {
         let by_key = if self.takes_key { REFUSED_BY_KEY } else { &[] };
         let mut all = [REFUSED_BY_ALL, self.refuses, by_key].concat();
         all.sort_by_key(|code| code.status());
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_method_is_documented_and_no_other() {
+    fn the_documented_methods_are_those_of_the_table() {
         let document = include_str!("../../../../docs/PROTOCOL.md");
         let api = &document
             [document.find("\n## Platform API\n").unwrap()..document.find("\n## Secrets\n").unwrap()];
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_that_take_a_key_are_those_that_create_or_publish() {
+    fn methods_that_create_or_publish_accept_an_idempotency_key() {
         let names: Vec<_> = ALL.iter().filter(|method| method.takes_key).map(|method| method.name).collect();
         assert_eq!(
             names,

@@ -1,11 +1,11 @@
-//! The Platform API: what backends ask for, at `/api/1.0/METHOD` and `/api/2.0/METHOD` (wire document, section 10).
+//! The Platform API for backends, at `/api/1.0/METHOD` and `/api/2.0/METHOD` (`docs/PROTOCOL.md`, "Platform API").
 //!
-//! A request is a POST with an API key. It is answered by a JSON object with `ok` and `request_id`; one that fails by
-//! `error.code` and `error.message` too, with a fitting status, having changed nothing. Two of published callers' habits
-//! count: a doubled slash before `api`, and no body at all where there is nothing to say.
+//! A request is a POST with an API key. The answer is a JSON object with `ok` and `request_id`. A failed request changes
+//! nothing; its answer also has `error.code` and `error.message`, and a matching status. Two habits of published callers are
+//! accepted: a doubled slash before `api`, and an empty body where no field is needed.
 //!
-//! The rules are those of [`Accounts`](crate::Accounts): here is HTTP only. No answer names an origin, so that no page of
-//! another site reads one.
+//! This module maps HTTP to [`Accounts`](crate::Accounts) and the other operations, which hold the rules. No answer grants an
+//! origin access, so pages of other sites cannot read one.
 //!
 //! ```text
 //!  path ─> key's app ─> method ─> body ─> fields ─> idempotency key? ─> typed request ─> handler ─> typed answer
@@ -16,19 +16,19 @@ mod answer;
 mod app;
 mod auth;
 mod body;
-mod carried_out;
 mod fields;
+mod idempotency;
 mod imported_user;
 mod keys;
-mod kinds;
 mod list;
 mod methods;
 mod openapi;
-mod repeats;
+mod run_to_end;
 mod service;
 mod sessions;
 mod state;
 mod users;
+mod values;
 
 use std::sync::Arc;
 
@@ -42,45 +42,46 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    answer::{Answer, Code, Refusal, RequestId},
-    carried_out::CarriedOut,
+    answer::{ApiAnswer, ApiCode, Refusal, RequestId},
     fields::Fields,
+    idempotency::Attempt,
     methods::Method,
-    repeats::Begun,
+    run_to_end::RunToEnd,
 };
 use crate::{admission::PendingConnection, bodies::BodyRoom};
 pub use service::ApiService;
 pub(crate) use state::Api;
 
-/// Largest body of a request, in bytes.
+/// The largest body of a request, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
-/// Longest idempotency key, in characters.
+/// The longest idempotency key, in characters.
 const KEY_LIMIT: usize = 255;
 
-/// A request whose key is good.
+/// An authenticated request.
 struct Call {
     api: Arc<Api>,
-    /// The app that the key speaks for.
+    /// The app of the API key.
     app: Arc<App>,
     id: RequestId,
 }
 
-/// The request of a method that takes nothing.
+/// The request of a method without fields.
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
-/// The body of a success that has nothing to say.
+/// The body of a success without fields.
 #[derive(Serialize, JsonSchema)]
 struct Done {}
 
-/// Whether the API is what a path asks for.
+/// Returns whether a path belongs to the API.
 pub(crate) fn is_at(path: &str) -> bool {
     path.starts_with("/api/") || path.starts_with("//api/")
 }
 
 /// Answers a request for the API.
 ///
-/// A client that has sent its request may close the connection at once: the request is carried out, and a shutdown waits for it.
+/// A client may close the connection once it has sent its request: the request still runs to its end, and a shutdown waits for
+/// it.
 pub(crate) async fn serve<B>(api: &Arc<Api>, request: Request<B>) -> Response<Full<Bytes>>
 where
     B: Body + Send + 'static,
@@ -92,10 +93,12 @@ where
     if let Some(document) = openapi::answer(&head, &id) {
         return document;
     }
-    let (api, task, of_call) = (api.clone(), api.shutdown.enter(), id.clone());
-    let answer = CarriedOut::new(async move {
+    let api = api.clone();
+    let task = api.shutdown.enter();
+    let call_id = id.clone();
+    let answer = RunToEnd::new(async move {
         let _task = task;
-        answer(&api, &of_call, &head, body).await
+        answer(&api, &call_id, &head, body).await
     });
     let answer = answer.await.unwrap_or_else(|refusal| {
         tracing::debug!(request = %id, code = refusal.code.as_str(), "refused a request of a backend");
@@ -104,14 +107,14 @@ where
     answer.render()
 }
 
-async fn answer<B>(api: &Arc<Api>, id: &RequestId, head: &Parts, body: B) -> Result<Answer, Refusal>
+async fn answer<B>(api: &Arc<Api>, id: &RequestId, head: &Parts, body: B) -> Result<ApiAnswer, Refusal>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let name = method(head.uri.path())?;
     if head.method != http::Method::POST {
-        return Err(Refusal::new(Code::MethodNotAllowed, "every method of this API is a POST"));
+        return Err(Refusal::new(ApiCode::MethodNotAllowed, "every method of this API is a POST"));
     }
     let app = auth::app(api, &head.headers).await?;
     if let Some(connection) = head.extensions.get::<PendingConnection>() {
@@ -120,14 +123,14 @@ where
     let Some(method) = Method::named(name) else {
         let shown: String = name.chars().take(100).collect();
         return Err(Refusal::new(
-            Code::UnknownMethod,
+            ApiCode::UnknownMethod,
             format!("this server does not know the method {shown}"),
         ));
     };
     let key = if method.takes_key { idempotency_key(&head.headers)? } else { None };
-    // Requests whose clients close their connections at once are bounded by nothing else.
+    // This is the only limit on requests whose clients have closed their connections.
     let Ok(_running) = api.running.try_acquire() else {
-        return Err(Refusal::new(Code::Overloaded, "too many requests are being carried out now"));
+        return Err(Refusal::new(ApiCode::Overloaded, "too many requests are being carried out now"));
     };
     let (body, _room) = read(api, &app.id, body).await?;
     let fields = Fields::parse(head.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()), &body)?;
@@ -138,18 +141,18 @@ where
     }
 }
 
-/// Carries a request out, unless it is a repeated one.
+/// Runs a request with an idempotency key, or returns the answer to the first request with this key.
 async fn once(
     call: Call,
     method: &'static Method,
     key: &str,
     body: &[u8],
     fields: Fields,
-) -> Result<Answer, Refusal> {
-    let fingerprint = repeats::fingerprint(method.name, body);
-    let first = match call.api.repeats.begin(&call.app.id, key, fingerprint, call.api.clock.now())? {
-        Begun::Repeated(answer) => return Ok(answer),
-        Begun::First(first) => first,
+) -> Result<ApiAnswer, Refusal> {
+    let fingerprint = idempotency::fingerprint(method.name, body);
+    let first = match call.api.idempotency.begin(&call.app.id, key, fingerprint, call.api.clock.now())? {
+        Attempt::Repeated(answer) => return Ok(answer),
+        Attempt::First(first) => first,
     };
     let answer = method.run(&call, fields).await.unwrap_or_else(|refusal| refusal.answer(&call.id));
     first.answered(&answer, call.api.clock.now());
@@ -162,46 +165,49 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
         |key: &&str| (1..=KEY_LIMIT).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
     key.filter(is_good).map(Some).ok_or_else(|| {
         let message = format!("an idempotency key is 1 to {KEY_LIMIT} visible characters of ASCII");
-        Refusal::new(Code::InvalidIdempotencyKey, message)
+        Refusal::new(ApiCode::InvalidIdempotencyKey, message)
     })
 }
 
-/// The method that a path names. The two versions are one.
+/// Returns the name of the method in a path; both versions of the API have the same methods.
 fn method(path: &str) -> Result<&str, Refusal> {
     path_of(path)
         .strip_prefix("/api/1.0/")
         .or_else(|| path_of(path).strip_prefix("/api/2.0/"))
         .filter(|method| !method.is_empty())
-        .ok_or_else(|| Refusal::new(Code::NotFound, "methods are at /api/2.0/METHOD, such as users.get"))
+        .ok_or_else(|| Refusal::new(ApiCode::NotFound, "methods are at /api/2.0/METHOD, such as users.get"))
 }
 
-/// The path without a doubled slash at its beginning.
+/// Returns the path without a doubled slash at its beginning.
 fn path_of(path: &str) -> &str {
     path.strip_prefix('/').filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
-/// Reads the body, as far as it may be long, if there is room for it, and it comes in time.
+/// Reads the body, and reserves memory for it.
+///
+/// # Errors
+/// The body is too large, incomplete or late, or all bodies together are too large now.
 async fn read<B>(api: &Api, app: &AppId, body: B) -> Result<(Bytes, BodyRoom<AppId>), Refusal>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let too_large =
-        || Refusal::new(Code::BodyTooLarge, format!("a request's body has at most {BODY_LIMIT} bytes"));
+        || Refusal::new(ApiCode::BodyTooLarge, format!("a request's body has at most {BODY_LIMIT} bytes"));
     let hint = body.size_hint();
-    // Of what says its length too long nothing is read.
+    // Read nothing of a body whose stated length is too large.
     if hint.lower() > BODY_LIMIT as u64 {
         return Err(too_large());
     }
-    let most = hint.upper().and_then(|most| usize::try_from(most).ok()).unwrap_or(BODY_LIMIT);
+    let length = hint.upper().and_then(|length| usize::try_from(length).ok()).unwrap_or(BODY_LIMIT);
     let room = api
         .bodies
-        .reserve(Some(app.clone()), most.min(BODY_LIMIT))
-        .ok_or_else(|| Refusal::new(Code::Overloaded, "too much is being sent to this server now"))?;
+        .reserve(Some(app.clone()), length.min(BODY_LIMIT))
+        .ok_or_else(|| Refusal::new(ApiCode::Overloaded, "too much is being sent to this server now"))?;
     match tokio::time::timeout(api.body_timeout, Limited::new(body, BODY_LIMIT).collect()).await {
         Ok(Ok(body)) => Ok((body.to_bytes(), room)),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) | Err(_) => Err(Refusal::new(Code::InvalidBody, "the body did not come whole")),
+        Ok(Err(_)) | Err(_) => Err(Refusal::new(ApiCode::InvalidBody, "the body did not come whole")),
     }
 }
 

@@ -1,5 +1,5 @@
-//! `GET /api/openapi.json`: the API as an OpenAPI 3.1 document, made from the table of methods and from the types that
-//! their handlers read and answer with.
+//! `GET /api/openapi.json`: an OpenAPI 3.1 document of the API, generated from the table of methods and the types of their
+//! requests and answers.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     BODY_LIMIT, KEY_LIMIT,
-    answer::{Code, Refusal, Refused, RequestId},
+    answer::{ApiCode, Refusal, Refused, RequestId},
     methods::{self, Method},
     path_of,
 };
@@ -19,7 +19,7 @@ use super::{
 const PATH: &str = "/api/openapi.json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The answer to a request for the document, which needs no key and holds no secret.
+/// Answers a request for the document, which needs no key and contains no secret. Returns `None` for other requests.
 pub(super) fn answer(head: &Parts, id: &RequestId) -> Option<Response<Full<Bytes>>> {
     if path_of(head.uri.path()) != PATH {
         return None;
@@ -27,7 +27,7 @@ pub(super) fn answer(head: &Parts, id: &RequestId) -> Option<Response<Full<Bytes
     if head.method == Verb::GET || head.method == Verb::HEAD {
         return Some(id.render(200, document()));
     }
-    let refusal = Refusal::new(Code::MethodNotAllowed, "the document is there to be read: GET");
+    let refusal = Refusal::new(ApiCode::MethodNotAllowed, "the document is there to be read: GET");
     let mut response = refusal.answer(id).render();
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     Some(response)
@@ -50,7 +50,8 @@ fn build() -> Value {
     let refusal = answers.subschema_for::<Refused<'_>>();
     let mut paths = Map::new();
     for method in methods::ALL {
-        let (request, answer) = ((method.request)(&mut requests), (method.answer)(&mut answers));
+        let request = (method.request)(&mut requests);
+        let answer = (method.answer)(&mut answers);
         let form = form(&request, &requests);
         let operation = operation(method, &request, form, &answer, &refusal);
         paths.insert(format!("/api/2.0/{}", method.name), json!({ "post": operation }));
@@ -61,20 +62,20 @@ fn build() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "ChatCamp Platform API",
-            "description": "What an app's backend asks of its ChatCamp server. Keys belong on servers, not in pages.",
+            "description": "For the backend of an app. Keep API keys on servers, never in web pages.",
             "version": env!("CARGO_PKG_VERSION"),
         },
         "servers": [{ "url": "/" }],
-        // Callers of the first version name the app too.
+        // Callers of version 1.0 name the app too.
         "security": [{ "key": [] }, { "key": [], "app": [] }],
         "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {
                 "key": { "type": "apiKey", "in": "header", "name": "x-api-key",
-                    "description": "An API key, which speaks for its app." },
+                    "description": "An API key of the app." },
                 "app": { "type": "apiKey", "in": "header", "name": "x-app-id",
-                    "description": "The id of that app: not needed, but if it is given it must be right." },
+                    "description": "The id of the app: optional, but it must match the API key." },
             },
         },
     })
@@ -100,16 +101,16 @@ fn operation(
         "parameters": if method.takes_key { json!([idempotency_key()]) } else { json!([]) },
         "requestBody": {
             "description": format!("At most {BODY_LIMIT} bytes. Unknown fields are ignored."),
-            "required": method.refuses.contains(&Code::MissingField),
+            "required": method.refuses.contains(&ApiCode::MissingField),
             "content": content,
         },
         "responses": responses(method, answer, refusal),
     })
 }
 
-/// The same fields in a form: an object is the text of JSON, and nothing is null.
+/// Returns the schema of a request as a form: objects are JSON text, and no field is null.
 ///
-/// None for requests with lists: that such a one is the text of JSON too is nothing that OpenAPI can say.
+/// Returns `None` for a request with lists: they are JSON text too, which OpenAPI cannot express.
 fn form(request: &Schema, requests: &SchemaGenerator) -> Option<Value> {
     let name = request.as_value()["$ref"].as_str().and_then(|path| path.rsplit('/').next());
     let mut schema = requests.definitions().get(name?)?.clone();
@@ -119,7 +120,7 @@ fn form(request: &Schema, requests: &SchemaGenerator) -> Option<Value> {
             return None;
         }
         forbid_null(field);
-        if !says_text(field) {
+        if !is_plain_text(field) {
             encoding.insert(name.clone(), json!({ "contentType": "application/json" }));
         }
     }
@@ -134,22 +135,22 @@ fn forbid_null(field: &mut Value) {
     }
 }
 
-/// Whether a value of the kind is text that stands for itself.
-fn says_text(field: &Value) -> bool {
+/// Returns whether a value of this kind can be sent as plain text.
+fn is_plain_text(field: &Value) -> bool {
     let among =
         |kinds: &Value| kinds.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "string"));
     let kinds = &field["type"];
     kinds == "string"
         || among(kinds)
         || field["enum"].as_array().is_some_and(|values| values.iter().any(Value::is_string))
-        || field["anyOf"].as_array().is_some_and(|kinds| kinds.iter().any(says_text))
+        || field["anyOf"].as_array().is_some_and(|kinds| kinds.iter().any(is_plain_text))
 }
 
 fn idempotency_key() -> Value {
     json!({
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Names this request: for 24 hours whoever repeats it, with the same key and body, gets the answer of \
+        "description": "Identifies this request: for 24 hours, a repeated request with the same key and body gets the answer to \
             the first one.",
         "schema": { "type": "string", "pattern": format!("^[!-~]{{1,{KEY_LIMIT}}}$") },
     })
@@ -157,7 +158,7 @@ fn idempotency_key() -> Value {
 
 fn responses(method: &Method, answer: &Schema, refusal: &Schema) -> Value {
     let request_id =
-        json!({ "description": "Names the request.", "required": true, "schema": { "type": "string" } });
+        json!({ "description": "Identifies the request.", "required": true, "schema": { "type": "string" } });
     let mut headers = json!({ "x-request-id": request_id });
     if method.takes_key {
         headers["idempotency-replayed"] = json!({
@@ -166,7 +167,7 @@ fn responses(method: &Method, answer: &Schema, refusal: &Schema) -> Value {
         });
     }
     let mut responses = json!({ "200": {
-        "description": "It was done.",
+        "description": "The request succeeded.",
         "headers": headers,
         "content": { "application/json": { "schema": answer } },
     }});
@@ -180,8 +181,9 @@ fn responses(method: &Method, answer: &Schema, refusal: &Schema) -> Value {
             "request_id": "5f0c6d1ab7e8493c02d41f6e",
         });
         let mut headers = headers.clone();
-        if same_status.iter().any(|code| code.is_retried()) {
-            headers["retry-after"] = json!({ "description": "In how many seconds to ask again.", "schema": { "type": "integer" } });
+        if same_status.iter().any(|code| code.is_retryable()) {
+            headers["retry-after"] =
+                json!({ "description": "Seconds to wait before a retry.", "schema": { "type": "integer" } });
         }
         responses[same_status[0].status().to_string()] = json!({
             "description": meanings.join("\n\n"),

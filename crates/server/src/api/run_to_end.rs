@@ -1,4 +1,4 @@
-//! Requests that go on when their connections break.
+//! Runs a request to its end, even if its connection ends first.
 
 use std::{
     pin::Pin,
@@ -10,26 +10,26 @@ use tokio::runtime::Handle;
 
 type Request<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A request that goes on in a task of its own if this is dropped before its end, as HTTP servers do when a client closes its
-/// connection.
-pub(super) struct CarriedOut<T: Send + 'static> {
+/// A request that continues in its own task if this future is dropped early, as HTTP servers drop it when the client closes
+/// the connection.
+pub(super) struct RunToEnd<T: Send + 'static> {
     request: Option<Request<T>>,
     runtime: Handle,
 }
 
-impl<T: Send + 'static> CarriedOut<T> {
+impl<T: Send + 'static> RunToEnd<T> {
     /// # Panics
-    /// Outside a tokio runtime.
+    /// If it is called outside a tokio runtime.
     pub(super) fn new(request: impl Future<Output = T> + Send + 'static) -> Self {
         Self { request: Some(Box::pin(request)), runtime: Handle::current() }
     }
 }
 
-impl<T: Send + 'static> Future for CarriedOut<T> {
+impl<T: Send + 'static> Future for RunToEnd<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let request = self.request.as_mut().expect("a request has one answer");
+        let request = self.request.as_mut().expect("the future is not polled after it is ready");
         let polled = request.as_mut().poll(cx);
         if polled.is_ready() {
             self.request = None;
@@ -38,9 +38,9 @@ impl<T: Send + 'static> Future for CarriedOut<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for CarriedOut<T> {
+impl<T: Send + 'static> Drop for RunToEnd<T> {
     fn drop(&mut self) {
-        // One that has panicked cannot go on.
+        // A request that has panicked cannot continue.
         if let Some(request) = self.request.take().filter(|_| !thread::panicking()) {
             self.runtime.spawn(async move { drop(request.await) });
         }

@@ -15,16 +15,16 @@ use tower_service::Service;
 
 use super::Api;
 
-/// Serves the Platform API: `/api/1.0/METHOD`, `/api/2.0/METHOD` and `/api/openapi.json`. Every other path is answered 404.
+/// Serves the Platform API: `/api/1.0/METHOD`, `/api/2.0/METHOD` and `/api/openapi.json`. Answers 404 to every other path.
 ///
 /// Mount it without stripping the path, for example with axum's `route_service("/api/{*path}", …)`; published callers write
 /// `//api/1.0/METHOD` too, which a fallback service catches.
 ///
-/// A call whose client closes its connection, or half of it, is carried out; in the latter case it is answered only if the HTTP
-/// server permits, as hyper does with `half_close`.
+/// A request runs to its end even if the client closes the connection. If the client closes only its half, it gets the answer
+/// if the HTTP server supports that, as hyper does with `half_close`.
 ///
 /// # Panics
-/// Its answers, where they are polled outside a tokio runtime.
+/// Its answers panic if they are polled outside a tokio runtime.
 #[derive(Debug, Clone)]
 pub struct ApiService {
     api: Arc<Api>,
@@ -43,7 +43,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Response = Response<Full<Bytes>>;
-    /// No request fails: what is wrong with it is an answer.
+    /// A failed request is an answer with an error status, never an error of the service.
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 

@@ -1,4 +1,4 @@
-//! Live sessions: who is there, an event for them, their end.
+//! Live sessions: lists them, publishes events to them, ends them.
 
 use chatcamp_protocol::UserId;
 use schemars::JsonSchema;
@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 
 use super::{
     Call,
-    answer::{Code, Refusal},
-    kinds::{AnyText, EventType, Flag, Id},
+    answer::{ApiCode, Refusal},
     users::Named,
+    values::{AnyText, EventType, Flag, Id},
 };
 use crate::{PublishError, Recipients, SessionInfo, bus::EndMode};
 
-/// Users that one event can name.
+/// The most users that one event can name.
 const NAMED: usize = 1000;
 
-/// An event and whom it is for: exactly one of `id`, `ids` and `to`.
+/// An event and its recipients: exactly one of `id`, `ids` and `to`.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(extend("oneOf" = [
     { "required": ["id"], "properties": { "id": { "not": { "type": "null" } } } },
@@ -24,20 +24,20 @@ const NAMED: usize = 1000;
     { "required": ["to"], "properties": { "to": { "not": { "type": "null" } } } },
 ]))]
 pub(super) struct Publish {
-    /// What kind of event it is.
+    /// The type of the event.
     #[serde(rename = "type")]
     #[schemars(with = "EventType")]
     kind: String,
-    /// Whatever the application wants; the event as a whole has at most 32 KiB.
+    /// Data of the application. The whole event has at most 32 KiB.
     #[serde(default)]
     data: Value,
-    /// A user.
+    /// One user.
     #[schemars(with = "Option<Id>")]
     id: Option<UserId>,
     /// Up to 1,000 users.
     #[schemars(with = "Option<Vec<Id>>", length(max = NAMED))]
     ids: Option<Vec<UserId>>,
-    /// Everybody who is there.
+    /// All connected users.
     to: Option<Everybody>,
 }
 
@@ -50,29 +50,29 @@ struct Everybody {
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct PublishBody {
-    /// Sessions that have the event, or have it queued: none of an unknown user.
+    /// The number of sessions that the event was sent to or queued for; 0 for an unknown user.
     delivered: usize,
 }
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct SessionsBody {
-    sessions: Vec<Shown>,
+    sessions: Vec<SessionView>,
 }
 
 /// A live session.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Session")]
-struct Shown {
-    /// Names it for as long as it lives.
+struct SessionView {
+    /// Identifies the session while it lives.
     id: String,
     /// Such as `websocket`.
     transport: &'static str,
-    /// The network address it comes from, where there is one.
+    /// The network address of the client, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    /// When it began, in Unix seconds.
+    /// When the session began, in Unix seconds.
     since: u64,
-    /// When its client was last heard, in Unix seconds.
+    /// When the client last sent a message, in Unix seconds.
     last_seen: u64,
 }
 
@@ -81,28 +81,28 @@ pub(super) struct Disconnect {
     /// The user.
     #[schemars(with = "Id")]
     id: UserId,
-    /// The one session that is to end; all of them if absent.
+    /// The session to end; all sessions of the user if absent.
     #[schemars(with = "Option<AnyText>")]
     session: Option<String>,
-    /// Whether the clients are to connect again; default false.
+    /// Whether the clients should reconnect; default false.
     #[schemars(with = "Option<Flag>")]
     come_back: Option<bool>,
 }
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct DisconnectBody {
-    /// Sessions that were ended.
+    /// The number of sessions that were ended.
     ended: usize,
 }
 
-/// `users.publish`: an event to a user, to several, or to all who are there.
+/// `users.publish`: sends an event to one user, several users or all connected users.
 pub(super) async fn publish(call: &Call, event: Publish) -> Result<PublishBody, Refusal> {
     let Publish { kind, data, id, ids, to } = event;
     let to = recipients(id, ids, to)?;
     match call.api.operations.publish(&call.app.id, &to, &kind, &data).await {
         Ok(delivered) => Ok(PublishBody { delivered }),
         Err(why @ PublishError::InvalidType) => Err(Refusal::invalid("type", why)),
-        Err(why @ PublishError::TooLarge) => Err(Refusal::new(Code::ValueTooLong, why.to_string())),
+        Err(why @ PublishError::TooLarge) => Err(Refusal::new(ApiCode::ValueTooLong, why.to_string())),
         Err(PublishError::Bus(error)) => Err(error.into()),
     }
 }
@@ -118,7 +118,7 @@ fn recipients(
         (None, Some(_), None) => Err(Refusal::invalid("ids", format!("these are more than {NAMED}"))),
         (None, None, Some(_)) => Ok(Recipients::All),
         (None, None, None) => {
-            Err(Refusal::new(Code::MissingField, "id, ids or to: for whom it is, is missing"))
+            Err(Refusal::new(ApiCode::MissingField, "id, ids or to: for whom it is, is missing"))
         }
         (id, ..) => {
             let named = if id.is_some() { "id" } else { "ids" };
@@ -127,16 +127,17 @@ fn recipients(
     }
 }
 
-/// `users.sessions`: a user's live sessions.
+/// `users.sessions`: returns the live sessions of a user.
 pub(super) async fn list(call: &Call, Named { id }: Named) -> Result<SessionsBody, Refusal> {
-    let sessions = of_user(call, &id).await?.into_iter().map(Shown::from).collect();
+    let sessions = of_user(call, &id).await?.into_iter().map(SessionView::from).collect();
     Ok(SessionsBody { sessions })
 }
 
-/// `users.disconnect`: ends a user's sessions, or one of them, to come back or not.
+/// `users.disconnect`: ends one session or all sessions of a user, and tells the clients whether to reconnect.
 pub(super) async fn disconnect(call: &Call, end: Disconnect) -> Result<DisconnectBody, Refusal> {
     let live = of_user(call, &end.id).await?;
-    let (operations, app) = (&call.api.operations, &call.app.id);
+    let operations = &call.api.operations;
+    let app = &call.app.id;
     let mode = EndMode::new(end.come_back.unwrap_or(false));
     let ended = match end.session {
         None => operations.end_sessions(app, &end.id, mode).await?,
@@ -148,7 +149,8 @@ pub(super) async fn disconnect(call: &Call, end: Disconnect) -> Result<Disconnec
     Ok(DisconnectBody { ended })
 }
 
-/// The user's live sessions. The store is asked only of who has none, so that all else goes on without it.
+/// Returns the live sessions of the user. Asks the store only about users without sessions, so that the others can be listed while
+/// the store fails.
 async fn of_user(call: &Call, id: &UserId) -> Result<Vec<SessionInfo>, Refusal> {
     let live = call.api.operations.sessions(&call.app.id, Some(id), usize::MAX).await?.newest;
     if live.is_empty() {
@@ -157,7 +159,7 @@ async fn of_user(call: &Call, id: &UserId) -> Result<Vec<SessionInfo>, Refusal> 
     Ok(live)
 }
 
-impl From<SessionInfo> for Shown {
+impl From<SessionInfo> for SessionView {
     fn from(info: SessionInfo) -> Self {
         Self {
             id: info.id,

@@ -1,17 +1,17 @@
-//! What the API's requests share.
+//! The state that all requests of the API share.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use chatcamp_protocol::AppId;
 use tokio::sync::Semaphore;
 
-use super::{auth::Slowed, repeats::Repeats};
+use super::{auth::FailureThrottle, idempotency::IdempotencyCache};
 use crate::{Clock, bodies::Bodies, operations::Operations, shutdown::Shutdown};
 
-/// Bytes of all requests' bodies together that are being read or worked on, at most.
+/// The most bytes of request bodies in memory, of all requests together.
 const BODIES: usize = 16 * 1024 * 1024;
 
-/// Requests with a good key that are carried out at one moment, at most.
+/// The most authenticated requests that run at the same time.
 const AT_ONCE: usize = 4096;
 
 /// The Platform API of a server.
@@ -19,17 +19,17 @@ pub(crate) struct Api {
     pub(super) operations: Arc<Operations>,
     pub(super) clock: Clock,
     pub(super) shutdown: Arc<Shutdown>,
-    /// How long the body of a request may take.
+    /// The time limit for reading the body of a request.
     pub(super) body_timeout: Duration,
-    /// Answers to wrong keys, while they are held back.
-    pub(super) slowed: Slowed,
-    /// Answers to requests that may be repeated.
-    pub(super) repeats: Arc<Repeats>,
-    /// Bytes of bodies, by app.
+    /// Delays answers to invalid keys.
+    pub(super) throttle: FailureThrottle,
+    /// Answers to requests with an idempotency key.
+    pub(super) idempotency: Arc<IdempotencyCache>,
+    /// Bytes of request bodies, by app.
     pub(super) bodies: Arc<Bodies<AppId>>,
-    /// Room for requests that are being carried out.
+    /// Permits for requests that run.
     pub(super) running: Semaphore,
-    /// Held while the keys of an app are changed.
+    /// Locked while the keys of an app are changed.
     pub(super) keys: tokio::sync::Mutex<()>,
 }
 
@@ -45,8 +45,8 @@ impl Api {
             clock,
             shutdown,
             body_timeout,
-            slowed: Slowed::default(),
-            repeats: Arc::default(),
+            throttle: FailureThrottle::default(),
+            idempotency: Arc::default(),
             bodies: Bodies::new(BODIES, BODIES / 2),
             running: Semaphore::new(AT_ONCE),
             keys: tokio::sync::Mutex::default(),

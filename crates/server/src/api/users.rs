@@ -1,4 +1,4 @@
-//! `users.*`: the users of the key's app, and their tokens.
+//! `users.*`: the users of the app, and their tokens.
 
 use chatcamp_protocol::{AccessToken, UserId, user::ProfileUpdate};
 use chatcamp_store::{TokenRecord, User};
@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 use super::{
     Call, Done,
     answer::Refusal,
-    kinds::{Flag, Id, Text, Token, Whole},
+    values::{Flag, Id, Text, Token, Whole},
 };
 use crate::{Accounts, BusError, UserFields, Written, WrittenUser, admission::standing, user_view::own_user};
 
-/// The longest times a caller may give, in seconds: some three hundred years.
+/// The longest time that a caller may give, in seconds: about three hundred years.
 const LONGEST: u64 = 9_999_999_999;
 
 /// The user that a request is about.
@@ -24,14 +24,14 @@ pub(super) struct Named {
     pub(super) id: UserId,
 }
 
-/// A user as it is to be: what is absent stays as it is, or has its default in a new user.
+/// The fields of a user to write. A field that is absent stays unchanged, or gets its default in a new user.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "UserWrite")]
 pub(super) struct Write {
     /// The user's id, 1 to 255 bytes.
     #[schemars(with = "Id")]
     id: UserId,
-    /// The name others see, at most 255 bytes.
+    /// The name that others see, at most 255 bytes.
     #[schemars(with = "Option<Text<255>>")]
     display_name: Option<String>,
     #[schemars(with = "Option<Text<255>>")]
@@ -42,24 +42,24 @@ pub(super) struct Write {
     email: Option<String>,
     #[schemars(with = "Option<Text<255>>")]
     phone_number: Option<String>,
-    /// Kept as text, whatever it says; never to be rendered as a link unchecked.
+    /// Stored unchecked, so check it before you render it as a link.
     #[schemars(with = "Option<Text<2048>>")]
     profile_url: Option<String>,
-    /// Kept as text, whatever it says.
+    /// Stored unchecked.
     #[schemars(with = "Option<Text<2048>>")]
     avatar_url: Option<String>,
-    /// Free text of the application.
+    /// Free text for the application.
     #[schemars(with = "Option<Text<4096>>")]
     data: Option<String>,
-    /// Free object of the application: at most 4 KiB as JSON, nested no deeper than 32 levels.
+    /// A free object for the application: at most 4 KiB as JSON, and at most 32 levels deep.
     metadata: Option<Map<String, Value>>,
-    /// Whether the user must present its token to connect; true in a new user unless given.
+    /// Whether the user must present its token to connect; true by default in a new user.
     #[schemars(with = "Option<Flag>")]
     check_access_token: Option<bool>,
-    /// Whether the user is shut out.
+    /// Whether the user is suspended and cannot connect.
     #[schemars(with = "Option<Flag>")]
     is_suspended: Option<bool>,
-    /// A token of the backend's choice, 16 to 512 bytes; a new user without one gets one made.
+    /// A token chosen by the backend, 16 to 512 bytes. Without it, the server makes a token for a new user.
     #[schemars(with = "Option<Token>")]
     access_token: Option<AccessToken>,
 }
@@ -70,34 +70,34 @@ pub(super) struct Issue {
     /// The user's id.
     #[schemars(with = "Id")]
     id: UserId,
-    /// Seconds for which the new token is good; for ever if absent.
+    /// Seconds for which the new token is valid; without end if absent.
     expires_in: Option<Whole<1, LONGEST>>,
-    /// Seconds for which the token before stays good; not at all if absent.
+    /// Seconds for which the previous token stays valid; 0 if absent.
     grace: Option<Whole<0, LONGEST>>,
 }
 
-/// A user, with its token beside it.
+/// A user and its token.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct UserBody {
-    user: Shown,
-    /// The token, where it can be known: one of the caller's choice is shown to whoever just gave it.
+    user: UserView,
+    /// The token, if the server knows it. A token that the caller chose is returned only in the answer to the request that set it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "AccessToken::expose_optional")]
     #[schemars(with = "Option<String>")]
     access_token: Option<AccessToken>,
-    /// Whether there is one that is good.
+    /// Whether the user has a valid token.
     access_token_set: bool,
-    /// When it ends, in Unix seconds, if it does.
+    /// When the token expires, in Unix seconds; absent if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token_expires_at: Option<u64>,
-    /// Whether a user who merely came by was claimed; absent where nobody was created or claimed.
+    /// Whether an auto-created user was claimed; absent if no user was created or claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed: Option<bool>,
 }
 
-/// A user as its owner sees it, but for its token.
+/// A user with all its fields, except the token.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "User")]
-pub(super) struct Shown {
+pub(super) struct UserView {
     #[schemars(with = "String")]
     id: UserId,
     display_name: String,
@@ -117,14 +117,14 @@ pub(super) struct Shown {
     check_access_token: bool,
 }
 
-/// `users.create`: a new user with a token, or one that merely came by, claimed.
+/// `users.create`: creates a user with a token, or claims an auto-created user.
 pub(super) async fn create(call: &Call, user: Write) -> Result<UserBody, Refusal> {
     let (id, fields) = user.into_parts();
     let created = call.accounts().create_user_with(&call.app.id, &id, fields).await?;
     call.written(created).await
 }
 
-/// `users.upsert`: as `users.create`, and where that is a conflict as `users.update`.
+/// `users.upsert`: does what `users.create` does, or what `users.update` does if the user exists.
 pub(super) async fn upsert(call: &Call, user: Write) -> Result<UserBody, Refusal> {
     let (id, fields) = user.into_parts();
     let _lock = call.api.operations.lock_user(&call.app.id, &id).await;
@@ -133,7 +133,7 @@ pub(super) async fn upsert(call: &Call, user: Write) -> Result<UserBody, Refusal
     call.written(written).await
 }
 
-/// `users.update`: the fields that are given, and no others.
+/// `users.update`: changes the given fields.
 pub(super) async fn update(call: &Call, user: Write) -> Result<UserBody, Refusal> {
     let (id, fields) = user.into_parts();
     let _lock = call.api.operations.lock_user(&call.app.id, &id).await;
@@ -142,26 +142,27 @@ pub(super) async fn update(call: &Call, user: Write) -> Result<UserBody, Refusal
     call.written(written).await
 }
 
-/// `users.get`: one user, with its token where that can be computed.
+/// `users.get`: returns a user, with its token if the server can compute it.
 pub(super) async fn get(call: &Call, Named { id }: Named) -> Result<UserBody, Refusal> {
     call.user(&id).await
 }
 
-/// `users.delete`: forgets a user and ends its sessions.
+/// `users.delete`: deletes a user and ends its sessions.
 pub(super) async fn delete(call: &Call, Named { id }: Named) -> Result<Done, Refusal> {
     call.accounts().delete_user(&call.app.id, &id).await?;
     Ok(Done {})
 }
 
-/// `users.issue_token`: a new token; the one before stays good for as long as `grace` says.
+/// `users.issue_token`: issues a token; the previous one stays valid for `grace`.
 pub(super) async fn issue_token(call: &Call, issue: Issue) -> Result<UserBody, Refusal> {
     let Issue { id, expires_in, grace } = issue;
-    let (lifetime, grace) = (expires_in.map(|seconds| seconds.0), grace.map_or(0, |seconds| seconds.0));
+    let lifetime = expires_in.map(|seconds| seconds.0);
+    let grace = grace.map_or(0, |seconds| seconds.0);
     call.accounts().issue_token(&call.app.id, &id, lifetime, grace).await?;
     call.user(&id).await
 }
 
-/// `users.revoke_tokens`: voids every token and session key of a user, and ends the sessions they opened.
+/// `users.revoke_tokens`: revokes every token and session key of a user, and ends the sessions that they opened.
 pub(super) async fn revoke_tokens(call: &Call, Named { id }: Named) -> Result<UserBody, Refusal> {
     call.accounts().revoke_tokens(&call.app.id, &id).await?;
     call.user(&id).await
@@ -189,7 +190,7 @@ impl Write {
     }
 }
 
-impl From<chatcamp_protocol::User> for Shown {
+impl From<chatcamp_protocol::User> for UserView {
     fn from(user: chatcamp_protocol::User) -> Self {
         let profile = user.profile;
         Self {
@@ -216,8 +217,8 @@ impl Call {
         &self.api.operations.accounts
     }
 
-    /// Returns the users as the API shows them, with their presence.
-    pub(super) async fn show(&self, users: &[&User]) -> Result<Vec<Shown>, BusError> {
+    /// Returns the users with their presence, as the API returns them.
+    pub(super) async fn show(&self, users: &[&User]) -> Result<Vec<UserView>, BusError> {
         let ids: Vec<_> = users.iter().map(|user| &user.id).collect();
         let online = self.api.operations.are_online(&self.app.id, &ids).await?;
         Ok(users.iter().zip(online).map(|(user, is_online)| own_user(user, None, is_online).into()).collect())
@@ -238,7 +239,7 @@ impl Call {
         Ok(UserBody { claimed, ..self.body(&written.user, written.access_token).await? })
     }
 
-    /// A token past its end is none: whoever was handed it could not connect.
+    /// Creates the answer about a user. Omits an expired token, because nobody could connect with it.
     async fn body(&self, user: &User, access_token: Option<AccessToken>) -> Result<UserBody, Refusal> {
         let (is_set, expires_at) = match user.token {
             TokenRecord::None => (false, None),
@@ -257,12 +258,13 @@ impl Call {
         })
     }
 
-    /// Tells the user's sessions, but for those that the same change ends: they may be somebody else's.
+    /// Sends the changed user to its sessions, except to those that the same change ends: somebody else may have opened them.
     fn tell(&self, written: &WrittenUser) {
         if written.written != Written::Changed {
             return;
         }
-        let (user, now) = (&written.user, self.api.clock.now());
+        let user = &written.user;
+        let now = self.api.clock.now();
         self.api.operations.tell_user(user, |session| {
             let vouched = session.vouched();
             standing(&self.app, Some(user), vouched.stamp, vouched.proven_by, now).is_ok()
@@ -278,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_shown_as_its_owner_sees_it_without_the_token() {
+    fn the_api_returns_a_user_with_all_fields_of_the_protocol_except_the_token() {
         let profile: Profile = serde_json::from_value(json!({
             "display_name": "a", "first_name": "b", "last_name": "c", "email": "d", "phone_number": "e",
             "profile_url": "f", "avatar_url": "g", "data": "h", "metadata": {"i": 1},
@@ -293,7 +295,7 @@ mod tests {
             check_access_token: false,
             access_token: None,
         };
-        let shown = Shown::from(own.clone());
+        let shown = UserView::from(own.clone());
         assert_eq!(serde_json::to_value(shown).unwrap(), serde_json::to_value(own).unwrap());
     }
 }

@@ -1,7 +1,7 @@
-//! Kinds of values in requests: what they are to the OpenAPI document, and the numbers that have bounds.
+//! JSON schemas of the values in requests, for the OpenAPI document, and whole numbers with bounds.
 //!
-//! A text may be a whole number and a number may be text, so that is what the document says. Lengths are bytes, of which
-//! JSON Schema knows nothing: of text beyond ASCII less fits than a `maxLength` says.
+//! Requests may give a whole number for a text, and text for a number, so the schemas allow both. The limits of lengths are in
+//! bytes, but `maxLength` counts characters: text beyond ASCII must be shorter than its `maxLength`.
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::operations::name;
 
-/// Control characters, which ids, tokens and names do not have.
+/// Control characters, which ids, tokens and names must not contain.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
 
-/// Says what a kind of value is to the document.
+/// Defines the JSON schema of a kind of value.
 macro_rules! kind {
     ($(#[$doc:meta])* $name:ident $(<const $bound:ident: usize>)? = $schema:expr) => {
         $(#[$doc])*
@@ -37,12 +37,12 @@ macro_rules! kind {
 }
 
 kind! {
-    /// Text of at most so many bytes.
+    /// Text of at most `MOST` bytes.
     Text<const MOST: usize> = text(&serde_json::json!({ "maxLength": MOST }))
 }
 
 kind! {
-    /// A name of 1 to so many bytes, with something to see.
+    /// A name of 1 to `MOST` bytes, with a visible character.
     Name<const MOST: usize> = text(&serde_json::json!({
         "minLength": 1, "maxLength": MOST,
         "pattern": format!("^[^{CONTROL}]*[^{CONTROL}{}][^{CONTROL}]*$", class(name::INVISIBLE)),
@@ -62,7 +62,7 @@ kind! {
 }
 
 kind! {
-    /// Where a page begins: an id, or a name and an id, or nothing at all.
+    /// Where a page begins: an id, a name and an id, or an empty text.
     Reference = text(&serde_json::json!({
         "pattern": format!(r"^(([\s\S]*\u001f)?[^{CONTROL}]{{1,{}}})?$", limits::USER_ID),
     }))
@@ -74,7 +74,7 @@ kind! {
 }
 
 kind! {
-    /// An access token of the caller's choice; as a number, one of as many digits.
+    /// An access token chosen by the caller, as text or as a number with as many digits.
     Token = json_schema!({
         "anyOf": [
             {
@@ -98,17 +98,17 @@ kind! {
 }
 
 kind! {
-    /// Whether something is so.
+    /// A boolean.
     Flag = json_schema!({ "enum": [true, false, 1, 0, "true", "false", "1", "0"] })
 }
 
-/// The characters as a pattern has them between brackets.
+/// Returns the characters as the inside of a bracket expression.
 fn class(ranges: &[RangeInclusive<char>]) -> String {
     let escaped = |c: char| format!(r"\u{:04x}", u32::from(c));
     ranges.iter().map(|range| format!("{}-{}", escaped(*range.start()), escaped(*range.end()))).collect()
 }
 
-/// Text with these bounds, or a whole number in its place.
+/// Returns the schema of text with these bounds, or of a whole number.
 fn text(bounds: &serde_json::Value) -> Schema {
     let mut schema = json_schema!({
         "type": ["string", "integer"], "minimum": i64::MIN, "maximum": u64::MAX,
@@ -119,16 +119,17 @@ fn text(bounds: &serde_json::Value) -> Schema {
     schema
 }
 
-/// A whole number with bounds: the lower one is 0 or 1, the upper one a power of ten or one less.
+/// A whole number from `LEAST`, which is 0 or 1, to `MOST`, which is a power of ten or one less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Whole<const LEAST: u64, const MOST: u64>(pub(super) u64);
 
 impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Whole<LEAST, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = u64::deserialize(deserializer)?;
-        match (LEAST..=MOST).contains(&number) {
-            true => Ok(Self(number)),
-            false => Err(D::Error::custom(format_args!("this is not from {LEAST} to {MOST}"))),
+        if (LEAST..=MOST).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(D::Error::custom(format_args!("this is not from {LEAST} to {MOST}")))
         }
     }
 }
@@ -150,14 +151,14 @@ impl<const LEAST: u64, const MOST: u64> JsonSchema for Whole<LEAST, MOST> {
     }
 }
 
-/// What the text of a number within such bounds looks like.
+/// Returns a pattern for the text of a number within such bounds.
 fn pattern(least: u64, most: u64) -> String {
     let power = 10_u64.pow(most.ilog10()) == most;
-    // All numbers of up to so many digits are within.
+    // All numbers of up to this many digits are within the upper bound.
     let digits = if power { most.ilog10() } else { most.ilog10() + 1 };
     let below = format!("[1-9][0-9]{{0,{}}}", digits - 1);
-    let (zero, top) =
-        (if least == 0 { "|0" } else { "" }, if power { format!("|{most}") } else { String::new() });
+    let zero = if least == 0 { "|0" } else { "" };
+    let top = if power { format!("|{most}") } else { String::new() };
     format!("^0*({below}{zero}{top})$")
 }
 
@@ -166,12 +167,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_those_of_names() {
+    fn the_control_characters_are_those_of_the_name_rules() {
         assert_eq!(class(name::CONTROL), CONTROL);
     }
 
     #[test]
-    fn patterns_are_of_numbers_within_their_bounds() {
+    fn a_pattern_matches_the_numbers_within_its_bounds() {
         for (least, most, expected) in [
             (1, 1000, "^0*([1-9][0-9]{0,2}|1000)$"),
             (0, 999, "^0*([1-9][0-9]{0,2}|0)$"),
