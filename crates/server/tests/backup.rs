@@ -270,7 +270,7 @@ async fn a_place_that_cannot_be_written_is_told_as_such() {
 
     std::os::unix::fs::symlink("gone", place.path("dangling")).unwrap();
     let refused = said(DataDir::open(place.path("dangling"), None).await.unwrap_err());
-    assert!(refused.contains("symbolic link to gone, which is not there"), "{refused}");
+    assert!(refused.contains("symbolic link to gone, which does not exist"), "{refused}");
     fs::write(place.path("file"), "").unwrap();
     let refused = said(DataDir::open(place.path("file"), None).await.unwrap_err());
     assert!(refused.contains("not a folder"), "{refused}");

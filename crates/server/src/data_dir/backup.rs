@@ -1,4 +1,4 @@
-//! A copy of the database, made while a server goes on.
+//! Backs up the database of a data folder, even while a server serves it.
 
 use std::{
     fs,
@@ -18,30 +18,31 @@ use crate::{
     private_file::{create_own, folder_of},
 };
 
-/// What the name of the keys' copy ends with, behind that of the database's.
+/// The suffix that makes the name of the keyring's copy from that of the database's copy.
 pub(super) const KEYS_ENDING: &str = ".keys";
 
-/// A backup that was made.
+/// The result of a backup.
 #[derive(Debug)]
 pub struct BackedUp {
-    /// Users in it, of all apps.
+    /// The number of users in it, of all apps.
     pub users: u64,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// The keyring without which it is of little use.
+    /// The keyring that belongs to the backup; without it, every token and API key is invalid.
     pub keys: PathBuf,
     /// The copy of the keyring, if one was asked for.
     pub keys_copy: Option<PathBuf>,
 }
 
 impl DataDir {
-    /// Copies the database in `folder` to the new file `to`, as it is at one moment, beside whoever uses it.
+    /// Copies a consistent snapshot of the database in `folder` to the new file `to`, while other processes may use it.
     ///
-    /// The copy is a database by itself and only its owner's to read. It holds no secret; with `with_keys` the keyring is
-    /// written beside it, to a file whose name ends with `.keys`. The data are not changed. Blocks for the disk.
+    /// The copy is a complete database that only its owner can read. It contains no secret. If `with_keys` is set, the keyring is
+    /// written beside it, to a file whose name ends with `.keys`. The data folder is not changed. Blocks on the disk.
     ///
     /// # Errors
-    /// [`DataDirError`] says which file and why; then neither file is there. [`DataDirError::Exists`] when one was.
+    /// Returns [`DataDirError::Exists`] if one of the files exists, or another [`DataDirError`] that names the file and the
+    /// reason. After an error, this method leaves no file behind.
     pub fn back_up(
         folder: &Path,
         keys_file: Option<PathBuf>,
@@ -49,7 +50,7 @@ impl DataDir {
         with_keys: bool,
     ) -> Result<BackedUp, DataDirError> {
         let of_store = |source| DataDirError::of_store(folder, source);
-        let of_copy = |source| unwritten(to, source);
+        let of_copy = |source| copy_error(to, source);
         let keys_copy = with_keys.then(|| with_ending(to, KEYS_ENDING));
         for path in std::iter::once(to).chain(keys_copy.as_deref()) {
             if path.symlink_metadata().is_ok() {
@@ -90,14 +91,14 @@ impl DataDir {
     }
 }
 
-/// Returns whether the file is to be in the data folder, where what root makes belongs to the folder's owner.
+/// Returns whether the file will be inside the data folder, where files that root creates must belong to the folder's owner.
 fn is_within(folder: &Path, file: &Path) -> bool {
     let found = (folder.canonicalize(), folder_of(file).canonicalize());
     matches!(found, (Ok(folder), Ok(place)) if place.starts_with(&folder))
 }
 
-/// A file that cannot be made is no matter of a store.
-fn unwritten(path: &Path, source: StoreError) -> DataDirError {
+/// Converts an error of writing the copy: an I/O error is about the file, any other about the backup.
+fn copy_error(path: &Path, source: StoreError) -> DataDirError {
     let path = path.to_owned();
     if let StoreError::Unavailable(cause) = &source
         && let Some(cause) = cause.downcast_ref::<io::Error>()

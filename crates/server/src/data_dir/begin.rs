@@ -1,4 +1,4 @@
-//! A new data folder, and a new database in one that has lost its own.
+//! Creates the database of a new data folder, or of one that has lost its database.
 
 use std::{
     fs::{self, File},
@@ -19,18 +19,21 @@ use super::{
 };
 use crate::{create_private_file, random};
 
-/// What is there once a folder has had a database, beside its keys and the log.
+/// Files that show that a folder has had a database, besides its keyring and the log.
 const TRACES: [&str; 3] = [LOCK, "dev.json", "admin-password.hash"];
 
 impl DataDir {
-    /// Makes a new, empty database in a folder whose own is missing or holds nothing, which nobody serves.
+    /// Creates a new, empty database in a folder whose database is missing or empty. No server may serve the folder.
     ///
-    /// The keyring that is there stays. A file in the place of the database and its log are kept under another name, which is
-    /// returned.
+    /// An existing keyring is kept. If a file is at the path of the database, it and its log are kept under another name, which
+    /// is returned.
     ///
     /// # Errors
-    /// [`DataDirError::HasDatabase`] if the database holds something, [`DataDirError::AlreadyServed`], and others that say
-    /// which file and why.
+    /// Returns [`DataDirError::HasDatabase`] if the database is not empty, [`DataDirError::AlreadyServed`] if a server serves the
+    /// folder, or another [`DataDirError`] that names the file and the reason.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the folder has either a complete database or none.
     pub async fn begin_anew(
         folder: &Path,
         keys_file: Option<&Path>,
@@ -48,7 +51,7 @@ impl DataDir {
                 _ => return Err(DataDirError::Store { path: folder.to_owned(), source }),
             },
         }
-        let kept = keep(&database).map_err(of_folder)?;
+        let kept = rename_old(&database).map_err(of_folder)?;
         let keys = keys_file.map_or_else(|| folder.join(KEYS), Path::to_owned);
         if keys_file.is_some() || keys.exists() {
             make_database(&database, &read_keyring(&keys)?, None).await?;
@@ -59,10 +62,11 @@ impl DataDir {
     }
 }
 
-/// Makes keyring and database in a folder that has had none; another process may be about to do the same.
+/// Creates keyring and database in a folder that has never had a database. Another process may do the same at the same time.
 pub(super) async fn make_if_new(folder: &Path, keys_file: Option<&Path>) -> Result<(), DataDirError> {
-    let (database, keys) = (folder.join(DATABASE), folder.join(KEYS));
-    // Looked at first: they come after the database.
+    let database = folder.join(DATABASE);
+    let keys = folder.join(KEYS);
+    // Checked first, because these files are created after the database.
     let is_used = is_used(folder);
     if database.symlink_metadata().is_ok() {
         return Ok(());
@@ -85,7 +89,7 @@ pub(super) fn is_used(folder: &Path) -> bool {
     folder.join(KEYS).exists() || is_filled(&log) || TRACES.iter().any(|name| is_filled(&folder.join(name)))
 }
 
-/// Returns whether the file is there and not empty.
+/// Returns whether the file exists and is not empty.
 pub(super) fn is_filled(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.len() > 0)
 }
@@ -94,10 +98,10 @@ fn new_keyring() -> Keyring {
     Keyring::new(vec![random::bytes()]).expect("a keyring of one key is valid")
 }
 
-/// Makes a database, whole or not at all, and before it the file of its keyring, if that is new too.
+/// Creates a database atomically, and before it the file of its keyring, if `keys` names a new one.
 ///
-/// Of several processes the first decides. It holds a lock on the keyring file until the database is in its place, so that
-/// [`wait_for_maker`] tells a folder in the making from one that has lost its database.
+/// Of several processes the first wins. It holds a lock on the keyring file until the database is at its final path, so that
+/// [`wait_for_maker`] distinguishes an unfinished folder from one that has lost its database.
 async fn make_database(database: &Path, keyring: &Keyring, keys: Option<&Path>) -> Result<(), DataDirError> {
     let failed = |source| DataDirError::Io { path: database.to_owned(), source };
     let of_store = |source| {
@@ -121,18 +125,18 @@ async fn make_database(database: &Path, keyring: &Keyring, keys: Option<&Path>) 
         return Ok(());
     }
     let put = draft.put_first().map_err(failed);
-    // Without a database it is of no use, and would look like the rest of a loss.
+    // Without a database the keyring is useless, and the database would seem to be lost.
     put.map(drop).inspect_err(|_| drop(fs::remove_file(keys)))
 }
 
-/// Waits until the process that has made this keyring file has put the database in its place, or has ended.
+/// Waits until the process that created this keyring file has created the database too, or has ended.
 fn wait_for_maker(keys: &Path) {
-    // Without a lock there is nothing to wait for.
+    // If the file cannot be locked, there is nothing to wait for.
     _ = File::open(keys).and_then(|keys| keys.lock_shared());
 }
 
-/// Gives what is in the place of a database another name, which is returned.
-fn keep(database: &Path) -> io::Result<Option<PathBuf>> {
+/// Renames the files at the path of a database. Returns the new path, or `None` if there was no file.
+fn rename_old(database: &Path) -> io::Result<Option<PathBuf>> {
     let name = unused_beside(database);
     let mut kept = None;
     for ending in ["", "-wal", "-shm", "-journal"] {

@@ -1,4 +1,4 @@
-//! Files and folders of a data folder: private, and complete or absent.
+//! Creates the private files and folders of a data folder; each is complete or absent.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -10,10 +10,10 @@ use std::{
 use crate::private_file::give_to_folder_owner;
 use crate::{create_private_file, private_file::folder_of, random};
 
-/// What the name of the only draft ends with.
+/// The suffix of the only draft's name.
 const UNFINISHED: &str = ".unfinished";
 
-/// Makes a folder that only its owner can enter, unless there is one; returns those that were made, the innermost first.
+/// Creates a folder that only its owner can enter, unless it exists. Returns the folders that were created, innermost first.
 pub(super) fn make_folder(path: &Path) -> io::Result<Vec<PathBuf>> {
     if path.is_dir() {
         return Ok(Vec::new());
@@ -22,7 +22,7 @@ pub(super) fn make_folder(path: &Path) -> io::Result<Vec<PathBuf>> {
         return Err(io::Error::new(io::ErrorKind::NotADirectory, "this is not a folder"));
     }
     if let Ok(target) = fs::read_link(path) {
-        let why = format!("this is a symbolic link to {}, which is not there", target.display());
+        let why = format!("this is a symbolic link to {}, which does not exist", target.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, why));
     }
     let mut builder = DirBuilder::new();
@@ -39,28 +39,29 @@ pub(super) fn make_folder(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(made)
 }
 
-/// The folders that were made for a purpose; gone again, as far as they are empty, unless they are kept.
+/// Folders that were created for an operation. Dropping this removes those that are empty, unless [`keep`](Self::keep) was
+/// called.
 #[derive(Debug)]
 pub(super) struct MadeFolders {
-    /// The innermost first.
+    /// Innermost first.
     made: Vec<PathBuf>,
-    /// What goes with them, if it was made for the purpose too.
+    /// A file that is removed with them.
     file: Option<PathBuf>,
 }
 
 impl MadeFolders {
-    /// Makes a folder, and those it stands in, where they are not there.
+    /// Creates a folder and the folders that contain it, unless they exist.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
         Ok(Self { made: make_folder(path)?, file: None })
     }
 
-    /// The same with a file in them.
+    /// Adds a file that is removed with the folders.
     pub(super) fn with(mut self, file: PathBuf) -> Self {
         self.file = Some(file);
         self
     }
 
-    /// Lets them be.
+    /// Keeps the folders.
     pub(super) fn keep(mut self) {
         self.made.clear();
     }
@@ -71,63 +72,63 @@ impl Drop for MadeFolders {
         if let Some(file) = self.file.take_if(|_| !self.made.is_empty()) {
             _ = fs::remove_file(file);
         }
-        // One that somebody has put something into stays, and so do those around it.
+        // A folder that is not empty stays, and so do the folders that contain it.
         _ = self.made.iter().try_for_each(fs::remove_dir);
     }
 }
 
-/// A file in the making, beside the place where it belongs; gone unless it is put there.
+/// An unfinished file beside its final path. Dropping this removes the file unless it was moved there.
 #[derive(Debug)]
 pub(super) struct Draft {
     path: PathBuf,
-    place: PathBuf,
+    target: PathBuf,
 }
 
 impl Draft {
-    /// Chooses its name; the caller makes the file.
-    pub(super) fn of(place: &Path) -> Self {
-        Self { path: unused_beside(place), place: place.to_owned() }
+    /// Chooses a name for the draft; the caller creates the file.
+    pub(super) fn of(target: &Path) -> Self {
+        Self { path: unused_beside(target), target: target.to_owned() }
     }
 
-    /// Names the one draft there may be at a time, as a lock has it; what an earlier one left is gone.
-    pub(super) fn only_of(place: &Path) -> io::Result<Self> {
-        remove_unfinished(place)?;
-        Ok(Self { path: with_ending(place, UNFINISHED), place: place.to_owned() })
+    /// Returns the only draft that may exist at a time, which a lock ensures, and removes what an earlier one left.
+    pub(super) fn only_of(target: &Path) -> io::Result<Self> {
+        remove_unfinished(target)?;
+        Ok(Self { path: with_ending(target, UNFINISHED), target: target.to_owned() })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Puts it in its place, over what is there.
+    /// Moves the file to its final path, and replaces a file there.
     pub(super) fn put(self) -> io::Result<()> {
-        fs::rename(&self.path, &self.place)?;
-        sync_folder(&self.place)
+        fs::rename(&self.path, &self.target)?;
+        sync_folder(&self.target)
     }
 
-    /// Puts it in its place; returns `false` if something is there: of several the first decides.
+    /// Moves the file to its final path. Returns `false` if a file exists there: of several processes the first wins.
     pub(super) fn put_first(self) -> io::Result<bool> {
-        match fs::hard_link(&self.path, &self.place) {
+        match fs::hard_link(&self.path, &self.target) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
-            Ok(()) => sync_folder(&self.place).map(|()| true),
+            Ok(()) => sync_folder(&self.target).map(|()| true),
         }
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // It may not be there any more, or not yet.
+        // The file may have been moved or not created yet.
         for ending in ["", "-journal", "-wal", "-shm"] {
             _ = fs::remove_file(with_ending(&self.path, ending));
         }
     }
 }
 
-/// Removes what was left of the only draft, and what SQLite kept beside it, when whoever made it was killed.
-pub(super) fn remove_unfinished(place: &Path) -> io::Result<()> {
+/// Removes the only draft and SQLite's files beside it, which a killed process may have left.
+pub(super) fn remove_unfinished(target: &Path) -> io::Result<()> {
     for ending in ["", "-journal", "-wal", "-shm"] {
-        match fs::remove_file(with_ending(place, &format!("{UNFINISHED}{ending}"))) {
+        match fs::remove_file(with_ending(target, &format!("{UNFINISHED}{ending}"))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -135,24 +136,24 @@ pub(super) fn remove_unfinished(place: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The name of the file with a random ending.
+/// Returns the path with a random suffix.
 pub(super) fn unused_beside(path: &Path) -> PathBuf {
     with_ending(path, &format!(".{}", data_encoding::HEXLOWER.encode(&random::bytes::<8>())))
 }
 
-/// The path with something appended to its name.
+/// Returns the path with a suffix.
 pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// Waits until the names in the folder of that file are on the disk.
+/// Waits until the names in the folder of this file are on disk.
 fn sync_folder(file: &Path) -> io::Result<()> {
     File::open(folder_of(file))?.sync_all()
 }
 
-/// Writes a new file of the folder's owner, as [`create_private_file`] makes it, and waits until it is on the disk.
+/// Writes a new file with [`create_private_file`], and waits until it is on disk.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = create_private_file(path)?;
     file.write_all(bytes)?;
@@ -160,7 +161,7 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Gives a folder that root has just made to the owner of the folder that contains it.
+/// Gives a folder that root has just created to the owner of the folder that contains it.
 #[cfg(unix)]
 fn give_folder(path: &Path) -> io::Result<()> {
     use std::{fs::Metadata, os::unix::fs::MetadataExt as _};
@@ -168,7 +169,7 @@ fn give_folder(path: &Path) -> io::Result<()> {
     let made = File::open(path)?;
     let same = |a: &Metadata, b: &Metadata| a.is_dir() && (a.dev(), a.ino()) == (b.dev(), b.ino());
     if !same(&fs::symlink_metadata(path)?, &made.metadata()?) {
-        return Err(io::Error::other("another file has taken its name"));
+        return Err(io::Error::other("another file has replaced it"));
     }
     give_to_folder_owner(&made, folder_of(path))
 }

@@ -1,10 +1,10 @@
-//! The data folder: database, master keys, and who serves it.
+//! The data folder: the database, the master keyring, and the lock of the server that serves it.
 //!
 //! ```text
 //!  DATA/ (0700)
 //!    chatcamp.db   apps, users, keys' digests        back up
-//!    keys (0600)   the master keyring                back up: without it every token and API key is void
-//!    server.lock   held by the server that serves it, and its process number
+//!    keys (0600)   the master keyring                back up: without it every token and API key is invalid
+//!    server.lock   locked by the server that serves the folder; contains its process id and address
 //! ```
 
 mod backup;
@@ -34,13 +34,13 @@ use self::{
 };
 use crate::{Accounts, create_private_file};
 
-/// The setting by which a database recognises its keyring.
+/// The setting by which a database identifies its keyring.
 const KEYRING_CHECK: &str = "keyring_check";
-/// The file of the database.
+/// The name of the database file.
 const DATABASE: &str = "chatcamp.db";
-/// The file whose lock says who serves the folder.
+/// The name of the file that the server locks.
 const LOCK: &str = "server.lock";
-/// The file of the keyring, unless another is named.
+/// The default name of the keyring file.
 const KEYS: &str = "keys";
 
 /// An open data folder.
@@ -49,7 +49,7 @@ pub struct DataDir {
     path: PathBuf,
     store: Arc<sqlite::Store>,
     keyring: Keyring,
-    /// Held, by whoever serves the folder, until this is dropped.
+    /// The lock, if this process serves the folder; released when this is dropped.
     lock: Option<File>,
 }
 
@@ -67,25 +67,25 @@ enum Access {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataDirError {
-    /// A file or folder cannot be made or read.
+    /// A file or folder cannot be created or read.
     #[error("cannot use {}", path.display())]
     Io {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The keyring file is no keyring.
+    /// The keyring file is invalid.
     #[error("cannot use the keyring {}", path.display())]
     Keyring {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: InvalidKeyring,
     },
-    /// The keyring is not the one the database was made with.
+    /// The keyring belongs to another database.
     #[error(
         "the keyring {} does not belong to the database in {}: restore the keys that were backed up with it, \
          or name their file in CHATCAMP_KEYS_FILE", keys.display(), data.display()
@@ -96,7 +96,7 @@ pub enum DataDirError {
         /// The data folder.
         data: PathBuf,
     },
-    /// The keyring of a database is gone.
+    /// The keyring of the database is missing.
     #[error(
         "there is a database in {}, but not its keyring {}: restore the keys that were backed up with it, \
          or name their file in CHATCAMP_KEYS_FILE", data.display(), keys.display()
@@ -112,7 +112,7 @@ pub enum DataDirError {
     AlreadyServed {
         /// The folder.
         path: PathBuf,
-        /// Who serves it.
+        /// The server, as it described itself.
         by: String,
     },
     /// The database has an older schema, and the lock of the folder is held, so that it cannot be migrated.
@@ -126,22 +126,22 @@ pub enum DataDirError {
         /// The process that holds the lock.
         by: String,
     },
-    /// What is to be made is there already.
-    #[error("{} is there already; choose another name", path.display())]
+    /// The file to create exists.
+    #[error("{} already exists; choose another name", path.display())]
     Exists {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
-    /// A backup cannot be used, or not be made.
+    /// A backup cannot be used or created.
     #[error("cannot use {} as a backup", path.display())]
     Backup {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: StoreError,
     },
-    /// What is to be restored would replace a database.
+    /// A restore would replace a database.
     #[error(
         "there is a database in {} already; choose another folder with --data, or replace it with --force",
         path.display()
@@ -150,13 +150,13 @@ pub enum DataDirError {
         /// The folder.
         path: PathBuf,
     },
-    /// The keyring of a backup is nowhere to be found.
+    /// The keyring of the backup was not found.
     #[error("the keys of the backup {} are needed too; name their file with --keys", backup.display())]
     KeysNeeded {
         /// The backup.
         backup: PathBuf,
     },
-    /// The keyring is not the one of the backup.
+    /// The keyring belongs to another backup.
     #[error("the keyring {} does not belong to the backup {}", keys.display(), backup.display())]
     ForeignKeys {
         /// The keyring file.
@@ -172,16 +172,16 @@ pub enum DataDirError {
     NoDatabase {
         /// The data folder.
         data: PathBuf,
-        /// What is wrong with the file.
+        /// The fault of the file.
         fault: FileFault,
     },
-    /// There is a database where a new one was asked for.
+    /// A new database was requested, but a database exists.
     #[error("there is a database in {} already; leave out --new-database", data.display())]
     HasDatabase {
         /// The data folder.
         data: PathBuf,
     },
-    /// The log could not be written back into the database at the end.
+    /// The log could not be written back into the database on closing.
     #[error(
         "the database in {} was not closed; keep chatcamp.db and chatcamp.db-wal together, the next start makes one file of them",
         path.display()
@@ -189,7 +189,7 @@ pub enum DataDirError {
     NotClosed {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: StoreError,
     },
@@ -198,24 +198,24 @@ pub enum DataDirError {
     Store {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: StoreError,
     },
 }
 
 impl DataDir {
-    /// Opens the folder beside other processes that use it; creates it if it is missing.
+    /// Opens the folder without locking it, so other processes may use it too. Creates it if it does not exist.
     ///
-    /// The keyring is read from `keys_file`, or else from `keys` in the folder, which is created with a new folder. A database of an
-    /// older schema is migrated, unless a server holds the lock of the folder.
+    /// The keyring is read from `keys_file`, or from `keys` in the folder if `keys_file` is `None`. A new folder gets a new
+    /// keyring. A database of an older schema is migrated, unless a server holds the lock of the folder.
     ///
     /// # Errors
-    /// [`DataDirError`] says which file, why, and what to do. [`DataDirError::NoDatabase`] if the folder has been used before
-    /// and its database is missing or empty, [`DataDirError::NotMigrated`] if a server of an older version runs.
+    /// Returns [`DataDirError::NoDatabase`] if the folder has been used before and its database is missing or empty,
+    /// [`DataDirError::NotMigrated`] if a server of an older version runs, or another [`DataDirError`] that says which file, why, and what to do.
     ///
     /// # Cancel safety
-    /// If dropped, what was created stays, complete, and can be opened.
+    /// If the future is dropped, a new folder has either a complete database or none.
     pub async fn open(path: impl Into<PathBuf>, keys_file: Option<PathBuf>) -> Result<Self, DataDirError> {
         let path = path.into();
         make_folder(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
@@ -223,13 +223,13 @@ impl DataDir {
         Self::open_existing(path, keys_file).await
     }
 
-    /// Opens the folder, which must exist, beside other processes that use it.
+    /// Opens an existing folder without locking it, so other processes may use it too.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Fails like [`open`](Self::open), and if the folder does not exist.
     ///
     /// # Cancel safety
-    /// As [`open`](Self::open).
+    /// Dropping the future closes the folder again.
     pub async fn open_existing(
         path: impl Into<PathBuf>,
         keys_file: Option<PathBuf>,
@@ -237,15 +237,15 @@ impl DataDir {
         Self::open_made(path.into(), keys_file, Access::Write).await
     }
 
-    /// Opens the folder, which must exist, for reading, which also works on a full disk; every write fails.
+    /// Opens an existing folder for reading only, which works on a full disk too. Every write fails.
     ///
     /// A database of an older schema is migrated, which needs some room.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Fails like [`open`](Self::open), and if the folder does not exist.
     ///
     /// # Cancel safety
-    /// As [`open`](Self::open).
+    /// Dropping the future closes the folder again.
     pub async fn open_to_read(
         path: impl Into<PathBuf>,
         keys_file: Option<PathBuf>,
@@ -253,15 +253,16 @@ impl DataDir {
         Self::open_made(path.into(), keys_file, Access::Read).await
     }
 
-    /// Opens the folder as its only server until this is dropped, which closes the store. Migrates an older schema.
+    /// Opens the folder as its only server, and locks it until this is dropped, which also closes the store. Migrates an older schema.
     ///
-    /// Writes fail while the lock file or the keyring file is missing, as they do without the database.
+    /// Writes fail while the lock file, the keyring file or the database is missing.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`DataDirError::AlreadyServed`] names the server that runs; nothing was touched then.
+    /// Fails like [`open`](Self::open). Returns [`DataDirError::AlreadyServed`], without changing the folder, if another server
+    /// serves it.
     ///
     /// # Cancel safety
-    /// As [`open`](Self::open). The lock is released.
+    /// If the future is dropped, the lock is released, and a new folder has either a complete database or none.
     pub async fn open_to_serve(
         path: impl Into<PathBuf>,
         keys_file: Option<PathBuf>,
@@ -269,7 +270,7 @@ impl DataDir {
         let path = path.into();
         make_folder(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
         let lock = lock(&path)?;
-        // What a killed restore has left is in nobody's way.
+        // A draft that a killed restore left does no harm, so a failure to remove it is ignored.
         _ = remove_unfinished(&path.join(DATABASE));
         make_if_new(&path, keys_file.as_deref()).await?;
         let keys = keys_file.clone().unwrap_or_else(|| path.join(KEYS));
@@ -308,7 +309,7 @@ impl DataDir {
         warn_if_readable_by_others(&keys);
         let keyring = read_keyring(&keys)?;
         let check = store.setting(KEYRING_CHECK).await.map_err(of_store)?;
-        // It is written when the database is made.
+        // This setting is written when the database is created.
         let check = check.ok_or_else(|| no_database(&path, FileFault::NoData { name: DATABASE.into() }))?;
         if !keyring.matches(&check) {
             return Err(DataDirError::WrongKeyring { keys, data: path });
@@ -320,13 +321,13 @@ impl DataDir {
         Ok(Self { path, store, keyring, lock })
     }
 
-    /// Commits what is queued and leaves the database as one whole file, unless other processes have it open. Then another
-    /// server may open the folder.
+    /// Commits queued writes, closes the store and releases the folder for another server.
     ///
-    /// Whoever still holds [`store`](Self::store) finds it closed. Blocks for the disk.
+    /// Leaves the database as one file, unless other processes have it open. Clones of [`store`](Self::store) fail from then on.
+    /// Blocks on the disk.
     ///
     /// # Errors
-    /// [`DataDirError::NotClosed`] if the log could not be written back into the database.
+    /// Returns [`DataDirError::NotClosed`] if the log could not be written back into the database.
     pub fn close(self) -> Result<(), DataDirError> {
         self.store.close().map_err(|source| DataDirError::NotClosed { path: self.path.clone(), source })
     }
@@ -337,34 +338,34 @@ impl DataDir {
         path.join(DATABASE).exists() || is_used(path)
     }
 
-    /// Says for others how to recognise the server of the folder, such as by its address.
+    /// Writes a description of this server, such as its address, to the lock file, for [`DataDirError::AlreadyServed`].
     ///
     /// # Errors
-    /// [`DataDirError::Io`].
+    /// Returns [`DataDirError::Io`] if the lock file cannot be written.
     pub fn announce(&mut self, who: &str) -> Result<(), DataDirError> {
         let Some(lock) = &mut self.lock else { return Ok(()) };
         sign(lock, who).map_err(|source| DataDirError::Io { path: self.path.join(LOCK), source })
     }
 
-    /// The folder.
+    /// Returns the path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is kept in it.
+    /// Returns its store.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         self.store.clone()
     }
 
-    /// Its keyring.
+    /// Returns its keyring.
     #[must_use]
     pub fn keyring(&self) -> Keyring {
         self.keyring.clone()
     }
 
-    /// Its apps and users.
+    /// Returns the accounts of its apps and users.
     #[must_use]
     pub fn accounts(&self) -> Accounts {
         Accounts::new(self.store(), self.keyring())
@@ -373,7 +374,7 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        // Before the lock is released, so that the next server does not meet the writer of this one.
+        // Close before the lock is released, so that the next server does not compete with this writer.
         if self.lock.is_some()
             && let Err(error) = self.store.close()
         {
@@ -384,7 +385,7 @@ impl Drop for DataDir {
 }
 
 impl DataDirError {
-    /// An error of the database in a folder; one that is lost is told apart.
+    /// Converts an error of the database in a folder; a missing or empty database becomes [`NoDatabase`](Self::NoDatabase).
     fn of_store(folder: &Path, source: StoreError) -> Self {
         match FileFault::of(&source) {
             Some(fault @ (FileFault::Missing { .. } | FileFault::NoData { .. })) => {
@@ -399,7 +400,7 @@ fn no_database(folder: &Path, fault: FileFault) -> DataDirError {
     DataDirError::NoDatabase { data: folder.to_owned(), fault }
 }
 
-/// Opens the lock file and locks it, until the file is dropped.
+/// Opens and locks the lock file. Dropping the file releases the lock.
 fn lock(folder: &Path) -> Result<File, DataDirError> {
     let path = folder.join(LOCK);
     let failed = |source| DataDirError::Io { path: path.clone(), source };
@@ -414,7 +415,7 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let mut by = String::new();
-            // Without the text the refusal still stands.
+            // The error is valid without the description too.
             _ = file.read_to_string(&mut by);
             let by = if by.is_empty() { "another server".to_owned() } else { by };
             Err(DataDirError::AlreadyServed { path: folder.to_owned(), by })
@@ -449,12 +450,12 @@ fn read_keyring(path: &Path) -> Result<Keyring, DataDirError> {
     Keyring::parse(&text).map_err(|source| DataDirError::Keyring { path: path.to_owned(), source })
 }
 
-/// Says so, where everybody could read the keys; some mount them so on purpose.
+/// Warns if others can read the keyring. It is not an error, because some operators mount it that way on purpose.
 fn warn_if_readable_by_others(keys: &Path) {
     #[cfg(unix)]
     if let Ok(found) = fs::metadata(keys)
         && std::os::unix::fs::MetadataExt::mode(&found) & 0o077 != 0
     {
-        tracing::warn!(keys = %keys.display(), "others than its owner can read the keyring; chmod 600 it");
+        tracing::warn!(keys = %keys.display(), "users other than its owner can read the keyring; chmod 600 it");
     }
 }

@@ -1,4 +1,4 @@
-//! A backup, put where a server finds it.
+//! Restores a backup into a data folder.
 
 use std::{
     fs, io,
@@ -19,39 +19,39 @@ use super::{
 };
 use crate::create_private_file;
 
-/// What SQLite may keep beside a database, and would take for a part of the one that comes in its place.
+/// The suffixes of files that SQLite keeps beside a database, and would apply to the restored one.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// A backup that was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
-    /// Users in it, of all apps.
+    /// The number of users in it, of all apps.
     pub users: u64,
-    /// The keyring that belongs to it.
+    /// The keyring that belongs to the backup.
     pub keys: PathBuf,
-    /// Where the keyring is that was there before, if another took its place.
+    /// Where the previous keyring was moved, if it was replaced.
     pub replaced_keys: Option<PathBuf>,
 }
 
-/// Where the right keyring is.
+/// Where the keyring of the backup was found.
 enum Keys {
-    /// In its place.
+    /// In the data folder, or in the keyring file that was named.
     InPlace,
-    /// Elsewhere: it is to be put in its place.
+    /// Elsewhere; it must be copied there.
     Elsewhere(Keyring),
 }
 
 impl DataDir {
-    /// Puts the backup `from` into `folder`, made if it is not there, which nobody serves meanwhile.
+    /// Restores the backup `from` into `folder`, which is created if it does not exist. No server may serve the folder.
     ///
-    /// The keyring in its place is used if it belongs to the backup; else `keys`, or else the file beside the backup whose
-    /// name ends with `.keys`, is copied there. With `replace` a database and a keyring that are there give way; the keyring
-    /// is kept under another name. Blocks for the disk.
+    /// A keyring that exists already is used if it belongs to the backup. Otherwise `keys` is copied, or the file beside the
+    /// backup whose name ends with `.keys`. If `replace` is set, an existing database and keyring are replaced; the old keyring
+    /// is kept under another name. Blocks on the disk.
     ///
     /// # Errors
-    /// [`DataDirError`] says what is wrong, with a folder that is served, occupied or in use, with a backup that is damaged
-    /// or none, and with keys that are missing or others. Then the database that was there still is, and a folder
-    /// that was not there is not.
+    /// Returns a [`DataDirError`] if the folder is served, occupied or in use, if the backup is damaged or is not a backup, or if
+    /// the keyring is missing or belongs to another database. After an error, an existing database is unchanged, and a new
+    /// folder is removed.
     pub fn restore(
         folder: &Path,
         keys_file: Option<PathBuf>,
@@ -63,10 +63,10 @@ impl DataDir {
         let of_backup = |source| DataDirError::Backup { path: from.to_owned(), source };
         let made = MadeFolders::make(folder).map_err(of_folder)?;
         let _lock = lock(folder)?;
-        // Gone before the lock is, so that nobody holds one on a file that is no longer there.
+        // Removed before the lock is released, so that no process locks a file that no longer exists.
         let made = made.with(folder.join(LOCK));
         let database = folder.join(DATABASE);
-        // A log alone may hold everything.
+        // The log alone may contain all data.
         if (database.exists() || is_filled(&with_ending(&database, "-wal"))) && !replace {
             return Err(DataDirError::Occupied { path: folder.to_owned() });
         }
@@ -86,7 +86,7 @@ impl DataDir {
         let users = copy.user_count().map_err(of_backup)?;
         drop(copy);
 
-        clear_the_place(folder, &database)?;
+        remove_companions(folder, &database)?;
         let replaced_keys = match found {
             Keys::InPlace => None,
             Keys::Elsewhere(keyring) => put_keys(&place, &keyring)
@@ -123,11 +123,11 @@ fn find_keys(
     if keyring.matches(check) { Ok(Keys::Elsewhere(keyring)) } else { Err(foreign(&path)) }
 }
 
-/// Leaves nothing beside the database that SQLite would mix with the one to come.
-fn clear_the_place(folder: &Path, database: &Path) -> Result<(), DataDirError> {
+/// Removes the files that SQLite would apply to the restored database.
+fn remove_companions(folder: &Path, database: &Path) -> Result<(), DataDirError> {
     if database.exists() {
         match settle(database) {
-            // What is damaged is in use by nobody, and may be why there is a restore.
+            // A damaged database is not in use, and may be the reason for the restore.
             Ok(()) | Err(StoreError::Corrupt(_)) => {}
             Err(source) => return Err(DataDirError::Store { path: folder.to_owned(), source }),
         }
@@ -143,7 +143,7 @@ fn clear_the_place(folder: &Path, database: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
-/// Puts the keyring in its place; one that is there is kept under the name that is returned.
+/// Writes the keyring. Returns the new path of the previous keyring, or `None` if there was none.
 fn put_keys(place: &Path, keyring: &Keyring) -> io::Result<Option<PathBuf>> {
     let draft = Draft::of(place);
     write_private(draft.path(), keyring.to_text().as_bytes())?;
