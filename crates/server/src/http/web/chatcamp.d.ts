@@ -1,27 +1,27 @@
-// Types of chatcamp.js. Times are in milliseconds where a name says so, in seconds where it is of the protocol.
+// Types of chatcamp.js. Times whose names end with `Ms` are in milliseconds; times of the protocol are in seconds.
 
 export const VERSION: string;
 
-/** What a client should do after an end: come back, come back with another credential, not come back. */
+/** What a client should do after an end: reconnect, reconnect with another credential, or stay disconnected. */
 export type Advice = "retry" | "credential" | "terminal";
 
-/** Why a connection is refused or ended: the WebSocket's number for it, and what to do. */
+/** The codes of refusals and ends: the WebSocket close code and the advice of each. */
 export const CODES: Readonly<Record<string, readonly [number: number, advice: Advice]>>;
 
-/** Why something failed. */
+/** Why an operation failed. */
 export class ChatCampError extends Error {
   /**
-   * For programs: a code of the server's (`CODES`, or the error of a request), or of this side's: `INVALID_ARGUMENT`,
+   * For programs. A code of the server (in `CODES`, or the error of a request), or one of this client: `INVALID_ARGUMENT`,
    * `NOT_CONNECTED`, `DISCONNECTED_BY_US`, `SUPERSEDED`, `TIMED_OUT`, `UNANSWERED`, `TOO_LARGE`, `TOO_MANY_WAITING`,
    * `INVALID_ANSWER`, `NO_CREDENTIAL`, `TOKEN_EXPOSED`, `WRONG_USER`.
    */
   readonly code: string;
   readonly advice: Advice | null;
-  /** Whether the same call may succeed later, and cannot run twice when it is repeated. */
+  /** Whether the same call may succeed later. Repeating it cannot run it twice. */
   readonly retryable: boolean;
-  /** How long the server asks to wait at least. */
+  /** The shortest time to wait, if the server asked to wait. */
   readonly retryAfterMs: number | null;
-  /** Of a request without an answer: whether the server may have carried it out. */
+  /** For a request without an answer: whether the server may have run it. */
   readonly mayHaveRun: boolean;
 }
 
@@ -220,19 +220,20 @@ export interface Requests {
 }
 // </requests>
 
-/** Why a token is asked for. */
-export type Why = "initial" | "reconnect" | "expiring" | "rejected";
+/** Why a token is needed. */
+export type CredentialReason = "initial" | "reconnect" | "expiring" | "rejected";
 
 /**
- * Provides tokens of one user, and is told why it is asked; after `rejected`, with the server's refusal. A token that was
- * refused already makes the refusal final. `expiresIn` is in seconds from now.
+ * Provides access tokens of one user. Receives the reason why a token is needed and, for `rejected`, the server's refusal.
+ *
+ * If it returns the refused token again, the refusal is final. `expiresIn` is in seconds from now.
  */
-export type TokenProvider = (why: Why, refusal: ChatCampError | null) =>
-  Answer | PromiseLike<Answer>;
+export type TokenProvider = (reason: CredentialReason, refusal: ChatCampError | null) =>
+  ProvidedToken | PromiseLike<ProvidedToken>;
 
-type Answer = string | null | undefined | { token: string | null; expiresIn?: number };
+type ProvidedToken = string | null | undefined | { token: string | null; expiresIn?: number };
 
-/** What is presented beside the user id. */
+/** The credential that is sent with the user id. */
 export type Credential = string | null | undefined | { token: string | TokenProvider | null };
 
 export type State = "disconnected" | "connecting" | "connected" | "reconnecting";
@@ -240,50 +241,50 @@ export type State = "disconnected" | "connecting" | "connected" | "reconnecting"
 export interface Options {
   appId: string | number;
   /**
-   * The server, such as `https://chat.example`; by default the one that this module came from. Without user name, query and
-   * fragment.
+   * The URL of the server, such as `https://chat.example`; by default the server that this module came from. Must not contain a
+   * user name, a query or a fragment.
    */
   url?: string | URL;
-  /** By default WebSocket, and long-poll where no WebSocket opens. */
+  /** `auto`, the default, uses WebSocket, and long-poll if no WebSocket opens. */
   transport?: "auto" | "websocket" | "long-poll";
-  /** For one attempt to connect; 20,000 by default. */
+  /** The timeout of one connection attempt; 20,000 by default. */
   connectTimeoutMs?: number;
-  /** For one request, from the call to the answer; 30,000 by default. */
+  /** The timeout of one request, from the call to the answer; 30,000 by default. */
   requestTimeoutMs?: number;
-  /** Whether a first connect that fails is repeated like any other; false by default. */
+  /** Whether the client retries if its first attempt to connect fails, as it does later; false by default. */
   keepTrying?: boolean;
-  /** Allows access tokens over http to another machine. For networks trusted otherwise. */
+  /** Allows access tokens over http to another machine. Only for networks that are secured by other means. */
   dangerousSendTokensInPlaintext?: boolean;
-  /** Used in place of the browser's. */
+  /** Replaces the browser's WebSocket. */
   webSocket?: typeof WebSocket;
-  /** Used in place of the browser's. */
+  /** Replaces the browser's fetch. */
   fetch?: typeof fetch;
-  /** Is shown every message, without the secrets in it. */
+  /** Receives every message with its secrets redacted. */
   trace?: (direction: "sent" | "received", text: string) => void;
-  /** Name and version of this client, as the server is told. */
+  /** The name and version of this client, which the server receives. */
   client?: string;
 }
 
 export interface Events {
   state: State;
-  /** Connected, for the first time or again: the session goes on (`resumed`), or is new (`fresh`, why). */
+  /** The client is connected. `resumed` is set if the session continues; `fresh` says why a session is new. */
   connected: {
     user: User;
     transport: "websocket" | "long-poll";
     resumed: { replayed: number; received: number } | null;
     fresh: "new" | "unknown_key" | "too_late" | "evicted" | null;
   };
-  /** The connection is gone, or another attempt has failed; the next begins by itself after `afterMs`. */
+  /** The connection is lost, or another attempt has failed. The client tries again after `afterMs`. */
   reconnecting: { why: ChatCampError; afterMs: number; attempt: number };
-  /** It is over until `connect` is called again. */
+  /** The client is disconnected until `connect` is called again. */
   disconnected: { reason: ChatCampError };
-  /** The user's own object has changed, here or elsewhere. */
+  /** The connected user was changed, here or elsewhere. */
   user: User;
-  /** The token ends in so many seconds; unless it is `refreshable`, the session ends with it. */
+  /** The token expires in `expiresIn` seconds. Unless it is `refreshable`, the session ends with it. */
   token_expires: { expiresIn: number; refreshable: boolean };
-  /** What the app's backend published. */
+  /** An event that the app's backend published. */
   event: { type: string; data: unknown };
-  /** A message of a type that this version has no name for. */
+  /** A message of a type that this version does not know. */
   message: { t: string; d: Record<string, unknown> };
 }
 
@@ -294,31 +295,31 @@ export class ChatCamp {
   constructor(options: Options);
 
   readonly state: State;
-  /** The connected user; null while none is to be connected. */
+  /** The connected user; null while disconnected. */
   readonly user: User | null;
 
-  /** Listens for events; the function it returns ends that. */
+  /** Adds a listener for events of a type. Returns a function that removes it. */
   on<T extends keyof Events>(type: T, listener: (detail: Events[T]) => void): () => void;
   off<T extends keyof Events>(type: T, listener: (detail: Events[T]) => void): void;
 
   /**
-   * Connects a user. The same user again joins the connection, or the attempt; another token replaces both. A provider joins
-   * too, whatever provider came before, and is the one that is asked from now on. Another user takes the place of the first.
+   * Connects a user. A call for the connected user joins the connection or the attempt in progress; a call with another token
+   * replaces it. A token provider joins too, and replaces the previous provider. A call for another user replaces the first user.
    *
    * White space around a token is removed.
    */
   connect(userId: string, callback?: ConnectCallback): Promise<User>;
   connect(userId: string, credential: Credential, callback?: ConnectCallback): Promise<User>;
 
-  /** Disconnects; always allowed. Resolves when the connection is closed. */
+  /** Disconnects. Never fails; resolves once the connection is closed. */
   disconnect(callback?: (error: null) => void): Promise<void>;
 
   /**
    * Tells the client that the network may have changed, such as when a device wakes up or joins another network.
    *
-   * A client that waits before its next attempt connects now, even where the server asked it to wait; one that is connected
-   * checks within 5 s that it still is. The browser's own events (online, focus, pageshow, visibilitychange) do the same, but
-   * leave the time to wait that the server asked for.
+   * If the client waits before its next attempt, it connects now, even if the server asked it to wait. If it is connected, it
+   * checks within 5 s that the connection still works. The browser's events (online, focus, pageshow, visibilitychange) do the
+   * same, but respect a wait that the server asked for.
    */
   networkChanged(): void;
 

@@ -10,7 +10,7 @@
 
 export const VERSION = "0.1.0";
 
-/** Why a connection is refused or ended: the WebSocket's number for it, and what to do. */
+/** The codes of refusals and ends: the WebSocket close code and the advice of each. */
 export const CODES = Object.freeze({
   HANDSHAKE_TIMEOUT: [4000, "retry"],
   IDLE_TIMEOUT: [4001, "retry"],
@@ -55,43 +55,45 @@ const DIALECT = 1;
 const MESSAGE_BYTES = 65_536;
 const SILENCE_MS = 35_000;
 const HEARTBEAT_MS = 25_000;
-/** How long a server may be silent once there is reason to doubt the connection. */
+/** How long the server may take to answer when the connection is checked. */
 const DOUBT_MS = 5_000;
-/** A timer this late shows that the page did not run: that time is not the server's silence. */
+/** A timer this late shows that the page was suspended, so the server is not to blame for the silence. */
 const LATE_MS = 5_000;
-/** For the server to agree to a close. */
+/** How long to wait for the server's part of a close. */
 const CLOSING_MS = 5_000;
-/** For a WebSocket to open before the long-poll is tried. */
+/** How long a WebSocket may take to open before long-poll is tried. */
 const OPENING_MS = 5_000;
-/** How long "no WebSocket opens here, long-poll does" is remembered. */
+/** How long to try long-poll first after a WebSocket did not open and long-poll did. */
 const FALLBACK_MS = 300_000;
 /** The delay before attempt n is drawn from 0 to SHORTEST · 2ⁿ, at most LONGEST. */
 const SHORTEST_MS = 500;
 const LONGEST_MS = 20_000;
-/** A connection that lived so long starts the delays anew. */
+/** A connection that lived this long resets the delays. */
 const STABLE_MS = 10_000;
-/** The longest that a server can ask to wait, and that a browser's timer can. */
+/** The longest wait that a server may ask for, and the longest timer of a browser. */
 const LONGEST_WAIT_MS = 3_600_000;
 const LONGEST_TIMER_MS = 2_147_483_647;
-/** Requests that wait to be sent, at most. */
+/** The most requests that wait to be sent. */
 const WAITING = 256;
-/** Requests on their way at once: less than what a server lets wait on its side. */
+/** The most unanswered requests: fewer than a server queues. */
 const WINDOW = 64;
 const WINDOW_CHARS = 16_384;
-/** A token is renewed when this much of its life has passed, a little less or more. */
+/** The part of a token's lifetime after which it is renewed, plus or minus 5 %. */
 const RENEW_AT = 0.8;
-/** An empty answer that comes sooner is not a held poll's; the next poll then waits. */
+/** If a poll is answered without messages sooner than this, the server did not hold it, and the next poll waits. */
 const HASTY_MS = 250;
-/** What was received is acknowledged this often at least; so many characters are less than 256 KiB. */
+/** Received messages are acknowledged after at most this many messages or characters, which are less than 256 KiB. */
 const ACKNOWLEDGED_MESSAGES = 250;
 const ACKNOWLEDGED_CHARS = 65_536;
-/** Who closes with this leaves for good; any other number leaves the session waiting. */
+/** The close code that ends the session; any other keeps it for a resume. */
 const NORMAL = 1000;
 const GONE = CODES.LOST[0];
+/** The only error of a request that a repeated request may not have. */
+const RETRYABLE = "STORE_UNAVAILABLE";
 /** `readyState` of a WebSocket. */
 const CLOSED = 3;
 const VIOLATION = "the server broke the protocol";
-/** Events that tell that the network may have changed, or that the page runs again after its timers slept. */
+/** Events after which the network may have changed, or the page resumes from a suspension. */
 const WAKING = [
   [globalThis, ["online", "focus", "pageshow"]],
   [globalThis.document, ["visibilitychange", "resume"]],
@@ -102,7 +104,7 @@ const isObject = (value) => typeof value === "object" && value !== null && !Arra
 const isProvider = (source) => typeof source === "function";
 const now = () => performance.now();
 
-/** Why something failed: `code` for programs, `message` for people. */
+/** Why an operation failed: `code` for programs, `message` for people. */
 export class ChatCampError extends Error {
   name = "ChatCampError";
 
@@ -115,7 +117,7 @@ export class ChatCampError extends Error {
 
 const lost = (message) => new ChatCampError("LOST", message, { advice: "retry" });
 
-/** The end that a `session.close` or a refusal announces; an advice of a newer server is terminal. */
+/** Returns the error for a `session.close` or a refusal; advice of a newer server is terminal. */
 function announced({ code, reason, message, advice = CODES[code]?.[1], retry_after_ms: after }) {
   return new ChatCampError(String(code), String(reason ?? message ?? code), {
     advice: ADVICE.includes(advice) ? advice : "terminal",
@@ -123,7 +125,7 @@ function announced({ code, reason, message, advice = CODES[code]?.[1], retry_aft
   });
 }
 
-/** The end that a close number alone tells. */
+/** Returns the error for a WebSocket close code. */
 function numbered(number, reason) {
   const [code, [, advice]] = Object.entries(CODES).find(([, [known]]) => known === number) ??
     (number >= 4500 && number <= 4999 ? ["MALFORMED", CODES.MALFORMED] : ["LOST", CODES.LOST]);
@@ -137,7 +139,7 @@ export class ChatCamp {
   #goal = null;
   #state = "disconnected";
   #user = null;
-  /** Whether a WebSocket has ever opened here, and if not, until when long-poll is dialled first. */
+  /** Whether a WebSocket has ever opened here, and if not, until when long-poll is tried first. */
   #webSocketOpens = false;
   #fallbackUntil = 0;
 
@@ -171,12 +173,12 @@ export class ChatCamp {
     return this.#state;
   }
 
-  /** The connected user, as its owner sees it; null while none is to be connected. */
+  /** The connected user, with all fields; null while disconnected. */
   get user() {
     return this.#user;
   }
 
-  /** Listens for events of this type; the function it returns ends that. */
+  /** Adds a listener for events of this type. Returns a function that removes it. */
   on(type, listener) {
     const listeners = this.#listeners.get(type) ?? new Set();
     this.#listeners.set(type, listeners.add(listener));
@@ -196,14 +198,14 @@ export class ChatCamp {
     return told(connecting, callback);
   }
 
-  /** Disconnects; always allowed. */
+  /** Disconnects; never fails. */
   disconnect(callback) {
     const goal = this.#goal;
     const over = goal ? goal.end(new ChatCampError("DISCONNECTED_BY_US", "disconnect was called")) : Promise.resolve();
     return told(over, callback);
   }
 
-  /** Asks the server; resolves with the body of the acknowledgement. Waits while the connection is coming back. */
+  /** Sends a request and resolves with the body of its answer. Waits during a reconnect. */
   request(type, body = {}) {
     if (!isText(type) || type === "") return invalid("a request has a type");
     if (!isObject(body)) return invalid("the body of a request is an object");
@@ -214,9 +216,9 @@ export class ChatCamp {
   /**
    * Tells the client that the network may have changed, such as when a device wakes up or joins another network.
    *
-   * A client that waits before its next attempt connects now, even where the server asked it to wait; one that is connected
-   * checks within 5 s that it still is. The browser's own events (online, focus, pageshow, visibilitychange) do the same, but
-   * leave the time to wait that the server asked for.
+   * If the client waits before its next attempt, it connects now, even if the server asked it to wait. If it is connected, it
+   * checks within 5 s that the connection still works. The browser's events (online, focus, pageshow, visibilitychange) do the
+   * same, but respect a wait that the server asked for.
    */
   networkChanged() {
     this.#goal?.hurry(true);
@@ -244,7 +246,7 @@ export class ChatCamp {
     return arrival;
   }
 
-  /** What a goal may do to its client, as long as it is the client's. */
+  /** Returns the operations of the client for its goal; those of a goal that was replaced have no effect. */
   #host() {
     const client = this;
     const ifMine = (act) => (goal, ...rest) => {
@@ -263,10 +265,10 @@ export class ChatCamp {
         client.#emit("disconnected", { reason: error });
       }),
       prefersLongPoll: () => now() < client.#fallbackUntil,
-      /** A transport opened, perhaps after another one had not. */
+      /** Called when a transport has opened; `isFallback` if another one did not open before. */
       opened: (transport, isFallback) => {
         client.#webSocketOpens ||= transport === WebSocketCarrier.transport;
-        // Where a WebSocket has opened before, it was an outage that kept it from opening.
+        // If a WebSocket has opened here before, an outage was the reason that this one did not.
         if (isFallback) client.#fallbackUntil = client.#webSocketOpens ? 0 : now() + FALLBACK_MS;
       },
     };
@@ -291,14 +293,14 @@ export class ChatCamp {
 
 const invalid = (message) => Promise.reject(new ChatCampError("INVALID_ARGUMENT", message));
 
-/** What a page's own code threw is the page's to see, and nothing of ours to stop for. */
+/** Reports an exception of the page's own code to the page, without stopping the client. */
 function report(error) {
   setTimeout(() => {
     throw error;
   });
 }
 
-/** Tells a callback as well; a promise that is told to one needs no other handler. */
+/** Passes the outcome of a promise to a callback too; then the page need not handle the promise. */
 function told(promise, callback) {
   if (typeof callback === "function") {
     promise.then((value) => callback(null, value), (error) => callback(error));
@@ -306,7 +308,7 @@ function told(promise, callback) {
   return promise;
 }
 
-/** Where a server takes chat connections; without an address, where this module came from. */
+/** Returns the URL of the chat endpoint, by default on the server that this module came from. */
 function endpoint(url) {
   if (url === undefined || url === null) return new URL(PATH, import.meta.url);
   const refuse = (why) => {
@@ -329,12 +331,12 @@ function endpoint(url) {
   return at;
 }
 
-/** Whether nobody can read along. */
+/** Returns whether the connection is encrypted or stays on this machine. */
 function isConfidential({ protocol, hostname }) {
   return protocol === "https:" || /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
-/** Shows messages without the secrets in them. */
+/** Returns a function that passes messages to a hook with their secrets redacted. */
 function tracer(hook) {
   if (typeof hook !== "function") return () => {};
   const secrets = ["access_token", "key", "session_key"];
@@ -344,7 +346,7 @@ function tracer(hook) {
     try {
       shown = JSON.stringify(JSON.parse(text, hidden));
     } catch {
-      // What cannot be read might hold a secret.
+      // Unreadable text may contain a secret, so it is not shown.
     }
     try {
       hook(direction, shown);
@@ -354,30 +356,30 @@ function tracer(hook) {
   };
 }
 
-/** A user to be connected, until that is over. Whatever comes late finds it so. */
+/** The goal to keep a user connected. Late results of a goal that is over have no effect. */
 class Goal {
   #host;
   #options;
   #source;
   #session;
   #over = false;
-  /** What all who wait for the user to be connected share. */
+  /** The promise that all callers of `connect` share. */
   #arrival = null;
   /** Whether the user has been connected once. */
   #established = false;
-  /** The attempt that runs: dropping it drops all that it began. */
+  /** The attempt in progress; dropping it drops everything that it started. */
   #attempt = null;
   #link = null;
   #linkedAt = 0;
   #attempts = 0;
   #timer = 0;
   #renewal = 0;
-  /** Until when the server asked to wait. */
+  /** The end of the wait that the server asked for. */
   #notBefore = 0;
-  /** What the provider offered last, and the question to it that runs. */
+  /** The last token of the provider, and the call to it in progress. */
   #offered = null;
   #asking = null;
-  /** What the server refused, until something else is offered; then a second refusal in a row is final. */
+  /** The refused token, until the provider offers another one; then a second refusal in a row is final. */
   #rejected = null;
   #secondChance = false;
   #onWaking = ({ type }) => {
@@ -400,8 +402,8 @@ class Goal {
   }
 
   /**
-   * Lets one more caller wait. Another credential replaces the connection; a provider replaces a provider without that, since a
-   * page that renders makes a new function each time, and is asked from now on.
+   * Adds a caller of `connect`. Another credential replaces the connection. A provider replaces a provider and keeps the
+   * connection, because a page may create a new function each time it renders.
    */
   join(source) {
     const isReplaced = source !== this.#source && !(isProvider(source) && isProvider(this.#source));
@@ -426,7 +428,7 @@ class Goal {
     return asked;
   }
 
-  /** Gives the user up; resolves when the connection is closed. */
+  /** Ends the goal. Resolves once the connection is closed. */
   end(error) {
     if (this.#over) return Promise.resolve();
     this.#over = true;
@@ -528,7 +530,7 @@ class Goal {
     this.#nameWhiteSpace(error);
     const goesOn = error.advice === "credential" ? this.#mayOfferAnother(error) : error.retryable;
     if (!goesOn) return this.end(error);
-    // A refused credential that may be replaced is not yet the answer to whoever waits.
+    // A refusal is not final while the provider may offer another token, so callers go on waiting.
     if (error.advice !== "credential" && !this.#options.keepTrying) {
       if (!this.#established) return this.end(error);
       this.#arrival?.reject(error);
@@ -557,7 +559,7 @@ class Goal {
     this.#host.emit(this, "reconnecting", { why: error, afterMs: Math.round(afterMs), attempt });
   }
 
-  /** Waits no longer before the next attempt, and not even for the server where that is asked for; checks a live connection. */
+  /** Connects without waiting longer, or checks a live connection. Ends a wait that the server asked for only if `isAsked`. */
   hurry(isAsked = false) {
     if (this.#link) this.#link.probe();
     else if (!this.#attempt && (isAsked || now() >= this.#notBefore)) this.#begin();
@@ -576,7 +578,7 @@ class Goal {
   }
 
   #onMessage(envelope, chars) {
-    // Something was lost on the way: the next connection gets it again.
+    // A message was lost; the server sends it again over the next connection.
     if (!this.#session.isNext(envelope.s)) return this.#link.abandon("a message of the server is missing");
     this.#dispatch(envelope);
     if (this.#session.owesPing(chars)) this.#link?.send(this.#session.ping());
@@ -598,7 +600,7 @@ class Goal {
     }
   }
 
-  // Tokens: a constant is presented as it is; a provider is asked when what it offered is refused or near its end.
+  // Tokens: a constant token is sent unchanged; a provider is asked again when its token was refused or is about to expire.
 
   async #credential() {
     if (!isProvider(this.#source)) return this.#source;
@@ -607,11 +609,11 @@ class Goal {
     return this.#offered.token;
   }
 
-  /** One question at a time; the answer to an earlier provider's no longer counts. */
+  /** Asks the provider, one call at a time. The answer of a replaced provider is ignored. */
   #ask(why) {
     if (!this.#asking) {
       let timer;
-      // Longer than an attempt, so that a slow answer serves the next one; one that never comes is asked for again.
+      // Longer than an attempt, so that the next attempt can use a slow answer. If no answer comes, the provider is asked again.
       const late = new Promise((_, reject) => {
         const error = new ChatCampError("NO_CREDENTIAL", "the token provider does not answer", { advice: "retry" });
         timer = setTimeout(() => reject(error), this.#options.connectTimeoutMs * 2);
@@ -645,7 +647,7 @@ class Goal {
     this.#offered = offered;
   }
 
-  /** The server refuses what was offered: whether it is worth asking for something else. */
+  /** Records a refusal. Returns whether the provider should be asked for another token. */
   #mayOfferAnother(error) {
     if (!isProvider(this.#source) || this.#secondChance) return false;
     this.#rejected = { error, token: this.#offered?.token };
@@ -653,7 +655,7 @@ class Goal {
     return true;
   }
 
-  /** White space in a token is copied along unseen, so a refusal of such a token names it. */
+  /** Adds to the refusal of a token that it contains white space, which is easily copied by accident. */
   #nameWhiteSpace(error) {
     const token = isProvider(this.#source) ? this.#offered?.token : this.#source;
     if (error.advice === "credential" && /\s/.test(token ?? "")) {
@@ -672,7 +674,7 @@ class Goal {
     }
   }
 
-  /** Puts another token in place of one that ends soon, on the live connection. */
+  /** Replaces a token that expires soon, on the live connection. */
   async #renew() {
     if (!this.#offered?.isOld()) return this.#tokenLives();
     const link = this.#link;
@@ -682,7 +684,7 @@ class Goal {
       if (this.#link !== link) return;
       seconds = (await this.request("users.refresh", { access_token: this.#offered.token })).token_expires_in;
     } catch {
-      // The session goes on to its token's end; then whatever is offered by then is presented.
+      // The session continues until its token expires; the next attempt sends the provider's newest token.
       if (this.#offered?.isOld()) {
         const inMs = Math.max(this.#offered.endsInMs() / 4, SHORTEST_MS * 2);
         if (this.#link === link && inMs < this.#offered.endsInMs()) this.#renewal = setTimeout(() => this.#renew(), inMs);
@@ -693,7 +695,7 @@ class Goal {
   }
 }
 
-/** A token from a provider, and how long it is good. */
+/** A token of a provider, and its lifetime. */
 class Offered {
   #since = now();
   #lifeMs = null;
@@ -724,21 +726,21 @@ class Offered {
   }
 }
 
-/** What outlives connections: the numbers of messages, and the requests without an answer. */
+/** The state that outlives connections: sequence numbers and unanswered requests. */
 class Session {
   user = null;
   #key = null;
-  /** The highest number of the server's that the application has seen, and the highest of ours. */
+  /** The highest sequence number received and the highest sent. */
   #seen = 0;
   #sent = 0;
   #gaps = 0;
-  /** What was received since the server was last told what has been seen. */
+  /** What was received since the last acknowledgement. */
   #unacknowledged = { messages: 0, chars: 0 };
-  /** By number: what the server may not have got, request or ping. */
+  /** Requests and pings that the server may not have received, by number. */
   #unanswered = new Map();
   #charsUnanswered = 0;
   #waiting = [];
-  /** Up to which number the server has got requests. */
+  /** The highest number that the server has received. */
   #received = 0;
   #timeoutMs;
 
@@ -746,7 +748,7 @@ class Session {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** What to go on with; null when there is nothing. */
+  /** Returns what is needed to resume the session, or null if there is no session. */
   resume() {
     if (this.#key === null) return null;
     this.#unacknowledged = { messages: 0, chars: 0 };
@@ -767,12 +769,12 @@ class Session {
     for (const { request } of sent) request?.reject(unanswered(true));
   }
 
-  /** What the server has not got, in order: it is sent again. */
+  /** Returns the messages that the server has not received, in order, to send them again. */
   unanswered() {
     return [...this.#unanswered].filter(([r]) => r > this.#received).map(([, { text }]) => text);
   }
 
-  /** Whether a message of the server is the next one; what came before comes again, once. */
+  /** Returns whether a message is the next one. If one is missing, the connection is replaced, once. */
   isNext(s) {
     if (s === this.#seen + 1) {
       this.#seen = s;
@@ -780,7 +782,7 @@ class Session {
       return true;
     }
     this.#gaps += 1;
-    // Twice in a row: going on with this session leads nowhere.
+    // A gap twice in a row: resuming this session does not help.
     if (this.#gaps > 1) this.#key = null;
     return false;
   }
@@ -810,7 +812,7 @@ class Session {
     });
   }
 
-  /** Takes what may be sent now, as text. */
+  /** Removes and returns the messages that may be sent now, as text. */
   sendable() {
     const texts = [];
     while (this.#waiting.length > 0 && this.#hasRoom()) {
@@ -821,7 +823,7 @@ class Session {
     return texts;
   }
 
-  /** Counts a message; whether it is time to tell the server what has been seen, so that it keeps no more than it must. */
+  /** Counts a message. Returns whether to acknowledge now, so that the server need not keep more messages. */
   owesPing(chars) {
     const counted = this.#unacknowledged;
     counted.messages += 1;
@@ -845,7 +847,7 @@ class Session {
       entry.request.resolve(body);
     } else {
       const { code = "INVALID_ANSWER", message = "the answer is not what the protocol asks for" } = d.error ?? {};
-      entry.request.reject(new ChatCampError(code, message, { retryable: code === "STORE_UNAVAILABLE" }));
+      entry.request.reject(new ChatCampError(code, message, { retryable: code === RETRYABLE }));
     }
   }
 
@@ -874,7 +876,7 @@ function unanswered(mayHaveRun) {
   return new ChatCampError("UNANSWERED", "the session ended before the answer came", options);
 }
 
-/** One attempt to connect: a credential, one or two transports, the handshake; it ends once, as `done` or `failed`. */
+/** One attempt to connect: gets a credential, tries one or two transports, performs the handshake; ends as `done` or `failed`. */
 class Attempt {
   #options;
   #host;
@@ -932,7 +934,7 @@ class Attempt {
       ended: (error) => {
         clearTimeout(opening);
         if (this.#over) return;
-        // Another transport helps only where this one never opened.
+        // Another transport helps only if this one did not open.
         if (others.length > 0 && !link.hasOpened) this.#dial(hello, others, true);
         else this.#fail(error);
       },
@@ -949,7 +951,7 @@ class Attempt {
   }
 }
 
-/** One connection, from the first message to its end. */
+/** One connection, from its first message to its end. */
 class Link {
   hasOpened = false;
   #Carrier;
@@ -960,14 +962,14 @@ class Link {
   #on;
   #isLive = false;
   #over = false;
-  /** When something was last sent and heard, and since when something is sent that nothing was heard after. */
+  /** The times of the last message sent and received, and of the first message sent after the last one received. */
   #sentAt = now();
   #heardAt = now();
   #unheardSince = null;
   #heartbeatMs = HEARTBEAT_MS;
-  /** When the server must have been heard, since there is reason to doubt that it is there. */
+  /** The deadline of a check of the connection. */
   #doubtedUntil = null;
-  /** Whether a silence during which the page did not run was forgiven; once until the server is heard. */
+  /** Whether a silence during a suspension of the page was forgiven; once until the server answers. */
   #isForgiven = false;
   #timer = 0;
   #timerAt = Infinity;
@@ -981,7 +983,7 @@ class Link {
     this.#on = on;
   }
 
-  /** Dials, and says hello. */
+  /** Opens the connection and sends the first message. */
   start() {
     const sink = {
       ready: () => this.send(this.#hello),
@@ -994,12 +996,12 @@ class Link {
       this.#carrier = new this.#Carrier(this.#options, sink);
       this.#carrier.open();
     } catch (cause) {
-      // As a WebSocket without TLS in a page with it.
+      // For example a WebSocket without TLS in a page with TLS.
       this.#end(new ChatCampError("LOST", `no ${this.transport} could be made`, { advice: "retry", cause }));
     }
   }
 
-  /** The handshake is done: from now on there is a heartbeat. */
+  /** Starts the heartbeat after the handshake. */
   live(heartbeat, on) {
     this.#on = on;
     this.#isLive = true;
@@ -1015,7 +1017,7 @@ class Link {
     this.#carrier.send(text);
   }
 
-  /** Asks whether the server is still there, without waiting for the next heartbeat; one question at a time. */
+  /** Checks the connection with a ping, without waiting for the next heartbeat; one check at a time. */
   probe() {
     if (!this.#isLive || this.#over || this.#doubtedUntil !== null) return;
     this.#doubtedUntil = now() + DOUBT_MS;
@@ -1023,13 +1025,13 @@ class Link {
     this.#setTimer();
   }
 
-  /** Closes; nothing is heard of it any more. Resolves when it is closed. */
+  /** Closes the connection, which reports nothing more. Resolves once it is closed. */
   close(number, reason) {
     this.#silence();
     return this.#carrier?.close(number, reason) ?? Promise.resolve();
   }
 
-  /** Gives it up as lost. */
+  /** Closes the connection as lost. */
   abandon(why) {
     if (this.#over) return;
     this.#carrier?.close(GONE, why);
@@ -1067,20 +1069,20 @@ class Link {
     this.#on.greeted(d);
   }
 
-  /** The server said why it ends; it closes by itself, and this side does not wait for it. */
+  /** Ends the connection with the server's reason. The server closes it; this side does not wait for that. */
   #endBy(words) {
     this.#carrier.drop();
     this.#end(announced(words));
   }
 
-  /** Sends a ping when nothing was sent for a while, and gives up a server that does not answer even that. */
+  /** Sends a ping if nothing was sent for a while, and ends the connection if the server does not answer. */
   #watch() {
     if (this.#over) return;
     const at = now();
     const isDead = at >= this.#deadAt();
     if (isDead) {
-      // The answer may have come while the page did not run, and be delivered after this timer. Once only: the timers of a
-      // hidden page may always come late.
+      // The answer may have arrived during a suspension of the page, and be delivered after this timer. Forgive that only once,
+      // because the timers of a hidden page may always be late.
       const isLate = at - this.#timerAt >= LATE_MS;
       if (!isLate || this.#isForgiven) return this.abandon("nothing was heard from the server for too long");
       this.#isForgiven = true;
@@ -1098,7 +1100,7 @@ class Link {
     this.#timer = setTimeout(() => this.#watch(), this.#timerAt - now());
   }
 
-  /** When the server must be taken for dead. Only what was sent and not answered counts as silence. */
+  /** Returns when the server counts as dead. Silence counts only after an unanswered message. */
   #deadAt() {
     const silent = this.#unheardSince === null
       ? Infinity
@@ -1118,7 +1120,7 @@ class Link {
   }
 }
 
-/** An envelope, or null. */
+/** Parses an envelope; returns null if it is invalid. */
 function parse(text) {
   if (!isText(text)) return null;
   let envelope;
@@ -1130,8 +1132,8 @@ function parse(text) {
   return isObject(envelope) && isText(envelope.t) && isObject(envelope.d) ? envelope : null;
 }
 
-// Carriers: `open` dials, `send` says something, `close` resolves when it is closed, `drop` lets go without a word. They
-// tell a sink: `ready` for the first message, `opened`, `heard`, `message`, and once `closed`, after which they are silent.
+// Carriers: `open` connects, `send` sends a message, `close` resolves once it is closed, `drop` closes without waiting. They call
+// a sink: `ready` for the first message, `opened`, `heard`, `message`, and `closed` once, as the last call.
 
 class WebSocketCarrier {
   static transport = "websocket";
@@ -1205,14 +1207,14 @@ class LongPollCarrier {
   async close(number, reason) {
     if (this.#over) return;
     this.drop();
-    // Before its first answer the server may not know this connection, and would open one.
+    // Before its first answer the server may not know this connection, and the POST would open one.
     if (!this.#polling) return;
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), CLOSING_MS);
     try {
       await this.#fetch("POST", JSON.stringify({ close: { code: number, reason } }), deadline.signal);
     } catch {
-      // Then the server finds out by itself.
+      // The server notices by a timeout.
     } finally {
       clearTimeout(timer);
     }
@@ -1223,7 +1225,7 @@ class LongPollCarrier {
     this.#abort.abort();
   }
 
-  /** One POST at a time, with all that waits meanwhile. */
+  /** Sends one POST at a time, with all waiting messages. */
   async #post() {
     while (this.#waiting.length > 0 && !this.#over) {
       await this.#exchange("POST", JSON.stringify(this.#waiting.splice(0)));
@@ -1243,7 +1245,7 @@ class LongPollCarrier {
     }
   }
 
-  /** One request and what its answer brings; how many messages those were. A failed one ends the connection. */
+  /** Sends a request and passes on the messages of its answer. Returns their number. A failure ends the connection. */
   async #exchange(method, body) {
     let status, answer;
     try {
@@ -1266,7 +1268,7 @@ class LongPollCarrier {
 
   #fetch(method, body, signal) {
     const headers = { "iflychat-token": this.#id, ...(body === undefined ? {} : { "content-type": "application/json" }) };
-    // `no-store` also keeps one poll from waiting for another one of the same address.
+    // `no-store` also prevents a poll from waiting for another poll of the same URL.
     return this.#options.fetch(this.#options.url.href, {
       method, body, headers, signal, cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer",
     });

@@ -1,5 +1,5 @@
-// Load this before the published ChatCamp SDK: what that SDK would send to the hosted service goes to the server
-// this script came from, by WebSocket and by XHR. Pages need no other edit.
+// Load this before the published ChatCamp SDK. It redirects the SDK's WebSockets and XHRs from the hosted service to the server
+// that this script came from. Pages need no other change.
 (function () {
   "use strict";
   var hosted = "api.chatcamp.io";
@@ -10,7 +10,7 @@
     try {
       target = new URL(url, location.href);
     } catch (invalid) {
-      // The browser says what is wrong with it.
+      // The browser reports the invalid URL.
       return url;
     }
     if (target.hostname !== hosted) return url;
@@ -19,7 +19,7 @@
     return (socket ? "ws" : "http") + (secure ? "s" : "") + "://" + here.host + target.pathname + target.search;
   }
 
-  /** The arguments with the URL at `index`, where there is one, redirected. */
+  /** Returns the arguments with the URL at `index` redirected, if it is present. */
   function withUrlAt(index, given) {
     var args = Array.prototype.slice.call(given);
     if (index < args.length) args[index] = redirected(args[index]);
@@ -33,7 +33,7 @@
 
   if (window.WebSocket) {
     window.WebSocket = new Proxy(window.WebSocket, {
-      // The target is a subclass where a page has made one.
+      // The target is a subclass if the page has defined one.
       construct: function (Socket, given, target) {
         return Reflect.construct(Socket, withUrlAt(0, given), target);
       },
