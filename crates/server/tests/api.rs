@@ -1,4 +1,4 @@
-//! The Platform API over real sockets: published callers' requests as they send them, bad input, and what reaches clients.
+//! The Platform API over real sockets: requests of published callers, bad input, and the effects on clients.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -27,7 +27,7 @@ fn token(body: &Value) -> AccessToken {
 }
 
 #[tokio::test]
-async fn the_wordpress_plugins_sequence_succeeds() {
+async fn the_requests_of_the_wordpress_plugin_succeed() {
     let backend = Backend::new().await;
     let get = "POST /api/2.0/users.get HTTP/1.1\r\nUser-Agent: WordPress/5.8; https://blog.example\r\n\
         Host: chat.example\r\nAccept: */*\r\nAccept-Encoding: deflate, gzip\r\nx-api-key: {KEY}\r\n\
@@ -53,7 +53,7 @@ async fn the_wordpress_plugins_sequence_succeeds() {
     });
     assert_eq!(got["user"], user);
 
-    // The page connects with it, and with nothing less.
+    // The page can connect with the token, but not without it.
     let native = websocket::Transport::new(&format!("ws://{}/chat/2.0", backend.address)).unwrap();
     for (token, let_in) in [(Some(token(&got)), true), (None, false)] {
         let connection = native.connect().await.unwrap();
@@ -67,7 +67,7 @@ async fn the_wordpress_plugins_sequence_succeeds() {
 }
 
 #[tokio::test]
-async fn php_callers_sequence_succeeds() {
+async fn the_requests_of_php_callers_succeed() {
     let backend = Backend::new().await;
     let form = |method: &str, body: &str| {
         let length = body.len();
@@ -90,16 +90,16 @@ async fn php_callers_sequence_succeeds() {
     assert_eq!(updated["access_token"], created["access_token"]);
     assert_eq!(updated["user"]["display_name"], "Ann");
     assert_eq!(updated["user"]["metadata"], json!({"plan": "pro"}));
-    assert_eq!(updated["user"]["avatar_url"], "//img.example/a.png", "what is not given stays");
+    assert_eq!(updated["user"]["avatar_url"], "//img.example/a.png", "absent fields stay unchanged");
 
-    // With no body, and so with no type either.
+    // Without a body and a content type.
     let list = "POST //api/1.0/users.list HTTP/1.1\r\nHost: chat.example\r\nAccept: */*\r\nx-app-id: {APP}\r\n\
         x-api-key: {KEY}\r\n";
     for length in ["", "Content-Length: 0\r\n", "Content-Length: 0\r\nContent-Type: application/json\r\n"] {
         let listed = backend.send(&format!("{list}{length}\r\n")).await.ok();
         let ids: Vec<_> = listed["users"].as_array().unwrap().iter().map(|user| &user["id"]).collect();
         assert_eq!(ids, ["ann@shop.example", "ben"]);
-        assert!(!listed.to_string().contains("access_token\":\""), "a list shows no token");
+        assert!(!listed.to_string().contains("access_token\":\""), "a list contains no token");
     }
     backend.send(&form("users.delete", "id=ben")).await.ok();
     assert_eq!(backend.send(&form("users.get", "id=ben")).await.refused(), (404, "USER_NOT_FOUND"));
@@ -107,7 +107,7 @@ async fn php_callers_sequence_succeeds() {
 }
 
 #[tokio::test]
-async fn javascript_callers_sequence_succeeds_on_one_connection() {
+async fn the_requests_of_javascript_callers_succeed_on_one_connection() {
     let backend = Backend::new().await;
     let mut tcp = TcpStream::connect(backend.address).await.unwrap();
     for (method, body, status) in [
@@ -137,7 +137,7 @@ async fn javascript_callers_sequence_succeeds_on_one_connection() {
 }
 
 #[tokio::test]
-async fn only_a_key_of_the_app_is_good() {
+async fn only_a_key_of_the_app_is_accepted() {
     let backend = Backend::new().await;
     let accounts = &backend.world.accounts;
     let other = accounts.create_app("other", AuthPolicy::Open, None).await.unwrap();
@@ -165,7 +165,7 @@ async fn only_a_key_of_the_app_is_good() {
             assert!(began.elapsed() >= Duration::from_millis(200), "{headers}: a wrong key is held back");
         }
     }
-    // A key sees the users of its own app and no others.
+    // A key gives access to the users of its own app only.
     backend.call("users.create", json!({"id": "ann"})).await.ok();
     let headers = format!("x-api-key: {others}\r\ncontent-type: application/json\r\n");
     let answer = backend.post("/api/2.0/users.get", &headers, r#"{"id":"ann"}"#).await;
@@ -174,7 +174,7 @@ async fn only_a_key_of_the_app_is_good() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_told_what_is_wrong() {
+async fn an_invalid_request_gets_an_error_that_names_the_fault() {
     let backend = Backend::new().await;
     let key = "x-api-key: {KEY}\r\n";
     let get = "/api/2.0/users.get";
@@ -249,7 +249,7 @@ async fn bad_requests_are_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn nul_in_a_profile_is_refused_and_its_field_named() {
+async fn nul_in_a_profile_is_refused_by_field_name() {
     let backend = Backend::new().await;
     backend.call("users.create", json!({"id": "ann"})).await.ok();
     for (field, value) in [
@@ -271,7 +271,7 @@ async fn nul_in_a_profile_is_refused_and_its_field_named() {
 }
 
 #[tokio::test]
-async fn other_verbs_and_long_bodies_are_refused() {
+async fn other_http_methods_and_long_bodies_are_refused() {
     let backend = Backend::new().await;
     for verb in ["GET", "PUT", "DELETE", "OPTIONS"] {
         let request = format!(
@@ -298,7 +298,7 @@ async fn other_verbs_and_long_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn a_conflict_changes_nothing_and_who_came_by_is_claimed() {
+async fn a_conflict_changes_nothing_and_an_auto_created_user_is_claimed() {
     let backend = Backend::new().await;
     let created = backend.call("users.create", json!({"id": "ann", "display_name": "Ann"})).await.ok();
     let conflict = backend
@@ -319,7 +319,7 @@ async fn a_conflict_changes_nothing_and_who_came_by_is_claimed() {
         assert_eq!((known.get("access_token"), &known["access_token_set"]), (None, &json!(false)));
         let claimed = backend.call(method, json!({"id": id, "email": "guest@shop.example"})).await.ok();
         assert_eq!((&claimed["claimed"], &claimed["user"]["display_name"]), (&json!(true), &json!("")));
-        // The next thing it hears is its end: nothing of the user it is no longer.
+        // The next message is the end of the session: no message about the claimed user precedes it.
         squatter.ended_with(Code::AccessTokenRequired).await;
         backend.world.connect_with(&id, &token(&claimed)).await;
         let again = backend.call("users.create", json!({"id": id})).await;
@@ -329,7 +329,7 @@ async fn a_conflict_changes_nothing_and_who_came_by_is_claimed() {
 }
 
 #[tokio::test]
-async fn an_upsert_is_never_a_conflict() {
+async fn an_upsert_never_conflicts() {
     let backend = Backend::new().await;
     let first =
         backend.call("users.upsert", json!({"id": "ann", "display_name": "Ann", "data": "d"})).await.ok();
@@ -345,7 +345,7 @@ async fn an_upsert_is_never_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_callers_choice_is_taken_and_not_shown_again() {
+async fn a_chosen_token_is_accepted_and_not_returned_again() {
     let backend = Backend::new().await;
     let (moved, next) = ("an old token of the hosted service", "the one after that one");
     let created = backend.call("users.create", json!({"id": "ann", "access_token": moved})).await.ok();
@@ -354,7 +354,7 @@ async fn a_token_of_the_callers_choice_is_taken_and_not_shown_again() {
     assert_eq!((got.get("access_token"), &got["access_token_set"]), (None, &json!(true)));
     let mut session = backend.world.connect_with("ann", &AccessToken::from(moved)).await;
 
-    // Given once more it changes nothing, and the session goes on.
+    // The same token again changes nothing, and the session continues.
     backend.call("users.update", json!({"id": "ann", "access_token": moved})).await.ok();
     assert_eq!(session.request("ping", json!({})).await["ok"], true);
     backend.call("users.update", json!({"id": "ann", "access_token": next})).await.ok();
@@ -364,7 +364,7 @@ async fn a_token_of_the_callers_choice_is_taken_and_not_shown_again() {
         assert_eq!(peer.is_ok(), let_in);
     }
 
-    // The first token of a user who came by locks it, unless the backend says otherwise.
+    // The first token of an auto-created user makes tokens required, unless the backend says otherwise.
     for (id, given, locked) in
         [("ben", json!({}), true), ("cai", json!({"check_access_token": false}), false)]
     {
@@ -379,7 +379,7 @@ async fn a_token_of_the_callers_choice_is_taken_and_not_shown_again() {
 }
 
 #[tokio::test]
-async fn tokens_are_issued_with_an_end_and_grace_and_revoked() {
+async fn tokens_are_issued_with_expiry_and_grace_and_revoked() {
     let now = Arc::new(AtomicU64::new(1_800_000_000));
     let clock = Clock::new({
         let now = now.clone();
@@ -407,12 +407,12 @@ async fn tokens_are_issued_with_an_end_and_grace_and_revoked() {
     timeout(Duration::from_secs(1), live.ended_with(Code::CredentialRevoked)).await.unwrap();
     assert!(backend.world.try_connect("ann", Some(&third)).await.is_err());
     let got = backend.call("users.get", json!({"id": "ann"})).await.ok();
-    assert_eq!(got.get("access_token"), None, "nothing mints a token but to ask for one");
+    assert_eq!(got.get("access_token"), None, "only a request for a token creates one");
     backend.world.close().await;
 }
 
 #[tokio::test]
-async fn live_sessions_are_told_of_changes_and_of_their_end() {
+async fn live_sessions_receive_changes_and_their_end() {
     let backend = Backend::new().await;
     let created = backend.call("users.create", json!({"id": "ann"})).await.ok();
     let mut live = backend.world.connect_with("ann", &token(&created)).await;
@@ -423,13 +423,16 @@ async fn live_sessions_are_told_of_changes_and_of_their_end() {
             (&told["t"], &told["d"]["user"]["display_name"]),
             (&json!("users.update.ack"), &json!(name))
         );
-        assert_eq!(told["d"]["user"]["access_token"], created["access_token"], "exactly what it presented");
+        assert_eq!(
+            told["d"]["user"]["access_token"], created["access_token"],
+            "exactly the token that the session presented"
+        );
     }
-    // What changes nothing is told to nobody: the next thing heard is the answer.
+    // A write without a change is not sent to sessions: the next message is the answer.
     backend.call("users.update", json!({"id": "ann", "display_name": "Ann B"})).await.ok();
     assert_eq!(live.request("ping", json!({})).await["ok"], true);
 
-    // A lock ends who came by, without a word of what the backend wrote in the same step.
+    // Requiring tokens ends sessions opened by user id, and these do not receive what the backend wrote in the same step.
     let mut guest = backend.world.connect("ben").await;
     let lock = json!({"id": "ben", "check_access_token": true, "email": "ben@shop.example"});
     backend.call("users.update", lock).await.ok();
@@ -464,7 +467,7 @@ async fn users_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn an_app_is_shown_and_changed() {
+async fn an_app_is_read_and_changed() {
     let backend = Backend::new().await;
     let shown = backend.call("app.get", json!({})).await.ok();
     let app = &shown["app"];
@@ -483,7 +486,7 @@ async fn an_app_is_shown_and_changed() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_means_later() {
+async fn a_failed_store_is_a_retryable_error() {
     let mut store = MockStore::new();
     store.expect_create_app().returning(|_| Ok(true));
     store.expect_create_api_key().returning(|_| Ok(true));
@@ -497,12 +500,12 @@ async fn a_store_that_fails_means_later() {
     let backend = Backend::of(World::over(Arc::new(store), AuthPolicy::Open, limits).await).await;
     let answer = backend.call("users.get", json!({"id": "ann"})).await;
     assert_eq!(answer.refused(), (503, "STORE_UNAVAILABLE"));
-    assert!(!answer.body.to_string().contains("disk"), "the cause is the operator's");
+    assert!(!answer.body.to_string().contains("disk"), "the cause is for the operator only");
     backend.world.close().await;
 }
 
 #[tokio::test]
-async fn an_event_reaches_whom_it_is_for_in_both_dialects() {
+async fn an_event_reaches_its_recipients_in_both_dialects() {
     let backend = Backend::new().await;
     let world = &backend.world;
     let mut alice = world.connect("alice").await;
@@ -526,13 +529,13 @@ async fn an_event_reaches_whom_it_is_for_in_both_dialects() {
             assert_eq!(event["d"], json!({"ok": true, "type": "order.shipped", "data": data}), "{to}");
         }
     }
-    assert_eq!(bob.request("ping", json!({})).await["ok"], true, "bob heard of nothing else");
+    assert_eq!(bob.request("ping", json!({})).await["ok"], true, "bob received nothing else");
     drop((alice, sdk, bob));
     backend.world.close().await;
 }
 
 #[tokio::test]
-async fn an_event_that_is_none_is_refused_by_name() {
+async fn an_invalid_event_is_refused_by_field_name() {
     let backend = Backend::new().await;
     let many: Vec<_> = (0..1001).map(|n| n.to_string()).collect();
     for (body, code) in [
@@ -560,7 +563,7 @@ async fn an_event_that_is_none_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn sessions_are_ended_to_come_back_or_not() {
+async fn sessions_are_ended_with_or_without_a_reconnect() {
     let backend = Backend::new().await;
     for (come_back, code) in
         [(None, Code::Disconnected), (Some(false), Code::Disconnected), (Some(true), Code::Reconnect)]

@@ -1,4 +1,4 @@
-//! The API's OpenAPI document, and a tester that makes requests of its own from it.
+//! The API's OpenAPI document, and a tester that generates requests from it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,10 +19,10 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower_service::Service;
 
-/// The tester's settings, each with its reason.
+/// The settings of the tester, each with its reason.
 const SETTINGS: &str = "tests/api_document/schemathesis.toml";
 
-/// The document, as it is served to anybody.
+/// Returns the document, as it is served without a key.
 async fn document(backend: &Backend) -> Value {
     let mut api = ApiService::new(backend.world.server.clone());
     let get = http::Request::get("/api/openapi.json").body(Full::<Bytes>::default()).unwrap();
@@ -35,7 +35,7 @@ async fn document(backend: &Backend) -> Value {
 }
 
 #[tokio::test]
-async fn the_document_is_there_for_anybody_to_read() {
+async fn the_document_is_served_without_a_key() {
     let backend = Backend::new().await;
     let document = document(&backend).await;
     assert_eq!(document["openapi"], "3.1.0");
@@ -59,7 +59,7 @@ async fn the_document_is_there_for_anybody_to_read() {
 }
 
 #[tokio::test]
-async fn every_reference_in_the_document_leads_somewhere() {
+async fn every_reference_in_the_document_resolves() {
     fn follow(document: &Value, part: &Value) -> usize {
         let reference = part.get("$ref").map(|to| {
             let to = to.as_str().unwrap().strip_prefix('#').unwrap();
@@ -79,7 +79,7 @@ async fn every_reference_in_the_document_leads_somewhere() {
 }
 
 #[tokio::test]
-async fn every_example_in_the_document_is_answered() {
+async fn every_example_in_the_document_succeeds() {
     let backend = Backend::new().await;
     let document = document(&backend).await;
     for id in ["bob", "alice"] {
@@ -104,7 +104,7 @@ async fn every_example_in_the_document_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs schemathesis: pip install schemathesis"]
-async fn a_tester_that_knows_only_the_document_finds_nothing_wrong() {
+async fn requests_generated_from_the_document_find_no_fault() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(chatcamp_store::sqlite::Store::open(folder.path().join("store.db")).unwrap());
     let backend = Backend::of(World::over(store, AuthPolicy::Open, Limits::default()).await).await;

@@ -1,4 +1,4 @@
-//! API keys over the API itself, and what guards it: wrong keys, and bodies that never end.
+//! Managing API keys over the API, and its protection against wrong keys and endless bodies.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -33,7 +33,7 @@ async fn body(answer: Response<Full<Bytes>>) -> Value {
 }
 
 #[tokio::test]
-async fn keys_are_created_listed_and_revoked_but_not_the_last() {
+async fn keys_are_created_listed_and_revoked_except_the_last() {
     let mut backend = Backend::new().await;
     let names = async |backend: &Backend| {
         let listed = backend.call("app.keys.list", json!({})).await.ok();
@@ -45,7 +45,7 @@ async fn keys_are_created_listed_and_revoked_but_not_the_last() {
     let created = backend.call("app.keys.create", json!({"name": "the shop"})).await.ok();
     assert_eq!(names(&backend).await, ["default", "test", "the shop"]);
 
-    // The new one revokes all others, and then may not revoke itself.
+    // The new key revokes all others, and then cannot revoke itself.
     backend.key = created["key"].as_str().unwrap().to_owned();
     let listed = backend.call("app.keys.list", json!({})).await.ok();
     let ids: Vec<_> = listed["keys"].as_array().unwrap().iter().map(|key| key["id"].clone()).collect();
@@ -62,7 +62,7 @@ async fn keys_are_created_listed_and_revoked_but_not_the_last() {
     }
     assert_eq!(names(&backend).await, ["the shop"]);
 
-    // With another one there, the one that asks may be revoked too.
+    // If another key exists, a key can revoke itself.
     let another = backend.call("app.keys.create", json!({"name": "next"})).await.ok();
     backend.call("app.keys.revoke", json!({"id": ids[2]})).await.ok();
     assert_eq!(backend.call("app.get", json!({})).await.refused(), (401, "API_KEY_INVALID"));
@@ -76,7 +76,7 @@ async fn keys_are_created_listed_and_revoked_but_not_the_last() {
 }
 
 #[tokio::test]
-async fn of_two_keys_that_revoke_each_other_one_stays() {
+async fn two_keys_that_revoke_each_other_leave_one_key() {
     let backend = Backend::new().await;
     let listed = backend.call("app.keys.list", json!({})).await.ok();
     let [first, second] = [0, 1].map(|n| json!({"id": listed["keys"][n]["id"]}));
@@ -90,7 +90,7 @@ async fn of_two_keys_that_revoke_each_other_one_stays() {
 }
 
 #[tokio::test]
-async fn an_app_has_so_many_keys() {
+async fn an_app_has_a_limited_number_of_keys() {
     let backend = Backend::new().await;
     for n in 2..100 {
         backend.call("app.keys.create", json!({"name": n})).await.ok();
@@ -102,7 +102,7 @@ async fn an_app_has_so_many_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_wrong_keys_cost_a_right_one_nothing() {
+async fn ten_thousand_wrong_keys_do_not_delay_a_valid_key() {
     let world = World::open().await;
     let key = world.accounts.create_api_key(&world.app, "test").await.unwrap().key;
     let mut api = ApiService::new(world.server.clone());
@@ -133,7 +133,7 @@ async fn ten_thousand_wrong_keys_cost_a_right_one_nothing() {
     assert!(began.elapsed() >= Duration::from_millis(200), "the answer to a wrong key does");
 }
 
-/// A body of so many bytes that does not come.
+/// A body with this declared length that never arrives.
 struct Late(u64);
 
 impl Body for Late {
@@ -153,7 +153,7 @@ impl Body for Late {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_that_do_not_come_take_so_much_room_and_so_much_time() {
+async fn missing_bodies_take_limited_memory_and_time() {
     let world = World::open().await;
     let key = world.accounts.create_api_key(&world.app, "test").await.unwrap().key;
     let mut api = ApiService::new(world.server.clone());
@@ -165,23 +165,23 @@ async fn bodies_that_do_not_come_take_so_much_room_and_so_much_time() {
             Poll::Pending => waiting.push(asking),
             Poll::Ready(answer) => break answer.unwrap(),
         }
-        assert!(waiting.len() < 100_000, "there is no end to them");
+        assert!(waiting.len() < 100_000, "the API accepts bodies without a limit");
     };
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     assert_eq!(body(refused).await["error"]["code"], "OVERLOADED");
     let empty = api.call(request("app.get", &key, Full::<Bytes>::default())).await.unwrap();
-    assert_eq!(empty.status(), 200, "what has no body needs no room");
+    assert_eq!(empty.status(), 200, "a request without a body needs no memory for bodies");
     let other = world.accounts.create_app("other", AuthPolicy::Open, None).await.unwrap().id;
     let others = world.accounts.create_api_key(&other, "test").await.unwrap().key;
     let served = api.call(request("app.get", &others, Full::<Bytes>::from("{}"))).await.unwrap();
-    assert_eq!(served.status(), 200, "an app has half of the room");
+    assert_eq!(served.status(), 200, "one app can use only half of the memory");
 
     let late = waiting.pop().unwrap().await.unwrap();
     assert_eq!(late.status(), 400);
     assert_eq!(body(late).await["error"]["code"], "INVALID_BODY");
     let mut asking = api.call(request("app.get", &key, Late(64 * 1024)));
-    assert!(asking.as_mut().poll(&mut context).is_pending(), "its room is free again");
-    // A wrong key's body is not waited for at all.
+    assert!(asking.as_mut().poll(&mut context).is_pending(), "its memory is free again");
+    // The server does not wait for the body of a request with a wrong key.
     let wrong = api.call(request("app.get", "wrong", Late(64 * 1024))).await.unwrap();
     assert_eq!(wrong.status(), 401);
 }

@@ -1,4 +1,4 @@
-//! `users.list`, with everything by which users are looked for.
+//! `users.list` with all its filters.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ use common::{World, eventually, user};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// A backend whose app has these users, over SQLite.
+/// Starts a backend whose app has these users, over SQLite.
 async fn with_users(users: impl IntoIterator<Item = (String, String)>) -> (Backend, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(chatcamp_store::sqlite::Store::open(folder.path().join("store.db")).unwrap());
@@ -41,7 +41,7 @@ fn ids(page: &Value) -> Vec<&str> {
     page["users"].as_array().unwrap().iter().map(|user| user["id"].as_str().unwrap()).collect()
 }
 
-/// Goes through a list by pages of `limit`; answers who is on it, and how many pages it has.
+/// Reads a list in pages of `limit`. Returns the ids and the number of pages.
 async fn walk(backend: &Backend, filters: &Value, limit: usize) -> (Vec<String>, usize) {
     let (mut found, mut pages, mut reference) = (Vec::new(), 0, Value::Null);
     loop {
@@ -59,7 +59,7 @@ async fn walk(backend: &Backend, filters: &Value, limit: usize) -> (Vec<String>,
 }
 
 #[tokio::test]
-async fn users_are_found_by_id_and_by_name_and_by_presence() {
+async fn users_are_found_by_id_name_and_presence() {
     let users = named(&[
         ("al", ""),
         ("alan", "Zed"),
@@ -94,7 +94,7 @@ async fn users_are_found_by_id_and_by_name_and_by_presence() {
         }
     }
     let first = backend.call("users.list", json!({"reference": "", "limit": 1})).await.ok();
-    assert_eq!(ids(&first), ["Al"], "an empty reference is none");
+    assert_eq!(ids(&first), ["Al"], "an empty reference means the first page");
     let last = backend.call("users.list", json!({"online": true, "limit": 3})).await.ok();
     assert_eq!((ids(&last).len(), last.get("reference")), (3, None));
     drop((online, more));
@@ -103,7 +103,7 @@ async fn users_are_found_by_id_and_by_name_and_by_presence() {
 }
 
 #[tokio::test]
-async fn a_page_begins_where_the_last_one_ended_whatever_has_changed() {
+async fn a_page_begins_after_the_previous_one_despite_changes() {
     let users =
         named(&[("a1", "x"), ("a2", "x"), ("n1", "Abe"), ("n2", "abe"), ("n3", "Abel"), ("n4", "Abra")]);
     let (backend, _folder) = with_users(users).await;
@@ -113,7 +113,7 @@ async fn a_page_begins_where_the_last_one_ended_whatever_has_changed() {
     backend.call("users.delete", json!({"id": "a2"})).await.ok();
     let second = backend.call("users.list", search(&first["reference"])).await.ok();
     assert_eq!(ids(&second), ["n1", "n2"]);
-    // Whoever the page ended with is called otherwise now, or is gone.
+    // The last user of the page has been renamed or deleted in between.
     backend.call("users.update", json!({"id": "n2", "display_name": "Zoe"})).await.ok();
     let third = backend.call("users.list", search(&second["reference"])).await.ok();
     assert_eq!((ids(&third), third.get("reference")), (vec!["n3", "n4"], None));
@@ -123,13 +123,13 @@ async fn a_page_begins_where_the_last_one_ended_whatever_has_changed() {
 }
 
 #[tokio::test]
-async fn one_page_looks_at_so_many_users_and_the_next_goes_on() {
+async fn one_page_examines_a_limited_number_of_users_and_the_next_continues() {
     let users = (0..6000).map(|n| (format!("user {n:04}"), format!("User {n:04}")));
     let (backend, _folder) = with_users(users).await;
     let peer = backend.world.connect("user 5500").await;
     let (found, pages) = walk(&backend, &json!({"online": true, "prefix": "USER"}), 10).await;
     assert_eq!((found, pages), (vec!["user 5500".to_owned()], 1));
-    // All are found by their ids, so that nobody is found again by the name.
+    // All users match by id, so none is listed again by name.
     let (found, pages) = walk(&backend, &json!({"prefix": "user"}), 1000).await;
     assert_eq!(found.len(), 6000);
     assert!((7..=9).contains(&pages), "{pages}");

@@ -1,4 +1,4 @@
-//! Backups of a data folder, and what may be put where.
+//! Backing up and restoring a data folder, and what each may overwrite.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,7 +23,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// A data folder with one app and this user.
+    /// Creates a data folder with one app and this user.
     async fn folder(&self, name: &str, user: &str) -> DataDir {
         let data = DataDir::open(self.path(name), None).await.unwrap();
         let app = data.accounts().create_app("demo", AuthPolicy::Open, None).await.unwrap().id;
@@ -39,14 +39,14 @@ impl Place {
         DataDir::restore(&self.path(folder), None, &self.path(from), None, force)
     }
 
-    /// The only user of the only app in a folder.
+    /// Returns the only user of the only app in a folder.
     async fn user_in(&self, folder: &str) -> String {
         let accounts = DataDir::open(self.path(folder), None).await.unwrap().accounts();
         let app = accounts.apps().await.unwrap().remove(0).id.clone();
         accounts.users(&app, None, 10).await.unwrap().remove(0).id.as_str().to_owned()
     }
 
-    /// Names in the place, or in a folder of it.
+    /// Returns the names of the files in a subfolder.
     fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(folder)).unwrap();
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -60,7 +60,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_backup_made_while_a_server_serves_is_restored_elsewhere() {
+async fn a_backup_of_a_running_server_is_restored_elsewhere() {
     let place = Place::new();
     drop(place.folder("data", "alice").await);
     let serving = DataDir::open_to_serve(place.path("data"), None).await.unwrap();
@@ -81,7 +81,7 @@ async fn a_backup_made_while_a_server_serves_is_restored_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_backup_holds_no_key_and_without_the_keys_it_is_not_restored() {
+async fn a_backup_contains_no_key_and_is_not_restored_without_the_keyring() {
     let place = Place::new();
     drop(place.folder("data", "alice").await);
     place.back_up("data", "backup", false).unwrap();
@@ -103,7 +103,7 @@ async fn a_backup_holds_no_key_and_without_the_keys_it_is_not_restored() {
 }
 
 #[tokio::test]
-async fn a_file_named_for_the_keys_is_used_and_never_written() {
+async fn a_named_keyring_file_is_used_and_never_written() {
     let place = Place::new();
     let keys = place.path("mounted");
     fs::write(&keys, &*Keyring::new(vec![[9; 32]]).unwrap().to_text()).unwrap();
@@ -124,7 +124,7 @@ async fn a_file_named_for_the_keys_is_used_and_never_written() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_there_is_overwritten_unasked() {
+async fn existing_files_are_overwritten_only_on_request() {
     let place = Place::new();
     drop(place.folder("a", "alice").await);
     drop(place.folder("b", "bob").await);
@@ -143,16 +143,12 @@ async fn nothing_that_is_there_is_overwritten_unasked() {
     let restored = place.restore("backup", "b", true).unwrap();
     assert_eq!(place.user_in("b").await, "alice");
     let kept = Keyring::parse(&fs::read_to_string(restored.replaced_keys.unwrap()).unwrap());
-    assert!(kept.is_ok(), "the keys of a database are never thrown away");
-    assert_eq!(
-        place.restore("backup", "b", true).unwrap().replaced_keys,
-        None,
-        "now they are the right ones"
-    );
+    assert!(kept.is_ok(), "the keyring of a database is never deleted");
+    assert_eq!(place.restore("backup", "b", true).unwrap().replaced_keys, None, "now the keyring matches");
 }
 
 #[tokio::test]
-async fn keys_without_a_database_do_not_give_way_unasked() {
+async fn a_keyring_without_a_database_is_replaced_only_on_request() {
     let place = Place::new();
     drop(place.folder("a", "alice").await);
     place.back_up("a", "backup", true).unwrap();
@@ -164,7 +160,7 @@ async fn keys_without_a_database_do_not_give_way_unasked() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_served_or_in_use_is_not_restored_into() {
+async fn a_folder_that_is_served_or_in_use_is_not_overwritten() {
     let place = Place::new();
     drop(place.folder("a", "alice").await);
     place.back_up("a", "backup", true).unwrap();
@@ -179,7 +175,7 @@ async fn a_folder_that_is_served_or_in_use_is_not_restored_into() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_damaged_or_of_which_only_a_log_is_left_gives_way() {
+async fn a_damaged_database_or_a_remaining_log_is_replaced() {
     let place = Place::new();
     drop(place.folder("a", "alice").await);
     place.back_up("a", "backup", true).unwrap();
@@ -196,11 +192,11 @@ async fn a_database_that_is_damaged_or_of_which_only_a_log_is_left_gives_way() {
     fs::remove_file(place.path("b/chatcamp.db")).unwrap();
     fs::write(&log, written).unwrap();
     place.restore("backup", "b", true).unwrap();
-    assert_eq!(place.user_in("b").await, "alice", "bob's log is not taken for a part of it");
+    assert_eq!(place.user_in("b").await, "alice", "bob's log is not applied to it");
 }
 
 #[tokio::test]
-async fn what_is_no_backup_is_refused_and_the_database_stays() {
+async fn an_invalid_backup_is_refused_and_the_database_stays() {
     let place = Place::new();
     drop(place.folder("a", "alice").await);
     place.back_up("a", "backup", true).unwrap();
@@ -222,7 +218,7 @@ async fn what_is_no_backup_is_refused_and_the_database_stays() {
 }
 
 #[tokio::test]
-async fn a_restore_that_fails_leaves_no_folder_that_was_not_there() {
+async fn a_failed_restore_leaves_no_new_folder() {
     let place = Place::new();
     drop(place.folder("a", "alice").await);
     place.back_up("a", "backup", true).unwrap();
@@ -236,13 +232,13 @@ async fn a_restore_that_fails_leaves_no_folder_that_was_not_there() {
     }
     fs::create_dir(place.path("new")).unwrap();
     place.restore("missing", "new/data", false).unwrap_err();
-    assert_eq!(place.names("new"), [""; 0], "what was there stays");
+    assert_eq!(place.names("new"), [""; 0], "existing files stay");
     place.restore("backup", "new/data", false).unwrap();
     assert_eq!(place.user_in("new/data").await, "alice");
 }
 
 #[tokio::test]
-async fn what_a_killed_restore_has_left_is_removed_by_the_next_and_by_a_server() {
+async fn the_draft_of_a_killed_restore_is_removed_by_the_next_and_by_a_server() {
     let place = Place::new();
     drop(place.folder("a", "alice").await);
     place.back_up("a", "backup", true).unwrap();
@@ -261,7 +257,7 @@ async fn what_a_killed_restore_has_left_is_removed_by_the_next_and_by_a_server()
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_told_as_such() {
+async fn an_unwritable_path_is_named_in_the_error() {
     let place = Place::new();
     drop(place.folder("a", "alice").await);
     let said = |error: DataDirError| format!("{error}: {}", std::error::Error::source(&error).unwrap());
@@ -276,7 +272,7 @@ async fn a_place_that_cannot_be_written_is_told_as_such() {
     assert!(refused.contains("not a folder"), "{refused}");
     place.back_up("a", "backup", true).unwrap();
     place.restore("backup", "dangling", false).unwrap_err();
-    assert!(place.path("dangling").symlink_metadata().is_ok(), "what was there stays");
+    assert!(place.path("dangling").symlink_metadata().is_ok(), "existing files stay");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What an HTTP connection does to its requests: half-closed, dropped, idle, kept alive, with a head that is refused.
+//! HTTP connections that are half-closed, dropped, idle or kept alive, or whose heads are refused.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -30,7 +30,7 @@ use tokio::{
 
 const POLL: &str = "/chat/2.0?app_id={APP}&user_id=alice";
 
-/// A page that waits for a permit before it answers.
+/// Pages that wait for a permit before they answer.
 #[derive(Debug)]
 struct Page(Arc<Semaphore>);
 
@@ -46,7 +46,7 @@ impl Pages for Page {
     }
 }
 
-/// A server with a page beside the chat; the page answers as often as the semaphore has permits.
+/// Starts a server with pages beside the chat; they answer as often as the semaphore has permits.
 fn with_page(world: &World) -> (SocketAddr, Arc<Semaphore>) {
     let permits = Arc::new(Semaphore::new(0));
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -56,7 +56,7 @@ fn with_page(world: &World) -> (SocketAddr, Arc<Semaphore>) {
     (address, permits)
 }
 
-/// Sends the bytes over a connection of their own.
+/// Sends the bytes over a new connection.
 async fn send(address: SocketAddr, bytes: impl AsRef<[u8]>) -> TcpStream {
     let mut tcp = TcpStream::connect(address).await.unwrap();
     // The server may refuse before it has read everything.
@@ -72,7 +72,7 @@ async fn rest(tcp: &mut TcpStream) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// Reads one answer of a connection that is kept alive.
+/// Reads one answer from a kept-alive connection.
 async fn answer(tcp: &mut TcpStream) -> String {
     let mut read = Vec::new();
     loop {
@@ -121,7 +121,7 @@ async fn a_request_whose_client_half_closes_is_answered() {
             "\"user\":",
         ),
         (get(&poll, "iflychat-token: one\r\n"), "session_key"),
-        // Not in the form that the front door reads itself.
+        // In a form that the front door leaves to hyper.
         (get(&format!("{poll}2"), "iflychat-token: two\r\nExpect: nothing\r\n"), "session_key"),
         (
             post("/chat/2.0", "iflychat-token: three\r\n", &json!([hello.to_string()]).to_string()),
@@ -137,8 +137,8 @@ async fn a_request_whose_client_half_closes_is_answered() {
 }
 
 #[tokio::test]
-async fn a_held_poll_whose_client_half_closes_is_answered_and_the_next_message_waits_for_the_next_poll() {
-    // Both ways of a request: read by the front door, and by hyper.
+async fn a_half_closed_poll_is_answered_and_messages_wait_for_the_next_poll() {
+    // Once the front door reads the request, and once hyper.
     for headers in ["", "Expect: nothing\r\n"] {
         let world = World::open().await;
         let address = listen(&world, Adapter::FrontDoor).await;
@@ -146,7 +146,7 @@ async fn a_held_poll_whose_client_half_closes_is_answered_and_the_next_message_w
         let poll = get(&target, &format!("iflychat-token: id\r\n{headers}"));
         let mut tcp = send(address, &poll).await;
         assert!(answer(&mut tcp).await.contains("session_key"));
-        // The first one's connection is left open: this one is held.
+        // The connection of the first poll stays open, so this poll is held.
         let mut held = send(address, &poll).await;
         held.shutdown().await.unwrap();
         let empty = rest(&mut held).await;
@@ -159,14 +159,14 @@ async fn a_held_poll_whose_client_half_closes_is_answered_and_the_next_message_w
     }
 }
 
-/// A call that changes something, and whether it has.
+/// A call that changes something.
 struct Call {
     method: &'static str,
     body: Value,
     done: fn(&Changed) -> bool,
 }
 
-/// What the calls change, as it is now.
+/// Returns the current state of what the calls change.
 struct Changed {
     users: Vec<String>,
     renamed: bool,
@@ -187,7 +187,7 @@ async fn changed(world: &World) -> Changed {
 }
 
 #[tokio::test]
-async fn a_call_whose_client_closes_at_once_is_carried_out() {
+async fn a_call_runs_even_if_its_client_closes_at_once() {
     for is_mounted in [false, true] {
         let backend = Backend::of(World::open().await).await;
         let world = &backend.world;
@@ -244,7 +244,7 @@ async fn a_call_whose_client_closes_at_once_is_carried_out() {
     }
 }
 
-/// Serves the API in another HTTP server, one that cancels a request when its client half-closes.
+/// Serves the API in another HTTP server, which cancels a request when its client half-closes the connection.
 async fn mount_api(world: &World) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -267,8 +267,8 @@ async fn a_shutdown_waits_for_a_call_whose_client_has_closed() {
     drop(tcp);
     let server = backend.world.server.clone();
     let down = tokio::spawn(async move { server.shutdown().await });
-    // Whether the connection's end cancels the call shows once the server has noticed it.
-    assert!(timeout(Duration::from_millis(200), store.holds(0)).await.is_err(), "the call is given up");
+    // Wait until the server has noticed the end of the connection, which could cancel the call.
+    assert!(timeout(Duration::from_millis(200), store.holds(0)).await.is_err(), "the call was cancelled");
     assert!(!down.is_finished());
     store.release();
     timeout(PATIENCE, down).await.expect("the shutdown comes to its end").unwrap();
@@ -290,17 +290,17 @@ async fn an_idle_connection_outlives_the_deadline_of_a_handshake() {
         assert!(answer(&mut tcp).await.starts_with("HTTP/1.1 20"));
         idle.push((tcp, request));
     }
-    // A poll that has its acknowledgement.
+    // A poll that has got its acknowledgement.
     let mut tcp = send(backend.address, &poll).await;
     assert!(answer(&mut tcp).await.contains("session_key"));
-    // The server lets go of those without a request, and of one that stays unfinished.
+    // The server closes connections without a request, and those with an unfinished one.
     for begun in ["", "GET /healthz HTTP/1.1\r\n"] {
         assert_eq!(rest(&mut send(backend.address, begun).await).await, "");
     }
     for (mut tcp, request) in idle {
         tcp.write_all(request.as_bytes()).await.unwrap();
         assert!(answer(&mut tcp).await.starts_with("HTTP/1.1 20"), "{request}");
-        // The next request's head has the time of a first one.
+        // The head of the next request has the same deadline as the first one.
         tcp.write_all(b"GET /healthz HTT").await.unwrap();
         assert_eq!(rest(&mut tcp).await, "", "{request}");
     }
@@ -308,7 +308,7 @@ async fn an_idle_connection_outlives_the_deadline_of_a_handshake() {
 }
 
 #[tokio::test]
-async fn an_answer_during_the_shutdown_says_that_the_connection_closes() {
+async fn an_answer_during_a_shutdown_announces_the_close() {
     let mut limits = Limits::default();
     limits.drain = PATIENCE;
     let world = World::new(AuthPolicy::Open, limits).await;
@@ -347,7 +347,7 @@ async fn an_ipv4_client_of_a_listener_for_both_families_counts_as_one_of_ipv4() 
 }
 
 #[tokio::test]
-async fn a_refused_head_of_a_page_is_answered_so_that_the_page_can_read_it() {
+async fn a_page_can_read_the_answer_to_a_refused_head() {
     let world = World::open().await;
     let address = listen(&world, Adapter::FrontDoor).await;
     let long = "x".repeat(20_000);
@@ -358,11 +358,11 @@ async fn a_refused_head_of_a_page_is_answered_so_that_the_page_can_read_it() {
     for (request, status, named) in [
         (get("/chat/2.0?x=y", &format!("{origin}Bad Header: x\r\n")), "400", echoed),
         (get("/chat/2.0", &format!("{origin}X: {long}\r\n")), "431", echoed),
-        // What follows the target has not been read.
+        // The bytes after the target were not read.
         (get(&format!("/chat/2.0?user_id={long}"), origin), "431", any),
         (format!("GET /chat/2.0 HTTP/9.9\r\n{origin}\r\n"), "400", echoed),
     ] {
-        // On a connection of its own, and after another request that hyper has answered.
+        // On a new connection, and after another request that hyper has answered.
         for before in ["", "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"] {
             let mut tcp = send(address, before).await;
             if !before.is_empty() {

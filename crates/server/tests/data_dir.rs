@@ -1,4 +1,4 @@
-//! The data folder: what is made, what is refused, and what the refusal says.
+//! The data folder: what it creates, what it refuses, and with which error.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_new_folder_is_private_and_opens_again_with_what_was_put_in() {
+async fn a_new_folder_is_private_and_keeps_its_data() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/b");
     let first = DataDir::open(&path, None).await.unwrap();
@@ -33,7 +33,7 @@ async fn a_new_folder_is_private_and_opens_again_with_what_was_put_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_who_open_a_new_folder_at_once_all_have_one_keyring() {
+async fn concurrent_opens_of_a_new_folder_get_the_same_keyring() {
     let folder = tempfile::tempdir().unwrap();
     let opens: Vec<_> = (0..8)
         .map(|_| {
@@ -59,14 +59,14 @@ async fn a_wrong_keyring_is_refused_and_says_what_to_do() {
     assert!(matches!(error, DataDirError::WrongKeyring { .. }), "{error:?}");
     assert!(error.to_string().contains("CHATCAMP_KEYS_FILE"), "{error}");
 
-    // One key more, the old one kept: that is a rotation.
+    // One more key beside the old one is a rotation.
     let rotated = format!("{}{}", fs::read_to_string(&wrong).unwrap(), fs::read_to_string(&right).unwrap());
     fs::write(&wrong, rotated).unwrap();
     DataDir::open(folder.path(), Some(wrong)).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_keyring_that_is_none_is_named_with_its_line_and_not_shown() {
+async fn an_invalid_keyring_is_named_with_its_line_and_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("k");
     fs::write(&keys, "# keys\nhunter2\n").unwrap();
@@ -78,7 +78,7 @@ async fn a_keyring_that_is_none_is_named_with_its_line_and_not_shown() {
 }
 
 #[tokio::test]
-async fn a_second_server_is_told_who_the_first_is() {
+async fn the_error_of_a_second_server_names_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = DataDir::open_to_serve(folder.path(), None).await.unwrap();
     first.announce("process 7 at 127.0.0.1:9080").unwrap();
@@ -90,17 +90,17 @@ async fn a_second_server_is_told_who_the_first_is() {
 }
 
 #[tokio::test]
-async fn a_lost_keyring_is_not_replaced_by_another() {
+async fn a_lost_keyring_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     drop(DataDir::open(folder.path(), None).await.unwrap());
     fs::remove_file(folder.path().join("keys")).unwrap();
     let error = DataDir::open(folder.path(), None).await.unwrap_err();
     assert!(matches!(error, DataDirError::NoKeyring { .. }), "{error:?}");
-    assert!(!folder.path().join("keys").exists(), "a backup must not save a wrong one");
+    assert!(!folder.path().join("keys").exists(), "a backup must not contain a wrong keyring");
 }
 
 #[tokio::test]
-async fn a_newer_or_broken_database_is_refused_untouched() {
+async fn a_newer_or_damaged_database_is_refused_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chatcamp.db");
     drop(DataDir::open(folder.path(), None).await.unwrap());
@@ -167,7 +167,7 @@ async fn a_command_that_migrates_the_database_does_not_keep_the_lock() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_named() {
+async fn a_folder_that_cannot_be_created_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -175,7 +175,7 @@ async fn a_folder_that_cannot_be_made_is_named() {
     assert!(error.to_string().contains("file/data"), "{error}");
 }
 
-/// The names of all files in the folder.
+/// Returns the names of all files in the folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -184,16 +184,16 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_closed_folder_is_one_whole_file_and_free_for_the_next_server_whoever_holds_its_store() {
+async fn a_closed_folder_is_one_file_and_free_for_the_next_server() {
     let folder = tempfile::tempdir().unwrap();
     let whole = ["chatcamp.db", "keys", "server.lock"];
     let first = DataDir::open_to_serve(folder.path(), None).await.unwrap();
     let accounts = first.accounts();
     accounts.create_app("x", AuthPolicy::Open, None).await.unwrap();
-    assert!(names(folder.path()).len() > whole.len(), "the log is beside it");
+    assert!(names(folder.path()).len() > whole.len(), "the log exists beside the database");
     first.close().unwrap();
     assert_eq!(names(folder.path()), whole);
-    assert!(accounts.create_app("y", AuthPolicy::Open, None).await.is_err(), "it is closed");
+    assert!(accounts.create_app("y", AuthPolicy::Open, None).await.is_err(), "the store is closed");
 
     let second = DataDir::open_to_serve(folder.path(), None).await.unwrap();
     let store = second.store();
@@ -204,7 +204,7 @@ async fn a_closed_folder_is_one_whole_file_and_free_for_the_next_server_whoever_
 }
 
 #[tokio::test]
-async fn a_lost_database_is_named_and_a_new_one_is_made_only_on_request() {
+async fn a_lost_database_is_named_and_replaced_only_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chatcamp.db");
     let check = DataDir::open(folder.path(), None).await.unwrap().keyring().check_value();
@@ -241,7 +241,7 @@ async fn a_lost_database_is_named_and_a_new_one_is_made_only_on_request() {
 }
 
 #[tokio::test]
-async fn a_log_whose_database_is_lost_gives_way_only_on_request() {
+async fn a_log_without_a_database_is_replaced_only_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let backup = folder.path().join("backup");
     let data = folder.path().join("data");

@@ -80,7 +80,7 @@ async fn the_front_door_answers_and_acknowledges_in_one_write() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_in_band_and_followed_by_the_close() {
+async fn a_refusal_is_a_message_followed_by_the_close() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let address = listen(&world, adapter).await;
@@ -104,7 +104,7 @@ async fn a_refusal_is_in_band_and_followed_by_the_close() {
 }
 
 #[tokio::test]
-async fn what_is_no_upgrade_gets_an_answer_that_says_what_to_do() {
+async fn a_request_without_an_upgrade_gets_an_answer_that_says_what_to_do() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let address = listen(&world, adapter).await;
@@ -161,7 +161,7 @@ async fn a_preflight_of_any_origin_is_granted_without_wildcards() {
 }
 
 #[tokio::test]
-async fn everything_else_is_hypers_and_harmless() {
+async fn all_other_requests_are_answered_by_hyper() {
     let world = World::open().await;
     let address = listen(&world, Adapter::FrontDoor).await;
     let long = format!("GET /chat/2.0?user_id={} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(20_000));
@@ -195,7 +195,7 @@ async fn everything_else_is_hypers_and_harmless() {
 }
 
 #[tokio::test]
-async fn an_upgrade_behind_another_request_on_the_same_connection_is_served() {
+async fn an_upgrade_after_another_request_on_the_same_connection_is_served() {
     let world = World::open().await;
     let address = listen(&world, Adapter::FrontDoor).await;
     let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
@@ -208,7 +208,7 @@ async fn an_upgrade_behind_another_request_on_the_same_connection_is_served() {
 }
 
 #[tokio::test]
-async fn bytes_that_follow_the_head_at_once_are_not_lost() {
+async fn bytes_sent_with_the_head_are_not_lost() {
     let world = World::open().await;
     let address = listen(&world, Adapter::FrontDoor).await;
     let hello = json!({"t": "users.auth", "r": 1, "d": {"v": 1, "client": "x".repeat(100), "app_id": world.app, "user_id": "a"}});
@@ -226,7 +226,7 @@ async fn bytes_that_follow_the_head_at_once_are_not_lost() {
 }
 
 #[tokio::test]
-async fn bad_frames_end_their_connection_with_the_right_number() {
+async fn an_invalid_frame_ends_its_connection_with_the_right_close_code() {
     let world = World::open().await;
     let address = listen(&world, Adapter::FrontDoor).await;
     let mut bystander = Peer::native(
@@ -261,7 +261,7 @@ async fn bad_frames_end_their_connection_with_the_right_number() {
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_and_a_peer_that_never_speaks_are_shown_out() {
+async fn unfinished_heads_and_silent_peers_are_evicted() {
     let mut limits = Limits::default();
     limits.handshake = Duration::from_secs(1);
     let world = World::new(AuthPolicy::Open, limits).await;
@@ -275,7 +275,7 @@ async fn a_head_that_never_ends_and_a_peer_that_never_speaks_are_shown_out() {
         assert_eq!(
             timeout(PATIENCE, tcp.read(&mut [0; 64])).await.unwrap().unwrap(),
             0,
-            "closed without a word"
+            "closed without an answer"
         );
     }
     let mut words = Vec::new();
@@ -311,7 +311,7 @@ async fn a_shutdown_closes_every_kind_of_connection() {
     alice.ended_with(Code::ShuttingDown).await;
     down.await.unwrap().expect("the shutdown comes to its end");
     assert_eq!(world.server.load(), common::AT_REST);
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
 }
 
 #[tokio::test]
@@ -320,14 +320,14 @@ async fn a_peer_that_never_reads_its_answers_does_not_hold_up_a_shutdown() {
     let address = listen(&world, Adapter::FrontDoor).await;
     let mut tcp = TcpStream::connect(address).await.unwrap();
     let requests = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000);
-    // More than the buffers between the two hold; the peer never reads.
+    // More than the buffers between the two can hold; the peer never reads.
     while timeout(Duration::from_millis(300), tcp.write_all(requests.as_bytes())).await.is_ok() {}
     timeout(PATIENCE, world.server.shutdown()).await.expect("the shutdown comes to its end");
     assert_eq!(world.server.load(), common::AT_REST);
 }
 
 #[tokio::test]
-async fn health_says_whether_users_can_be_let_in() {
+async fn health_says_whether_users_can_connect() {
     let mut store = chatcamp_store::MockStore::new();
     store.expect_create_app().returning(|_| Ok(true));
     store.expect_create_api_key().returning(|_| Ok(true));
@@ -342,7 +342,7 @@ async fn health_says_whether_users_can_be_let_in() {
     let world = World::over(Arc::new(store), AuthPolicy::Open, Limits::default()).await;
     let address = listen(&world, Adapter::FrontDoor).await;
     let request = b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-    // Asked twice within a second, the store is asked once.
+    // Two requests within a second ask the store once.
     for _ in 0..2 {
         let answer = exchange(address, request, "}}").await;
         assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("STORE_UNAVAILABLE"), "{answer}");

@@ -1,4 +1,4 @@
-//! Users many at a time: the rules are those of one user, and what a line does not say stays.
+//! Importing many users: the rules are those for one user, and absent fields stay unchanged.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -34,7 +34,7 @@ impl World {
         self.accounts.user(&self.app, &UserId::new(id).unwrap()).await.unwrap()
     }
 
-    /// Has a user come by, by id alone.
+    /// Creates a user by connecting with the id alone.
     async fn came_by(&self, id: &str) {
         let mut user = User::new(self.app.clone(), UserId::new(id).unwrap(), [3; 16], 1);
         user.auto_created = true;
@@ -56,7 +56,7 @@ fn named(name: &str) -> UserFields {
 }
 
 #[tokio::test]
-async fn a_new_user_is_as_the_platform_api_makes_one() {
+async fn a_new_user_is_like_one_of_the_platform_api() {
     let world = World::new().await;
     let unlocked = UserFields { check_access_token: Some(false), is_suspended: Some(true), ..named("C") };
     let outcomes = world
@@ -82,7 +82,7 @@ async fn a_new_user_is_as_the_platform_api_makes_one() {
 }
 
 #[tokio::test]
-async fn what_was_imported_is_unchanged_when_it_is_imported_again() {
+async fn a_second_import_changes_nothing() {
     let world = World::new().await;
     let users = || {
         vec![line("a", named("A")), line("b", token("a token of my own")), line("c", UserFields::default())]
@@ -96,7 +96,7 @@ async fn what_was_imported_is_unchanged_when_it_is_imported_again() {
 }
 
 #[tokio::test]
-async fn whoever_came_by_is_claimed_unless_the_line_says_that_it_came_by() {
+async fn an_auto_created_user_is_claimed_unless_the_line_says_auto_created() {
     let world = World::new().await;
     for id in ["claimed", "given", "still"] {
         world.came_by(id).await;
@@ -120,12 +120,12 @@ async fn whoever_came_by_is_claimed_unless_the_line_says_that_it_came_by() {
             "{id}"
         );
     }
-    assert_eq!(world.user("still").await.stamp, [3; 16], "its sessions go on");
+    assert_eq!(world.user("still").await.stamp, [3; 16], "its sessions continue");
     assert_ne!(world.user("claimed").await.stamp, [3; 16]);
 }
 
 #[tokio::test]
-async fn a_bad_line_says_why_and_harms_no_other() {
+async fn an_invalid_line_gets_an_error_and_affects_no_other() {
     let world = World::new().await;
     let limited = |app: &mut chatcamp_store::App| {
         app.max_users = 2;
@@ -164,7 +164,7 @@ async fn a_bad_line_says_why_and_harms_no_other() {
 }
 
 #[tokio::test]
-async fn a_derived_token_is_taken_for_the_user_who_has_it_and_for_nobody_else() {
+async fn a_derived_token_is_accepted_only_for_its_own_user() {
     let world = World::new().await;
     world.import(vec![line("a", UserFields::default()), line("b", UserFields::default())]).await;
     let (a, app) = (world.user("a").await, world.app.clone());

@@ -1,4 +1,4 @@
-//! Long-poll over real sockets, through both adapters, request by request (wire document, section 2.3).
+//! Long-poll over real sockets, through both adapters, request by request (`docs/PROTOCOL.md`, "Transports").
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-/// One kept-alive connection of a browser.
+/// A kept-alive connection of a browser.
 struct Browser {
     tcp: TcpStream,
     read: Vec<u8>,
@@ -85,7 +85,7 @@ impl Browser {
 }
 
 impl Answer {
-    /// The messages of a poll.
+    /// Returns the messages of a poll.
     fn messages(&self) -> Vec<Value> {
         assert_eq!(self.status, 200, "{self:?}");
         let texts = self.body.as_array().unwrap_or_else(|| panic!("an array of strings: {self:?}"));
@@ -93,7 +93,7 @@ impl Answer {
     }
 }
 
-/// A server with a port, and alice connected over the returned browser, at the target and under [`ID`].
+/// Starts a server with a port, and connects alice over the returned browser, with the returned target and [`ID`].
 async fn alice_polls(adapter: Adapter) -> (World, SocketAddr, String, Browser) {
     let world = World::open().await;
     let address = listen(&world, adapter).await;
@@ -130,7 +130,7 @@ async fn the_published_sdk_is_served_over_polls() {
         assert_eq!((posted.status, &posted.body), (200, &json!([])));
         let answered = polls.answer().await.messages();
         assert_eq!((&answered[0]["to"], &answered[0]["d"]["user"]["display_name"]), (&json!(1), &json!("A")));
-        // Between two polls messages wait.
+        // Messages between two polls wait for the next one.
         posts.post(&target, ID, r#"{"t":"users.get","d":{},"r":2}"#).await;
         posts.post(&target, ID, r#"{"t":"x.y","d":{},"r":3}"#).await;
         let mut waited = Vec::new();
@@ -144,7 +144,7 @@ async fn the_published_sdk_is_served_over_polls() {
 }
 
 #[tokio::test]
-async fn a_refusal_comes_in_band_and_the_next_poll_is_refused_for_good() {
+async fn a_refusal_is_a_message_and_the_next_poll_fails_for_good() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let address = listen(&world, adapter).await;
@@ -157,7 +157,7 @@ async fn a_refusal_comes_in_band_and_the_next_poll_is_refused_for_good() {
             assert_eq!(after.status, 403, "{after:?}");
             assert!(after.head.contains("access-control-allow-origin: http://page.example"));
         }
-        // Good credentials over an id of its own are let in.
+        // Valid credentials with a new id are accepted.
         let good = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
         assert_eq!(polls.get(&good, "another").await.messages()[0]["d"]["ok"], true);
         world.close().await;
@@ -165,7 +165,7 @@ async fn a_refusal_comes_in_band_and_the_next_poll_is_refused_for_good() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_hold_id_and_target_gets_nowhere_and_harms_nobody() {
+async fn a_request_without_the_right_id_and_target_has_no_effect() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let address = listen(&world, adapter).await;
@@ -194,13 +194,13 @@ async fn whoever_does_not_hold_id_and_target_gets_nowhere_and_harms_nobody() {
         let mut posts = Browser::open(address).await;
         posts.post(&target, ID, r#"{"t":"users.get","d":{},"r":1}"#).await;
         assert_eq!(alice.answer().await.messages()[0]["d"]["user"]["id"], "alice");
-        assert_eq!(world.server.load().sessions, 1, "nothing was opened by any of it");
+        assert_eq!(world.server.load().sessions, 1, "none of these requests opened a session");
         world.close().await;
     }
 }
 
 #[tokio::test]
-async fn of_two_polls_at_once_the_newer_is_served() {
+async fn the_newer_of_two_concurrent_polls_is_served() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let address = listen(&world, adapter).await;
@@ -209,7 +209,7 @@ async fn of_two_polls_at_once_the_newer_is_served() {
         older.get(&target, ID).await.messages();
         older.send("GET", &target, ID, "", None).await;
         let mut posts = Browser::open(address).await;
-        // The older poll is held once a request behind it has been answered.
+        // The older poll is held once a later request on its connection has been answered.
         posts.post(&target, ID, "not json").await;
         newer.send("GET", &target, ID, "", None).await;
         assert_eq!(older.answer().await.messages(), Vec::<Value>::new());
@@ -220,7 +220,7 @@ async fn of_two_polls_at_once_the_newer_is_served() {
 }
 
 #[tokio::test]
-async fn a_bad_post_is_refused_and_the_connection_lives() {
+async fn an_invalid_post_is_refused_and_the_connection_stays() {
     for adapter in ADAPTERS {
         let (world, address, target, mut polls) = alice_polls(adapter).await;
         for (body, status) in [
@@ -260,7 +260,7 @@ async fn a_bad_post_is_refused_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn polls_in_one_segment_and_bodies_in_pieces_are_read_as_they_are_meant() {
+async fn pipelined_polls_and_fragmented_bodies_are_read() {
     let (world, _, target, mut browser) = alice_polls(Adapter::FrontDoor).await;
     let post = |r: u32| {
         let body = format!("{{\"t\":\"users.get\",\"d\":{{}},\"r\":{r}}}");
@@ -288,7 +288,7 @@ async fn polls_in_one_segment_and_bodies_in_pieces_are_read_as_they_are_meant() 
 }
 
 #[tokio::test]
-async fn a_native_client_polls_too() {
+async fn a_native_client_can_poll() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let token = world.user("alice").await;
@@ -300,13 +300,13 @@ async fn a_native_client_polls_too() {
         assert_eq!(alice.ack["user"]["access_token"], token.expose());
         let named = alice.request("users.update", json!({"display_name": "A"})).await;
         assert_eq!(named["user"]["display_name"], "A");
-        // Refused, by a code of the table.
+        // Refused with a code of the protocol.
         let refused = Peer::native(transport.connect().await.unwrap(), &world.app, "alice", None).await;
         assert_eq!(refused.unwrap_err(), "ACCESS_TOKEN_REQUIRED");
-        // Ended from the server's side, told why, and closed with the number.
+        // Ended by the server, which sends the reason and the close code.
         world.accounts.delete_user(&world.app, &user("alice")).await.unwrap();
         alice.ended_with(Code::UserDeleted).await;
-        // Ended from the client's side.
+        // Ended by the client.
         let mut bob =
             Peer::native(transport.connect().await.unwrap(), &world.app, "bob", None).await.unwrap();
         bob.connection.close(Close::NORMAL).await;
@@ -316,7 +316,7 @@ async fn a_native_client_polls_too() {
 }
 
 #[tokio::test]
-async fn a_lock_ends_a_published_session_over_polls_and_it_goes_quiet() {
+async fn requiring_tokens_ends_a_published_session_over_polls() {
     let (world, _, target, mut polls) = alice_polls(Adapter::FrontDoor).await;
     polls.send("GET", &target, ID, "", None).await;
     world.accounts.create_user(&world.app, &user("alice"), NewUser::default()).await.unwrap();
@@ -327,7 +327,7 @@ async fn a_lock_ends_a_published_session_over_polls_and_it_goes_quiet() {
 }
 
 #[tokio::test]
-async fn a_poll_whose_client_has_gone_loses_nothing() {
+async fn a_dropped_poll_loses_no_message() {
     let (world, address, target, mut polls) = alice_polls(Adapter::FrontDoor).await;
     polls.send("GET", &target, ID, "", None).await;
     let held = world.server.load().connections;
@@ -350,7 +350,7 @@ async fn a_shutdown_answers_held_polls_and_leaves_nothing() {
     let close = bob.recv().await;
     assert_eq!(close["d"]["code"], "SHUTTING_DOWN");
     assert_eq!(polls.answer().await.status, 403);
-    down.await.unwrap().expect("the shutdown comes to its end");
+    down.await.unwrap().expect("the shutdown finishes");
     assert_eq!(world.server.load(), common::AT_REST);
 }
 
@@ -405,7 +405,7 @@ async fn the_service_polls_over_http_2() {
 }
 
 #[tokio::test]
-async fn a_body_that_its_head_condemns_is_not_waited_for() {
+async fn a_request_refused_by_its_head_does_not_wait_for_its_body() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let address = listen(&world, adapter).await;
@@ -435,7 +435,7 @@ async fn a_body_that_its_head_condemns_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_speaks_http_1_0_is_served_and_its_polls_are_held() {
+async fn polls_of_an_http_1_0_proxy_are_held_and_answered() {
     let world = World::open().await;
     let address = listen(&world, Adapter::FrontDoor).await;
     let target = format!("/chat/2.0?app_id={}&user_id=alice", world.app);
@@ -452,7 +452,7 @@ async fn a_proxy_that_speaks_http_1_0_is_served_and_its_polls_are_held() {
 
     let mut held = Browser::open(address).await;
     held.tcp.write_all(old("GET", "").as_bytes()).await.unwrap();
-    // A held poll is no guest of the lobby: it stands for a session.
+    // The connection of a held poll does not count as pending, because it has a session.
     eventually(|| world.server.load().unverified == 0 && world.server.load().connections == 2).await;
     let body = r#"{"t":"users.get","d":{},"r":1}"#;
     let post =
@@ -465,7 +465,7 @@ async fn a_proxy_that_speaks_http_1_0_is_served_and_its_polls_are_held() {
 }
 
 #[tokio::test]
-async fn an_answer_names_the_origin_unless_that_is_named_twice() {
+async fn an_answer_grants_the_origin_unless_it_is_repeated() {
     let world = World::open().await;
     let address = listen(&world, Adapter::FrontDoor).await;
     for (extra, named) in [("iflychat-token: again\r\n", true), ("Origin: http://other.example\r\n", false)] {
@@ -484,6 +484,6 @@ async fn an_answer_names_the_origin_unless_that_is_named_twice() {
         .write_all(b"GET /chat/2.0 HTTP/1.1\r\nHost: h\r\niflychat-token: \xff\r\n\r\n")
         .await
         .unwrap();
-    assert_eq!(browser.answer().await.status, 400, "an id that is no text");
+    assert_eq!(browser.answer().await.status, 400, "an id that is not UTF-8");
     world.close().await;
 }

@@ -1,4 +1,4 @@
-//! Pages behind the front door: whose page keeps waiting is shown out soon, and a door may serve pages only.
+//! Pages behind the front door: slow pages are evicted early, and a door may serve pages only.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Answers at `/page`, and never at `/page/slow`, of which it keeps count.
+/// Pages that answer at `/page`, and never at `/page/slow`; the latter requests are counted.
 #[derive(Debug)]
 struct Slow(Arc<Semaphore>);
 
@@ -59,10 +59,10 @@ async fn get(address: SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_page_that_keeps_waiting_is_cut_off_soon_when_another_needs_its_place() {
+async fn a_waiting_page_is_cut_off_soon_after_its_eviction() {
     let mut limits = Limits::default();
     limits.unverified = 2;
-    assert!(limits.drain > PATIENCE, "otherwise this shows nothing");
+    assert!(limits.drain > PATIENCE, "otherwise the test proves nothing");
     let world = World::new(AuthPolicy::Open, limits).await;
     let slow = Arc::new(Semaphore::new(0));
     let (door, address) = bind(&world, &slow);
@@ -82,7 +82,7 @@ async fn a_page_that_keeps_waiting_is_cut_off_soon_when_another_needs_its_place(
 }
 
 #[tokio::test]
-async fn a_door_for_pages_has_neither_chat_nor_api() {
+async fn a_door_for_pages_only_serves_neither_chat_nor_api() {
     let world = World::open().await;
     let (door, address) = bind(&world, &Arc::new(Semaphore::new(0)));
     tokio::spawn(door.pages_only().run());

@@ -1,9 +1,9 @@
-//! Whole sessions, each dialect over each transport, compared with recordings.
+//! Compares whole sessions, in each dialect over each transport, with recordings.
 //!
-//! A recording in `tests/recorded/` holds every message in order; session keys, the app's id and random waits are masked. Each
-//! dialect has one for all transports that carry messages; the published SDK's long-poll has one of requests and answers.
-//! `CHATCAMP_RECORD=1 cargo test -p chatcamp-server --test recorded` records anew. Do so only for a change that is meant to
-//! change the wire.
+//! A recording in `tests/recorded/` contains every message in order; session keys, the app's id and random waits are masked. Each
+//! dialect has one recording for all message transports; the published SDK's long-poll has one of requests and answers.
+//! `CHATCAMP_RECORD=1 cargo test -p chatcamp-server --test recorded` writes new recordings. Do so only to change the wire on
+//! purpose.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Requests in both dialects: type and body. Each is answered by one message.
+/// Requests in both dialects: type and body. Each gets one message as its answer.
 const REQUESTS: &[(&str, &str)] = &[
     ("users.get", "{}"),
     ("users.get", r#"{"id":"bob"}"#),
@@ -57,7 +57,7 @@ const NATIVE: &[(&str, &str)] = &[
     ("users.refresh", r#"{"access_token":"alice's own token"}"#),
 ];
 
-/// First messages that are refused, `APP` standing for the app's id.
+/// First messages that are refused; `APP` is replaced by the app's id.
 const REFUSED: &[&str] = &[
     r#"{"t":"users.auth","d":{"v":1,"client":"t/1","app_id":"unknown","user_id":"alice"},"r":1}"#,
     r#"{"t":"users.auth","d":{"v":1,"client":"t/1","app_id":"no app","user_id":"alice"},"r":1}"#,
@@ -87,7 +87,7 @@ impl Tape {
         tape.compare(name);
     }
 
-    /// A session: every request, an event, a lost connection, an event meanwhile, a resume, the end.
+    /// Runs a session: every request, an event, a lost connection, an event during the outage, a resume, the end.
     async fn session(&mut self, world: &World, transport: &dyn Transport, is_native: bool) {
         let mut connection = transport.connect().await.unwrap();
         if is_native {
@@ -173,7 +173,7 @@ impl Tape {
     }
 }
 
-/// Replaces what stands between `before` and the next `after` by a star.
+/// Replaces the text between `before` and the next `after` by a star.
 fn masked(text: &str, before: &str, after: char) -> String {
     let mut parts = text.split(before);
     let first = parts.next().unwrap_or_default().to_owned();
@@ -183,7 +183,7 @@ fn masked(text: &str, before: &str, after: char) -> String {
     })
 }
 
-/// An open app whose clients may list users, with alice and bob, at a time that stands still.
+/// Creates an open app whose clients may list users, with alice and bob, at a fixed time.
 async fn world() -> World {
     let world = World::open_at(set_clock(1_800_000_000).0).await;
     world.accounts.set_directory(&world.app, true).await.unwrap();
@@ -238,7 +238,7 @@ async fn published_over_websocket() {
     Tape::of("published", transport, false).await;
 }
 
-/// The published SDK's long-poll, request by request with all headers.
+/// Records the published SDK's long-poll, request by request with all headers.
 #[tokio::test]
 async fn published_over_long_poll() {
     let world = world().await;
@@ -273,12 +273,12 @@ async fn published_over_long_poll() {
     tape.compare("published_long_poll");
 }
 
-/// The text in one line, with its quotes as they are.
+/// Returns the text in one line, with its quotes unchanged.
 fn one_line(text: &str) -> String {
     text.replace("\\\"", "\"").replace("\r\n", "\\r\\n")
 }
 
-/// Reads one answer whole, with its head.
+/// Reads one answer with its head.
 async fn answer(tcp: &mut TcpStream) -> String {
     let mut read = Vec::new();
     loop {

@@ -60,7 +60,7 @@ async fn a_page_of_any_origin_may_import_the_client() {
 }
 
 #[tokio::test]
-async fn a_browser_that_has_a_file_is_not_sent_it_again() {
+async fn a_cached_file_is_not_sent_again() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let address = listen(&world, adapter).await;
@@ -82,7 +82,7 @@ async fn a_browser_that_has_a_file_is_not_sent_it_again() {
 }
 
 #[tokio::test]
-async fn a_file_is_read_and_nothing_else() {
+async fn a_file_accepts_get_and_head_only() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let address = listen(&world, adapter).await;

@@ -1,4 +1,4 @@
-//! A backend in a test: a server with a port, and requests of its Platform API.
+//! A backend for tests: a server with a port, and calls of its Platform API.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -20,7 +20,7 @@ pub(crate) struct Backend {
     pub(crate) key: String,
 }
 
-/// One answer, taken apart.
+/// A parsed answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -52,7 +52,7 @@ impl Backend {
         self.send(&(head + body)).await
     }
 
-    /// Sends a request as it stands, with KEY and APP in it replaced.
+    /// Sends a request, with KEY and APP in it replaced.
     pub(crate) async fn send(&self, request: &str) -> Answer {
         let request = request.replace("{KEY}", &self.key).replace("{APP}", self.world.app.as_str());
         let mut tcp = TcpStream::connect(self.address).await.unwrap();
@@ -92,7 +92,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 impl Answer {
-    /// Asserts what holds of every answer.
+    /// Asserts what is true of every answer.
     fn is_well_formed(&self) {
         let Self { head, body, .. } = self;
         assert_eq!(header(head, "x-request-id"), body["request_id"].as_str(), "{head} {body}");
@@ -104,18 +104,18 @@ impl Answer {
         assert!(!head.to_ascii_lowercase().contains("access-control-"), "{head}");
     }
 
-    /// A header of the answer.
+    /// Returns a header of the answer.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
 
-    /// The body of a success.
+    /// Returns the body of a success.
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
         self.body
     }
 
-    /// Status and code of a refusal.
+    /// Returns the status and the code of a refusal.
     pub(crate) fn refused(&self) -> (u16, &str) {
         (self.status, self.body["error"]["code"].as_str().unwrap_or("none"))
     }

@@ -1,4 +1,4 @@
-//! Idempotency keys: what is asked for twice is done once.
+//! Idempotency keys: a repeated request runs once.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -31,7 +31,7 @@ async fn call(backend: &Backend, method: &str, key: &str, body: &str) -> Answer 
 }
 
 #[tokio::test]
-async fn a_repeated_request_is_answered_as_the_first_one_was() {
+async fn a_repeated_request_gets_the_first_answer() {
     let backend = Backend::new().await;
     let mut peer = backend.world.connect("ann").await;
     for (method, body) in [
@@ -49,7 +49,7 @@ async fn a_repeated_request_is_answered_as_the_first_one_was() {
         assert_eq!(again.header("x-request-id"), first.header("x-request-id"));
         assert_eq!(again.header(REPLAYED), Some("true"), "{method}");
     }
-    // What was carried out once was heard once.
+    // The request ran once, so its event arrives once.
     assert_eq!(peer.recv().await["t"], "app.event.pub");
     assert_eq!(peer.request("ping", json!({})).await["ok"], true);
     assert_eq!(backend.world.accounts.api_keys(&backend.world.app).await.unwrap().len(), 3);
@@ -60,7 +60,7 @@ async fn a_repeated_request_is_answered_as_the_first_one_was() {
 }
 
 #[tokio::test]
-async fn a_key_is_one_requests_of_one_app() {
+async fn a_key_belongs_to_one_request_of_one_app() {
     let backend = Backend::new().await;
     let first = call(&backend, "users.create", "k", r#"{"id":"zoe"}"#).await;
     assert_eq!((first.status, first.header(REPLAYED)), (200, None));
@@ -73,7 +73,7 @@ async fn a_key_is_one_requests_of_one_app() {
         let answer = call(&backend, method, "k", body).await;
         assert_eq!(answer.refused(), (422, "IDEMPOTENCY_KEY_REUSED"), "{method} {body}");
     }
-    // Where a key does not count, it is passed over.
+    // A method that accepts no key ignores it.
     for _ in 0..2 {
         let got = call(&backend, "users.get", "k", r#"{"id":"zoe"}"#).await;
         assert_eq!((got.status, got.header(REPLAYED)), (200, None));
@@ -82,9 +82,9 @@ async fn a_key_is_one_requests_of_one_app() {
     let other = accounts.create_app("other", AuthPolicy::Open, None).await.unwrap().api_key.key;
     let headers = format!("x-api-key: {other}\r\ncontent-type: application/json\r\nidempotency-key: k\r\n");
     let answer = backend.post("/api/2.0/users.create", &headers, r#"{"id":"zoe"}"#).await;
-    assert_eq!((answer.status, answer.header(REPLAYED)), (200, None), "keys are the app's");
+    assert_eq!((answer.status, answer.header(REPLAYED)), (200, None), "idempotency keys belong to one app");
     assert_ne!(answer.body["access_token"], first.body["access_token"]);
-    // The app's whichever API key it uses; but one that is wrong hears nothing.
+    // Idempotency keys belong to the app, whichever API key is used. A wrong API key gets no answer.
     let next = accounts.create_api_key(&backend.world.app, "next").await.unwrap().key;
     for (key, status) in [(next.as_str(), 200), ("wrong", 401)] {
         let headers = format!("x-api-key: {key}\r\ncontent-type: application/json\r\nidempotency-key: k\r\n");
@@ -101,7 +101,7 @@ async fn a_key_is_one_requests_of_one_app() {
 }
 
 #[tokio::test]
-async fn an_answer_is_remembered_for_a_day() {
+async fn an_answer_is_kept_for_a_day() {
     let now = Arc::new(AtomicU64::new(1_800_000_000));
     let clock = Clock::new({
         let now = now.clone();
@@ -116,7 +116,7 @@ async fn an_answer_is_remembered_for_a_day() {
 }
 
 #[tokio::test]
-async fn a_failure_that_may_pass_is_not_remembered() {
+async fn a_retryable_failure_is_not_kept() {
     let mut store = MockStore::new();
     store.expect_create_app().returning(|_| Ok(true));
     store.expect_create_api_key().returning(|_| Ok(true));
@@ -147,14 +147,14 @@ async fn a_failure_that_may_pass_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn whoever_asks_again_because_the_connection_broke_hears_what_came_of_it() {
+async fn a_request_repeated_after_a_lost_connection_gets_the_first_answer() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store.db");
     let store = Arc::new(chatcamp_store::sqlite::Store::open(&file).unwrap());
     let mut limits = Limits::default();
     limits.drain = Duration::from_millis(250);
     let backend = Backend::of(World::over(store, AuthPolicy::Open, limits).await).await;
-    // While somebody else writes nobody is created.
+    // The request waits for the store while another one writes.
     let writer = rusqlite::Connection::open(&file).unwrap();
     writer.execute_batch("BEGIN IMMEDIATE").unwrap();
 
@@ -178,7 +178,7 @@ async fn whoever_asks_again_because_the_connection_broke_hears_what_came_of_it()
     };
     assert_eq!(answer.refused(), (409, "REQUEST_IN_PROGRESS"));
     assert_eq!(answer.header("retry-after"), Some("1"));
-    // The other one breaks off, unanswered.
+    // The connection of the first request ends without an answer.
     drop(asking);
     writer.execute_batch("COMMIT").unwrap();
     let answer = loop {
