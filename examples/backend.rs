@@ -2,8 +2,8 @@
 //!
 //! `CHATCAMP_API_KEY=… cargo run -p chatcamp-examples --bin backend -- http://127.0.0.1:9080 tokens.json`
 //!
-//! An app signs in with `POST /sign-in {"user": "alice", "password": "wonderland"}` and then asks, with the cookie it got,
-//! `POST /chat`. Its sign-in is an example's: your app has one already, and only what stands under the three steps is new.
+//! An app signs in with `POST /sign-in {"user": "alice", "password": "wonderland"}`, then sends `POST /chat` with the cookie.
+//! The sign-in is only for this example: your app has its own, and needs only the three steps.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what it does")]
 
@@ -25,22 +25,22 @@ use axum::{
 use chatcamp_backend::{Backend, TokenFields, UserFields};
 use serde::{Deserialize, Serialize};
 
-/// Who may sign in: for an example only.
+/// Users, passwords and display names, for this example only.
 const ACCOUNTS: [(&str, &str, &str); 2] = [("alice", "wonderland", "Alice"), ("bob", "builder", "Bob")];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 struct Shop {
     chat: Backend,
-    /// Where the server is, and which app it is, for the clients.
+    /// The URL of the chat server and the id of the app, for the clients.
     chat_url: String,
     app_id: String,
     tokens: tokio::sync::Mutex<Tokens>,
-    /// The sign-in of each user.
+    /// The sign-in session of each user.
     sessions: Mutex<HashMap<&'static str, String>>,
 }
 
-/// The users' access tokens, kept in a file that only this process's user may read.
+/// The access tokens of the users, stored in a file that only the owner of this process can read.
 struct Tokens {
     path: PathBuf,
     tokens: BTreeMap<String, String>,
@@ -104,7 +104,7 @@ async fn chat(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
     let Some((user, name)) = signed_in(&shop, &headers) else {
         return (StatusCode::UNAUTHORIZED, "sign in first").into_response();
     };
-    // Whoever asks meanwhile waits, and then finds it stored.
+    // Concurrent requests wait here, and then find the token stored.
     let mut tokens = shop.tokens.lock().await;
     match token(&shop.chat, &mut tokens, user, name).await {
         Ok(access_token) => {
@@ -129,7 +129,7 @@ impl Tokens {
         Ok(Self { path, tokens })
     }
 
-    /// Writes another file, readable by its owner alone, and puts it in the place of the old one: all of it or nothing.
+    /// Replaces the file atomically by a new one that only its owner can read.
     fn store(&mut self, user: &str, token: &str) -> Result<(), Failure> {
         let mut tokens = self.tokens.clone();
         tokens.insert(user.to_owned(), token.to_owned());
@@ -150,19 +150,19 @@ async fn sign_in(State(shop): State<Arc<Shop>>, Json(given): Json<SignIn>) -> Re
         return (StatusCode::FORBIDDEN, "wrong user or password").into_response();
     };
     let mut random = [0; 16];
-    getrandom::fill(&mut random).expect("the operating system gives random bytes");
+    getrandom::fill(&mut random).expect("the operating system provides random bytes");
     let session = format!("{:032x}", u128::from_le_bytes(random));
-    shop.sessions.lock().expect("nobody panics holding it").insert(user, session.clone());
+    shop.sessions.lock().expect("no code panics while it holds the lock").insert(user, session.clone());
     // Over https, add `Secure`.
     let cookie = format!("session={session}; HttpOnly; SameSite=Strict; Path=/");
     ([(header::SET_COOKIE, cookie)], StatusCode::NO_CONTENT).into_response()
 }
 
-/// The user of the cookie, and its name.
+/// Returns the user of the cookie and the display name, or `None` if nobody is signed in.
 fn signed_in(shop: &Shop, headers: &HeaderMap) -> Option<(&'static str, &'static str)> {
     let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
     let session = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session="))?;
-    let sessions = shop.sessions.lock().expect("nobody panics holding it");
+    let sessions = shop.sessions.lock().expect("no code panics while it holds the lock");
     let (user, _, name) =
         ACCOUNTS.iter().find(|(user, ..)| sessions.get(user).is_some_and(|s| s == session))?;
     Some((user, name))

@@ -1,4 +1,4 @@
-//! A whole server inside one process, and a client that reaches it without a network.
+//! A server embedded in a program, and a client that connects to it in memory.
 //!
 //! `cargo run -p chatcamp-examples --bin embed`
 
@@ -13,7 +13,8 @@ use chatcamp_transport::memory;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]])?);
+    let store = Arc::new(Store::new());
+    let keyring = Keyring::new(vec![[7; 32]])?;
     let app = Accounts::new(store.clone(), keyring.clone())
         .create_app("embedded", AuthPolicy::Open, None)
         .await?

@@ -1,5 +1,5 @@
-//! A network that carries messages: a transport and a listener from a stream and a sink, over any stream of bytes that frames
-//! messages by their length. The conformance suite proves it with one call, then it carries a real login.
+//! A network of messages: a transport and a listener made from a stream and a sink, over a byte stream that frames messages by
+//! their length. One call of the conformance suite tests it, then a client logs in over it.
 //!
 //! `cargo run -p chatcamp-examples --bin message_network`
 
@@ -24,13 +24,13 @@ use tokio::{
 };
 use tokio_util::codec::LengthDelimitedCodec;
 
-/// What the first byte of a message of the network says: a text of the application, or the end of the connection.
+/// The first byte of a network message: a text of the application, or the end of the connection.
 const TEXT: u8 = b't';
 const CLOSE: u8 = b'c';
 
-/// Makes a connection of one end of the network.
+/// Creates a connection from one end of the network.
 fn connection(stream: DuplexStream) -> Connection {
-    // Longer than the limit, so that the peer is told what is wrong instead of losing the connection.
+    // Above the limit, so that the peer gets an error for a message that is too long instead of losing the connection.
     let framed = LengthDelimitedCodec::builder().max_frame_length(2 * MESSAGE_LIMIT).new_framed(stream);
     let (sink, stream) = framed.split();
     let stream = stream.map(|bytes| decode(bytes?.freeze()));
@@ -64,18 +64,18 @@ fn decode(mut bytes: Bytes) -> io::Result<Frame> {
             let code = u16::from_be_bytes([bytes[1], bytes[2]]);
             Ok(Frame::Close(Close::new(code, reason.as_str().to_owned())))
         }
-        _ => Err(io::Error::other("neither a text nor a close")),
+        _ => Err(io::Error::other("the message is neither a text nor a close")),
     }
 }
 
-/// Dials the listener that it was made with.
+/// Connects to the listener that it was created with.
 #[derive(Debug)]
 struct Dial(mpsc::Sender<DuplexStream>);
 
 #[async_trait]
 impl Transport for Dial {
     async fn connect(&self) -> Result<Connection, ConnectError> {
-        // In place of a cable: a pipe that holds few bytes, so that frames are cut on the way.
+        // A pipe instead of a cable. It holds few bytes, so frames are split on the way.
         let (near, far) = duplex(1024);
         self.0.send(far).await.map_err(ConnectError::unreachable)?;
         Ok(connection(near))
@@ -96,7 +96,7 @@ impl Listener for Accept {
     }
 }
 
-/// Makes a network: a transport, and the listener that it dials.
+/// Creates a network: a transport, and the listener that it connects to.
 fn network() -> (Dial, Accept) {
     let (dial, accept) = mpsc::channel(16);
     (Dial(dial), Accept(accept))

@@ -1,4 +1,4 @@
-//! The chat endpoint and the Platform API mounted in an axum application, beside routes of its own.
+//! The chat endpoint and the Platform API mounted in an axum application, beside its own routes.
 //!
 //! `cargo run -p chatcamp-examples --bin mount_in_axum`
 
@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]])?);
+    let store = Arc::new(Store::new());
+    let keyring = Keyring::new(vec![[7; 32]])?;
     let app =
         Accounts::new(store.clone(), keyring.clone()).create_app("mounted", AuthPolicy::Open, None).await?;
     let server = Server::builder(store, keyring).start();

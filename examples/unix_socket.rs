@@ -1,5 +1,5 @@
-//! A network of byte streams: a transport and a listener over a Unix domain socket. The conformance suite proves it with one
-//! call, then it carries a real login.
+//! A transport and a listener over byte streams: a Unix domain socket. One call of the conformance suite tests them, then a
+//! client logs in over them.
 //!
 //! `cargo run -p chatcamp-examples --bin unix_socket`
 
@@ -25,7 +25,7 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause after the system could not accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Dials the socket at a path. Messages are sent as WebSocket frames, which any byte stream can carry.
+/// Connects to the socket at a path. Sends messages as WebSocket frames, which any byte stream can carry.
 #[derive(Debug)]
 struct UnixTransport(PathBuf);
 
@@ -59,10 +59,11 @@ impl Listener for UnixAccept {
                             timeout(HANDSHAKE_DEADLINE, websocket::accept(stream, None)).await.ok()?.ok()
                         });
                     }
-                    // The process may have no file descriptor left: a later attempt can succeed.
+                    // The process may have run out of file descriptors; a later attempt can succeed.
                     Err(_) => sleep(ACCEPT_PAUSE).await,
                 },
-                // A pattern that left failed handshakes out would disable the last branch when all are taken.
+                // Some branch is always enabled: without handshakes it is the first. This pattern must match failed handshakes
+                // too, or at the limit both branches would be disabled.
                 Some(finished) = self.handshakes.join_next() => {
                     if let Ok(Some(connection)) = finished {
                         return Some(connection);
@@ -73,7 +74,7 @@ impl Listener for UnixAccept {
     }
 }
 
-/// Makes a transport, and the listener that it dials, at `path`.
+/// Creates a transport and the listener that it connects to, at `path`.
 fn network(path: PathBuf) -> std::io::Result<(UnixTransport, UnixAccept)> {
     let socket = UnixListener::bind(&path)?;
     Ok((UnixTransport(path), UnixAccept { socket, handshakes: JoinSet::new() }))
@@ -86,13 +87,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let fresh = std::sync::Mutex::new(&mut paths);
     testing::conformance(async || {
-        let path = fresh.lock().expect("one check at a time").next().expect("there are more numbers");
+        let path =
+            fresh.lock().expect("one check at a time").next().expect("the sequence of paths is endless");
         network(path).expect("a fresh path")
     })
     .await;
     println!("the transport passes the suite");
 
-    let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]])?);
+    let store = Arc::new(Store::new());
+    let keyring = Keyring::new(vec![[7; 32]])?;
     let app =
         Accounts::new(store.clone(), keyring.clone()).create_app("unix", AuthPolicy::Open, None).await?.id;
     let server = Server::builder(store, keyring).start();
@@ -115,17 +118,17 @@ mod tests {
 
     use super::*;
 
-    /// Generous: only a listener that stands still exceeds it.
+    /// Generous: only a listener that hangs exceeds it.
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    /// One test, because the limit of open files is that of the whole process.
+    /// One test, because the limit of open files applies to the whole process.
     #[tokio::test]
-    async fn a_peer_that_fails_and_a_lack_of_files_cost_no_other_connection() {
+    async fn failed_handshakes_and_missing_descriptors_lose_no_other_connection() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.sock");
         let (transport, mut listener) = network(path.clone()).unwrap();
 
-        // As many handshakes as there may be, none of which goes on; one fails.
+        // The limit of handshakes is reached and none of them continues; then one fails.
         let mut silent = Vec::new();
         for _ in 0..HANDSHAKES {
             silent.push(UnixStream::connect(&path).await.unwrap());
@@ -147,17 +150,17 @@ mod tests {
         while let Ok(file) = File::open("/dev/null") {
             files.push(file);
         }
-        assert!(now(listener.accept()).await.is_pending(), "a lack of files passes");
+        assert!(now(listener.accept()).await.is_pending(), "the listener waits for a file descriptor");
         drop(files);
         setrlimit(Resource::Nofile, before).unwrap();
         let client = websocket::connect_over(stream, "localhost", "/chat/2.0");
         let (client, server) = timeout(DEADLINE, async { tokio::join!(client, listener.accept()) })
             .await
-            .expect("the listener goes on");
+            .expect("the listener continues");
         assert!(client.is_ok() && server.is_some());
     }
 
-    /// Polls until the other tasks have run and nothing new came of it.
+    /// Polls until the other tasks have run and the future makes no more progress.
     async fn now<T>(future: impl Future<Output = T>) -> Poll<T> {
         let mut future = pin!(future);
         for _ in 0..1000 {

@@ -15,7 +15,7 @@ use chatcamp_store::memory::Store;
 use chatcamp_transport::{Transport, long_poll, websocket};
 use serde_json::{Value, json};
 
-/// A chat server whose app asks everybody for a token.
+/// A chat server whose app requires a token from every user.
 struct ChatServer {
     server: Server,
     accounts: Accounts,
@@ -23,7 +23,7 @@ struct ChatServer {
     app: NewApp,
 }
 
-/// The example, running; it is stopped when dropped.
+/// The running example; dropping it stops the process.
 struct Shop {
     process: Child,
     url: String,
@@ -31,7 +31,8 @@ struct Shop {
 
 impl ChatServer {
     async fn start() -> Self {
-        let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]]).unwrap());
+        let store = Arc::new(Store::new());
+        let keyring = Keyring::new(vec![[7; 32]]).unwrap();
         let accounts = Accounts::new(store.clone(), keyring.clone());
         let app = accounts.create_app("shop", AuthPolicy::Token, None).await.unwrap();
         let server = Server::builder(store, keyring).start();
@@ -63,7 +64,7 @@ impl Shop {
         post.header("cookie", cookie).json(body).send().await.unwrap()
     }
 
-    /// Signs in as an app does, and returns the cookie.
+    /// Signs in like an app, and returns the cookie.
     async fn sign_in(&self, user: &str, password: &str) -> String {
         let answer = self.post("/sign-in", "", &json!({ "user": user, "password": password })).await;
         assert_eq!(answer.status(), 204);
@@ -91,7 +92,7 @@ fn text<'a>(chat: &'a Value, name: &str) -> &'a str {
     chat[name].as_str().unwrap()
 }
 
-/// Connects with what the backend served, over this transport, and says over which that was.
+/// Connects over this transport with the answer of the backend. Returns the name of the transport that was used.
 async fn connect(chat: &Value, transport: impl Transport + 'static) -> Result<&'static str, ConnectError> {
     let client = ChatCamp::builder(text(chat, "app_id")).transport(transport).build().unwrap();
     let mut events = client.events();
@@ -134,9 +135,9 @@ async fn a_signed_in_app_gets_its_token_and_connects_over_each_transport() {
 
     drop(shop);
     let shop = server.shop(&tokens).await;
-    assert_eq!(shop.chat(&shop.sign_in("alice", "wonderland").await).await, chat, "it was stored");
+    assert_eq!(shop.chat(&shop.sign_in("alice", "wonderland").await).await, chat, "the token was stored");
 
-    // A file that was lost costs nothing, as long as the tokens are good.
+    // A lost file does no harm while the tokens are valid.
     drop(shop);
     std::fs::remove_file(&tokens).unwrap();
     let shop = server.shop(&tokens).await;
@@ -155,7 +156,8 @@ async fn a_signed_in_app_gets_its_token_and_connects_over_each_transport() {
 
 #[test]
 fn the_page_for_backends_shows_the_example() {
-    let (page, example) = (include_str!("../../docs/BACKENDS.md"), include_str!("../backend.rs"));
+    let page = include_str!("../../docs/BACKENDS.md");
+    let example = include_str!("../backend.rs");
     let shown: Vec<_> =
         page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert_eq!(shown.len(), 1);

@@ -1,4 +1,4 @@
-//! Every example runs to its end and says what it promises.
+//! Every example runs to its end and prints what it promises.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ fn run(program: &str, args: &[&str]) -> String {
 }
 
 #[test]
-fn a_server_is_embedded_and_leaves_nothing_behind() {
+fn an_embedded_server_ends_without_connections_and_sessions() {
     let said = run(env!("CARGO_BIN_EXE_embed"), &[]);
     assert!(said.contains(
         "alice is connected; the server holds Load { connections: 1, unverified: 0, sessions: 1, detached: 0 }"
@@ -33,24 +33,26 @@ fn the_endpoint_is_mounted_in_axum() {
 }
 
 #[test]
-fn a_network_of_messages_passes_the_suite_and_carries_a_login() {
+fn the_network_of_messages_passes_the_suite_and_carries_a_login() {
     let said = run(env!("CARGO_BIN_EXE_message_network"), &[]);
     assert_eq!(said, "the network passes the suite\nalice is connected over a network of messages\n");
 }
 
 #[test]
-fn a_transport_of_ones_own_passes_the_suite_and_carries_a_login() {
+fn the_unix_socket_transport_passes_the_suite_and_carries_a_login() {
     let said = run(env!("CARGO_BIN_EXE_unix_socket"), &[]);
     assert_eq!(said, "the transport passes the suite\nalice is connected over a Unix domain socket\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_quickstart_is_the_readmes_and_runs() {
-    let (quickstart, readme) = (include_str!("../quickstart.rs"), include_str!("../../README.md"));
+async fn the_quickstart_is_the_program_in_the_readme_and_runs() {
+    let quickstart = include_str!("../quickstart.rs");
+    let readme = include_str!("../../README.md");
     let program = quickstart.split_once("\n\n").unwrap().1;
     assert!(readme.contains(&format!("```rust,no_run\n{program}```\n")), "README.md shows another program");
 
-    let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]]).unwrap());
+    let store = Arc::new(Store::new());
+    let keyring = Keyring::new(vec![[7; 32]]).unwrap();
     let accounts = Accounts::new(store.clone(), keyring.clone());
     let app = accounts.create_app("quickstart", AuthPolicy::Open, None).await.unwrap().id;
     let server = Server::builder(store, keyring).start();
