@@ -30,7 +30,8 @@ impl ApiKeyStore for Store {
     }
 
     async fn api_keys(&self, app: &AppId) -> Result<Vec<ApiKey>, StoreError> {
-        self.readers.read(|connection| api_keys(connection, app))
+        let app = app.clone();
+        self.readers.read_long(move |connection| api_keys(connection, &app)).await
     }
 
     async fn revoke_api_key(&self, app: &AppId, key: &str) -> Result<bool, StoreError> {
@@ -39,7 +40,8 @@ impl ApiKeyStore for Store {
     }
 
     async fn api_key_by_digest(&self, digest: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-        self.readers.read(|connection| api_key_by_digest(connection, digest))
+        let digest = *digest;
+        self.readers.read_short(move |connection| api_key_by_digest(connection, &digest)).await
     }
 }
 

@@ -35,14 +35,18 @@ impl AppStore for Store {
             return Ok(Some(app));
         }
         let ticket = self.shared.apps.ticket(id);
-        let Some(app) = self.readers.read(|connection| app(connection, id))? else { return Ok(None) };
+        let found = {
+            let id = id.clone();
+            self.readers.read_short(move |connection| app(connection, &id)).await?
+        };
+        let Some(app) = found else { return Ok(None) };
         let app = Arc::new(app);
         self.shared.apps.insert(ticket, id.clone(), app.clone());
         Ok(Some(app))
     }
 
     async fn apps(&self) -> Result<Vec<Arc<App>>, StoreError> {
-        self.readers.read(apps)
+        self.readers.read_long(apps).await
     }
 
     async fn edit_app(&self, id: &AppId, edit: AppEdit) -> Result<Option<Arc<App>>, StoreError> {

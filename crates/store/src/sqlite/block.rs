@@ -34,7 +34,10 @@ impl BlockStore for Store {
         after: Option<&'a UserId>,
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError> {
-        self.readers.read(|connection| blocked(connection, app, user, after, limit))
+        let (app, user, after) = (app.clone(), user.clone(), after.cloned());
+        self.readers
+            .read_long(move |connection| blocked(connection, &app, &user, after.as_ref(), limit))
+            .await
     }
 }
 

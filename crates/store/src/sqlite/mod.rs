@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  read   cache ──hit──────────────────────────> caller
-//!           └─miss── connection from the pool ──> caller             in the caller's thread, no hop
+//!           └─miss── connection from the pool ──> caller             in the caller's thread while the disk is quick
+//!  list   bounded queue ──> reader threads: connection from the pool ──> caller
 //!  write  bounded queue ──> writer thread: BEGIN · everything queued · COMMIT
 //!                             └─> drop from cache ─> listeners ─> callers
 //!  other processes' writes    follower thread: data_version ─> changes ─> drop from cache ─> listeners
@@ -118,7 +119,7 @@ impl Store {
             return Err(StoreError::corrupt(FileFault::no_data(path)));
         }
         schema::refuse_older(found)?;
-        let readers = Readers::new(path).with(connection);
+        let readers = Readers::spawn_with(path, connection)?;
         Ok(Self { shared: Arc::new(Shared::new()), readers, writing: None })
     }
 
@@ -131,7 +132,7 @@ impl Store {
         let watch = Watch::begin(path)?;
         let writer = Writer::spawn(connection, watch, instance, shared.clone())?;
         let writing = Some(Writing { writer, follower });
-        Ok(Self { shared, readers: Readers::new(path), writing })
+        Ok(Self { shared, readers: Readers::spawn(path)?, writing })
     }
 
     /// Lets writes fail while the file at `path` is missing, or with `is_same` if another file has taken its place.

@@ -9,7 +9,8 @@ use crate::{SettingStore, StoreError, nul};
 #[async_trait]
 impl SettingStore for Store {
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.readers.read(|connection| setting(connection, name))
+        let name = name.to_owned();
+        self.readers.read_short(move |connection| setting(connection, &name)).await
     }
 
     async fn setting_or_insert(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {

@@ -211,6 +211,79 @@ async fn a_row_read_before_a_change_does_not_enter_the_cache_after_it() {
     assert!(store.user(&app, &alice).await.unwrap().unwrap().is_suspended);
 }
 
+/// Polls a future once.
+fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[tokio::test]
+async fn lists_searches_and_counts_are_not_read_in_the_thread_of_the_caller() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    let alice = user_id("alice");
+    let busy = store.readers.keep_busy();
+    assert!(poll_once(store.apps()).is_pending());
+    assert!(poll_once(store.api_keys(&app)).is_pending());
+    assert!(poll_once(store.users(&app, None, 10)).is_pending());
+    assert!(poll_once(store.users_by_name(&app, "a", None, 10)).is_pending());
+    assert!(poll_once(store.active_user_count(&app)).is_pending());
+    assert!(poll_once(store.blocked(&app, &alice, None, 10)).is_pending());
+
+    assert!(poll_once(store.user(&app, &alice)).is_ready(), "from the cache");
+    store.shared.users.clear();
+    store.shared.apps.clear();
+    let assert_short = |is_ready: bool| {
+        assert!(is_ready, "one row is read in the thread of the caller");
+        store.readers.set_slow(false);
+    };
+    store.readers.set_slow(false);
+    assert_short(poll_once(store.user(&app, &alice)).is_ready());
+    assert_short(poll_once(store.app(&app)).is_ready());
+    assert_short(poll_once(store.api_key_by_digest(&[1; 32])).is_ready());
+    assert_short(poll_once(store.user_count(&app)).is_ready());
+    drop(busy);
+    assert_eq!(store.users(&app, None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_disk_sends_the_next_short_reads_to_another_thread() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let app = open_app(&store, "demo").await;
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    let alice = user_id("alice");
+    store.readers.set_slow(true);
+    let busy = store.readers.keep_busy();
+    assert!(poll_once(store.user(&app, &alice)).is_ready(), "from the cache");
+    store.shared.users.clear();
+    store.shared.apps.clear();
+    assert!(poll_once(store.user(&app, &alice)).is_pending());
+    assert!(poll_once(store.app(&app)).is_pending());
+    assert!(poll_once(store.api_key_by_digest(&[1; 32])).is_pending());
+    assert!(poll_once(store.user_count(&app)).is_pending());
+    assert!(poll_once(store.setting("name")).is_pending());
+    drop(busy);
+    assert_eq!(store.user(&app, &alice).await.unwrap().unwrap().id, alice);
+    assert!(
+        store.shared.users.get(&UserKeyRef { app: &app, id: &alice }).is_some(),
+        "it enters the cache too"
+    );
+}
+
+#[tokio::test]
+async fn a_read_that_panics_fails_alone() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    open_app(&store, "demo").await;
+    for _ in 0..4 {
+        let failed = store.readers.read_long::<(), _>(|_| panic!("a bug, on purpose")).await.unwrap_err();
+        assert!(failed.is_retryable(), "{failed:?}");
+    }
+    assert_eq!(store.apps().await.unwrap().len(), 1, "the threads go on");
+}
+
 #[tokio::test]
 async fn a_listener_reads_what_it_hears_of() {
     let dir = TempDir::new().unwrap();
@@ -223,6 +296,7 @@ async fn a_listener_reads_what_it_hears_of() {
     let see = seen.clone();
     store.on_change(Box::new(move |change| {
         let store = weak.upgrade().unwrap();
+        store.readers.set_slow(false);
         let mut read = store.user(&change.app, change.user.as_ref().unwrap());
         let Poll::Ready(user) = read.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
         *see.lock() = Some(user.unwrap().unwrap().is_suspended);

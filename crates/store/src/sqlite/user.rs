@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::{
     Store,
@@ -27,9 +27,11 @@ impl UserStore for Store {
             return Ok(Some(user));
         }
         let ticket = self.shared.users.ticket(&key);
-        let Some(user) = self.readers.read(|connection| rows::user(connection, app, id))? else {
-            return Ok(None);
+        let found = {
+            let (app, id) = (app.clone(), id.clone());
+            self.readers.read_short(move |connection| rows::user(connection, &app, &id)).await?
         };
+        let Some(user) = found else { return Ok(None) };
         let user = Arc::new(user);
         self.shared.users.insert(ticket, UserKey::of(&user), user.clone());
         Ok(Some(user))
@@ -70,7 +72,8 @@ impl UserStore for Store {
         after: Option<&'a UserId>,
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError> {
-        self.readers.read(|connection| rows::users(connection, app, after, limit))
+        let (app, after) = (app.clone(), after.cloned());
+        self.readers.read_long(move |connection| rows::users(connection, &app, after.as_ref(), limit)).await
     }
 
     async fn users_by_name<'a>(
@@ -80,15 +83,23 @@ impl UserStore for Store {
         after: Option<(&'a str, &'a UserId)>,
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError> {
-        self.readers.read(|connection| rows::users_by_name(connection, app, prefix, after, limit))
+        let (app, prefix) = (app.clone(), prefix.to_owned());
+        let after = after.map(|(name, id)| (name.to_owned(), id.clone()));
+        let read = move |connection: &Connection| {
+            let after = after.as_ref().map(|(name, id)| (name.as_str(), id));
+            rows::users_by_name(connection, &app, &prefix, after, limit)
+        };
+        self.readers.read_long(read).await
     }
 
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {
-        self.readers.read(|connection| rows::user_count(connection, app))
+        let app = app.clone();
+        self.readers.read_short(move |connection| rows::user_count(connection, &app)).await
     }
 
     async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError> {
-        self.readers.read(|connection| rows::active_user_count(connection, app))
+        let app = app.clone();
+        self.readers.read_long(move |connection| rows::active_user_count(connection, &app)).await
     }
 
     async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
