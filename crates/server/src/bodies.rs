@@ -1,10 +1,10 @@
-//! The memory of HTTP bodies, bounded for all together and for each holder.
+//! The memory of HTTP bodies, bounded in total and for each holder.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use parking_lot::Mutex;
 
-/// A budget of bytes for bodies. Each holder, such as a network address or an app, has at most a share of it.
+/// A budget of bytes for bodies. Each holder, such as a network address or an app, may use at most a share of it.
 #[derive(Debug)]
 pub(crate) struct Bodies<K: Eq + Hash> {
     total: usize,
@@ -33,8 +33,8 @@ impl<K: Eq + Hash + Clone> Bodies<K> {
         Arc::new(Self { total, share, used: Mutex::new(used) })
     }
 
-    /// Reserves memory for a body of `holder`; if that is `None`, only the total applies. Returns `None` if too little is left, in
-    /// all or for that holder.
+    /// Reserves memory for a body of `holder`. If the holder is `None`, only the total applies. Returns `None` if too little is left, in
+    /// total or for that holder.
     pub(crate) fn reserve(self: &Arc<Self>, holder: Option<K>, bytes: usize) -> Option<BodyRoom<K>> {
         let mut used = self.used.lock();
         let held = holder.as_ref().and_then(|holder| used.per_holder.get(holder)).copied().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Builds a server: makes the parts and hands each what it needs.
+//! Builds a server: creates the parts and passes each part what it needs.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use chatcamp_transport::long_poll::{self, Hub};
 use crate::api::Api;
 use crate::{
     Accounts, Clock, Limits, Server,
-    admission::{Admission, Lobby, Revalidation, StoreAuthenticator},
+    admission::{Admitter, PendingConnections, Revalidation, StoreAuthenticator},
     bodies::Bodies,
     bus::{Bus, Local},
     http::{Health, Http},
@@ -24,7 +24,7 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// Settings of a server that is to be started; see [`Server::builder`].
+/// The settings of a server to start; see [`Server::builder`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `start` is called"]
 pub struct Builder {
@@ -72,16 +72,16 @@ impl Builder {
         self
     }
 
-    /// Sets where time, randomness and tasks come from. Default: the current tokio runtime.
+    /// Sets the runtime, which provides time, randomness and tasks. Default: the current tokio runtime.
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.runtime = runtime;
         self
     }
 
-    /// Starts the server; tasks of its runtime keep its deadlines.
+    /// Starts the server, with the tasks that check its deadlines.
     ///
     /// # Panics
-    /// Outside a tokio runtime, unless [`runtime`](Self::runtime) gave another.
+    /// Panics outside a tokio runtime, unless [`runtime`](Self::runtime) has set another one.
     #[must_use]
     pub fn start(self) -> Server {
         let Self { store, keyring, limits, clock, runtime } = self;
@@ -103,9 +103,9 @@ impl Builder {
         };
         #[cfg(feature = "api")]
         let api = Api::new(operations.clone(), sessions.clock.clone(), shutdown.clone(), limits.handshake);
-        let admission = Admission {
+        let admission = Admitter {
             sessions,
-            pending: Lobby::new(limits.clone(), runtime.clone()),
+            pending: PendingConnections::new(limits.clone(), runtime.clone()),
             keyring,
             authenticator,
             revalidation,
@@ -133,7 +133,7 @@ impl Builder {
     }
 }
 
-/// The bus of a single node, which announces the store's changes to the sessions they concern.
+/// Returns the bus of a single node. It announces changes of the store to the sessions that they concern.
 fn local_bus(sessions: &Arc<Sessions>, revalidation: &Arc<Revalidation>, store: &dyn Store) -> Arc<dyn Bus> {
     let revalidation = revalidation.clone();
     let bus: Arc<dyn Bus> =

@@ -1,4 +1,4 @@
-//! What time it is, in Unix seconds: for expiries, which are the world's and not this process's.
+//! Wall clock, used for expiry times.
 
 use std::{
     fmt,
@@ -6,23 +6,23 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Tells the time in Unix seconds; a test brings its own.
+/// A clock that returns Unix seconds. Tests can pass their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
+    /// Returns the clock of the machine.
     #[must_use]
     pub fn system() -> Self {
         Self::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()))
     }
 
-    /// A clock that asks `now`.
+    /// Returns a clock that calls `now`.
     pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time, in Unix seconds.
+    /// Returns the current time, in Unix seconds.
     #[must_use]
     pub fn now(&self) -> u64 {
         (self.0)()

@@ -1,24 +1,24 @@
 //! The ChatCamp server as a library.
 //!
-//! [`Server`] runs inside a test or a binary and accepts from any transport; start there, and from
-//! [`DataDir`], which holds what a server keeps on disk. [`Accounts`] makes apps, users and tokens.
+//! Start from [`Server`], which runs inside a test or a program and accepts connections from any transport, and from
+//! [`DataDir`], which holds the files of a server. [`Accounts`] creates apps, users and tokens.
 //!
-//! It refuses to know transports by name: what it serves is a [`chatcamp_transport::Connection`].
+//! The server does not know transports by name: it serves each [`chatcamp_transport::Connection`] in the same way.
 //!
-//! Modules are layers; each imports only those below it (`cargo xtask layers`):
+//! The modules are layers. Each imports only layers below it (`cargo xtask layers`):
 //!
 //! | module | holds |
 //! |---|---|
-//! | `builder` | makes the parts and gives each what it needs |
-//! | `server` | a running server: the public methods, its periodic tasks, shutdown |
-//! | `http` | `/chat/2.0` without HTTP framework, on a TCP port or in another HTTP server; health, files for web pages |
+//! | `builder` | creates the parts and passes each part what it needs |
+//! | `server` | a running server: its public methods, its periodic tasks, its shutdown |
+//! | `http` | `/chat/2.0` without an HTTP framework, on a TCP port or in another HTTP server; health, files for web pages |
 //! | `requests`, `api` | requests of clients on their sessions, requests of backends over the Platform API |
 //! | `operations` | the rules that both share: apps, users, tokens, live sessions |
-//! | `admission` | from an open connection to a session: pending connections, handshake, who may connect and stay |
+//! | `admission` | from an open connection to a session: pending connections, handshake, checks of credentials |
 //! | `sessions` | all live sessions: registry, deadlines, detaching, ending, drain |
-//! | `bus` | the seam between nodes |
+//! | `bus` | the interface between nodes |
 //! | `session` | one session as plain data, and the task of its connection |
-//! | `data_dir` | what a server keeps on disk |
+//! | `data_dir` | the files of a server |
 //!
 //! ```
 //! use std::sync::Arc;

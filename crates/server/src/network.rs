@@ -1,9 +1,9 @@
-//! The network that an address counts for.
+//! The network of an address, to which limits per address apply.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Returns the network that an address counts for, of IPv6 its /64, which one customer has as a whole; `None` for loopback,
-/// which does not tell clients apart.
+/// Returns the network that an address counts for: itself, or for IPv6 its /64, which usually belongs to one customer. Returns `None`
+/// for loopback, whose clients cannot be told apart.
 pub(crate) fn network(address: IpAddr) -> Option<IpAddr> {
     match address {
         _ if address.is_loopback() => None,

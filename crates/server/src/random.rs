@@ -1,11 +1,11 @@
 //! Random numbers from the operating system.
 
-/// Random bytes.
+/// Returns random bytes.
 ///
 /// # Panics
-/// When the operating system has no randomness to give, without which nothing here is safe.
+/// If the operating system fails to provide them: without randomness no key or stamp is safe.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
     bytes
 }

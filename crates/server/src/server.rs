@@ -1,4 +1,4 @@
-//! A running server: accepts connections, says what it holds, shuts down.
+//! A running server: accepts connections, lists and ends sessions, shuts down.
 
 use std::{
     fmt, io,
@@ -25,23 +25,23 @@ use crate::{
     sessions::Sessions,
 };
 
-/// How often silence, expiry and other deadlines are looked at.
+/// The interval at which silence, expiry and other deadlines are checked.
 const TICK: Duration = Duration::from_secs(1);
-/// A tick this late shows that the process did not run.
+/// A tick that is late by this much shows that the process was suspended.
 const STOPPED: Duration = Duration::from_secs(5);
-/// How often last-seen times are written.
+/// The interval at which last-seen times are written.
 const LAST_SEEN: Duration = Duration::from_secs(10);
 
-/// A running server; clones are the same server.
+/// A running server. Clones share the same server.
 ///
-/// It accepts from any [`Listener`] ([`listen`](Self::listen)), any single [`Connection`] ([`serve`](Self::serve)), a TCP
-/// port ([`FrontDoor`]) or another HTTP server ([`ChatService`]), all at once.
+/// It accepts connections from any [`Listener`] ([`listen`](Self::listen)), single connections ([`serve`](Self::serve)), a TCP port
+/// ([`FrontDoor`]) and another HTTP server ([`ChatService`]), all at the same time.
 #[derive(Clone)]
 pub struct Server {
     http: Arc<Http>,
 }
 
-/// What a server holds at this moment; all zero when it is at rest.
+/// The number of connections and sessions of a server. All are zero when the server is idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
     /// Tasks of connections.
@@ -50,22 +50,22 @@ pub struct Load {
     pub unverified: usize,
     /// Sessions with a connection.
     pub sessions: usize,
-    /// Sessions that wait for their clients to come back.
+    /// Sessions without a connection, which wait for their clients to resume them.
     pub detached: usize,
 }
 
 impl Server {
-    /// Serves every connection of a listener, until it ends or the server shuts down.
+    /// Serves each connection of a listener, until the listener ends or the server shuts down.
     ///
     /// # Cancel safety
-    /// Dropping the future stops accepting; connections already accepted are served on.
+    /// Dropping the future stops accepting. Accepted connections continue.
     pub async fn listen(&self, mut listener: impl Listener) {
         while let Some(connection) = self.http.shutdown.unless_begun(listener.accept()).await.flatten() {
             self.http.runtime.spawn(Box::pin(self.serve(connection)));
         }
     }
 
-    /// Serves one connection; the future ends with it.
+    /// Serves one connection. The future completes when the connection has ended.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
@@ -73,7 +73,7 @@ impl Server {
         self.http.admission.serve(connection)
     }
 
-    /// Returns what the server holds at this moment.
+    /// Returns the current number of connections and sessions.
     #[must_use]
     pub fn load(&self) -> Load {
         Load {
@@ -111,25 +111,26 @@ impl Server {
         self.operations().sessions(app, user, most).await
     }
 
-    /// Ends one session, or only its connection if its client is to come back; returns `false` if the app has no such
-    /// session.
+    /// Ends one session, or with `come_back` only its connection, so that its client resumes the session. Returns `false` if the app
+    /// has no such session.
     ///
     /// # Errors
     /// [`BusError`]; never on a server of one node.
     ///
     /// # Cancel safety
-    /// Once polled, the session ends all the same.
+    /// Once the future was polled, the session ends even if the future is dropped.
     pub async fn end_session(&self, app: &AppId, id: &str, come_back: bool) -> Result<bool, BusError> {
         self.operations().end_session(app, id, EndMode::new(come_back)).await
     }
 
-    /// Ends all sessions of a user, or only their connections if they are to come back; returns how many there were.
+    /// Ends all sessions of a user, or with `come_back` only their connections, so that its clients resume the sessions. Returns their
+    /// number.
     ///
     /// # Errors
     /// [`BusError`]; never on a server of one node.
     ///
     /// # Cancel safety
-    /// Once polled, the sessions end all the same.
+    /// Once the future was polled, the sessions end even if the future is dropped.
     pub async fn end_sessions(&self, app: &AppId, user: &UserId, come_back: bool) -> Result<usize, BusError> {
         self.operations().end_sessions(app, user, EndMode::new(come_back)).await
     }
@@ -145,13 +146,33 @@ impl Server {
         self.operations().are_online(app, users).await
     }
 
-    /// Publishes an event to every session of the recipients; returns how many have it, or have it queued.
+    /// Publishes an event to each session of the recipients. Returns the number of sessions that it was sent to or queued for.
     ///
     /// # Errors
-    /// [`PublishError`]; no session has the event.
+    /// [`PublishError`]; the event was sent to no session.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the event with some sessions and not with others.
+    /// If the future is dropped, the event may have been sent to some sessions and not to others.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// use chatcamp_protocol::{AppId, UserId};
+    /// use chatcamp_server::Recipients;
+    /// # use chatcamp_server::{Keyring, Server};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// # let app = AppId::new("shop")?;
+    /// let alice = Recipients::Users(vec![UserId::new("alice")?]);
+    /// let order = serde_json::json!({"number": 17});
+    /// let sessions = server.publish(&app, &alice, "order.shipped", &order).await?;
+    /// assert_eq!(sessions, 0, "alice is not connected");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn publish(
         &self,
         app: &AppId,
@@ -162,14 +183,14 @@ impl Server {
         self.operations().publish(app, to, kind, data).await
     }
 
-    /// Stops accepting, tells every client to come back later, and waits until the last connection is gone.
+    /// Stops accepting, tells each client to reconnect later, and waits until the last connection is closed.
     ///
-    /// Where there are many they are told one after another, so that they do not come back all at once. Connections that are
-    /// still open after [`Limits::drain`](crate::Limits::drain) are cut off. When it returns, no connection and no session is
-    /// left; the server's deadlines are kept until its last handle is dropped.
+    /// Clients are told over a period of time, so that they do not all reconnect at once. Connections that are still open after
+    /// [`Limits::drain`](crate::Limits::drain) are dropped. When the call returns, no connection and no session is left. The server's
+    /// periodic tasks run until its last clone is dropped.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves a server that accepts nothing; call it again to wait.
+    /// If the future is dropped, the server no longer accepts connections. Call it again to wait.
     pub async fn shutdown(&self) {
         let Http { admission, shutdown, limits, runtime, .. } = &*self.http;
         let sessions = self.sessions_here();
@@ -180,13 +201,13 @@ impl Server {
         };
         if timeout(&**runtime, limits.drain, drained).await.is_none() {
             admission.pending.clear();
-            sessions.abandon_all();
+            sessions.abort_all();
             shutdown.idle().await;
         }
-        // Clients of detached sessions come back to another server.
-        sessions.give_up_all();
+        // Clients of detached sessions reconnect to another server.
+        sessions.end_all_detached();
         if let Err(error) = write_last_seen(sessions, &*self.operations().store).await {
-            tracing::warn!(%error, "the last-seen times of the last seconds are lost");
+            tracing::warn!(%error, "cannot write the last-seen times of the last seconds; they are lost");
         }
     }
 
@@ -200,13 +221,15 @@ impl Server {
 }
 
 impl FrontDoor {
-    /// Listens on `address`; port 0 picks a free one, see [`local_addr`](Self::local_addr).
+    /// Listens on `address`. With port 0 the system chooses a free port; [`local_addr`](Self::local_addr) returns it.
     ///
     /// # Errors
-    /// The operating system's, such as an address in use; [`io::ErrorKind::Other`] outside a tokio runtime.
+    /// Those of the operating system, such as an address in use. [`io::ErrorKind::Other`] outside a tokio runtime.
     pub fn bind(server: Server, address: SocketAddr) -> io::Result<Self> {
         if Handle::try_current().is_err() {
-            return Err(io::Error::other("no tokio runtime: bind within one, its I/O and timer enabled"));
+            return Err(io::Error::other(
+                "there is no tokio runtime; call bind within one that has I/O and time enabled",
+            ));
         }
         Self::listen(server.http, address)
     }
@@ -244,10 +267,10 @@ pub(crate) fn start(http: Http) -> Server {
     Server { http }
 }
 
-/// Ends what is past its deadline, once a second, while the server exists.
+/// Checks all deadlines once a second, while the server exists.
 ///
-/// Time during which the process did not run, stopped by a signal or with its machine, is not counted: no client could be heard
-/// then. The wheel and the hub stand still for it, and pending connections get their time once more.
+/// Time during which the process was suspended, by a signal or with its machine, does not count, because the server could not read
+/// then. The deadlines of the wheel and the hub move by that time, and pending connections get their whole time again.
 async fn keep_deadlines(runtime: Arc<dyn Runtime>, http: Weak<Http>) {
     let mut due = runtime.now();
     let mut stopped = Duration::ZERO;
@@ -259,7 +282,7 @@ async fn keep_deadlines(runtime: Arc<dyn Runtime>, http: Weak<Http>) {
         let late = now - due;
         if late >= STOPPED {
             let seconds = late.as_secs();
-            tracing::warn!(seconds, "the process did not run for a while; clients get that time once more");
+            tracing::warn!(seconds, "the process was suspended; all deadlines are moved by this time");
             stopped += late;
             pending_from = after(now, http.limits.handshake);
         }
@@ -269,20 +292,20 @@ async fn keep_deadlines(runtime: Arc<dyn Runtime>, http: Weak<Http>) {
         let running = now - stopped;
         http.hub.expire(running);
         let unix_now = sessions.clock.now();
-        sessions.wheel.turn(running, |id, now| sessions.look(id, now, unix_now));
+        sessions.wheel.turn(running, |id, now| sessions.check_deadlines(id, now, unix_now));
         drop(http);
         due = now + TICK;
         runtime.sleep_until(due).await;
     }
 }
 
-/// Writes last-seen times, again and again, while the server exists.
+/// Writes last-seen times periodically, while the server exists.
 async fn keep_last_seen(runtime: Arc<dyn Runtime>, sessions: Weak<Sessions>, store: Weak<dyn Store>) {
     loop {
         runtime.sleep_until(runtime.now() + LAST_SEEN).await;
         let (Some(sessions), Some(store)) = (sessions.upgrade(), store.upgrade()) else { return };
         if let Err(error) = write_last_seen(&sessions, &*store).await {
-            tracing::warn!(%error, "cannot write last-seen times; they are kept for the next try");
+            tracing::warn!(%error, "cannot write last-seen times; trying again later");
         }
     }
 }

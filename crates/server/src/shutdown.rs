@@ -1,6 +1,6 @@
-//! Counts connections' tasks and says when the server shuts down, so that a shutdown can wait for the last task.
+//! The state of a shutdown: whether it has begun, and the number of tasks that it waits for.
 //!
-//! A cancellation token of tokio-util takes a mutex for each question; a connect asks five times, so this is an atomic.
+//! This is an atomic, because a connect checks it five times. A `CancellationToken` of tokio-util locks a mutex for each check.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,7 @@ pub(crate) struct Shutdown {
     idle: Notify,
 }
 
-/// One connection's task, counted until it is dropped.
+/// Counts the task of one connection until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Task(Arc<Shutdown>);
 
@@ -34,7 +34,7 @@ impl Shutdown {
         self.tasks.load(Ordering::Acquire)
     }
 
-    /// Begins the shutdown; every [`unless_begun`](Self::unless_begun) ends.
+    /// Begins the shutdown. Each call of [`unless_begun`](Self::unless_begun) returns.
     pub(crate) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
         self.begins.notify_waiters();
@@ -53,7 +53,7 @@ impl Shutdown {
         }
         tokio::select! {
             biased;
-            // Polled first: an output that is ready needs no place in the list of waiters.
+            // Polled first: if the output is ready, no waiter is registered.
             output = future => Some(output),
             () = begins => None,
         }

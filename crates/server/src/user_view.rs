@@ -1,8 +1,8 @@
-//! A user as its owner sees it.
+//! A user as its own client sees it.
 
 use chatcamp_protocol::{AccessToken, User};
 
-/// Returns the user as its owner sees it, with exactly the token that its session presented.
+/// Returns the user as its own client sees it, with the token that its session presented.
 pub(crate) fn own_user(user: &chatcamp_store::User, token: Option<&AccessToken>, is_online: bool) -> User {
     User {
         id: user.id.clone(),

@@ -24,7 +24,7 @@ async fn an_app_is_created_and_its_key_is_shown_once() {
     let kept = [("name", "Moved"), ("auth", "open"), ("id", "6399747348821438464")];
     assert_eq!(admin.submit("/dashboard/app/create", &kept).await.secret("APP_ID"), "6399747348821438464");
     for (form, why) in [
-        (kept, "The app id 6399747348821438464 is taken."),
+        (kept, "App 6399747348821438464 exists already; choose another id."),
         ([("name", ""), ("auth", "open"), ("id", "")], "1 to 255 bytes"),
         ([("name", "x"), ("auth", ""), ("id", "")], "Choose what users must present."),
         ([("name", "x"), ("auth", "open"), ("id", "a b")], "1 to 64 characters"),

@@ -1,4 +1,4 @@
-//! Who may in: the directory that the handshake asks, over the store.
+//! The authenticator that the handshake uses, over the store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,11 +13,11 @@ use chatcamp_protocol::{AccessToken, AppId, Code, UserId};
 use chatcamp_runtime::{Runtime, spread};
 use chatcamp_store::{App, AuthPolicy, Created, SessionPolicy, Store, StoreError, TokenRecord, User};
 
-use crate::{random, user_view::own_user};
+use crate::{random, session::AuthState, user_view::own_user};
 
-/// How long a client is asked to wait when the store does not answer; spread up to twice this.
+/// The wait of a client if the store fails; spread up to twice this.
 const STORE_RETRY: Duration = Duration::from_secs(2);
-/// The same when the app has no room for a new user.
+/// The wait of a client if the app has the maximum number of users; spread up to twice this.
 const ROOM_RETRY: Duration = Duration::from_secs(30);
 
 /// An [`Authenticator`] over the store.
@@ -26,16 +26,8 @@ pub(crate) struct StoreAuthenticator {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     runtime: Arc<dyn Runtime>,
-    /// Checked in place of a user who does not exist, so that the answer takes the same work.
+    /// Checked instead of a user that does not exist, so that both answers take the same time.
     decoy: User,
-}
-
-/// What vouches for a user: the stamp, how, and until when (Unix seconds).
-struct Vouched {
-    stamp: Stamp,
-    proven_by: ProvenBy,
-    valid_until: Option<u64>,
-    token: Option<AccessToken>,
 }
 
 impl StoreAuthenticator {
@@ -47,78 +39,82 @@ impl StoreAuthenticator {
         Self { store, keyring, runtime, decoy }
     }
 
-    async fn answer(&self, question: Question<'_>, now: u64) -> Result<Verdict, StoreError> {
+    async fn verdict(&self, question: Question<'_>, now: u64) -> Result<Verdict, StoreError> {
         let Some(app) = self.store.app(question.app_id).await? else {
             return Ok(Verdict::Refuse(Code::AppNotFound));
         };
         let known = self.store.user(&app.id, question.user_id).await?;
-        let (user, vouched) = match (known, question.proof) {
+        let (user, checked) = match (known, question.proof) {
             (Some(user), proof) => {
-                let vouched = self.vouch(&app, &user, proof, now);
-                (user, vouched)
+                let checked = self.check_proof(&app, &user, proof, now);
+                (user, checked)
             }
             (None, Proof::None) if app.auth == AuthPolicy::Open => {
                 let user = match self.store.create_user(new_user(&app, question.user_id, now)).await? {
                     Created::New(user) | Created::Existing(user) => user,
                 };
-                let vouched = self.vouch(&app, &user, Proof::None, now);
-                (user, vouched)
+                let checked = self.check_proof(&app, &user, Proof::None, now);
+                (user, checked)
             }
             (None, Proof::SessionKey(_)) => return Ok(Verdict::Refuse(Code::SessionKeyInvalid)),
-            // A token for a user nobody knows is refused, never a reason to create the user.
+            // A token for an unknown user is refused. It never creates the user.
             (None, proof) => {
-                let refused = self.vouch(&app, &self.decoy, proof, now).err();
+                let refused = self.check_proof(&app, &self.decoy, proof, now).err();
                 return Ok(Verdict::Refuse(refused.unwrap_or(Code::AccessTokenInvalid)));
             }
         };
-        Ok(match vouched {
+        Ok(match checked {
             Err(code) => Verdict::Refuse(code),
             Ok(_) if user.is_suspended => Verdict::Refuse(Code::UserSuspended),
-            Ok(vouched) => Verdict::Admit(Box::new(Admission {
+            Ok(auth) => Verdict::Admit(Box::new(Admission {
                 app: app.id.clone(),
-                user: own_user(&user, vouched.token.as_ref(), true),
-                stamp: vouched.stamp,
-                proven_by: vouched.proven_by,
-                valid_until: vouched.valid_until,
+                user: own_user(&user, auth.token.as_ref(), true),
+                stamp: auth.stamp,
+                proven_by: auth.proven_by,
+                valid_until: auth.valid_until,
                 sessions: session_limit(app.sessions),
             })),
         })
     }
 
-    /// Whether the proof is this user's. In an app that always asks for a token every failure has one code.
-    fn vouch(&self, app: &App, user: &User, proof: Proof<'_>, now: u64) -> Result<Vouched, Code> {
+    /// Checks the proof of a user.
+    ///
+    /// # Errors
+    /// The code that refuses the client. An app that always requires a token has one code for all failures.
+    fn check_proof(&self, app: &App, user: &User, proof: Proof<'_>, now: u64) -> Result<AuthState, Code> {
         let refused = |code| if app.auth == AuthPolicy::Token { Code::CredentialRefused } else { code };
         match proof {
             Proof::None if needs_token(app, user) => Err(refused(Code::AccessTokenRequired)),
-            Proof::None => Ok(Vouched {
+            Proof::None => Ok(AuthState {
                 stamp: Stamp(user.stamp),
                 proven_by: ProvenBy::UserId,
                 valid_until: None,
                 token: None,
             }),
-            Proof::Token(token) => match self.check(user, token, now) {
+            Proof::Token(token) => match self.check_token(user, token, now) {
                 Err(Code::AccessTokenInvalid) => Err(refused(Code::AccessTokenInvalid)),
                 other => other,
             },
-            // A token that cannot surely be computed again would be missing in the own user object: the published SDK
-            // then comes back with the token itself.
+            // A token that possibly cannot be computed again would be missing in the own user object. The published SDK then
+            // connects again with the token itself.
             Proof::SessionKey(claims) if !self.knows_token(claims) => Err(Code::SessionKeyInvalid),
             Proof::SessionKey(claims) => {
                 let valid_until =
                     standing(app, Some(user), claims.stamp, claims.proven_by, now).map_err(|code| {
                         if code == Code::UserSuspended { code } else { Code::SessionKeyInvalid }
                     })?;
-                let (stamp, proven_by) = (claims.stamp, claims.proven_by);
+                let stamp = claims.stamp;
+                let proven_by = claims.proven_by;
                 let token = (proven_by == ProvenBy::DerivedToken).then(|| {
                     let expires_at = record_of(user, stamp).and_then(|(record, _)| expiry_of(record));
                     token::derive(&self.keyring, &user.app, &user.id, &stamp, expires_at)
                 });
-                Ok(Vouched { stamp, proven_by, valid_until, token })
+                Ok(AuthState { stamp, proven_by, valid_until, token })
             }
         }
     }
 
-    /// Whether the token that a session presented, if it did, is known from its key.
+    /// Returns whether the token that the key's session presented can be computed from the key. Also true if it presented none.
     fn knows_token(&self, claims: &Claims) -> bool {
         match claims.proven_by {
             ProvenBy::UserId => true,
@@ -127,20 +123,21 @@ impl StoreAuthenticator {
         }
     }
 
-    /// Checks a presented token against the user's current one, and the previous one while it has grace.
-    fn check(&self, user: &User, presented: &AccessToken, now: u64) -> Result<Vouched, Code> {
+    /// Checks a presented token against the user's current token, and the previous token during its grace period.
+    fn check_token(&self, user: &User, presented: &AccessToken, now: u64) -> Result<AuthState, Code> {
         let form = token::form(presented);
         let current = Some((Stamp(user.stamp), user.token, None));
         let previous = user.previous.as_deref().filter(|p| now <= p.grace_until);
         let previous = previous.map(|p| (Stamp(p.stamp), p.token, Some(p.grace_until)));
         for (stamp, record, grace_until) in current.into_iter().chain(previous) {
-            // One code is computed whatever is kept, so that the time taken does not tell what is.
-            let (app, id) = (&user.app, &user.id);
-            let (good, proven_by, expires_at) = match form {
+            // One MAC or digest is computed for each record, so that the time does not reveal which kind of token the user has.
+            let app = &user.app;
+            let id = &user.id;
+            let (is_valid, proven_by, expires_at) = match form {
                 Form::Derived(derived) => {
-                    let good = derived.is_of(&self.keyring, app, id, &stamp)
+                    let is_valid = derived.is_of(&self.keyring, app, id, &stamp)
                         & matches!(record, TokenRecord::Derived { .. });
-                    (good, ProvenBy::DerivedToken, derived.expires_at())
+                    (is_valid, ProvenBy::DerivedToken, derived.expires_at())
                 }
                 Form::Custom => {
                     let digest = if let TokenRecord::Custom { digest } = record { digest } else { [0; 32] };
@@ -152,14 +149,14 @@ impl StoreAuthenticator {
                 }
                 Form::Broken => return Err(Code::AccessTokenInvalid),
             };
-            if !good {
+            if !is_valid {
                 continue;
             }
             if matches!(form, Form::Derived(derived) if derived.is_expired(now)) {
                 return Err(Code::AccessTokenExpired);
             }
             let valid_until = earlier(expires_at, grace_until);
-            return Ok(Vouched { stamp, proven_by, valid_until, token: Some(presented.clone()) });
+            return Ok(AuthState { stamp, proven_by, valid_until, token: Some(presented.clone()) });
         }
         Err(Code::AccessTokenInvalid)
     }
@@ -168,23 +165,24 @@ impl StoreAuthenticator {
 #[async_trait]
 impl Authenticator for StoreAuthenticator {
     async fn admit<'a>(&self, question: Question<'a>, now: u64) -> Verdict {
-        match self.answer(question, now).await {
+        match self.verdict(question, now).await {
             Ok(verdict) => verdict,
             Err(StoreError::UserLimit) => {
                 Verdict::Defer(Code::UserLimitReached, spread(&*self.runtime, ROOM_RETRY))
             }
             Err(error) => {
-                tracing::warn!(%error, "the store failed a handshake");
+                tracing::warn!(%error, "the store failed during a handshake");
                 Verdict::Defer(Code::StoreUnavailable, spread(&*self.runtime, STORE_RETRY))
             }
         }
     }
 }
 
-/// Whether a session that was authenticated like this may still be, and until when (Unix seconds).
+/// Checks whether a session with this credential may continue. Returns the time its credential expires, in Unix seconds; `None` if it
+/// does not expire.
 ///
 /// # Errors
-/// The code to end it with.
+/// The code to end the session with.
 pub(crate) fn standing(
     app: &App,
     user: Option<&User>,
@@ -223,7 +221,8 @@ fn needs_token(app: &App, user: &User) -> bool {
     app.auth == AuthPolicy::Token || user.check_access_token
 }
 
-/// What went with `stamp`, and the end of its grace if it is the previous one.
+/// Returns the token record that belongs to `stamp`, with the end of its grace period if it is the previous one. Returns `None` if
+/// the stamp is neither the current nor the previous one.
 fn record_of(user: &User, stamp: Stamp) -> Option<(TokenRecord, Option<u64>)> {
     if user.stamp == stamp.0 {
         return Some((user.token, None));
@@ -232,7 +231,7 @@ fn record_of(user: &User, stamp: Stamp) -> Option<(TokenRecord, Option<u64>)> {
     Some((previous.token, Some(previous.grace_until)))
 }
 
-/// When a kept token ends, in Unix seconds.
+/// Returns the time a token expires, in Unix seconds; `None` if it does not expire.
 fn expiry_of(record: TokenRecord) -> Option<u64> {
     match record {
         TokenRecord::Derived { expires_at } => expires_at,

@@ -1,6 +1,6 @@
-//! How many files the process may open, and so how many connections.
+//! The number of files, and therefore of connections, that the process may open.
 
-/// Returns how many of the file descriptors pending connections may use: half, so that sessions and the store have the rest.
+/// Returns the number of file descriptors that pending connections may use: half of the limit. Sessions and the store use the rest.
 pub(crate) fn share() -> usize {
     #[cfg(unix)]
     if let Some(most) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {

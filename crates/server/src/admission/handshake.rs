@@ -1,4 +1,4 @@
-//! The server's handshake: the one place where a connection becomes a session.
+//! The server's handshake: it turns a connection into a session, and nothing else does.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,44 +15,45 @@ use chatcamp_protocol::{
 };
 use chatcamp_transport::Connection;
 
-use super::{Admission as Entrance, pending::Guest};
+use super::{Admitter, pending::PendingGuard};
 use crate::{
-    session::{Driver, Hint, NotResumed, Session, SessionId, TakeUp, Vouched},
+    session::{AuthState, Driver, NotResumed, Resumable, ResumePoint, Session, SessionId},
     sessions::{Full, close_connection},
     shutdown::Task,
 };
 
-/// How long a client is asked to wait when this server cannot take it now; spread up to twice this.
+/// The wait of a client that the server cannot admit now; spread up to twice this.
 const RETRY: Duration = Duration::from_secs(2);
-/// Seconds after which a session with a new connection is first asked about its deadlines.
-const FIRST_LOOK: u32 = limits::HEARTBEAT.as_secs() as u32;
+/// Seconds until the first check of the deadlines of a session with a new connection.
+const FIRST_CHECK: u32 = limits::HEARTBEAT.as_secs() as u32;
 
-/// Runs the handshake on an open connection; no session comes of a refusal, an end, or the guest's time running out.
+/// Runs the handshake of an open connection. Returns the driver of its session; `None` if the connection was refused, closed or
+/// evicted.
 ///
 /// ```text
-///  published   open(query) ------------------------> question -> directory -> verdict -> ack
-///  native      open(none) -> first message --------> question -> directory -> verdict -> ack
+///  published   open(query) ------------------------> question -> authenticator -> verdict -> ack
+///  native      open(none) -> first message --------> question -> authenticator -> verdict -> ack
 /// ```
 ///
-/// The task is the first to come and the last to go: a server is at rest when it has none.
+/// `task` counts the connection until everything else of it is dropped: the server is idle when no task is left.
 pub(crate) async fn run(
     task: Task,
-    entrance: Arc<Entrance>,
+    admitter: Arc<Admitter>,
     mut connection: Connection,
-    guest: Guest,
+    guard: PendingGuard,
 ) -> Option<Driver> {
-    let (connection, ended) = match judge(&entrance, &mut connection, &guest).await {
-        Ok((half, admission)) => match attach(&entrance, connection, half, admission) {
+    let (connection, ended) = match authenticate(&admitter, &mut connection, &guard).await {
+        Ok((half, admission)) => match attach(&admitter, connection, half, admission) {
             Ok((session, epoch)) => {
-                drop(guest);
-                // From here on dropping the driver takes the connection from its session.
-                let driver = Driver::new(entrance.handler.clone(), session.clone(), epoch, task);
-                _ = entrance.sessions.shutdown.unless_begun(settle(&entrance, &session)).await;
-                if entrance.sessions.shutdown.has_begun() {
-                    entrance.sessions.end(
+                drop(guard);
+                // From here on, dropping the driver detaches the connection from its session.
+                let driver = Driver::new(admitter.handler.clone(), session.clone(), epoch, task);
+                _ = admitter.sessions.shutdown.unless_begun(recheck(&admitter, &session)).await;
+                if admitter.sessions.shutdown.has_begun() {
+                    admitter.sessions.end(
                         &session,
                         Code::ShuttingDown,
-                        Some(entrance.sessions.spread(RETRY)),
+                        Some(admitter.sessions.spread(RETRY)),
                     );
                 }
                 return Some(driver);
@@ -61,42 +62,45 @@ pub(crate) async fn run(
         },
         Err(ended) => (connection, ended?),
     };
-    // It is polled once at least, which is as much as a peer gets whose place is needed.
+    // The close is polled at least once, also if the connection was evicted.
     tokio::select! {
         biased;
-        () = close_connection(&*entrance.sessions.runtime, connection, ended) => {}
-        () = guest.must_leave() => {}
+        () = close_connection(&*admitter.sessions.runtime, connection, ended) => {}
+        () = guard.evicted() => {}
     }
     None
 }
 
-/// From the opening to an admission; nothing as an error when the connection is gone.
-async fn judge(
-    entrance: &Entrance,
+/// Runs the handshake up to the verdict.
+///
+/// # Errors
+/// How to end the connection; `None` if it is lost.
+async fn authenticate(
+    admitter: &Admitter,
     connection: &mut Connection,
-    guest: &Guest,
+    guard: &PendingGuard,
 ) -> Result<(AwaitVerdict, Admission), Option<Ended>> {
     connection.limit_messages(limits::HANDSHAKE_MESSAGE);
-    let now = entrance.sessions.clock.now();
-    let half = match server::open(connection.info().query.as_deref(), &entrance.keyring, now)? {
+    let now = admitter.sessions.clock.now();
+    let half = match server::open(connection.info().query.as_deref(), &admitter.keyring, now)? {
         Opening::Published(half) => half,
         Opening::Native(half) => {
             let request = tokio::select! {
                 biased;
                 request = connection.recv() => request.map_err(|_| None)?,
-                _ = entrance.sessions.shutdown.unless_begun(guest.must_leave()) => return Err(Some(late(entrance, Dialect::Native))),
+                _ = admitter.sessions.shutdown.unless_begun(guard.evicted()) => return Err(Some(eviction_end(admitter, Dialect::Native))),
             };
-            half.on_message(request.as_str(), &entrance.keyring)?
+            half.on_message(request.as_str(), &admitter.keyring)?
         }
     };
-    if entrance.sessions.shutdown.has_begun() {
-        return Err(Some(half.defer(Code::ShuttingDown, entrance.sessions.spread(RETRY))));
+    if admitter.sessions.shutdown.has_begun() {
+        return Err(Some(half.defer(Code::ShuttingDown, admitter.sessions.spread(RETRY))));
     }
     let dialect = half.dialect();
     let verdict = tokio::select! {
         biased;
-        verdict = ask(entrance, &half, now) => verdict,
-        _ = entrance.sessions.shutdown.unless_begun(guest.must_leave()) => return Err(Some(late(entrance, dialect))),
+        verdict = get_verdict(admitter, &half, now) => verdict,
+        _ = admitter.sessions.shutdown.unless_begun(guard.evicted()) => return Err(Some(eviction_end(admitter, dialect))),
     };
     match verdict {
         Verdict::Admit(admission) => {
@@ -111,57 +115,59 @@ async fn judge(
     }
 }
 
-/// Asks the directory; where a session key stands for a session that presented a token, about that token.
+/// Gets the verdict of the authenticator. If the proof is the key of a session that still exists, the token which that session
+/// presented is checked instead.
 ///
-/// Not every token can be computed again from the key alone, so a key is good for longer where its session is still there.
-async fn ask(entrance: &Entrance, half: &AwaitVerdict, now: u64) -> Verdict {
+/// Not every token can be computed again from the key alone, so a key is valid longer while its session exists.
+async fn get_verdict(admitter: &Admitter, half: &AwaitVerdict, now: u64) -> Verdict {
     let question = half.question();
-    let Some(token) = held_token(entrance, question.proof) else {
-        return entrance.authenticator.admit(question, now).await;
+    let Some(token) = held_token(admitter, question.proof) else {
+        return admitter.authenticator.admit(question, now).await;
     };
-    match entrance.authenticator.admit(Question { proof: Proof::Token(&token), ..question }, now).await {
+    match admitter.authenticator.admit(Question { proof: Proof::Token(&token), ..question }, now).await {
         Verdict::Refuse(code) if code != Code::UserSuspended => Verdict::Refuse(Code::SessionKeyInvalid),
         verdict => verdict,
     }
 }
 
-fn held_token(entrance: &Entrance, proof: Proof<'_>) -> Option<AccessToken> {
+/// Returns the token that the session of a session key presented; `None` if the session does not exist or presented no token.
+fn held_token(admitter: &Admitter, proof: Proof<'_>) -> Option<AccessToken> {
     let Proof::SessionKey(claims) = proof else { return None };
-    let is_held = claims.proven_by != ProvenBy::UserId && claims.incarnation == entrance.sessions.incarnation;
+    let is_held = claims.proven_by != ProvenBy::UserId && claims.incarnation == admitter.sessions.incarnation;
     let session =
-        is_held.then(|| entrance.sessions.registry.get(SessionId::from_number(claims.session)))??;
-    let vouched = session.vouched();
-    // An older key was for an older credential.
-    (vouched.stamp == claims.stamp).then_some(vouched.token)?
+        is_held.then(|| admitter.sessions.registry.get(SessionId::from_number(claims.session)))??;
+    let auth = session.auth();
+    // An older key belongs to an older credential.
+    (auth.stamp == claims.stamp).then_some(auth.token)?
 }
 
-/// A connection that has no session, and what to say on it.
+/// A connection without a session, and how to end it.
 type Refused = Box<(Connection, Ended)>;
 
-/// Goes on with the client's session, or makes one; the acknowledgement is the first thing said.
+/// Resumes the client's session or starts one, and sends the acknowledgement as its first message.
 ///
-/// Answers which of the session's connections this is.
+/// Returns the session and the number of this connection in it.
 fn attach(
-    entrance: &Entrance,
+    admitter: &Admitter,
     connection: Connection,
     half: AwaitVerdict,
     admission: Admission,
 ) -> Result<(Arc<Session>, u32), Refused> {
-    let (session, hint) = match known(entrance, &half, &admission) {
-        Known::Session(session, hint) => (session, hint),
-        Known::Nothing(why) => return begin(entrance, connection, half, admission, why),
+    let (session, hint) = match find_session(admitter, &half, &admission) {
+        Found::Session(session, hint) => (session, hint),
+        Found::None(reason) => return start_session(admitter, connection, half, admission, reason),
     };
-    // Nobody gives way to somebody who is refused.
-    if !session.is_live() && session.take_up(hint).is_ok() && make_place(entrance, &admission).is_err() {
+    // Do not evict for a connection that will be refused.
+    if !session.is_live() && session.check_resume(hint).is_ok() && make_room(admitter, &admission).is_err() {
         return Err(Box::new((connection, half.refuse(Code::SessionLimit))));
     }
-    let why = match session.take_up(hint) {
-        Ok(taken) => {
-            let epoch = go_on(entrance, taken, connection, half, admission);
+    let reason = match session.check_resume(hint) {
+        Ok(resumable) => {
+            let epoch = resume(admitter, resumable, connection, half, admission);
             return Ok((session.clone(), epoch));
         }
         Err(NotResumed::Ended(code)) => {
-            entrance.sessions.give_up(&session);
+            admitter.sessions.end_detached(&session);
             return Err(Box::new((connection, half.refuse(code))));
         }
         Err(NotResumed::UnknownKey) if session.dialect == Dialect::Published => {
@@ -170,154 +176,168 @@ fn attach(
         Err(NotResumed::UnknownKey) => FreshReason::UnknownKey,
         Err(NotResumed::TooLate) => FreshReason::TooLate,
     };
-    if why == FreshReason::TooLate {
-        entrance.sessions.supersede(&session);
+    if reason == FreshReason::TooLate {
+        admitter.sessions.supersede(&session);
     }
-    begin(entrance, connection, half, admission, why)
+    start_session(admitter, connection, half, admission, reason)
 }
 
-/// Goes on with a session over another connection; the one before is told.
-fn go_on(
-    entrance: &Entrance,
-    taken: TakeUp<'_>,
+/// Resumes a session over another connection. Closes the connection that it replaces.
+fn resume(
+    admitter: &Admitter,
+    resumable: Resumable<'_>,
     connection: Connection,
     half: AwaitVerdict,
     admission: Admission,
 ) -> u32 {
-    let (now, second) = (entrance.sessions.clock.now(), entrance.sessions.wheel.now());
-    let claims = taken.claims(&Vouched::by(&admission), entrance.sessions.incarnation, now);
-    let look = first_look(admission.valid_until, now);
-    let offer = offer(entrance, &claims, taken.continuity(), now);
+    let now = admitter.sessions.clock.now();
+    let second = admitter.sessions.wheel.now();
+    let claims = resumable.claims(&AuthState::by(&admission), admitter.sessions.incarnation, now);
+    let until_check = first_check(admission.valid_until, now);
+    let offer = offer(admitter, &claims, resumable.continuity(), now);
     let (established, ack) = half.admit(admission, &offer, now);
-    let session = taken.session();
-    let (epoch, before) = taken.attach(
+    let session = resumable.session();
+    let (epoch, before) = resumable.attach(
         &established,
         connection,
         ack,
         second,
-        &entrance.sessions.detached,
-        &entrance.sessions.queued,
+        &admitter.sessions.detached,
+        &admitter.sessions.queued,
     );
-    entrance.sessions.watch(session, second + look);
+    admitter.sessions.schedule_check(session, second + until_check);
     if let Some(before) = before {
-        entrance.sessions.see_off(before, server::ended(session.dialect, Code::Replaced, None));
+        admitter.sessions.close_in_background(before, server::ended(session.dialect, Code::Replaced, None));
     }
     epoch
 }
 
-/// Makes a session.
-fn begin(
-    entrance: &Entrance,
+/// Starts a session.
+fn start_session(
+    admitter: &Admitter,
     connection: Connection,
     half: AwaitVerdict,
     admission: Admission,
     fresh: FreshReason,
 ) -> Result<(Arc<Session>, u32), Refused> {
-    let now = entrance.sessions.clock.now();
+    let now = admitter.sessions.clock.now();
     let mut connection = Some(connection);
     let (app, user) = (&admission.app, &admission.user.id);
     let mut insert = || {
-        entrance.sessions.registry.insert(app, user, most_live(entrance, &admission), |id| {
-            let connection = connection.take().expect("sessions are made once");
-            Session::new(id, half.dialect(), &admission, connection, entrance.sessions.wheel.now(), now)
+        admitter.sessions.registry.insert(app, user, most_live(admitter, &admission), |id| {
+            let connection = connection.take().expect("the session is created at most once");
+            Session::new(id, half.dialect(), &admission, connection, admitter.sessions.wheel.now(), now)
         })
     };
     let mut inserted = insert();
-    // Whoever takes the place that was made is the oldest then.
-    while inserted.is_err() && admission.sessions.evict_oldest && make_place(entrance, &admission).is_ok() {
+    // Another connect may use the room that was made. Then its session is among those that the next attempt may evict.
+    while inserted.is_err() && admission.sessions.evict_oldest && make_room(admitter, &admission).is_ok() {
         inserted = insert();
     }
     let Ok(session) = inserted else {
-        let connection = connection.take().expect("no session was made");
+        let connection = connection.take().expect("no session was created");
         return Err(Box::new((connection, half.refuse(Code::SessionLimit))));
     };
-    entrance.sessions.watch(&session, entrance.sessions.wheel.now() + first_look(admission.valid_until, now));
+    admitter
+        .sessions
+        .schedule_check(&session, admitter.sessions.wheel.now() + first_check(admission.valid_until, now));
     let offer =
-        offer(entrance, &session.claims(entrance.sessions.incarnation, now), Continuity::Fresh(fresh), now);
-    entrance.sessions.last_seen.arrived(&session, admission.user.last_seen, now);
+        offer(admitter, &session.claims(admitter.sessions.incarnation, now), Continuity::Fresh(fresh), now);
+    admitter.sessions.last_seen.note_start(&session, admission.user.last_seen, now);
     let (_, ack) = half.admit(admission, &offer, now);
-    session.greet(ack);
+    session.open(ack);
     let epoch = session.epoch();
     Ok((session, epoch))
 }
 
-/// Sees to it that the user may have one more live session.
-fn make_place(entrance: &Entrance, admission: &Admission) -> Result<(), Full> {
-    // In the order they joined.
-    let mut live = entrance.sessions.registry.of_user(&admission.app, &admission.user.id);
+/// Makes room for one more live session of the user: evicts the oldest ones if the app's policy says so.
+///
+/// # Errors
+/// [`Full`] if there is no room and no session may be evicted.
+fn make_room(admitter: &Admitter, admission: &Admission) -> Result<(), Full> {
+    // Oldest first.
+    let mut live = admitter.sessions.registry.of_user(&admission.app, &admission.user.id);
     live.retain(|session| session.is_live());
-    let too_many = (live.len() + 1).saturating_sub(most_live(entrance, admission));
+    let most = most_live(admitter, admission);
+    let too_many = (live.len() + 1).saturating_sub(most);
     if too_many > 0 && !admission.sessions.evict_oldest {
         return Err(Full);
     }
     for session in live.iter().take(too_many) {
-        entrance.sessions.end(session, Code::SessionEvicted, None);
+        admitter.sessions.end(session, Code::SessionEvicted, None);
     }
     Ok(())
 }
 
-/// In how many seconds a session with a new connection is first asked about its deadlines: sooner where its credential ends.
-fn first_look(valid_until: Option<u64>, now: u64) -> u32 {
+/// Returns the seconds until the first check of the deadlines of a session with a new connection: fewer if its credential expires
+/// sooner.
+fn first_check(valid_until: Option<u64>, now: u64) -> u32 {
     let ends_in = valid_until.map_or(u64::MAX, |end| end.saturating_sub(now));
-    u32::try_from(ends_in).unwrap_or(u32::MAX).min(FIRST_LOOK)
+    u32::try_from(ends_in).unwrap_or(u32::MAX).min(FIRST_CHECK)
 }
 
-fn most_live(entrance: &Entrance, admission: &Admission) -> usize {
-    admission.sessions.most.min(entrance.max_sessions_per_user)
+fn most_live(admitter: &Admitter, admission: &Admission) -> usize {
+    admission.sessions.most.min(admitter.max_sessions_per_user)
 }
 
-fn offer(entrance: &Entrance, claims: &Claims, continuity: Continuity, now: u64) -> Offer {
+fn offer(admitter: &Admitter, claims: &Claims, continuity: Continuity, now: u64) -> Offer {
     Offer {
-        key: session_key::seal(&entrance.keyring, claims),
+        key: session_key::seal(&admitter.keyring, claims),
         expires_in: claims.expires_at.saturating_sub(now),
         continuity,
         heartbeat: limits::HEARTBEAT.as_secs(),
     }
 }
 
-/// What is known of the session that a client would go on with.
-enum Known {
-    Session(Arc<Session>, Hint),
-    Nothing(FreshReason),
+/// The session that a client wants to resume.
+enum Found {
+    /// The session exists.
+    Session(Arc<Session>, ResumePoint),
+    /// A new session is started, for this reason.
+    None(FreshReason),
 }
 
-fn known(entrance: &Entrance, half: &AwaitVerdict, admission: &Admission) -> Known {
+fn find_session(admitter: &Admitter, half: &AwaitVerdict, admission: &Admission) -> Found {
     let (claims, numbers) = match (half.question().proof, half.resume()) {
         (Proof::SessionKey(claims), _) => (claims, None),
         (_, Some(hint)) => match &hint.claims {
             Some(claims) => (claims, Some((hint.seen, hint.sent))),
-            None => return Known::Nothing(FreshReason::UnknownKey),
+            None => return Found::None(FreshReason::UnknownKey),
         },
-        (_, None) => return Known::Nothing(FreshReason::New),
+        (_, None) => return Found::None(FreshReason::New),
     };
-    let is_theirs = claims.app == admission.app && claims.user == admission.user.id;
-    // A session keeps to its dialect.
-    if !is_theirs || claims.is_native != (half.dialect() == Dialect::Native) {
-        return Known::Nothing(FreshReason::UnknownKey);
+    let is_of_user = claims.app == admission.app && claims.user == admission.user.id;
+    // The dialect of a session does not change.
+    if !is_of_user || claims.is_native != (half.dialect() == Dialect::Native) {
+        return Found::None(FreshReason::UnknownKey);
     }
-    if claims.incarnation != entrance.sessions.incarnation {
-        return Known::Nothing(FreshReason::TooLate);
+    if claims.incarnation != admitter.sessions.incarnation {
+        return Found::None(FreshReason::TooLate);
     }
     let id = SessionId::from_number(claims.session);
-    match entrance.sessions.registry.get(id) {
-        Some(session) => Known::Session(session, Hint { serial: claims.serial, numbers }),
-        None if entrance.sessions.detached.was_evicted(id) => Known::Nothing(FreshReason::Evicted),
-        None => Known::Nothing(FreshReason::TooLate),
+    match admitter.sessions.registry.get(id) {
+        Some(session) => Found::Session(session, ResumePoint { serial: claims.serial, numbers }),
+        None if admitter.sessions.detached.was_evicted(id) => Found::None(FreshReason::Evicted),
+        None => Found::None(FreshReason::TooLate),
     }
 }
 
-/// What changed between the verdict and the session's entry into the registry was heard by nobody: look again.
-async fn settle(entrance: &Entrance, session: &Session) {
-    if let Err(error) = entrance.revalidation.check(session).await {
+/// Checks the credential again: a change between the verdict and the registration of the session did not reach the session.
+async fn recheck(admitter: &Admitter, session: &Session) {
+    if let Err(error) = admitter.revalidation.check(session).await {
         tracing::warn!(%error, "the store failed while a session was opened");
-        // The connection goes, its session waits: what is queued on it is not the store's.
-        entrance.sessions.dismiss(session, Code::StoreUnavailable, Some(entrance.sessions.spread(RETRY)));
+        // Only the connection ends. The session waits, because its queued messages do not depend on the store.
+        admitter.sessions.end_connection(
+            session,
+            Code::StoreUnavailable,
+            Some(admitter.sessions.spread(RETRY)),
+        );
     }
 }
 
-/// Why a guest must leave.
-fn late(entrance: &Entrance, dialect: Dialect) -> Ended {
+/// Returns how to end a connection that is evicted before its verdict.
+fn eviction_end(admitter: &Admitter, dialect: Dialect) -> Ended {
     let code =
-        if entrance.sessions.shutdown.has_begun() { Code::ShuttingDown } else { Code::HandshakeTimeout };
-    server::ended(dialect, code, Some(entrance.sessions.spread(RETRY)))
+        if admitter.sessions.shutdown.has_begun() { Code::ShuttingDown } else { Code::HandshakeTimeout };
+    server::ended(dialect, code, Some(admitter.sessions.spread(RETRY)))
 }

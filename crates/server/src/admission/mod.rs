@@ -1,4 +1,4 @@
-//! From an open connection to a session: pending connections, the handshake, and who may connect and stay.
+//! From an open connection to a session: pending connections, the handshake, and the checks of credentials.
 
 mod authenticator;
 mod descriptors;
@@ -21,16 +21,16 @@ use crate::{
 pub(crate) use self::authenticator::standing;
 pub(crate) use self::{
     authenticator::StoreAuthenticator,
-    pending::{Guest, Lobby, Stay},
+    pending::{PendingConnections, PendingGuard, PendingKind},
     revalidation::Revalidation,
 };
 
 pub use self::pending::PendingConnection;
 
-/// Admits connections: what a handshake needs.
-pub(crate) struct Admission {
+/// Admits connections: runs their handshakes, with the parts that these need.
+pub(crate) struct Admitter {
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) pending: Arc<Lobby>,
+    pub(crate) pending: Arc<PendingConnections>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) revalidation: Arc<Revalidation>,
@@ -39,8 +39,8 @@ pub(crate) struct Admission {
     pub(crate) max_sessions_per_user: usize,
 }
 
-impl Admission {
-    /// Serves one connection; the future ends with it.
+impl Admitter {
+    /// Serves one connection. The future completes when the connection has ended.
     pub(crate) fn serve(self: &Arc<Self>, connection: Connection) -> impl Future<Output = ()> + Send + use<> {
         self.serve_while::<(), fn()>(connection, || ())
     }
@@ -51,10 +51,10 @@ impl Admission {
         connection: Connection,
         admitted: F,
     ) -> impl Future<Output = ()> + Send + use<T, F> {
-        let guest = self.pending.enter(connection.info().peer.map(|p| p.ip()), Stay::Handshake);
+        let guard = self.pending.enter(connection.info().peer.map(|p| p.ip()), PendingKind::Handshake);
         let task = self.sessions.shutdown.enter();
-        // Boxed here, so that the task of an idle connection keeps neither the handshake's memory nor what it was made of.
-        let admitting = Box::pin(self.clone().admit(task, connection, guest));
+        // Boxed here, so that the task of an idle connection keeps neither the memory of the handshake nor its arguments.
+        let admitting = Box::pin(self.clone().admit(task, connection, guard));
         async move {
             if let Some(driver) = admitting.await {
                 let _admitted = admitted();
@@ -63,19 +63,19 @@ impl Admission {
         }
     }
 
-    /// Runs the handshake of an open connection; returns its session's driver, or `None` if it got no session.
+    /// Runs the handshake of an open connection. Returns the driver of its session; `None` if it did not get a session.
     pub(crate) async fn admit(
         self: Arc<Self>,
         task: Task,
         connection: Connection,
-        guest: Guest,
+        guard: PendingGuard,
     ) -> Option<Driver> {
-        handshake::run(task, self, connection, guest).await
+        handshake::run(task, self, connection, guard).await
     }
 }
 
-impl fmt::Debug for Admission {
+impl fmt::Debug for Admitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission").field("sessions", &self.sessions).finish_non_exhaustive()
+        f.debug_struct("Admitter").field("sessions", &self.sessions).finish_non_exhaustive()
     }
 }

@@ -1,5 +1,5 @@
-//! Pending connections: counted, bounded, each with a deadline. Also the deadlines of authenticated HTTP connections, which
-//! count for no bound.
+//! Pending connections: counted, bounded, each with a deadline. Also the deadlines of authenticated HTTP connections, which do
+//! not count towards the bounds.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,50 +15,50 @@ use tokio::sync::Notify;
 use super::descriptors;
 use crate::{Limits, network::network};
 
-/// How long the answer to one HTTP request may take before its connection is evicted.
+/// The time that the answer to one HTTP request may take before its connection is evicted.
 const REQUEST: Duration = Duration::from_secs(60);
 
-/// The connections that have a deadline of their own.
+/// The connections whose deadlines are kept here.
 #[derive(Debug)]
-pub(crate) struct Lobby {
+pub(crate) struct PendingConnections {
     limits: Limits,
-    /// Pending connections at most: [`Limits::unverified`], or fewer if the process may open few files.
+    /// The maximum number of pending connections: [`Limits::unverified`], or fewer if the process may open few files.
     most: usize,
     runtime: Arc<dyn Runtime>,
-    guests: Mutex<Guests>,
+    queues: Mutex<Queues>,
 }
 
-/// What a connection does, which decides for how long it may and whether it counts.
+/// The current activity of a connection. It determines the deadline, and which bounds the connection counts towards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stay {
+pub(crate) enum PendingKind {
     /// Sends a handshake, or the head of an HTTP request.
     Handshake,
     /// Waits for the answer to an HTTP request.
     Http,
-    /// Kept alive between two requests: the first to be evicted, and counted for no address.
+    /// Kept alive between two requests. Such a connection is evicted first and does not count for its address.
     Idle,
 }
 
-/// A queue of connections that all have the same time, so that their order is that of their deadlines.
+/// A queue of connections with the same timeout, so that their order of arrival is the order of their deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Queue {
-    Pending(Stay),
-    /// Authenticated, and within the head of a request.
+    Pending(PendingKind),
+    /// Authenticated, and sending the head of a request.
     Head,
-    /// Authenticated, and between two requests.
+    /// Authenticated, and kept alive between two requests.
     KeptAlive,
 }
 
 const QUEUES: [Queue; 5] = [
-    Queue::Pending(Stay::Handshake),
-    Queue::Pending(Stay::Http),
-    Queue::Pending(Stay::Idle),
+    Queue::Pending(PendingKind::Handshake),
+    Queue::Pending(PendingKind::Http),
+    Queue::Pending(PendingKind::Idle),
     Queue::Head,
     Queue::KeptAlive,
 ];
 
 #[derive(Debug, Default)]
-struct Guests {
+struct Queues {
     arrived: u64,
     handshakes: BTreeMap<u64, Waiting>,
     requests: BTreeMap<u64, Waiting>,
@@ -72,157 +72,164 @@ struct Guests {
 struct Waiting {
     deadline: Instant,
     address: Option<IpAddr>,
-    leave: Arc<Notify>,
+    eviction: Arc<Notify>,
 }
 
-/// A connection's place in the lobby, given up when dropped.
+/// Counts a connection among the [`PendingConnections`] until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Guest {
-    lobby: Arc<Lobby>,
+pub(crate) struct PendingGuard {
+    pending: Arc<PendingConnections>,
     address: Option<IpAddr>,
-    leave: Arc<Notify>,
-    /// Changed only while the lobby's lock is held.
+    eviction: Arc<Notify>,
+    /// Changed only while the lock of the queues is held.
     place: Mutex<Place>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
     is_authenticated: bool,
-    /// `None` while an authenticated connection has a request under way: then it has no deadline here.
+    /// `None` while a request of an authenticated connection is answered: then it has no deadline here.
     queued: Option<(Queue, u64)>,
 }
 
-/// The connection that an HTTP request came over, as the server counts it: in the extensions of every request that a
-/// [`FrontDoor`](crate::FrontDoor) hands to its [`Pages`](crate::Pages).
+/// The pending connection of an HTTP request. It is in the extensions of each request that a [`FrontDoor`](crate::FrontDoor) passes to
+/// its [`Pages`](crate::Pages).
 #[derive(Debug, Clone)]
-pub struct PendingConnection(Weak<Guest>);
+pub struct PendingConnection(Weak<PendingGuard>);
 
 impl PendingConnection {
-    pub(crate) fn new(guest: &Arc<Guest>) -> Self {
-        Self(Arc::downgrade(guest))
+    pub(crate) fn new(guard: &Arc<PendingGuard>) -> Self {
+        Self(Arc::downgrade(guard))
     }
 
-    /// Marks the connection as one of a known client, as its request has a valid credential: from now on it counts for no
-    /// limit on pending connections and is not closed for others.
+    /// Marks the connection as authenticated, because its request has a valid credential. From now on it does not count as pending
+    /// and is not evicted for other connections.
     ///
-    /// To be called while the request is being answered.
+    /// Call it before the request is answered.
     pub fn mark_authenticated(&self) {
-        if let Some(guest) = self.0.upgrade() {
-            guest.authenticate();
+        if let Some(guard) = self.0.upgrade() {
+            guard.authenticate();
         }
     }
 
-    /// Gives the connection the deadline of what it does now, as long as it is served by HTTP.
-    pub(crate) fn change(&self, stay: Stay) {
-        if let Some(guest) = self.0.upgrade() {
-            guest.change(stay);
+    /// Sets the activity of the connection, and with it the deadline. Does nothing once the connection is closed.
+    pub(crate) fn change(&self, kind: PendingKind) {
+        if let Some(guard) = self.0.upgrade() {
+            guard.change(kind);
         }
     }
 }
 
-impl Lobby {
+impl PendingConnections {
     pub(crate) fn new(limits: Limits, runtime: Arc<dyn Runtime>) -> Arc<Self> {
         let most = limits.unverified.min(descriptors::share()).max(1);
-        Arc::new(Self { limits, most, runtime, guests: Mutex::default() })
+        Arc::new(Self { limits, most, runtime, queues: Mutex::default() })
     }
 
-    /// Adds a connection; when there is no room the oldest, of its address or of all, is evicted.
-    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>, stay: Stay) -> Guest {
-        self.add(address, stay, false)
+    /// Adds a connection. If a bound is exceeded, evicts the oldest connection, of the same address or of all.
+    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>, kind: PendingKind) -> PendingGuard {
+        self.add(address, kind, false)
     }
 
-    /// Adds an authenticated connection between two requests, which evicts nothing and is not evicted.
-    pub(crate) fn enter_authenticated(self: &Arc<Self>, address: Option<IpAddr>) -> Guest {
-        self.add(address, Stay::Idle, true)
+    /// Adds an authenticated connection between two requests. It evicts no connection and is not evicted for others.
+    pub(crate) fn enter_authenticated(self: &Arc<Self>, address: Option<IpAddr>) -> PendingGuard {
+        self.add(address, PendingKind::Idle, true)
     }
 
-    fn add(self: &Arc<Self>, address: Option<IpAddr>, stay: Stay, is_authenticated: bool) -> Guest {
+    fn add(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        kind: PendingKind,
+        is_authenticated: bool,
+    ) -> PendingGuard {
         let address = address.and_then(network);
-        let leave = Arc::new(Notify::new());
-        let mut guests = self.guests.lock();
-        let queued = self.queue(&mut guests, stay, is_authenticated, address, &leave);
-        drop(guests);
+        let eviction = Arc::new(Notify::new());
+        let mut queues = self.queues.lock();
+        let queued = self.queue(&mut queues, kind, is_authenticated, address, &eviction);
+        drop(queues);
         let place = Mutex::new(Place { is_authenticated, queued });
-        Guest { lobby: self.clone(), address, leave, place }
+        PendingGuard { pending: self.clone(), address, eviction, place }
     }
 
+    /// Adds a connection to its queue. Returns the queue and its number there; `None` if it has no deadline.
     fn queue(
         &self,
-        guests: &mut Guests,
-        stay: Stay,
+        queues: &mut Queues,
+        kind: PendingKind,
         is_authenticated: bool,
         address: Option<IpAddr>,
-        leave: &Arc<Notify>,
+        eviction: &Arc<Notify>,
     ) -> Option<(Queue, u64)> {
-        let queue = match (is_authenticated, stay) {
-            (false, stay) => Queue::Pending(stay),
-            (true, Stay::Handshake) => Queue::Head,
-            (true, Stay::Idle) => Queue::KeptAlive,
-            (true, Stay::Http) => return None,
+        let queue = match (is_authenticated, kind) {
+            (false, kind) => Queue::Pending(kind),
+            (true, PendingKind::Handshake) => Queue::Head,
+            (true, PendingKind::Idle) => Queue::KeptAlive,
+            (true, PendingKind::Http) => return None,
         };
-        let address = address.filter(|_| matches!(queue, Queue::Pending(Stay::Handshake | Stay::Http)));
+        let address =
+            address.filter(|_| matches!(queue, Queue::Pending(PendingKind::Handshake | PendingKind::Http)));
         if let Some(address) = address
-            && guests.per_address.get(&address).is_some_and(|&n| n >= self.limits.unverified_per_address)
+            && queues.per_address.get(&address).is_some_and(|&n| n >= self.limits.unverified_per_address)
         {
-            guests.make_room(|w| w.address == Some(address));
+            queues.make_room(|w| w.address == Some(address));
         }
-        if matches!(queue, Queue::Pending(_)) && guests.pending() >= self.most {
-            guests.make_room(|_| true);
+        if matches!(queue, Queue::Pending(_)) && queues.pending() >= self.most {
+            queues.make_room(|_| true);
         }
-        guests.arrived += 1;
-        let number = guests.arrived;
-        let time = match stay {
-            Stay::Handshake => self.limits.handshake,
-            Stay::Http => REQUEST,
-            Stay::Idle => self.limits.keep_alive,
+        queues.arrived += 1;
+        let number = queues.arrived;
+        let time = match kind {
+            PendingKind::Handshake => self.limits.handshake,
+            PendingKind::Http => REQUEST,
+            PendingKind::Idle => self.limits.keep_alive,
         };
         let deadline = self.runtime.now() + time;
-        guests.of(queue).insert(number, Waiting { deadline, address, leave: leave.clone() });
+        queues.of(queue).insert(number, Waiting { deadline, address, eviction: eviction.clone() });
         if let Some(address) = address {
-            *guests.per_address.entry(address).or_default() += 1;
+            *queues.per_address.entry(address).or_default() += 1;
         }
         Some((queue, number))
     }
 
     /// Evicts the connections whose deadline has passed.
     pub(crate) fn expire(&self, now: Instant) {
-        let mut guests = self.guests.lock();
+        let mut queues = self.queues.lock();
         for queue in QUEUES {
             while let Some((&number, _)) =
-                guests.of(queue).first_key_value().filter(|(_, w)| w.deadline <= now)
+                queues.of(queue).first_key_value().filter(|(_, w)| w.deadline <= now)
             {
-                guests.evict(queue, number);
+                queues.evict(queue, number);
             }
         }
     }
 
     /// Evicts the oldest pending connection; returns `false` if there is none.
     pub(crate) fn evict_oldest(&self) -> bool {
-        self.guests.lock().make_room(|_| true)
+        self.queues.lock().make_room(|_| true)
     }
 
     /// Evicts every connection.
     pub(crate) fn clear(&self) {
-        let mut guests = self.guests.lock();
+        let mut queues = self.queues.lock();
         for queue in QUEUES {
-            while let Some((&number, _)) = guests.of(queue).first_key_value() {
-                guests.evict(queue, number);
+            while let Some((&number, _)) = queues.of(queue).first_key_value() {
+                queues.evict(queue, number);
             }
         }
     }
 
     /// Returns the number of pending connections.
     pub(crate) fn len(&self) -> usize {
-        self.guests.lock().pending()
+        self.queues.lock().pending()
     }
 }
 
-impl Guests {
+impl Queues {
     fn of(&mut self, queue: Queue) -> &mut BTreeMap<u64, Waiting> {
         match queue {
-            Queue::Pending(Stay::Handshake) => &mut self.handshakes,
-            Queue::Pending(Stay::Http) => &mut self.requests,
-            Queue::Pending(Stay::Idle) => &mut self.idle,
+            Queue::Pending(PendingKind::Handshake) => &mut self.handshakes,
+            Queue::Pending(PendingKind::Http) => &mut self.requests,
+            Queue::Pending(PendingKind::Idle) => &mut self.idle,
             Queue::Head => &mut self.heads,
             Queue::KeptAlive => &mut self.kept_alive,
         }
@@ -232,19 +239,19 @@ impl Guests {
         self.handshakes.len() + self.requests.len() + self.idle.len()
     }
 
-    /// Evicts the oldest pending connection for which `which` holds; its place is free at once.
+    /// Evicts the oldest pending connection for which `which` holds. Its room is free at once. Returns `false` if there is none.
     fn make_room(&mut self, which: impl Fn(&Waiting) -> bool) -> bool {
-        let oldest = |guests: &BTreeMap<u64, Waiting>| {
-            guests.iter().find(|(_, w)| which(w)).map(|(&number, _)| number)
+        let oldest = |queues: &BTreeMap<u64, Waiting>| {
+            queues.iter().find(|(_, w)| which(w)).map(|(&number, _)| number)
         };
         if let Some(number) = oldest(&self.idle) {
-            return self.evict(Queue::Pending(Stay::Idle), number);
+            return self.evict(Queue::Pending(PendingKind::Idle), number);
         }
         match (oldest(&self.handshakes), oldest(&self.requests)) {
             (Some(number), other) if other.is_none_or(|other| number < other) => {
-                self.evict(Queue::Pending(Stay::Handshake), number)
+                self.evict(Queue::Pending(PendingKind::Handshake), number)
             }
-            (_, Some(number)) => self.evict(Queue::Pending(Stay::Http), number),
+            (_, Some(number)) => self.evict(Queue::Pending(PendingKind::Http), number),
             (_, None) => false,
         }
     }
@@ -252,7 +259,7 @@ impl Guests {
     fn evict(&mut self, queue: Queue, number: u64) -> bool {
         let removed = self.remove(queue, number);
         if let Some(waiting) = &removed {
-            waiting.leave.notify_one();
+            waiting.eviction.notify_one();
         }
         removed.is_some()
     }
@@ -271,43 +278,44 @@ impl Guests {
     }
 }
 
-impl Guest {
+impl PendingGuard {
     /// Waits until the connection is evicted.
     ///
-    /// Cancel-safe: a call that was dropped loses nothing, and once it has returned it returns again.
-    pub(crate) async fn must_leave(&self) {
-        self.leave.notified().await;
-        self.leave.notify_one();
+    /// # Cancel safety
+    /// Dropping the future loses nothing. After a call has returned, later calls return at once.
+    pub(crate) async fn evicted(&self) {
+        self.eviction.notified().await;
+        self.eviction.notify_one();
     }
 
-    /// Gives the connection the deadline of what it does now; one that is evicted stays evicted.
-    pub(crate) fn change(&self, stay: Stay) {
-        self.update(|place| (stay, place.is_authenticated));
+    /// Sets the activity of the connection, and with it the deadline. Does nothing if the connection was evicted.
+    pub(crate) fn change(&self, kind: PendingKind) {
+        self.update(|place| (kind, place.is_authenticated));
     }
 
-    /// Takes the connection, which waits for the answer to a request, out of the pending ones for good.
+    /// Marks the connection, which waits for the answer to a request, as authenticated.
     pub(crate) fn authenticate(&self) {
-        self.update(|_| (Stay::Http, true));
+        self.update(|_| (PendingKind::Http, true));
     }
 
-    fn update(&self, to: impl FnOnce(Place) -> (Stay, bool)) {
-        let mut guests = self.lobby.guests.lock();
+    fn update(&self, to: impl FnOnce(Place) -> (PendingKind, bool)) {
+        let mut queues = self.pending.queues.lock();
         let mut place = self.place.lock();
         if let Some((queue, number)) = place.queued
-            && guests.remove(queue, number).is_none()
+            && queues.remove(queue, number).is_none()
         {
             return;
         }
-        let (stay, is_authenticated) = to(*place);
-        let queued = self.lobby.queue(&mut guests, stay, is_authenticated, self.address, &self.leave);
+        let (kind, is_authenticated) = to(*place);
+        let queued = self.pending.queue(&mut queues, kind, is_authenticated, self.address, &self.eviction);
         *place = Place { is_authenticated, queued };
     }
 }
 
-impl Drop for Guest {
+impl Drop for PendingGuard {
     fn drop(&mut self) {
         if let Some((queue, number)) = self.place.get_mut().queued {
-            self.lobby.guests.lock().remove(queue, number);
+            self.pending.queues.lock().remove(queue, number);
         }
     }
 }
@@ -320,140 +328,142 @@ mod tests {
 
     use super::*;
 
-    fn lobby(unverified: usize, unverified_per_address: usize) -> Arc<Lobby> {
+    fn connections(unverified: usize, unverified_per_address: usize) -> Arc<PendingConnections> {
         let limits = Limits { unverified, unverified_per_address, ..Limits::default() };
-        Lobby::new(limits, Arc::new(Tokio))
+        PendingConnections::new(limits, Arc::new(Tokio))
     }
 
-    fn told(guest: &Guest) -> bool {
-        let mut leave = std::pin::pin!(guest.must_leave());
-        leave.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
+    fn is_evicted(guard: &PendingGuard) -> bool {
+        let mut eviction = std::pin::pin!(guard.evicted());
+        eviction.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_leaves_for_one_more() {
-        let lobby = lobby(2, 2);
-        let (a, b) = (lobby.enter(None, Stay::Handshake), lobby.enter(None, Stay::Handshake));
-        assert!(!told(&a) && !told(&b));
-        let c = lobby.enter(None, Stay::Handshake);
-        assert!(told(&a) && told(&a) && !told(&b) && !told(&c));
-        assert_eq!(lobby.len(), 2);
+    async fn the_oldest_is_evicted_for_one_more() {
+        let pending = connections(2, 2);
+        let (a, b) =
+            (pending.enter(None, PendingKind::Handshake), pending.enter(None, PendingKind::Handshake));
+        assert!(!is_evicted(&a) && !is_evicted(&b));
+        let c = pending.enter(None, PendingKind::Handshake);
+        assert!(is_evicted(&a) && is_evicted(&a) && !is_evicted(&b) && !is_evicted(&c));
+        assert_eq!(pending.len(), 2);
         drop((a, b, c));
-        assert_eq!(lobby.len(), 0);
+        assert_eq!(pending.len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_displaces_only_itself_and_loopback_counts_for_nobody() {
-        let lobby = lobby(100, 1);
+    async fn an_address_evicts_only_its_own_connections_and_loopback_is_not_counted() {
+        let pending = connections(100, 1);
         let (one, two): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
-        let other = lobby.enter(Some(two), Stay::Handshake);
-        let first = lobby.enter(Some(one), Stay::Handshake);
-        let second = lobby.enter(Some(one), Stay::Handshake);
-        assert!(told(&first) && !told(&second) && !told(&other));
+        let other = pending.enter(Some(two), PendingKind::Handshake);
+        let first = pending.enter(Some(one), PendingKind::Handshake);
+        let second = pending.enter(Some(one), PendingKind::Handshake);
+        assert!(is_evicted(&first) && !is_evicted(&second) && !is_evicted(&other));
         let local: Vec<_> =
-            (0..5).map(|_| lobby.enter(Some([127, 0, 0, 1].into()), Stay::Handshake)).collect();
-        assert!(!local.iter().any(told));
+            (0..5).map(|_| pending.enter(Some([127, 0, 0, 1].into()), PendingKind::Handshake)).collect();
+        assert!(!local.iter().any(is_evicted));
         drop((first, second, other, local));
-        assert!(lobby.guests.lock().per_address.is_empty());
+        assert!(pending.queues.lock().per_address.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn addresses_of_one_ipv6_network_are_one() {
-        let lobby = lobby(100, 1);
+    async fn addresses_of_one_ipv6_network_count_together() {
+        let pending = connections(100, 1);
         let of = |last| Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last).into());
-        let (first, second) = (lobby.enter(of(1), Stay::Handshake), lobby.enter(of(2), Stay::Handshake));
-        assert!(told(&first) && !told(&second));
+        let (first, second) =
+            (pending.enter(of(1), PendingKind::Handshake), pending.enter(of(2), PendingKind::Handshake));
+        assert!(is_evicted(&first) && !is_evicted(&second));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_merely_may_poll_again_leaves_first_and_displaces_nobody() {
-        let lobby = lobby(2, 1);
+    async fn an_idle_connection_is_evicted_first_and_does_not_count_for_its_address() {
+        let pending = connections(2, 1);
         let one: IpAddr = [192, 0, 2, 1].into();
-        let guest = lobby.enter(Some(one), Stay::Handshake);
-        let idle = lobby.enter(Some(one), Stay::Idle);
-        assert!(!told(&guest) && !told(&idle));
-        let another = lobby.enter(None, Stay::Handshake);
-        assert!(told(&idle) && !told(&guest) && !told(&another));
+        let guard = pending.enter(Some(one), PendingKind::Handshake);
+        let idle = pending.enter(Some(one), PendingKind::Idle);
+        assert!(!is_evicted(&guard) && !is_evicted(&idle));
+        let another = pending.enter(None, PendingKind::Handshake);
+        assert!(is_evicted(&idle) && !is_evicted(&guard) && !is_evicted(&another));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_is_counted_with_the_rest_and_has_a_time_of_its_own() {
-        let lobby = lobby(2, 2);
-        let visit = lobby.enter(None, Stay::Http);
+    async fn a_request_counts_as_pending_and_has_its_own_timeout() {
+        let pending = connections(2, 2);
+        let request = pending.enter(None, PendingKind::Http);
         tokio::time::advance(Duration::from_secs(30)).await;
-        let guest = lobby.enter(None, Stay::Handshake);
-        lobby.expire(Tokio.now());
-        assert!(!told(&visit) && lobby.len() == 2);
+        let guard = pending.enter(None, PendingKind::Handshake);
+        pending.expire(Tokio.now());
+        assert!(!is_evicted(&request) && pending.len() == 2);
         tokio::time::advance(Duration::from_secs(30)).await;
-        lobby.expire(Tokio.now());
-        assert!(told(&visit) && told(&guest));
+        pending.expire(Tokio.now());
+        assert!(is_evicted(&request) && is_evicted(&guard));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_guest_has_its_time_and_no_more() {
-        let lobby = lobby(10, 10);
-        let early = lobby.enter(None, Stay::Handshake);
+    async fn a_connection_is_evicted_at_its_deadline() {
+        let pending = connections(10, 10);
+        let early = pending.enter(None, PendingKind::Handshake);
         tokio::time::advance(Duration::from_secs(9)).await;
-        let late = lobby.enter(None, Stay::Handshake);
-        lobby.expire(Tokio.now());
-        assert!(!told(&early));
+        let late = pending.enter(None, PendingKind::Handshake);
+        pending.expire(Tokio.now());
+        assert!(!is_evicted(&early));
         tokio::time::advance(Duration::from_secs(1)).await;
-        lobby.expire(Tokio.now());
-        assert!(told(&early) && !told(&late));
+        pending.expire(Tokio.now());
+        assert!(is_evicted(&early) && !is_evicted(&late));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_authenticated_connection_counts_for_nothing_and_is_never_evicted_for_another() {
-        let lobby = lobby(2, 1);
+    async fn an_authenticated_connection_is_not_counted_and_not_evicted_for_others() {
+        let pending = connections(2, 1);
         let one: IpAddr = [192, 0, 2, 1].into();
-        let backends: Vec<_> = (0..5).map(|_| lobby.enter(Some(one), Stay::Http)).collect();
+        let backends: Vec<_> = (0..5).map(|_| pending.enter(Some(one), PendingKind::Http)).collect();
         assert_eq!(
-            backends.iter().filter(|guest| told(guest)).count(),
+            backends.iter().filter(|guard| is_evicted(guard)).count(),
             4,
-            "as strangers they share one place"
+            "unauthenticated, they share the limit of one address"
         );
         let backends: Vec<_> = (0..5)
             .map(|_| {
-                let guest = lobby.enter(Some(one), Stay::Http);
-                guest.authenticate();
-                guest
+                let guard = pending.enter(Some(one), PendingKind::Http);
+                guard.authenticate();
+                guard
             })
             .collect();
-        let strangers: Vec<_> = (0..10).map(|_| lobby.enter(Some(one), Stay::Handshake)).collect();
-        assert!(!backends.iter().any(told));
+        let strangers: Vec<_> = (0..10).map(|_| pending.enter(Some(one), PendingKind::Handshake)).collect();
+        assert!(!backends.iter().any(is_evicted));
         drop(strangers);
-        assert_eq!(lobby.len(), 0);
-        // A request under way has no deadline here; what follows it has.
-        lobby.expire(Tokio.now() + Duration::from_secs(3600));
-        assert!(!backends.iter().any(told));
-        backends[0].change(Stay::Idle);
-        backends[1].change(Stay::Handshake);
-        lobby.expire(Tokio.now() + Duration::from_secs(10));
-        assert!(!told(&backends[0]) && told(&backends[1]));
-        lobby.expire(Tokio.now() + Duration::from_secs(74));
-        assert!(!told(&backends[0]));
-        lobby.expire(Tokio.now() + Duration::from_secs(75));
-        assert!(told(&backends[0]));
+        assert_eq!(pending.len(), 0);
+        // A request that is being answered has no deadline here; the time after it has.
+        pending.expire(Tokio.now() + Duration::from_secs(3600));
+        assert!(!backends.iter().any(is_evicted));
+        backends[0].change(PendingKind::Idle);
+        backends[1].change(PendingKind::Handshake);
+        pending.expire(Tokio.now() + Duration::from_secs(10));
+        assert!(!is_evicted(&backends[0]) && is_evicted(&backends[1]));
+        pending.expire(Tokio.now() + Duration::from_secs(74));
+        assert!(!is_evicted(&backends[0]));
+        pending.expire(Tokio.now() + Duration::from_secs(75));
+        assert!(is_evicted(&backends[0]));
         drop(backends);
-        let guests = lobby.guests.lock();
-        assert!(guests.per_address.is_empty() && guests.kept_alive.is_empty() && guests.heads.is_empty());
+        let queues = pending.queues.lock();
+        assert!(queues.per_address.is_empty() && queues.kept_alive.is_empty() && queues.heads.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_between_requests_has_its_own_time_and_counts_again_with_the_next_one() {
-        let lobby = lobby(100, 1);
+    async fn an_idle_connection_has_its_own_timeout_and_counts_again_with_its_next_request() {
+        let pending = connections(100, 1);
         let one: IpAddr = [192, 0, 2, 1].into();
-        let guest = lobby.enter(Some(one), Stay::Handshake);
-        guest.change(Stay::Idle);
-        lobby.expire(Tokio.now() + Duration::from_secs(74));
-        let other = lobby.enter(Some(one), Stay::Handshake);
-        assert!(!told(&guest) && !told(&other));
-        guest.change(Stay::Handshake);
-        assert!(!told(&guest) && told(&other), "both are within a request");
-        lobby.expire(Tokio.now() + Duration::from_secs(10));
-        assert!(told(&guest));
-        guest.change(Stay::Idle);
-        guest.authenticate();
-        assert!(told(&guest) && lobby.len() == 0, "one that is evicted stays evicted");
+        let guard = pending.enter(Some(one), PendingKind::Handshake);
+        guard.change(PendingKind::Idle);
+        pending.expire(Tokio.now() + Duration::from_secs(74));
+        let other = pending.enter(Some(one), PendingKind::Handshake);
+        assert!(!is_evicted(&guard) && !is_evicted(&other));
+        guard.change(PendingKind::Handshake);
+        assert!(!is_evicted(&guard) && is_evicted(&other), "both are sending a request");
+        pending.expire(Tokio.now() + Duration::from_secs(10));
+        assert!(is_evicted(&guard));
+        guard.change(PendingKind::Idle);
+        guard.authenticate();
+        assert!(is_evicted(&guard) && pending.len() == 0, "an evicted connection stays evicted");
     }
 }

@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use super::authenticator::standing;
 use crate::{session::Session, sessions::Sessions};
 
-/// Users whose sessions wait for a check, at most; with more, all sessions are checked.
+/// The maximum number of users whose sessions wait for a check. If there are more, all sessions are checked.
 const WAITING: usize = 4096;
-/// How long to wait before a check that the store failed is tried again.
+/// The wait before a check is retried after the store failed.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Checks live sessions again after a change of their user or app.
@@ -33,7 +33,7 @@ pub(crate) struct Revalidation {
 struct Waiting {
     users: BTreeSet<(AppId, UserId)>,
     apps: BTreeSet<AppId>,
-    everybody: bool,
+    all: bool,
 }
 
 impl Revalidation {
@@ -41,46 +41,46 @@ impl Revalidation {
         Self { sessions, store, waiting: Mutex::default(), requested: Arc::default() }
     }
 
-    /// Requests a check of the sessions that a change concerns; called from the store's threads.
+    /// Requests a check of the sessions that a change concerns. The store's threads call it.
     pub(crate) fn request(&self, change: Change) {
         let mut waiting = self.waiting.lock();
         match change.user {
             Some(user) if waiting.users.len() < WAITING => _ = waiting.users.insert((change.app, user)),
             None if waiting.apps.len() < WAITING => _ = waiting.apps.insert(change.app),
-            _ => waiting.everybody = true,
+            _ => waiting.all = true,
         }
         self.requested.notify_one();
     }
 
-    /// Ends the session unless its credential is still good; where the credential has an end, the session gets it too.
+    /// Ends the session if its credential is no longer valid. If the credential expires, sets the session to end then.
     ///
     /// # Errors
-    /// The store's; the session is as it was.
+    /// The store's; the session is unchanged.
     pub(crate) async fn check(&self, session: &Session) -> Result<(), StoreError> {
         loop {
-            let vouched = session.vouched();
+            let auth = session.auth();
             let Some(app) = self.store.app(&session.app).await? else { return Ok(()) };
             let user = self.store.user(&session.app, &session.user).await?;
-            // A record read before a refresh says nothing of the credential that came with it.
-            let since = session.vouched();
-            if (since.stamp, since.proven_by) != (vouched.stamp, vouched.proven_by) {
+            // A record that was read before a refresh says nothing about the new credential.
+            let current = session.auth();
+            if (current.stamp, current.proven_by) != (auth.stamp, auth.proven_by) {
                 continue;
             }
             let now = self.sessions.clock.now();
-            match standing(&app, user.as_deref(), vouched.stamp, vouched.proven_by, now) {
+            match standing(&app, user.as_deref(), auth.stamp, auth.proven_by, now) {
                 Ok(None) => {}
                 Ok(Some(valid_until)) => self.sessions.limit(session, valid_until),
-                Err(code) => _ = self.sessions.end_vouched(session, code, vouched.stamp),
+                Err(code) => _ = self.sessions.end_if_stamp(session, code, auth.stamp),
             }
             return Ok(());
         }
     }
 
-    /// Carries out requested checks until the revalidation is dropped.
+    /// Carries out requested checks until the `Revalidation` is dropped.
     pub(crate) async fn run(runtime: Arc<dyn Runtime>, this: Weak<Self>) {
         loop {
             let Some(requested) = this.upgrade().map(|this| this.requested.clone()) else { return };
-            // Nothing of the server is held while this waits; dropping the revalidation notifies once more.
+            // Waits without a strong reference. Dropping the `Revalidation` notifies once more, so that this task ends.
             requested.notified().await;
             let Some(this) = this.upgrade() else { return };
             let mut failed = Vec::new();
@@ -89,13 +89,16 @@ impl Revalidation {
                     Ok(()) => {}
                     Err(error) if error.is_retryable() => failed.push(session),
                     Err(error) => {
-                        tracing::error!(%error, app = %session.app, "a user cannot be read; ending a session");
+                        tracing::error!(%error, app = %session.app, "cannot read a user; ending its session");
                         this.sessions.end(&session, Code::StoreUnavailable, None);
                     }
                 }
             }
             if !failed.is_empty() {
-                tracing::warn!(sessions = failed.len(), "the store failed checks of sessions; trying again");
+                tracing::warn!(
+                    sessions = failed.len(),
+                    "the store failed while sessions were checked again; retrying"
+                );
                 runtime.sleep_until(runtime.now() + RETRY).await;
                 for session in failed {
                     this.request(Change { app: session.app.clone(), user: Some(session.user.clone()) });
@@ -107,7 +110,7 @@ impl Revalidation {
     fn take_requested(&self) -> Vec<Arc<Session>> {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         let registry = &self.sessions.registry;
-        if waiting.everybody {
+        if waiting.all {
             return registry.all();
         }
         let mut sessions = Vec::new();

@@ -265,9 +265,9 @@ impl Call {
         }
         let user = &written.user;
         let now = self.api.clock.now();
-        self.api.operations.tell_user(user, |session| {
-            let vouched = session.vouched();
-            standing(&self.app, Some(user), vouched.stamp, vouched.proven_by, now).is_ok()
+        self.api.operations.send_user_change(user, |session| {
+            let auth = session.auth();
+            standing(&self.app, Some(user), auth.stamp, auth.proven_by, now).is_ok()
         });
     }
 }

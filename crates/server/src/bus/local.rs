@@ -1,4 +1,4 @@
-//! The bus of a single node: every call is a call of that node.
+//! The bus of a single node: each bus call is a call of that node.
 
 use std::{fmt, sync::Arc};
 
@@ -16,7 +16,7 @@ pub(crate) struct Local<N> {
 }
 
 impl<N> Local<N> {
-    /// The bus of `node`; `on_change` hears of every change that is announced.
+    /// Creates the bus of `node`. `on_change` is called with each change that is announced.
     pub(crate) fn new(node: Arc<N>, on_change: impl Fn(Change) + Send + Sync + 'static) -> Self {
         Self { node, on_change: Box::new(on_change) }
     }

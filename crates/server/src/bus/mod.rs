@@ -1,8 +1,7 @@
-//! The seam between nodes: what concerns live sessions goes to every node that may have them.
+//! The interface between nodes. Calls that concern live sessions go to every node that may have those sessions.
 //!
-//! A [`Bus`] is asked by the operations; a [`Node`] answers for the sessions of one process. [`Local`] is the bus of a
-//! single node: each call is a call of that node. A bus over a network sends the same calls to other nodes and merges
-//! their answers.
+//! The operations call a [`Bus`]; a [`Node`] answers for the sessions of one process. [`Local`] is the bus of a single node: each
+//! bus call is a call of that node. A bus over a network sends the same calls to other nodes and merges their answers.
 
 mod local;
 
@@ -17,10 +16,10 @@ use crate::session::SessionInfo;
 
 pub(crate) use local::Local;
 
-/// The users that an event is for.
+/// The recipients of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipients {
-    /// All users of the app who have a session.
+    /// All users of the app that have a session.
     All,
     /// These users; a repeated id counts once.
     Users(Vec<UserId>),
@@ -45,23 +44,23 @@ pub enum BusError {
     Unavailable,
 }
 
-/// What a client whose session is ended is to do.
+/// What a client should do when its session is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndMode {
-    /// The session ends; the client stays away.
+    /// The session ends; the client does not reconnect.
     Disconnect,
-    /// Only the connection ends; the client comes back and resumes.
+    /// Only the connection ends; the client reconnects and resumes the session.
     Reconnect,
 }
 
 impl EndMode {
-    /// `come_back` says whether the client is to come back.
-    pub(crate) fn new(come_back: bool) -> Self {
-        if come_back { Self::Reconnect } else { Self::Disconnect }
+    /// Returns `Reconnect` if the client should reconnect, else `Disconnect`.
+    pub(crate) fn new(reconnect: bool) -> Self {
+        if reconnect { Self::Reconnect } else { Self::Disconnect }
     }
 }
 
-/// Names a session among those of all nodes: `INCARNATION.NUMBER`, both hexadecimal.
+/// The id of a session among those of all nodes. Its text is `INCARNATION.NUMBER`, both hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionRef {
     /// The run of the server process that has the session.
@@ -78,7 +77,7 @@ pub(crate) struct SessionRef {
 /// - `announce` reaches the listener of this node before it returns.
 #[async_trait]
 pub(crate) trait Bus: fmt::Debug + Send + Sync {
-    /// Sends a message to each session of the recipients; returns how many have it, or have it queued.
+    /// Sends a message to each session of the recipients. Returns the number of sessions that it was sent to or queued for.
     async fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> Result<usize, BusError>;
 
     /// Lists the live sessions of an app, or of one of its users, at most `most` of them.
@@ -105,7 +104,7 @@ pub(crate) trait Bus: fmt::Debug + Send + Sync {
     fn announce(&self, change: Change);
 }
 
-/// Answers a bus for the sessions of one process.
+/// Answers the calls of a bus for the sessions of one process.
 pub(crate) trait Node: fmt::Debug + Send + Sync + 'static {
     /// See [`Bus::publish`].
     fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> impl Future<Output = usize> + Send;
@@ -127,7 +126,7 @@ pub(crate) trait Node: fmt::Debug + Send + Sync + 'static {
 }
 
 impl SessionRef {
-    /// Reads the form that [`Display`](fmt::Display) writes; returns `None` for any other text.
+    /// Parses the text that [`Display`](fmt::Display) writes. Returns `None` for any other text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (incarnation, number) = text.split_once('.')?;
         let parsed = Self {
@@ -151,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_reference_is_read_as_it_was_written_and_in_no_other_form() {
+    fn a_session_reference_is_parsed_in_its_canonical_form_only() {
         let id = SessionRef { incarnation: 0xabc, number: 0x1_0000_0002 };
         assert_eq!(id.to_string(), "abc.100000002");
         assert_eq!(SessionRef::parse("abc.100000002"), Some(id));

@@ -15,7 +15,7 @@ use chatcamp_transport::long_poll::Hub;
 
 #[cfg(feature = "api")]
 use crate::api::Api;
-use crate::{Limits, admission::Admission, bodies::Bodies, operations::Operations, shutdown::Shutdown};
+use crate::{Limits, admission::Admitter, bodies::Bodies, operations::Operations, shutdown::Shutdown};
 
 pub(crate) use self::{endpoint::AdmittedPolls, health::Health};
 pub use self::{
@@ -25,7 +25,7 @@ pub use self::{
 
 /// What the front door and the service share.
 pub(crate) struct Http {
-    pub(crate) admission: Arc<Admission>,
+    pub(crate) admission: Arc<Admitter>,
     #[cfg(feature = "api")]
     pub(crate) api: Arc<Api>,
     pub(crate) operations: Arc<Operations>,

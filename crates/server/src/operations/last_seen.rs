@@ -4,10 +4,10 @@ use chatcamp_store::{Store, StoreError};
 
 use crate::sessions::Sessions;
 
-/// Writes the times that the sessions have collected; if the store fails, they are kept for the next call.
+/// Writes the times that the sessions have collected to the store.
 ///
 /// # Errors
-/// The store's.
+/// The store's; the times are kept for the next call.
 pub(crate) async fn write_last_seen(sessions: &Sessions, store: &dyn Store) -> Result<(), StoreError> {
     let batch = sessions.last_seen.take();
     if batch.is_empty() {

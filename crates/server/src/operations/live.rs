@@ -1,4 +1,4 @@
-//! Operations on live sessions, wherever they are: publish, list, end, presence.
+//! Operations on live sessions of any node: publish, list, end, presence.
 
 use chatcamp_protocol::{
     AppId, UserId, envelope,
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Operations;
 use crate::bus::{BusError, EndMode, Recipients, SessionList, SessionRef};
 
-/// An event was not published; no session has it.
+/// An event was not published. It was sent to no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -28,7 +28,7 @@ pub enum PublishError {
 }
 
 impl Operations {
-    /// Publishes an event to the recipients' sessions; returns how many have it, or have it queued.
+    /// Publishes an event to the recipients' sessions. Returns the number of sessions that it was sent to or queued for.
     pub(crate) async fn publish(
         &self,
         app: &AppId,

@@ -1,7 +1,7 @@
-//! What may be done and by which rules, whoever asks: a client's request or a backend's call.
+//! The operations behind the requests of clients and the calls of backends, with the rules that both share.
 //!
-//! [`Accounts`] makes and changes apps, users and tokens, and works without a running server too. [`Operations`] adds what
-//! needs one: live sessions, through the bus.
+//! [`Accounts`] creates and changes apps, users and tokens, also without a running server. [`Operations`] adds the operations that
+//! need a running server: those on live sessions, through the bus.
 
 mod accounts;
 mod last_seen;
@@ -40,7 +40,7 @@ pub(crate) struct Operations {
     locks: PerUserLocks,
 }
 
-/// An operation failed because a part that it needs did not answer.
+/// An operation failed because the store or the bus failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unavailable {
     #[error(transparent)]

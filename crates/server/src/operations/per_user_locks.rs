@@ -1,17 +1,17 @@
-//! Locks by user: of the tasks that change one user, one runs at a time.
+//! Locks by user: one task at a time changes a user.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chatcamp_protocol::{AppId, UserId};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// More than the users that are changed at one moment, most of the time.
+/// The number of locks: usually more than the users that are changed at the same time.
 const STRIPES: usize = 256;
 
-/// Locks shared by users whose ids hash alike.
+/// A fixed number of locks. Users whose ids have the same hash share one.
 #[derive(Debug)]
 pub(crate) struct PerUserLocks {
-    /// Keeps strangers from choosing ids that share a lock with another user's.
+    /// Makes the hash unpredictable, so that no client can choose a user id that shares a lock with a given user.
     seed: u64,
     stripes: Box<[Mutex<()>]>,
 }
@@ -22,7 +22,7 @@ impl PerUserLocks {
         Self { seed, stripes: (0..STRIPES).map(|_| Mutex::new(())).collect() }
     }
 
-    /// Waits for the user's lock, which is held until the guard is dropped.
+    /// Waits for the user's lock. Dropping the guard releases it.
     pub(crate) async fn lock(&self, app: &AppId, user: &UserId) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         (self.seed, app, user).hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! What a user's own sessions are told of its changes.
+//! Sends the changes of a user to the user's sessions.
 
 use chatcamp_protocol::{
     AppId, User, UserId, envelope,
@@ -12,18 +12,18 @@ use super::Operations;
 use crate::{session::Session, user_view::own_user};
 
 impl Operations {
-    /// Waits until no other task changes this user; changes are told to its sessions in their order.
+    /// Waits until no other task changes this user, so that its sessions get the changes in order.
     pub(crate) async fn lock_user(&self, app: &AppId, user: &UserId) -> MutexGuard<'_, ()> {
         self.locks.lock(app, user).await
     }
 
-    /// Returns a session's own user object.
+    /// Returns the user as the session's client sees its own user.
     pub(crate) fn own_user(&self, session: &Session, user: &chatcamp_store::User) -> User {
-        own_user(user, session.vouched().token.as_ref(), true)
+        own_user(user, session.auth().token.as_ref(), true)
     }
 
-    /// Sends a user's new state to those of its sessions that `include` accepts; the caller holds the user's lock.
-    pub(crate) fn tell_user(&self, user: &chatcamp_store::User, include: impl Fn(&Session) -> bool) {
+    /// Sends a user's new state to those of its sessions that `include` accepts. The caller holds the user's lock.
+    pub(crate) fn send_user_change(&self, user: &chatcamp_store::User, include: impl Fn(&Session) -> bool) {
         for session in self.sessions.registry.of_user(&user.app, &user.id) {
             if include(&session) {
                 let changed = UserChanged { user: self.own_user(&session, user) };

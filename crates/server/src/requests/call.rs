@@ -26,14 +26,14 @@ pub(super) struct Call<R> {
     request: PhantomData<fn() -> R>,
 }
 
-/// What a handler returns: proof that the request is acknowledged, or why it was not carried out.
+/// The result of a handler: proof that the request is acknowledged, or the reason it was not carried out.
 pub(super) type Outcome = Result<Acknowledged, Failure>;
 
-/// Proof that a request has its positive acknowledgement.
+/// Proof that a request was acknowledged positively.
 #[derive(Debug)]
 pub(super) struct Acknowledged(());
 
-/// Why a request was not carried out.
+/// The reason a request was not carried out.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The request is refused.
@@ -65,7 +65,7 @@ impl<R: Request> Call<R> {
         Acknowledged(())
     }
 
-    /// Acknowledges the request as failed, if it did.
+    /// Acknowledges the request negatively if it failed.
     pub(super) fn finish(&self, outcome: Outcome) {
         match outcome {
             Ok(Acknowledged(())) => {}
@@ -110,12 +110,12 @@ impl Failure {
         Self::Refused(code, message.into())
     }
 
-    /// The app does not have the user that the request names.
+    /// Refuses a request that names an unknown user.
     pub(super) fn unknown_user() -> Self {
         Self::refused(ErrorCode::UserNotFound, "the app has no user with this id")
     }
 
-    /// An operation on an account failed.
+    /// Converts the error of an operation on an account.
     pub(super) fn of_account(error: AccountError) -> Self {
         match error {
             AccountError::NoApp(_) | AccountError::NoUser(_) => Self::unknown_user(),
@@ -124,7 +124,7 @@ impl Failure {
                 Self::refused(ErrorCode::InvalidBody, error.to_string())
             }
             AccountError::Store(error) => error.into(),
-            // Nothing else can be wrong with what clients may change.
+            // Clients may change no field that causes another error.
             other => Self::refused(ErrorCode::InvalidBody, other.to_string()),
         }
     }

@@ -1,4 +1,4 @@
-//! `users.refresh`: another credential for a live session of a native client.
+//! `users.refresh`: replaces the credential of a native client's live session.
 
 use chatcamp_auth::{
     Verdict,
@@ -10,9 +10,9 @@ use chatcamp_protocol::{
 };
 
 use super::call::{Call, Failure, Outcome};
-use crate::session::Vouched;
+use crate::session::AuthState;
 
-/// Checks the token as at a connect. A token that is refused changes nothing: the session keeps its credential.
+/// Checks the token as a handshake does, and makes it the session's credential. If it is refused, the session keeps its credential.
 pub(super) async fn refresh(call: &Call<RefreshCredential>, request: RefreshCredential) -> Outcome {
     let (requests, session) = (&call.requests, &call.session);
     if request.user_id.is_some_and(|id| id != session.user.as_str()) {
@@ -25,11 +25,11 @@ pub(super) async fn refresh(call: &Call<RefreshCredential>, request: RefreshCred
     let question = Question { app_id: &session.app, user_id: &session.user, proof };
     match requests.authenticator.admit(question, now).await {
         Verdict::Admit(admission) => {
-            session.vouch(epoch, Vouched::by(&admission));
-            // A change between the verdict and now was judged by the old credential.
+            session.set_auth(epoch, AuthState::by(&admission));
+            // A change of the user between the verdict and now was checked against the old credential.
             requests.revalidation.check(session).await?;
-            requests.sessions.watch(session, requests.sessions.wheel.now());
-            let token_expires_in = session.vouched().valid_until.map(|end| end.saturating_sub(now));
+            requests.sessions.schedule_check(session, requests.sessions.wheel.now());
+            let token_expires_in = session.auth().valid_until.map(|end| end.saturating_sub(now));
             Ok(call.succeed(&RefreshResponse { token_expires_in }))
         }
         Verdict::Refuse(code) => Err(Failure::refused(ErrorCode::TokenRefused, code.reason())),

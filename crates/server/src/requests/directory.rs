@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{bus::BusError, operations::Unavailable};
 
-/// Most users looked at for one request.
+/// The maximum number of users read for one request.
 const SCAN: usize = 10_000;
-/// Users looked at before other tasks run.
+/// The number of users read before other tasks run.
 const CHUNK: usize = 200;
-/// Most ids that a client may ask for at once.
+/// The maximum number of ids in one request.
 const USER_IDS: usize = 1000;
 
 /// Lists users in the byte order of their ids.
@@ -45,7 +45,7 @@ pub(super) async fn count(call: &Call<CountUsers>, request: CountUsers) -> Outco
     Ok(call.succeed(&CountResponse { users: count_users(call, &request.filters).await? }))
 }
 
-/// Fails if the app does not let clients see its users.
+/// Refuses the request if the app does not let clients list its users.
 async fn check_directory<R>(call: &Call<R>) -> Result<(), Failure> {
     match call.store().app(&call.session.app).await? {
         Some(app) if app.directory => Ok(()),
@@ -88,13 +88,13 @@ async fn count_users(call: &Call<CountUsers>, filters: &UserFilters) -> Result<U
     Ok(UserCount { count, is_partial: walk.stopped_at().is_some() })
 }
 
-/// Visits users in the order of their ids, and no more of them than one request may.
+/// Reads users in the order of their ids, at most [`SCAN`] of them.
 struct Walk<'a> {
     store: &'a dyn Store,
     app: &'a AppId,
-    /// The last user visited.
+    /// The last user read.
     at: Option<UserId>,
-    /// The ids to visit, in descending order; all users of the app if `None`.
+    /// The ids to read, in descending order; `None` for all users of the app.
     named: Option<Vec<UserId>>,
     left: usize,
     has_ended: bool,
@@ -115,7 +115,7 @@ impl<'a> Walk<'a> {
         Self { store, app, at: after, named, left: SCAN, has_ended: false }
     }
 
-    /// Visits up to `width` more users. Returns `None` if there are no more, or enough were visited.
+    /// Reads up to `width` more users. Returns `None` if there are no more, or if [`SCAN`] users were read.
     async fn next(&mut self, width: usize) -> Result<Option<Vec<Arc<User>>>, StoreError> {
         let width = width.min(self.left);
         if self.has_ended || width == 0 {
@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
         Ok(Some(users))
     }
 
-    /// Returns the last user visited if there may be more users.
+    /// Returns the last user read; `None` if there are no more users.
     fn stopped_at(self) -> Option<UserId> {
         if self.has_ended { None } else { self.at }
     }
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_search_finds_beginnings_in_any_case() {
+    fn a_search_matches_prefixes_in_any_case() {
         for (text, search, is_found) in [
             ("Alice", "al", true),
             ("Alice", "ALICE", true),

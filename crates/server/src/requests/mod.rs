@@ -1,4 +1,4 @@
-//! The requests of clients: read here, dispatched by a table, carried out by one file per family.
+//! The requests of clients: parsed here, dispatched by a table, handled in one file per family.
 //!
 //! ```text
 //!  message -> envelope -> number -> table -> body -> handler(call, request) -> acknowledgement
@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `table` | every request that is dispatched, with its handler |
-//! | `call` | a request with its session: acknowledges it, or says why not |
+//! | `call` | a request with its session; acknowledges it positively or negatively |
 //! | `users`, `directory`, `blocks`, `credential`, `heartbeat` | the handlers |
 //! | `page` | pages of users |
 
@@ -38,7 +38,7 @@ use crate::{
     sessions::Sessions,
 };
 
-/// Most characters of an unknown type that are repeated to its client.
+/// The maximum number of characters of an unknown type that are repeated to its client.
 const SHOWN: usize = 100;
 
 /// Handles the requests of clients.
@@ -76,7 +76,7 @@ impl Handler for Requests {
     }
 }
 
-/// Handles one message of a client. Returns the work that cannot be done at once.
+/// Handles one message of a client. Returns the work that remains; `None` if the message is handled.
 fn handle(requests: Arc<Requests>, session: &Arc<Session>, epoch: u32, text: &str) -> Option<Work> {
     if !session.is_open() {
         return None;
@@ -87,7 +87,7 @@ fn handle(requests: Arc<Requests>, session: &Arc<Session>, epoch: u32, text: &st
     };
     match session.arrive(epoch, request.r) {
         Arrival::Next => {}
-        // An earlier connection brought it too, and its acknowledgement is queued.
+        // The request also arrived over an earlier connection, and its acknowledgement is queued.
         Arrival::Repeated => return None,
         Arrival::Gap => {
             requests.sessions.end(session, Code::OutOfSequence, None);

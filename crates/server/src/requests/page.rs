@@ -4,11 +4,11 @@ use std::num::NonZeroU64;
 
 use chatcamp_protocol::{UserId, limits, request::UserPage, user::PublicUser};
 
-/// Users on a page if the client gives no limit.
+/// The number of users on a page if the client gives no limit.
 const DEFAULT_LENGTH: usize = 20;
-/// Most users on a page.
+/// The maximum number of users on a page.
 const MAX_LENGTH: usize = 100;
-/// Most bytes of users on a page: the size of a message without its envelope.
+/// The maximum size of the users on a page, in bytes: a message without its envelope.
 const BYTES: usize = limits::MESSAGE - 1024;
 
 /// A page that is being filled.
@@ -30,7 +30,7 @@ impl Page {
         Self { page: UserPage::default(), length: asked.min(MAX_LENGTH), bytes_left: BYTES }
     }
 
-    /// Returns how many users the page holds at most.
+    /// Returns the maximum number of users on the page.
     pub(super) fn length(&self) -> usize {
         self.length
     }
@@ -38,7 +38,7 @@ impl Page {
     /// Adds a user if there is room for it. An empty page has room for any user within the limits of a profile.
     ///
     /// # Errors
-    /// [`PageFull`] if there was no room, or none is left. Then the next page begins after the last user of this one.
+    /// [`PageFull`] if the user did not fit, or if the page is full with it. The next page then begins after the last user of this one.
     pub(super) fn push(&mut self, user: PublicUser) -> Result<(), PageFull> {
         let bytes = serde_json::to_vec(&user).map_or(usize::MAX, |json| json.len() + 1);
         let has_room = bytes <= self.bytes_left;
@@ -53,7 +53,7 @@ impl Page {
         Err(PageFull)
     }
 
-    /// Makes the next page begin after `id`, whichever users this page has.
+    /// Makes the next page begin after `id` instead of after the last user of this page.
     pub(super) fn continue_after(&mut self, id: Option<UserId>) {
         self.page.reference = id;
     }

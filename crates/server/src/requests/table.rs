@@ -1,6 +1,6 @@
-//! The table of requests: each type with its handler and the dialects that have it.
+//! The table of requests: each type with its handler and its dialects.
 //!
-//! The types themselves, with their bodies and responses, are those of [`chatcamp_protocol::request`].
+//! The types, with their bodies and responses, are defined in [`chatcamp_protocol::request`].
 
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dialect_has_its_requests_only() {
+    fn a_dialect_has_only_its_own_requests() {
         for (t, native, published) in
             [(GetUser::TYPE, true, true), (Ping::TYPE, true, false), ("users.nonsense", false, false)]
         {

@@ -1,4 +1,4 @@
-//! `users.get`, `users.update`: the session's own user, and reading any other.
+//! `users.get`, `users.update`: reads any user, and changes the session's own user.
 
 use chatcamp_protocol::{
     ErrorCode,
@@ -27,7 +27,7 @@ pub(super) async fn update(call: &Call<UpdateUser>, request: UpdateUser) -> Outc
     if request.id.is_some_and(|id| id != session.user) {
         return Err(Failure::refused(ErrorCode::NotOwnUser, "a client may change its own user only"));
     }
-    // Held until all sessions have the change, so that they get changes in one order.
+    // Locked until all sessions have the change, so that they get changes in the same order.
     let _lock = operations.lock_user(&session.app, &session.user).await;
     let fields = UserFields { profile: request.update, ..UserFields::default() };
     let written = match operations.accounts.update_user(&session.app, &session.user, fields).await {
@@ -38,7 +38,7 @@ pub(super) async fn update(call: &Call<UpdateUser>, request: UpdateUser) -> Outc
     };
     let acknowledged = call.succeed(&UserResponse { user: operations.own_user(session, &written.user) });
     if written.written == Written::Changed {
-        operations.tell_user(&written.user, |other| other.id != session.id);
+        operations.send_user_change(&written.user, |other| other.id != session.id);
     }
     Ok(acknowledged)
 }

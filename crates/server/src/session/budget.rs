@@ -1,29 +1,29 @@
-//! A shared, bounded number of bytes.
+//! A bounded number of bytes that many holders share.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Bytes that many holders may have together.
+/// The maximum number of bytes that all holders may have together.
 #[derive(Debug)]
 pub(crate) struct Budget {
     total: usize,
     taken: AtomicUsize,
-    /// Bytes that carriers hold. They are counted afterwards, so they may exceed the total.
+    /// Bytes that carriers hold. They are counted after they were allocated, so they may exceed the total.
     carried: AtomicUsize,
     /// Bytes in use above which the budget is nearly full.
     full_at: AtomicUsize,
 }
 
-/// Bytes of a budget, given back when dropped.
+/// Bytes reserved from a budget; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     budget: Arc<Budget>,
     bytes: usize,
 }
 
-/// A budget or a session has no bytes left.
+/// A message does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overflow {
     /// The queue of this session is full.
@@ -34,11 +34,15 @@ pub(crate) enum Overflow {
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
-        let (taken, carried) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { total: bytes, taken, carried, full_at: AtomicUsize::new(Self::nearly(bytes)) }
+        Self {
+            total: bytes,
+            taken: AtomicUsize::new(0),
+            carried: AtomicUsize::new(0),
+            full_at: AtomicUsize::new(Self::nearly(bytes)),
+        }
     }
 
-    /// Seven eighths, so that bytes are reclaimed before none are left.
+    /// Returns seven eighths of the total, so that bytes are reclaimed before the budget is full.
     const fn nearly(total: usize) -> usize {
         total - total / 8
     }
@@ -52,10 +56,10 @@ impl Budget {
         self.total - self.taken.load(Ordering::Relaxed)
     }
 
-    /// Takes bytes.
+    /// Takes bytes from the budget.
     ///
     /// # Errors
-    /// [`Overflow::Process`] if fewer are left; nothing is taken.
+    /// [`Overflow::Process`] if fewer bytes are left; none are taken.
     pub(super) fn take(&self, bytes: usize) -> Result<(), Overflow> {
         let more = |taken: usize| taken.checked_add(bytes).filter(|&taken| taken <= self.total);
         self.taken
@@ -68,7 +72,7 @@ impl Budget {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Counts what a carrier holds now instead of what it held before.
+    /// Replaces the bytes counted for a carrier, `before`, with those it holds now.
     pub(super) fn count_carried(&self, now: usize, before: usize) {
         if now > before {
             self.carried.fetch_add(now - before, Ordering::Relaxed);
@@ -86,8 +90,8 @@ impl Budget {
         self.used() > self.full_at.load(Ordering::Relaxed)
     }
 
-    /// Notes that bytes were reclaimed. The budget counts as nearly full again once a sixteenth more is in use: part of what was
-    /// freed is given back later.
+    /// Notes that bytes were reclaimed. The budget counts as nearly full again once a sixteenth more is in use, because part of the
+    /// freed bytes is given back later.
     pub(crate) fn reclaimed(&self) {
         let next = self.used() + self.total / 16;
         self.full_at.store(next.max(Self::nearly(self.total)), Ordering::Relaxed);
@@ -95,6 +99,10 @@ impl Budget {
 }
 
 impl Reserved {
+    /// Reserves bytes.
+    ///
+    /// # Errors
+    /// [`Overflow::Process`] if fewer bytes are left.
     pub(crate) fn new(budget: &Arc<Budget>, bytes: usize) -> Result<Self, Overflow> {
         budget.take(bytes)?;
         Ok(Self { budget: budget.clone(), bytes })
@@ -112,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reserved_bytes_come_back() {
+    fn reserved_bytes_are_given_back_when_dropped() {
         let shared = Arc::new(Budget::new(10));
         let held = Reserved::new(&shared, 7).unwrap();
         assert!(Reserved::new(&shared, 4).is_err());
@@ -121,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_reclaimed_before_the_budget_is_full_and_then_not_at_once_again() {
+    fn a_budget_is_nearly_full_at_seven_eighths_and_again_after_one_more_sixteenth() {
         let budget = Budget::new(160);
         budget.take(140).unwrap();
         assert!(!budget.is_nearly_full());

@@ -1,4 +1,4 @@
-//! What is due on a session, and when to ask again.
+//! The deadlines of a session, and when to check them next.
 
 use std::time::Duration;
 
@@ -7,68 +7,68 @@ use chatcamp_protocol::{Code, limits};
 
 use super::{Phase, Session, State, seconds};
 
-/// Seconds ahead that a deadline can be scheduled; a later one is looked at in between.
+/// The number of seconds ahead that a check can be scheduled. Before a later deadline, the session is checked in between.
 pub(crate) const SPAN: u32 = 64;
 
-/// Silence after which a native client, whose ping is late, is asked for a sign of life.
+/// The silence after which a native client is pinged, because its own ping is late.
 const LATE: Duration = Duration::from_secs(30);
 
-/// What a look at the deadlines finds.
+/// The result of checking the deadlines.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Nothing more to ask: the session is over, or another look is on its way.
+    /// No check to schedule: the session is over, or another check is scheduled.
     Nothing,
-    /// Ask again at this second.
+    /// Check again at this second.
     Later(u32),
-    /// Its credential has ended.
+    /// End the session: its credential has expired.
     End(Code),
-    /// Its connection of this number is of no use any more.
-    Dismiss(Code, u32),
-    /// Its client did not come back in time.
-    GiveUp,
-    /// The peer of its connection of this number has not agreed to the close in time.
-    Abandon(u32),
+    /// End the connection of this number: its client is silent, or does not take messages.
+    EndConnection(Code, u32),
+    /// End the detached session: its client did not resume it in time.
+    EndDetached,
+    /// Drop the connection of this number: its peer did not confirm the close in time.
+    Abort(u32),
 }
 
-/// Returns the second nearest to `at` that can be scheduled at second `now`.
+/// Returns the second nearest to `at` for which a check can be scheduled at second `now`.
 pub(crate) fn reachable(at: u32, now: u32) -> u32 {
     at.clamp(now + 1, now + SPAN - 1)
 }
 
 impl Session {
-    /// Wants a look at second `at`, at the latest; answers when the wheel is to come for it, if not already earlier.
-    pub(crate) fn look_by(&self, at: u32, now: u32) -> Option<u32> {
+    /// Requests a check at second `at` at the latest. Returns the second to schedule; `None` if an earlier check is scheduled.
+    pub(crate) fn check_by(&self, at: u32, now: u32) -> Option<u32> {
         let mut state = self.state.lock();
         let at = reachable(at, now);
-        (at < state.look_at).then(|| {
-            state.look_at = at;
+        (at < state.next_check).then(|| {
+            state.next_check = at;
             at
         })
     }
 
-    /// Looks at the deadlines at second `now`.
+    /// Checks the deadlines at second `now`.
     pub(crate) fn on_deadline(&self, now: u32, unix_now: u64) -> Due {
         let mut state = self.state.lock();
-        if now < state.look_at {
+        if now < state.next_check {
             return Due::Nothing;
         }
         if state.is_busy {
-            // Nothing is read meanwhile, so silence says nothing.
-            state.heard = now;
+            // Nothing is read during a request, so the client is not silent.
+            state.last_heard = now;
         }
-        state.look_at = u32::MAX;
+        state.next_check = u32::MAX;
         let due = match state.phase {
             Phase::Over => Due::Nothing,
-            Phase::Closing { until, .. } if now >= until => Due::Abandon(state.epoch),
+            Phase::Closing { until, .. } if now >= until => Due::Abort(state.epoch),
             Phase::Closing { until, .. } => Due::Later(until),
-            Phase::Detached { until, .. } if now >= until => Due::GiveUp,
+            Phase::Detached { until, .. } if now >= until => Due::EndDetached,
             Phase::Detached { until, .. } => Due::Later(until),
-            Phase::Greeting | Phase::Open => state.watch(self.dialect, now, unix_now),
+            Phase::Opening | Phase::Open => state.check(self.dialect, now, unix_now),
         };
         match due {
             Due::Later(at) => {
-                state.look_at = reachable(at, now);
-                Due::Later(state.look_at)
+                state.next_check = reachable(at, now);
+                Due::Later(state.next_check)
             }
             due => due,
         }
@@ -76,29 +76,29 @@ impl Session {
 }
 
 impl State {
-    /// Silence, a peer that takes nothing, and the end of the credential.
-    fn watch(&mut self, dialect: Dialect, now: u32, unix_now: u64) -> Due {
+    /// Checks silence, a peer that takes no messages, and the expiry of the credential.
+    fn check(&mut self, dialect: Dialect, now: u32, unix_now: u64) -> Due {
         let until_expiry = self
-            .vouched
+            .auth
             .valid_until
             .map(|end| end.saturating_add(LEEWAY.as_secs() + 1).saturating_sub(unix_now));
         if until_expiry == Some(0) {
             return Due::End(Code::AccessTokenExpired);
         }
-        if now.saturating_sub(self.heard) >= seconds(limits::SILENCE) {
-            return Due::Dismiss(Code::IdleTimeout, self.epoch);
+        if now.saturating_sub(self.last_heard) >= seconds(limits::SILENCE) {
+            return Due::EndConnection(Code::IdleTimeout, self.epoch);
         }
         let stalled = self.link.as_ref().and_then(|link| link.stalled_since);
         let stall_ends = stalled.map_or(u32::MAX, |since| since + seconds(limits::STALLED));
         if now >= stall_ends {
-            return Due::Dismiss(Code::SlowConsumer, self.epoch);
+            return Due::EndConnection(Code::SlowConsumer, self.epoch);
         }
-        // A published SDK does not notice a dead connection, and a native client in a hidden page may be late with its ping:
-        // their browsers answer ours.
+        // A published SDK does not detect a dead connection, and a native client in a hidden page may send its ping late. Their
+        // browsers answer the server's ping.
         let patience = if dialect == Dialect::Published { limits::HEARTBEAT } else { LATE };
-        let mut next = self.heard + seconds(patience);
+        let mut next = self.last_heard + seconds(patience);
         if now >= next {
-            next = self.heard + seconds(limits::SILENCE);
+            next = self.last_heard + seconds(limits::SILENCE);
             if let Some(link) = &mut self.link {
                 link.carrier.keep_alive();
                 link.wake();

@@ -1,4 +1,4 @@
-//! Sessions without a connection: bounded, the oldest first to go.
+//! Sessions without a connection. Their number is bounded; those detached longest are evicted first.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,10 +6,10 @@ use parking_lot::Mutex;
 
 use super::SessionId;
 
-/// Evictions that are remembered, so that a client that comes back is told of its own.
+/// The number of evictions that are remembered, so that an evicted session's client learns the reason when it resumes.
 const REMEMBERED: usize = 1024;
 
-/// The sessions that wait for their clients to come back, in the order they lost their connections.
+/// The sessions that wait for their clients to resume them, in the order in which they were detached.
 #[derive(Debug, Default)]
 pub(crate) struct Detached(Mutex<Waiting>);
 
@@ -21,7 +21,7 @@ struct Waiting {
 }
 
 impl Detached {
-    /// Adds a session; the ticket takes it out again.
+    /// Adds a session. Returns the ticket for [`remove`](Self::remove).
     pub(super) fn add(&self, session: SessionId) -> u64 {
         let mut waiting = self.0.lock();
         waiting.tickets += 1;
@@ -30,11 +30,12 @@ impl Detached {
         ticket
     }
 
+    /// Removes the session with this ticket, if it is still there.
     pub(super) fn remove(&self, ticket: u64) {
         self.0.lock().sessions.remove(&ticket);
     }
 
-    /// The session that has waited longest.
+    /// Returns the session that has been detached longest.
     pub(crate) fn oldest(&self) -> Option<SessionId> {
         self.0.lock().sessions.first_key_value().map(|(_, &session)| session)
     }
@@ -43,7 +44,7 @@ impl Detached {
         self.0.lock().sessions.len()
     }
 
-    /// Remembers, for a while, that a session had to go.
+    /// Remembers that a session was evicted, until more than [`REMEMBERED`] others were.
     pub(crate) fn note_evicted(&self, session: SessionId) {
         let mut waiting = self.0.lock();
         if waiting.evicted.len() >= REMEMBERED {
@@ -52,7 +53,7 @@ impl Detached {
         waiting.evicted.push_back(session);
     }
 
-    /// Whether a session is known to have had to go.
+    /// Returns whether a session is remembered as evicted.
     pub(crate) fn was_evicted(&self, session: SessionId) -> bool {
         self.0.lock().evicted.contains(&session)
     }
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_has_waited_longest_is_the_oldest() {
+    fn the_oldest_is_the_session_detached_longest() {
         let detached = Detached::default();
         let tickets: Vec<_> = (1..=3).map(|slot| detached.add(id(slot))).collect();
         assert_eq!(detached.oldest(), Some(id(1)));
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn evictions_are_remembered_in_bounds() {
+    fn a_bounded_number_of_evictions_is_remembered() {
         let detached = Detached::default();
         let most = u32::try_from(REMEMBERED).unwrap();
         (0..=most).for_each(|slot| detached.note_evicted(id(slot)));

@@ -1,4 +1,4 @@
-//! The one task of a connection: flushes, listens, has requests carried out one after another.
+//! The task of a connection: flushes, receives, and runs requests one at a time.
 
 use std::{
     future::Future,
@@ -13,10 +13,10 @@ use crate::shutdown::Task;
 /// Messages handled before other tasks get their turn.
 const BATCH: usize = 32;
 
-/// Future of a connection after its handshake: small, since it is what an idle connection keeps.
+/// The future of a connection after its handshake. It is small, because each idle connection keeps one.
 ///
-/// A request that is being carried out when the connection breaks is carried out all the same; its answer waits for the
-/// client. Dropping the future takes the connection from its session.
+/// A request in progress continues if the connection breaks, and its acknowledgement is queued for the client. Dropping the
+/// future detaches the connection from its session.
 #[derive(Debug)]
 pub(crate) struct Driver {
     handler: Arc<dyn Handler>,
@@ -25,28 +25,28 @@ pub(crate) struct Driver {
     _task: Task,
 }
 
-/// What a connection's driver asks of the layers above sessions.
+/// The functions that a connection's driver needs from the layers above.
 pub(crate) trait Handler: std::fmt::Debug + Send + Sync {
-    /// Handles one message of the client on connection `epoch`; returns the work that cannot be done at once.
+    /// Handles one message that arrived over connection `epoch`. Returns the work that remains; `None` if the message is handled.
     fn handle(self: Arc<Self>, session: &Arc<Session>, epoch: u32, text: &str) -> Option<Work>;
 
-    /// Detaches the session from its connection `epoch`, which is lost.
+    /// Detaches the session from connection `epoch`, which is lost.
     fn lost(&self, session: &Session, epoch: u32);
 
     /// Returns the current second of the sessions' deadlines.
     fn now(&self) -> u32;
 
-    /// Has the session's deadlines looked at in second `at`.
+    /// Schedules a check of the session's deadlines at second `at`.
     fn schedule(&self, session: SessionId, at: u32);
 
     /// Returns the budget of the sessions' queues.
     fn queued(&self) -> &Budget;
 
-    /// Ends the sessions that hold most if that budget is nearly full.
+    /// Frees memory of the sessions that hold most if that budget is nearly full.
     fn reclaim_if_nearly_full(&self);
 }
 
-/// A request being carried out, and the driver that waits for it.
+/// A request in progress, with the waker of the driver that waits for it.
 pub(crate) struct Work {
     request: Pin<Box<dyn Future<Output = ()> + Send>>,
     driver: Option<Waker>,
@@ -57,15 +57,15 @@ impl Work {
         Self { request: Box::pin(request), driver: None }
     }
 
-    /// Tells the driver that waits that it need not.
-    pub(super) fn dismiss(&mut self) {
+    /// Wakes the driver that waits for this request, because it no longer has to wait.
+    pub(super) fn wake_driver(&mut self) {
         self.driver.take().into_iter().for_each(Waker::wake);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // The driver of a connection before this one would otherwise wait for ever.
+        // Otherwise the driver of an earlier connection would never be woken.
         if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
-            self.dismiss();
+            self.wake_driver();
             self.driver = Some(cx.waker().clone());
         }
         self.request.as_mut().poll(cx)
@@ -79,7 +79,7 @@ impl std::fmt::Debug for Work {
 }
 
 impl Driver {
-    /// Drives the connection that is the session's `epoch`th.
+    /// Creates the driver of connection `epoch` of the session.
     pub(crate) fn new(handler: Arc<dyn Handler>, session: Arc<Session>, epoch: u32, task: Task) -> Self {
         Self { handler, session, epoch, _task: task }
     }
@@ -90,7 +90,7 @@ impl Future for Driver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { handler, session, epoch, .. } = self.get_mut();
-        // Held over a whole turn, so that the session's next connection takes over between two requests.
+        // Locked during a whole poll, so that the session's next connection takes over between two requests.
         let mut work = session.work.lock();
         for _ in 0..BATCH {
             if let Some(running) = &mut *work {
@@ -98,7 +98,7 @@ impl Future for Driver {
                     *work = None;
                 } else {
                     drop(work);
-                    // Asked again: whoever ended the session meanwhile could not get at the request.
+                    // Checked again: a thread that ended the session during the poll could not lock the request to drop it.
                     if !session.is_for(*epoch) {
                         return Poll::Ready(());
                     }
@@ -110,7 +110,7 @@ impl Future for Driver {
             handler.reclaim_if_nearly_full();
             match next {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Next::Go) => return Poll::Ready(()),
+                Poll::Ready(Next::Stop) => return Poll::Ready(()),
                 Poll::Ready(Next::Message(message)) => {
                     *work = handler.clone().handle(session, *epoch, message.as_str());
                 }
@@ -123,10 +123,10 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // A request that nobody carries out any more leaves its client without an answer, so the session cannot go on.
+        // Without a driver the request will never finish. Its client would wait for the acknowledgement, so the session ends.
         let is_stranded = self.session.work.try_lock().is_some_and(|work| work.is_some());
         if is_stranded && self.session.is_for(self.epoch) {
-            self.session.abandon(self.handler.queued());
+            self.session.abort(self.handler.queued());
         }
         self.handler.lost(&self.session, self.epoch);
         if self.session.is_over() {

@@ -1,4 +1,4 @@
-//! What operators and backends see of a session.
+//! The description of a session for operators and backends.
 
 use std::net::IpAddr;
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::Session;
 
-/// A live session, as its operator sees it.
+/// A live session, as operators and backends see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SessionInfo {
-    /// Names the session for as long as it lives, among the sessions of all nodes.
+    /// The id of the session, unique among the sessions of all nodes.
     pub id: String,
     /// The session's user.
     pub user: UserId,
@@ -18,14 +18,14 @@ pub struct SessionInfo {
     pub transport: &'static str,
     /// The network address that the connection comes from, if it has one.
     pub address: Option<IpAddr>,
-    /// When the session began, in Unix seconds.
+    /// The time the session began, in Unix seconds.
     pub since: u64,
-    /// When the client was last heard, in Unix seconds.
+    /// The time at which the client last sent anything, in Unix seconds.
     pub last_seen: u64,
 }
 
 impl Session {
-    /// Returns what an operator sees of the session under the name `id`; `None` while it has no connection.
+    /// Returns the description of the session, with its public id; `None` if it has no connection.
     pub(crate) fn info(&self, id: String, now: u32, unix_now: u64) -> Option<SessionInfo> {
         let state = self.state.lock();
         let link = state.link.as_ref()?;
@@ -35,7 +35,7 @@ impl Session {
             transport: link.transport,
             address: state.address,
             since: self.since,
-            last_seen: unix_now.saturating_sub(u64::from(now.saturating_sub(state.heard))),
+            last_seen: unix_now.saturating_sub(u64::from(now.saturating_sub(state.last_heard))),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A session's connection, for as long as it has this one.
+//! The current connection of a session.
 
 use std::{
     slice,
@@ -11,39 +11,39 @@ use chatcamp_transport::{Carrier, Closed, Connection, ConnectionInfo, Message};
 
 use super::{Budget, Detached, Handler, Phase, Session, State, reachable, seconds};
 
-/// A connection, taken apart.
+/// The parts of a connection that a session keeps.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) carrier: Box<dyn Carrier>,
     pub(super) transport: &'static str,
-    /// The driver's waker, once it has waited.
+    /// The driver's waker; `None` until the driver has waited once.
     driver: Option<Waker>,
     arrivals: u32,
-    /// Bytes of the budget that its carrier's memory is counted with.
+    /// The bytes that the budget counts for the carrier's memory.
     counted: u32,
-    /// Bytes in its carrier when that could last not send all.
+    /// The unsent bytes in the carrier when it last could not flush.
     unsent: u32,
-    /// The second since which the peer has taken none of them.
+    /// The second since which the peer has taken none of those bytes; `None` if nothing is unsent.
     pub(super) stalled_since: Option<u32>,
 }
 
-/// What a connection's driver is to do next.
+/// The next step of a connection's driver.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Handle this.
+    /// Handle this message.
     Message(Message),
-    /// Go: the connection is no longer this session's, or of no use to it.
-    Go,
+    /// Stop: the connection ended, or the session no longer uses it.
+    Stop,
 }
 
-/// What became of a session that lost its connection.
+/// The outcome of detaching a session from a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Parted {
-    /// It has another one, or none already.
-    Before,
-    /// It waits for its client.
+pub(crate) enum Detachment {
+    /// The session does not use this connection: it has another one, or none.
+    NotAttached,
+    /// The session waits for its client to resume it.
     Detached,
-    /// It is over.
+    /// The session is over.
     Over,
 }
 
@@ -55,14 +55,14 @@ impl Link {
         Self { carrier, transport, driver: None, arrivals, counted: 0, unsent: 0, stalled_since: None }
     }
 
-    /// The connection, to take leave of.
+    /// Returns the connection, to be closed. Wakes its driver, which then stops.
     pub(super) fn into_connection(self, budget: &Budget) -> Connection {
         budget.count_carried(0, self.counted());
         self.wake();
         Connection::from_parts(self.carrier, ConnectionInfo::new(self.transport))
     }
 
-    /// Whether the carrier takes the message.
+    /// Sends a message; returns whether the carrier took it.
     pub(super) fn try_send(&mut self, message: &Message, budget: &Budget) -> bool {
         let sent = self.carrier.try_send(slice::from_ref(message));
         if !sent.flushed {
@@ -72,25 +72,25 @@ impl Link {
         sent.taken == 1
     }
 
-    /// Counts the memory that the carrier holds now instead of what it held before.
+    /// Updates the budget to the memory that the carrier holds now.
     pub(super) fn count(&mut self, budget: &Budget) {
-        let held = small(self.carrier.buffered().total());
+        let held = saturating_u32(self.carrier.buffered().total());
         budget.count_carried(held as usize, self.counted());
         self.counted = held;
     }
 
-    /// Returns the bytes that the carrier's memory is counted with.
+    /// Returns the bytes that the budget counts for the carrier's memory.
     pub(super) fn counted(&self) -> usize {
         self.counted as usize
     }
 
-    /// Notes whether the peer takes what waits in the carrier; returns `true` if it has just stopped.
+    /// Notes whether the carrier has sent all its bytes. Returns `true` if the peer has just stopped taking them.
     fn note_stall(&mut self, is_flushed: bool, now: u32) -> bool {
         if is_flushed {
             self.stalled_since = None;
             return false;
         }
-        let unsent = small(self.carrier.buffered().outgoing);
+        let unsent = saturating_u32(self.carrier.buffered().outgoing);
         let is_new = self.stalled_since.is_none();
         if is_new || unsent < self.unsent {
             self.stalled_since = Some(now);
@@ -108,31 +108,32 @@ impl Link {
     fn keep_waker(&mut self, cx: &Context<'_>) {
         match &mut self.driver {
             Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
+            None => self.driver = Some(cx.waker().clone()),
         }
     }
 }
 
-fn small(bytes: usize) -> u32 {
+/// Returns the number as `u32`, or `u32::MAX` if it is larger.
+fn saturating_u32(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 impl Session {
-    /// Flushes, then takes the next message of connection `epoch`.
+    /// Flushes connection `epoch`, then receives its next message.
     pub(super) fn poll_next(&self, epoch: u32, cx: &mut Context<'_>, handler: &dyn Handler) -> Poll<Next> {
         let mut state = self.state.lock();
         if state.phase == Phase::Over || !state.flush(self, epoch, cx, handler) {
-            return Poll::Ready(Next::Go);
+            return Poll::Ready(Next::Stop);
         }
-        let State { link: Some(link), heard, phase, is_busy, .. } = &mut *state else {
-            return Poll::Ready(Next::Go);
+        let State { link: Some(link), last_heard, phase, is_busy, .. } = &mut *state else {
+            return Poll::Ready(Next::Stop);
         };
         *is_busy = false;
         let received = link.carrier.poll_recv(cx);
         let arrivals = link.carrier.arrivals();
         if arrivals != link.arrivals {
             link.arrivals = arrivals;
-            *heard = handler.now();
+            *last_heard = handler.now();
         }
         link.count(handler.queued());
         match received {
@@ -140,12 +141,12 @@ impl Session {
             Poll::Ready(Ok(message)) => Poll::Ready(Next::Message(message)),
             Poll::Ready(Err(closed)) => {
                 tracing::debug!(app = %self.app, user = %self.user, %closed, "a connection ended");
-                // Not every transport tells whether its peer has heard: who comes back is told again.
-                let unheard = matches!(phase, Phase::Closing { sentence: Some(_), .. });
-                if !unheard && (*phase != Phase::Open || is_for_good(&closed, self.dialect)) {
+                // Not every transport tells whether the close reached the peer, so a client that resumes is told again.
+                let may_be_unaware = matches!(phase, Phase::Closing { end_code: Some(_), .. });
+                if !may_be_unaware && (*phase != Phase::Open || ends_session(&closed, self.dialect)) {
                     *phase = Phase::Over;
                 }
-                Poll::Ready(Next::Go)
+                Poll::Ready(Next::Stop)
             }
         }
     }
@@ -158,44 +159,45 @@ impl Session {
         }
     }
 
-    /// Takes connection `epoch`, or whichever it has, from the session; gives it back if it may still have a peer.
+    /// Detaches the session from connection `epoch`, or from any connection if that is `None`. Returns the connection, which may
+    /// still be open.
     ///
-    /// A session that was open waits for its client among the `detached`, and so does one whose client has yet to hear of its end.
-    pub(crate) fn part(
+    /// An open session becomes detached, and so does an ending one whose client must be told the code. Any other session is over.
+    pub(crate) fn detach(
         &self,
         epoch: Option<u32>,
         now: u32,
         detached: &Detached,
         budget: &Budget,
-    ) -> (Parted, Option<Connection>) {
+    ) -> (Detachment, Option<Connection>) {
         let mut state = self.state.lock();
         if epoch.is_some_and(|epoch| epoch != state.epoch) {
-            return (Parted::Before, None);
+            return (Detachment::NotAttached, None);
         }
-        let Some(mut link) = state.link.take() else { return (Parted::Before, None) };
-        let sentence = match state.phase {
+        let Some(mut link) = state.link.take() else { return (Detachment::NotAttached, None) };
+        let end_code = match state.phase {
             Phase::Open => None,
-            Phase::Closing { sentence: Some(code), .. } => Some(code),
+            Phase::Closing { end_code: Some(code), .. } => Some(code),
             _ => {
                 state.phase = Phase::Over;
                 state.outbox.clear(budget);
-                return (Parted::Over, Some(link.into_connection(budget)));
+                return (Detachment::Over, Some(link.into_connection(budget)));
             }
         };
         let kept = match self.dialect {
             Dialect::Native => limits::KEPT_NATIVE,
             Dialect::Published => limits::KEPT_PUBLISHED,
         };
-        if sentence.is_none() && self.dialect == Dialect::Published {
+        if end_code.is_none() && self.dialect == Dialect::Published {
             state.outbox.put_back(link.carrier.take_back(), budget);
         }
         let (until, ticket) = (now + seconds(kept), detached.add(self.id));
-        state.phase = Phase::Detached { until, ticket, sentence };
-        (Parted::Detached, Some(link.into_connection(budget)))
+        state.phase = Phase::Detached { until, ticket, end_code };
+        (Detachment::Detached, Some(link.into_connection(budget)))
     }
 
-    /// Gives up a detached session; false when it is none.
-    pub(crate) fn give_up(&self, detached: &Detached, budget: &Budget) -> bool {
+    /// Ends a detached session. Returns `false` if it is not detached.
+    pub(crate) fn end_detached(&self, detached: &Detached, budget: &Budget) -> bool {
         let mut state = self.state.lock();
         let Phase::Detached { ticket, .. } = state.phase else { return false };
         detached.remove(ticket);
@@ -206,8 +208,8 @@ impl Session {
 }
 
 impl State {
-    /// Moves what waits to connection `epoch`, as far as there is room, and its bytes to the network; returns `false` if the
-    /// session has another connection, or none.
+    /// Moves queued messages to connection `epoch` while it has room, and flushes it. Returns `false` if the session has another
+    /// connection, or none.
     fn flush(&mut self, session: &Session, epoch: u32, cx: &mut Context<'_>, handler: &dyn Handler) -> bool {
         if self.epoch != epoch {
             return false;
@@ -215,13 +217,13 @@ impl State {
         let Some(link) = &mut self.link else { return false };
         link.keep_waker(cx);
         loop {
-            // An error shows when receiving, after what arrived before it.
+            // An error is reported when receiving, after the messages that arrived before it.
             let flushed = link.carrier.poll_flush(cx).is_ready();
             let now = handler.now();
             if link.note_stall(flushed, now) {
                 let at = reachable(now + seconds(limits::STALLED), now);
-                if at < self.look_at {
-                    self.look_at = at;
+                if at < self.next_check {
+                    self.next_check = at;
                     handler.schedule(session.id, at);
                 }
             }
@@ -240,9 +242,9 @@ impl State {
     }
 }
 
-/// Whether the peer has ended the session with its connection. A published SDK closes its WebSocket when it disconnects
-/// or its page goes.
-fn is_for_good(closed: &Closed, dialect: Dialect) -> bool {
+/// Returns whether the peer has ended the session by closing its connection. A published SDK closes its WebSocket when it
+/// disconnects or its page unloads.
+fn ends_session(closed: &Closed, dialect: Dialect) -> bool {
     let Closed::ByPeer(close) = closed else { return matches!(closed, Closed::Violated(_)) };
     match dialect {
         Dialect::Native => close.code == 1000,

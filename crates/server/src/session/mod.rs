@@ -1,18 +1,17 @@
 //! A session: plain data under a short mutex, with no task, channel or timer of its own.
 //!
-//! It outlives its connections: `link` is the one it has, `resume` changes it for another, and while it has none it waits
-//! among the `detached`. Whoever has something to say to a user writes it to the connection at once, and queues it only when
-//! that is full or gone (`outbox`). A connection's one task (`driver`) flushes and listens; one wheel asks every session about
-//! its deadlines (`deadline`); [`Sessions`](crate::sessions::Sessions)
-//! finds them.
+//! A session outlives its connections. `link` is its current connection, and `resume` replaces that with another. A session
+//! without a connection is one of the `detached`. A publisher writes a message to the connection directly, and queues it only if
+//! the connection is full or missing (`outbox`). Each connection has one task (`driver`), which flushes and receives. One wheel
+//! checks the deadlines of all sessions (`deadline`); [`Sessions`](crate::sessions::Sessions) finds sessions.
 //!
 //! ```text
-//!             greet              lost, silent
-//!  Greeting ---------> Open <-------------------> Detached
-//!                       |         take_up            |
-//!                   end |                            | end, its time is over, no room
-//!                       v                            v
-//!                    Closing ---------------------> Over
+//!              open         connection lost, silence
+//!  Opening ---------> Open <------------------------> Detached
+//!                      |            resume               |
+//!                  end |                                 | end, timeout, eviction
+//!                      v                                 v
+//!                   Closing -------------------------> Over
 //! ```
 
 mod budget;
@@ -47,13 +46,13 @@ pub(crate) use deadline::{Due, SPAN, reachable};
 pub(crate) use detached::Detached;
 pub(crate) use driver::{Driver, Handler, Work};
 pub use info::SessionInfo;
+pub(crate) use link::Detachment;
 use link::Link;
-pub(crate) use link::Parted;
 use outbox::Outbox;
-pub(crate) use resume::{Hint, NotResumed, TakeUp};
+pub(crate) use resume::{NotResumed, Resumable, ResumePoint};
 pub(crate) use shares::{Holding, choose};
 
-/// Names a session for the life of this process; the generation tells apart those that had the same slot.
+/// Identifies a session within this process. The generation distinguishes sessions that used the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SessionId {
     pub(crate) slot: u32,
@@ -67,77 +66,77 @@ pub(crate) struct Session {
     pub(crate) app: AppId,
     pub(crate) user: UserId,
     pub(crate) dialect: Dialect,
-    /// When it began, in Unix seconds.
+    /// The time it began, in Unix seconds.
     since: u64,
     state: Mutex<State>,
-    /// The request being carried out; it outlives the connection that it came by.
+    /// The request being carried out. It outlives the connection that brought it.
     work: Mutex<Option<Work>>,
 }
 
-/// The part that changes.
+/// The mutable part of a session.
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    vouched: Vouched,
-    /// Its connection; none while it is detached.
+    auth: AuthState,
+    /// Its connection; `None` while it is detached.
     link: Option<Link>,
     /// The address of its newest connection.
     address: Option<IpAddr>,
-    /// Counts its connections.
+    /// The number of its newest connection, counted from 1.
     epoch: u32,
     keys: Keys,
     outbox: Outbox,
-    /// Native: numbers what is said.
+    /// Native: numbers the messages to the client.
     sent: Counter,
-    /// Native: follows the numbers of requests.
+    /// Native: checks the numbers of requests.
     received: Tracker,
-    /// The second anything was last heard.
-    heard: u32,
-    /// The second at which the wheel asks about deadlines.
-    look_at: u32,
-    /// Whether a request is being carried out, while which nothing is read.
+    /// The second at which anything last arrived.
+    last_heard: u32,
+    /// The second at which the wheel checks the deadlines.
+    next_check: u32,
+    /// Whether a request is being carried out. Nothing is read until it is done.
     is_busy: bool,
 }
 
-/// What vouches for a session, and how; see [`crate::directory::standing`].
+/// The credential that a session was authenticated with. Its validity is checked again by `admission::standing`.
 #[derive(Debug, Clone)]
-pub(crate) struct Vouched {
+pub(crate) struct AuthState {
     pub(crate) stamp: Stamp,
     pub(crate) proven_by: ProvenBy,
-    /// The very token it presented last: what its own user object shows, and no other session's.
+    /// The token that this session presented last. Its own user object shows this token and never that of another session.
     pub(crate) token: Option<AccessToken>,
-    /// When the credential ends, in Unix seconds, where it does.
+    /// The time the credential expires, in Unix seconds; `None` if it does not expire.
     pub(crate) valid_until: Option<u64>,
 }
 
-/// The serial numbers of its session keys.
+/// The serial numbers of a session's keys.
 #[derive(Debug, Clone, Copy)]
 struct Keys {
-    /// The newest.
+    /// The newest key.
     issued: u32,
-    /// The oldest that still counts.
+    /// The oldest key that is still accepted.
     oldest: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The acknowledgement is not sent yet: what others say waits for it.
-    Greeting,
+    /// The acknowledgement is not sent yet. Other messages wait for it.
+    Opening,
     Open,
-    /// It has no connection, and waits for its client until this second.
+    /// It has no connection, and waits until this second for its client to resume it.
     Detached {
         until: u32,
         ticket: u64,
-        /// Why the client is to be refused when it comes back.
-        sentence: Option<Code>,
+        /// The code that refuses the client when it resumes; `None` if it may resume.
+        end_code: Option<Code>,
     },
-    /// The close was said; the peer has until this second to agree.
+    /// The close was sent. The peer has until this second to confirm it.
     Closing {
         until: u32,
-        /// What it is told when it comes back, in case it has not heard.
-        sentence: Option<Code>,
+        /// The code that refuses the client when it resumes, in case the close did not reach it.
+        end_code: Option<Code>,
     },
-    /// Nothing is waited for any more.
+    /// It has ended and waits for nothing.
     Over,
 }
 
@@ -146,13 +145,14 @@ impl SessionId {
         u64::from(self.generation) << 32 | u64::from(self.slot)
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "takes the two halves apart")]
+    #[allow(clippy::cast_possible_truncation, reason = "splits the number into its two halves")]
     pub(crate) fn from_number(number: u64) -> Self {
         Self { slot: number as u32, generation: (number >> 32) as u32 }
     }
 }
 
-impl Vouched {
+impl AuthState {
+    /// Returns the credential that an admission accepted.
     pub(crate) fn by(admission: &Admission) -> Self {
         Self {
             stamp: admission.stamp,
@@ -164,7 +164,7 @@ impl Vouched {
 }
 
 impl Session {
-    /// Seconds a peer has to agree to a close.
+    /// Seconds that a peer has to confirm a close.
     pub(crate) const CLOSING: u32 = limits::CLOSING.as_secs() as u32;
 
     pub(crate) fn new(
@@ -176,8 +176,8 @@ impl Session {
         unix_now: u64,
     ) -> Arc<Self> {
         let state = State {
-            phase: Phase::Greeting,
-            vouched: Vouched::by(admission),
+            phase: Phase::Opening,
+            auth: AuthState::by(admission),
             address: connection.info().peer.map(|peer| peer.ip()),
             link: Some(Link::new(connection)),
             epoch: 1,
@@ -185,8 +185,8 @@ impl Session {
             outbox: Outbox::default(),
             sent: Counter::default(),
             received: Tracker::default(),
-            heard: now,
-            look_at: u32::MAX,
+            last_heard: now,
+            next_check: u32::MAX,
             is_busy: false,
         };
         Arc::new(Self {
@@ -200,49 +200,49 @@ impl Session {
         })
     }
 
-    /// What a key for this session claims; it lives a day, or as long as the token.
+    /// Returns the claims of a key for this session. The key expires after a day, or earlier with the credential.
     pub(crate) fn claims(&self, incarnation: u64, now: u64) -> Claims {
         let state = self.state.lock();
-        self.claim(state.keys.issued, &state.vouched, incarnation, now)
+        self.claim(state.keys.issued, &state.auth, incarnation, now)
     }
 
-    fn claim(&self, serial: u32, vouched: &Vouched, incarnation: u64, now: u64) -> Claims {
+    fn claim(&self, serial: u32, auth: &AuthState, incarnation: u64, now: u64) -> Claims {
         let day = now + limits::SESSION_KEY_LIFETIME.as_secs();
         Claims {
             app: self.app.clone(),
             user: self.user.clone(),
-            stamp: vouched.stamp,
+            stamp: auth.stamp,
             session: self.id.number(),
             incarnation,
             node: 0,
             serial,
-            expires_at: vouched.valid_until.map_or(day, |end| end.min(day)),
-            proven_by: vouched.proven_by,
+            expires_at: auth.valid_until.map_or(day, |end| end.min(day)),
+            proven_by: auth.proven_by,
             is_native: self.dialect == Dialect::Native,
         }
     }
 
-    /// When it began, in Unix seconds.
+    /// Returns the time the session began, in Unix seconds.
     pub(crate) fn since(&self) -> u64 {
         self.since
     }
 
-    /// What vouches for it.
-    pub(crate) fn vouched(&self) -> Vouched {
-        self.state.lock().vouched.clone()
+    /// Returns the credential that the session is authenticated with.
+    pub(crate) fn auth(&self) -> AuthState {
+        self.state.lock().auth.clone()
     }
 
-    /// Whether it has a connection, and is not ending.
+    /// Returns whether the session has a connection and is not ending.
     pub(crate) fn is_live(&self) -> bool {
-        matches!(self.state.lock().phase, Phase::Greeting | Phase::Open)
+        matches!(self.state.lock().phase, Phase::Opening | Phase::Open)
     }
 
-    /// Which of its connections it has, or had last.
+    /// Returns the number of the session's current or last connection.
     pub(crate) fn epoch(&self) -> u32 {
         self.state.lock().epoch
     }
 
-    /// Whether its requests are still carried out, by the driver of connection `epoch`.
+    /// Returns whether `epoch` is the current or last connection and the session is not over.
     fn is_for(&self, epoch: u32) -> bool {
         let state = self.state.lock();
         state.epoch == epoch && state.phase != Phase::Over
@@ -256,30 +256,30 @@ impl Session {
         self.state.lock().phase == Phase::Open
     }
 
-    /// Opens the session with its acknowledgement, the first thing said on it.
-    pub(crate) fn greet(&self, ack: String) {
+    /// Opens the session with its acknowledgement, which is its first message.
+    pub(crate) fn open(&self, ack: String) {
         let mut state = self.state.lock();
-        if state.phase == Phase::Greeting {
+        if state.phase == Phase::Opening {
             state.phase = Phase::Open;
             if let Some(link) = &mut state.link {
-                // A carrier with nothing buffered always takes something.
+                // A carrier without buffered messages always takes at least one.
                 link.carrier.try_send(&[Message::from(ack)]);
                 link.wake();
             }
         }
     }
 
-    /// Says something, now or as soon as there is a connection with room; false when the session is ending.
+    /// Sends a message now, or queues it until a connection has room. Returns `false` if the session is ending.
     ///
     /// # Errors
-    /// [`Overflow`] when there is no room for more that waits.
+    /// [`Overflow`] if the queue is full; the message is neither sent nor queued.
     pub(crate) fn push(&self, message: &Message, budget: &Budget) -> Result<bool, Overflow> {
         let mut state = self.state.lock();
         let State { phase, link, outbox, sent, .. } = &mut *state;
-        if matches!(phase, Phase::Closing { .. } | Phase::Over | Phase::Detached { sentence: Some(_), .. }) {
+        if matches!(phase, Phase::Closing { .. } | Phase::Over | Phase::Detached { end_code: Some(_), .. }) {
             return Ok(false);
         }
-        // A number counts as given once there is room: what found none is said again, or never.
+        // The number is used up only if the message is sent or queued. Otherwise the next attempt uses it.
         let mut count = *sent;
         let message = match self.dialect {
             Dialect::Native => Message::from(envelope::number(message.as_str(), count.next())),
@@ -302,13 +302,13 @@ impl Session {
 
     /// Returns the memory that the session holds; `None` if it holds none.
     ///
-    /// Counts its carrier's memory anew, since a client that polls takes from it while the session is not told.
+    /// Counts the carrier's memory again first: a client that polls takes messages from it without notice to the session.
     pub(crate) fn holding(&self, budget: &Budget) -> Option<Holding<'_>> {
         let mut state = self.state.lock();
         if let Some(link) = &mut state.link {
             link.count(budget);
         }
-        let is_live = matches!(state.phase, Phase::Greeting | Phase::Open);
+        let is_live = matches!(state.phase, Phase::Opening | Phase::Open);
         let buffered = state.link.as_ref().map_or(0, Link::counted);
         let bytes = state.outbox.memory() + buffered;
         let is_spare = match state.phase {
@@ -319,8 +319,8 @@ impl Session {
         (bytes > 0).then_some(Holding { app: &self.app, user: &self.user, address, bytes, is_spare })
     }
 
-    /// Drops what its client has not acknowledged, if that is all it holds; returns whether it was.
-    pub(crate) fn forget_sent(&self, budget: &Budget) -> bool {
+    /// Drops the unacknowledged messages if the session holds nothing else. Returns `false` if it holds none or also queued ones.
+    pub(crate) fn drop_unacknowledged(&self, budget: &Budget) -> bool {
         let mut state = self.state.lock();
         let is_all = state.phase == Phase::Open && state.outbox.is_idle() && state.outbox.len() > 0;
         if is_all {
@@ -329,10 +329,11 @@ impl Session {
         is_all
     }
 
-    /// Native: the client has everything up to `seen`, which need not be kept; false when it cannot have it.
+    /// Native: drops the messages up to number `seen`, which the client has received. Returns `false` if that number was not sent
+    /// yet.
     pub(crate) fn acknowledge(&self, seen: u64, budget: &Budget) -> bool {
         let mut state = self.state.lock();
-        if seen > state.said() {
+        if seen > state.last_sent() {
             return false;
         }
         let State { outbox, sent, .. } = &mut *state;
@@ -341,10 +342,11 @@ impl Session {
         true
     }
 
-    /// A request has come, which shows that its client has the newest key; judges its number, where it has one.
+    /// Notes that a request arrived over connection `epoch`, and checks its number. A request shows that the client has the
+    /// newest session key, so older keys become invalid.
     pub(crate) fn arrive(&self, epoch: u32, r: Option<u64>) -> Arrival {
         let mut state = self.state.lock();
-        // One of an older connection, read before that was replaced, shows nothing of the newest key.
+        // A request of an older connection, read before that was replaced, does not show that the client has the newest key.
         if state.epoch == epoch {
             state.keys.oldest = state.keys.issued;
         }
@@ -354,28 +356,29 @@ impl Session {
         }
     }
 
-    /// Puts another credential in place of the one that vouches for it, unless another connection has done so meanwhile.
-    pub(crate) fn vouch(&self, epoch: u32, vouched: Vouched) {
+    /// Replaces the session's credential, unless `epoch` is no longer its connection.
+    pub(crate) fn set_auth(&self, epoch: u32, auth: AuthState) {
         let mut state = self.state.lock();
         if state.epoch == epoch {
-            state.vouched = vouched;
+            state.auth = auth;
         }
     }
 
-    /// Brings the end of the credential forward; false when it is no earlier than before.
+    /// Makes the credential expire at `valid_until`. Returns `false` if it already expires then or earlier.
     pub(crate) fn limit(&self, valid_until: u64) -> bool {
         let mut state = self.state.lock();
-        let earlier = state.vouched.valid_until.is_none_or(|end| valid_until < end);
+        let earlier = state.auth.valid_until.is_none_or(|end| valid_until < end);
         if earlier {
-            state.vouched.valid_until = Some(valid_until);
+            state.auth.valid_until = Some(valid_until);
         }
         earlier
     }
 
-    /// Ends the session: says why, closes, and leaves the peer until some seconds after `now` to agree.
+    /// Ends the session: sends the reason and closes its connection. The peer has [`CLOSING`](Self::CLOSING) seconds from `now` to
+    /// confirm; the caller schedules a check of the deadlines for that second.
     ///
-    /// With `only`, as long as this stamp vouches for it. The wheel must be asked to look at the session by then. A detached one is over, unless its client is to be told why
-    /// when it comes back.
+    /// If `only` is given, the session ends only if its credential has this stamp. A detached session is over at once, unless its
+    /// client must be told the code when it resumes.
     pub(crate) fn end(
         &self,
         code: Code,
@@ -384,36 +387,36 @@ impl Session {
         now: u32,
         detached: &Detached,
         budget: &Budget,
-    ) -> End {
-        // What else ends a session is found again when its client comes back.
-        let sentence = matches!(code, Code::Disconnected | Code::SessionEvicted).then_some(code);
+    ) -> EndOutcome {
+        // With any other code, the handshake of the resuming client finds the reason again.
+        let end_code = matches!(code, Code::Disconnected | Code::SessionEvicted).then_some(code);
         let mut state = self.state.lock();
-        if only.is_some_and(|stamp| state.vouched.stamp != stamp) {
-            return End::Already;
+        if only.is_some_and(|stamp| state.auth.stamp != stamp) {
+            return EndOutcome::AlreadyEnding;
         }
         let end = match state.phase {
-            Phase::Closing { .. } | Phase::Over | Phase::Detached { sentence: Some(_), .. } => {
-                return End::Already;
+            Phase::Closing { .. } | Phase::Over | Phase::Detached { end_code: Some(_), .. } => {
+                return EndOutcome::AlreadyEnding;
             }
-            Phase::Detached { until, ticket, .. } if sentence.is_some() => {
-                state.phase = Phase::Detached { until, ticket, sentence };
-                End::Begun
+            Phase::Detached { until, ticket, .. } if end_code.is_some() => {
+                state.phase = Phase::Detached { until, ticket, end_code };
+                EndOutcome::Ending
             }
             Phase::Detached { ticket, .. } => {
                 detached.remove(ticket);
                 state.phase = Phase::Over;
-                End::Gone
+                EndOutcome::Over
             }
-            Phase::Greeting | Phase::Open => {
-                state.phase = Phase::Closing { until: now + Self::CLOSING, sentence };
-                End::Begun
+            Phase::Opening | Phase::Open => {
+                state.phase = Phase::Closing { until: now + Self::CLOSING, end_code };
+                EndOutcome::Ending
             }
         };
         tracing::debug!(app = %self.app, user = %self.user, code = code.as_str(), "ending a session");
         state.outbox.clear(budget);
         if let Some(link) = &mut state.link {
-            if let Some(words) = server::ended(self.dialect, code, retry_after).final_message {
-                link.carrier.try_send(&[Message::from(words)]);
+            if let Some(message) = server::ended(self.dialect, code, retry_after).final_message {
+                link.carrier.try_send(&[Message::from(message)]);
             }
             link.carrier.close(Close::new(code.number(), code.reason()));
             link.wake();
@@ -421,7 +424,7 @@ impl Session {
         end
     }
 
-    /// Its place among those that wait, while it does.
+    /// Returns the session's ticket among the detached sessions; `None` if it is not detached.
     pub(crate) fn ticket(&self) -> Option<u64> {
         match self.state.lock().phase {
             Phase::Detached { ticket, .. } => Some(ticket),
@@ -429,14 +432,14 @@ impl Session {
         }
     }
 
-    /// Gives up a request that nobody carries out any more: it may hold the session.
+    /// Drops the request that is being carried out. The request holds a reference to the session, which would leak otherwise.
     pub(crate) fn drop_work(&self) {
         let work = self.work.try_lock().and_then(|mut work| work.take());
-        work.into_iter().for_each(|mut work| work.dismiss());
+        work.into_iter().for_each(|mut work| work.wake_driver());
     }
 
-    /// Lets go of the connection at once.
-    pub(crate) fn abandon(&self, budget: &Budget) {
+    /// Ends the session and drops its connection at once, without a close.
+    pub(crate) fn abort(&self, budget: &Budget) {
         let mut state = self.state.lock();
         state.outbox.clear(budget);
         state.phase = Phase::Over;
@@ -447,24 +450,24 @@ impl Session {
 }
 
 impl State {
-    /// Native: the highest number that a carrier has taken.
-    fn said(&self) -> u64 {
+    /// Native: returns the highest message number that a carrier has taken.
+    fn last_sent(&self) -> u64 {
         self.sent.last() - (self.outbox.len() - self.outbox.taken()) as u64
     }
 }
 
-/// What came of an attempt to end a session.
+/// The outcome of an attempt to end a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It was ending.
-    Already,
-    /// It ends when its peer agrees, or its time is over.
-    Begun,
-    /// It had no connection, and is over.
-    Gone,
+pub(crate) enum EndOutcome {
+    /// It was already ending or over, or has another credential.
+    AlreadyEnding,
+    /// It ends once its peer confirms the close, or when its time is over.
+    Ending,
+    /// It was detached and is over.
+    Over,
 }
 
-/// Whole seconds of one of the protocol's times.
+/// Returns the whole seconds of a duration that the protocol defines.
 fn seconds(time: Duration) -> u32 {
-    u32::try_from(time.as_secs()).expect("the protocol's times are minutes at most")
+    u32::try_from(time.as_secs()).expect("every duration of the protocol is at most minutes")
 }

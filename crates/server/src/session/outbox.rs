@@ -1,4 +1,4 @@
-//! What a client may yet need: what waits for it, and what it has not acknowledged.
+//! The messages that a session keeps for its client: queued ones, and sent ones that are not acknowledged.
 
 use std::collections::VecDeque;
 
@@ -7,31 +7,31 @@ use chatcamp_transport::Message;
 
 use super::{Budget, Overflow};
 
-/// What was said to one client and is not known to have arrived: first what a carrier has taken and the client has not
-/// acknowledged, then what waits for a carrier. Empty, and without memory, while there is neither.
+/// Messages to one client that are not known to have arrived. First those that a carrier has taken and the client has not
+/// acknowledged, then those that wait for a carrier. An empty outbox has no heap memory.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     messages: VecDeque<Message>,
     bytes: usize,
-    /// How many a carrier has taken.
+    /// The number of messages that a carrier has taken.
     taken: usize,
 }
 
-/// Memory that a message costs besides its text, in bytes: its place in the queue, and what allocators add.
+/// The memory of a message besides its text, in bytes: its slot in the queue, and the overhead of the allocator.
 const PER_MESSAGE: usize = 64;
 
 impl Outbox {
-    /// Whether nothing waits for a carrier.
+    /// Returns whether no message waits for a carrier.
     pub(super) fn is_idle(&self) -> bool {
         self.taken == self.messages.len()
     }
 
-    /// How many messages there are, taken and waiting.
+    /// Returns the number of messages, taken and waiting.
     pub(super) fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// How many of them a carrier has taken.
+    /// Returns the number of messages that a carrier has taken.
     pub(super) fn taken(&self) -> usize {
         self.taken
     }
@@ -41,7 +41,10 @@ impl Outbox {
         self.bytes + self.messages.len() * PER_MESSAGE
     }
 
-    /// Adds one that waits; what was taken makes room for it, and can then not be sent again.
+    /// Queues a message. Drops taken messages to make room if necessary; those can then not be sent again.
+    ///
+    /// # Errors
+    /// [`Overflow`] if there is no room even without taken messages.
     pub(super) fn push(&mut self, message: Message, budget: &Budget) -> Result<(), Overflow> {
         let bytes = message.len();
         while self.messages.len() >= limits::OUTBOX_MESSAGES || self.bytes + bytes > limits::OUTBOX_BYTES {
@@ -61,7 +64,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Keeps one that a carrier has just taken; where there is no room for it, nothing is kept.
+    /// Keeps a message that a carrier has just taken. If it does not fit, all kept messages are dropped: the session could only
+    /// be resumed with all of them.
     pub(super) fn keep(&mut self, message: Message, budget: &Budget) {
         debug_assert!(self.is_idle());
         let bytes = message.len();
@@ -80,7 +84,7 @@ impl Outbox {
         self.messages.push_back(message);
     }
 
-    /// Lets what a carrier has given back wait again, before everything else; the oldest of it is lost where there is no room.
+    /// Queues messages that a carrier has given back, before all others. If there is too little room, the oldest of them are lost.
     pub(super) fn put_back(&mut self, messages: Vec<Message>, budget: &Budget) {
         debug_assert_eq!(self.taken, 0);
         for message in messages.into_iter().rev() {
@@ -95,17 +99,17 @@ impl Outbox {
         }
     }
 
-    /// What waits, in order.
+    /// Returns the messages that wait for a carrier, in order.
     pub(super) fn waiting(&mut self) -> &[Message] {
         &self.messages.make_contiguous()[self.taken..]
     }
 
-    /// A carrier has taken the first `count` that waited.
+    /// Marks the first `count` waiting messages as taken by a carrier.
     pub(super) fn take(&mut self, count: usize) {
         self.taken += count;
     }
 
-    /// Forgets the first `count` messages, which are taken.
+    /// Drops the first `count` messages, which are taken.
     pub(super) fn forget(&mut self, count: usize, budget: &Budget) {
         debug_assert!(count <= self.taken);
         let bytes: usize = self.messages.drain(..count).map(|message| message.len()).sum();
@@ -117,11 +121,12 @@ impl Outbox {
         }
     }
 
-    /// Lets everything wait again, for another carrier.
+    /// Marks all messages as waiting, for another carrier.
     pub(super) fn rewind(&mut self) {
         self.taken = 0;
     }
 
+    /// Drops all messages.
     pub(super) fn clear(&mut self, budget: &Budget) {
         self.taken = self.messages.len();
         self.forget(self.taken, budget);
@@ -132,18 +137,18 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    /// A budget for so many bytes of so many messages.
+    /// Returns a budget for `messages` messages with `bytes` bytes of text in total.
     fn budget(bytes: usize, messages: usize) -> Budget {
         Budget::new(bytes + messages * PER_MESSAGE)
     }
 
     #[test]
-    fn an_outbox_is_bounded_by_itself_and_by_all() {
+    fn an_outbox_is_bounded_by_its_own_limits_and_by_the_budget() {
         let budget = budget(10, 2);
         let (mut one, mut two) = (Outbox::default(), Outbox::default());
         one.push("123456".into(), &budget).unwrap();
         two.push("1234".into(), &budget).unwrap();
-        assert_eq!(two.push("".into(), &budget), Err(Overflow::Process), "the place of a message counts too");
+        assert_eq!(two.push("".into(), &budget), Err(Overflow::Process), "the slot of a message counts too");
         one.clear(&budget);
         two.push("1".into(), &budget).unwrap();
         two.clear(&budget);
@@ -158,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_makes_room_for_what_waits() {
+    fn taken_messages_are_dropped_to_make_room_for_queued_ones() {
         let budget = budget(16, 3);
         let mut outbox = Outbox::default();
         for text in ["1234", "5678"] {
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_where_not_all_can_be() {
+    fn all_kept_messages_are_dropped_if_one_does_not_fit() {
         let budget = budget(16, 2);
         let mut outbox = Outbox::default();
         for text in ["1234", "5678"] {
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_waits_before_the_rest_and_its_oldest_goes_first() {
+    fn returned_messages_are_queued_first_and_the_oldest_are_lost_first() {
         let budget = budget(6, 4);
         let mut outbox = Outbox::default();
         outbox.push("3".into(), &budget).unwrap();

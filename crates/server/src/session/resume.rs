@@ -1,4 +1,4 @@
-//! How a session goes on over another connection.
+//! Resumes a session over another connection.
 
 use chatcamp_auth::{
     server::{Dialect, Established},
@@ -8,56 +8,56 @@ use chatcamp_protocol::{Code, handshake::Continuity};
 use chatcamp_transport::{Connection, Message};
 use parking_lot::MutexGuard;
 
-use super::{Budget, Detached, Phase, Session, State, Vouched, link::Link};
+use super::{AuthState, Budget, Detached, Phase, Session, State, link::Link};
 
-/// What a client that comes back says of its session.
+/// The position from which a client resumes its session.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Hint {
-    /// Which of the session's keys it has.
+pub(crate) struct ResumePoint {
+    /// The serial number of the session key that the client has.
     pub(crate) serial: u32,
-    /// Native: the highest number of the server's it has seen, and of its own that it has sent.
+    /// Native: the highest message number that the client has received, and the highest that it has sent.
     pub(crate) numbers: Option<(u64, u64)>,
 }
 
-/// Why a session does not go on.
+/// The reason why a session is not resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotResumed {
-    /// The key was replaced, or what is said of the session cannot be.
+    /// The key was replaced, or the numbers do not fit the session.
     UnknownKey,
-    /// What the client missed is no longer kept, or the session is ending.
+    /// Messages that the client has missed are no longer kept, or the session is ending.
     TooLate,
-    /// The session was ended while its client was away.
+    /// The session was ended while it was detached.
     Ended(Code),
 }
 
-/// A session that can go on, locked until it has its new connection.
+/// A session that can be resumed, locked until it has its new connection.
 #[derive(Debug)]
-pub(crate) struct TakeUp<'a> {
+pub(crate) struct Resumable<'a> {
     session: &'a Session,
     state: MutexGuard<'a, State>,
     serial: u32,
-    /// How many messages the client has of those that are kept.
-    arrived: usize,
+    /// The number of kept messages that the client has received.
+    received: usize,
 }
 
 impl Session {
-    /// Checks whether the session can go on for a client that says this.
+    /// Checks whether the session can be resumed from this position.
     ///
     /// # Errors
-    /// [`NotResumed`]; the session is as it was.
-    pub(crate) fn take_up(&self, hint: Hint) -> Result<TakeUp<'_>, NotResumed> {
+    /// [`NotResumed`]; the session is unchanged.
+    pub(crate) fn check_resume(&self, hint: ResumePoint) -> Result<Resumable<'_>, NotResumed> {
         let state = self.state.lock();
         if !(state.keys.oldest..=state.keys.issued).contains(&hint.serial) {
             return Err(NotResumed::UnknownKey);
         }
         match state.phase {
-            Phase::Open | Phase::Detached { sentence: None, .. } => {}
-            Phase::Detached { sentence: Some(code), .. } => return Err(NotResumed::Ended(code)),
-            Phase::Greeting | Phase::Closing { .. } | Phase::Over => return Err(NotResumed::TooLate),
+            Phase::Open | Phase::Detached { end_code: None, .. } => {}
+            Phase::Detached { end_code: Some(code), .. } => return Err(NotResumed::Ended(code)),
+            Phase::Opening | Phase::Closing { .. } | Phase::Over => return Err(NotResumed::TooLate),
         }
-        let arrived = match hint.numbers {
+        let received = match hint.numbers {
             None => 0,
-            Some((seen, sent)) if seen > state.said() || sent < state.received.seen() => {
+            Some((seen, sent)) if seen > state.last_sent() || sent < state.received.seen() => {
                 return Err(NotResumed::UnknownKey);
             }
             Some((seen, _)) => {
@@ -65,32 +65,32 @@ impl Session {
                 state.outbox.len().checked_sub(missing).ok_or(NotResumed::TooLate)?
             }
         };
-        Ok(TakeUp { session: self, state, serial: hint.serial, arrived })
+        Ok(Resumable { session: self, state, serial: hint.serial, received })
     }
 }
 
-impl<'a> TakeUp<'a> {
-    /// The session.
+impl<'a> Resumable<'a> {
+    /// Returns the session.
     pub(crate) fn session(&self) -> &'a Session {
         self.session
     }
 
-    /// What the client is told of the session.
+    /// Returns the part of the acknowledgement that says how much is replayed.
     pub(crate) fn continuity(&self) -> Continuity {
         Continuity::Resumed {
-            replayed: (self.state.outbox.len() - self.arrived) as u64,
+            replayed: (self.state.outbox.len() - self.received) as u64,
             received: self.state.received.seen(),
         }
     }
 
-    /// What the session's next key claims.
-    pub(crate) fn claims(&self, vouched: &Vouched, incarnation: u64, now: u64) -> Claims {
-        self.session.claim(self.state.keys.issued.wrapping_add(1), vouched, incarnation, now)
+    /// Returns the claims of the session's next key.
+    pub(crate) fn claims(&self, auth: &AuthState, incarnation: u64, now: u64) -> Claims {
+        self.session.claim(self.state.keys.issued.wrapping_add(1), auth, incarnation, now)
     }
 
-    /// Goes on over `connection`: first the acknowledgement, then all that the client has missed.
+    /// Resumes the session over `connection`: sends the acknowledgement, then all messages that the client has missed.
     ///
-    /// Answers which connection of the session it is, and gives back the one before.
+    /// Returns the number of the connection, and the connection that it replaces.
     pub(crate) fn attach(
         mut self,
         established: &Established,
@@ -105,12 +105,12 @@ impl<'a> TakeUp<'a> {
         if let Phase::Detached { ticket, .. } = state.phase {
             detached.remove(ticket);
         }
-        // Whoever uses a key has it: the older ones are done with.
+        // The client has used this key, so it needs no older one.
         state.keys.oldest = self.serial;
         state.keys.issued = state.keys.issued.wrapping_add(1);
         state.phase = Phase::Open;
-        state.vouched = Vouched::by(&established.admission);
-        state.heard = now;
+        state.auth = AuthState::by(&established.admission);
+        state.last_heard = now;
         state.epoch = state.epoch.wrapping_add(1);
         state.address = connection.info().peer.map(|peer| peer.ip());
         let mut before = state.link.replace(Link::new(connection));
@@ -119,12 +119,12 @@ impl<'a> TakeUp<'a> {
         }
 
         state.outbox.take(state.outbox.len() - state.outbox.taken());
-        state.outbox.forget(self.arrived, budget);
+        state.outbox.forget(self.received, budget);
         state.outbox.rewind();
         let mut batch = vec![Message::from(ack)];
         batch.extend_from_slice(state.outbox.waiting());
-        let link = state.link.as_mut().expect("it was put there just now");
-        // A carrier with nothing buffered takes the first at least.
+        let link = state.link.as_mut().expect("the new link was stored above");
+        // A carrier without buffered messages takes at least the first.
         let taken = link.carrier.try_send(&batch).taken;
         link.count(budget);
         state.outbox.take(taken.saturating_sub(1));

@@ -6,12 +6,12 @@ use chatcamp_protocol::{AppId, UserId};
 
 /// The sessions of one user may hold a 32nd of the budget while others need memory.
 const USER: usize = 32;
-/// Those of one network address an eighth.
+/// The sessions of one network address may hold an eighth.
 const ADDRESS: usize = 8;
-/// Those of one app a half.
+/// The sessions of one app may hold a half.
 const APP: usize = 2;
 
-/// What one session holds.
+/// The memory that one session holds, and for whom.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Holding<'a> {
     pub(crate) app: &'a AppId,
@@ -19,7 +19,7 @@ pub(crate) struct Holding<'a> {
     /// The network of its newest connection; `None` if that does not tell clients apart.
     pub(crate) address: Option<IpAddr>,
     pub(crate) bytes: usize,
-    /// Whether nothing waits for its client: it holds what the client has not acknowledged, or it is ending.
+    /// Whether no message waits for its client: it holds only unacknowledged messages, or it is ending.
     pub(crate) is_spare: bool,
 }
 
@@ -42,8 +42,8 @@ impl<'a> Holding<'a> {
 
 /// Returns the indices of the sessions to free, so that the others hold at most three quarters of `total`.
 ///
-/// First users, then addresses, then apps are cut down to their shares, as far as needed. If that is not enough, the holders of
-/// most are cut down to one level; those that hold less lose nothing. Spare memory is freed first.
+/// First users, then addresses, then apps are cut down to their shares, as far as needed. If that is not enough, the largest
+/// holders are cut down to one level; holders below that level lose nothing. Spare memory is freed first.
 pub(crate) fn choose(holdings: &[Holding<'_>], total: usize) -> Vec<usize> {
     let held: usize = holdings.iter().map(|holding| holding.bytes).sum();
     let mut cut = Cut::new(holdings, held.saturating_sub(total - total / 4));
@@ -63,6 +63,7 @@ pub(crate) fn choose(holdings: &[Holding<'_>], total: usize) -> Vec<usize> {
     cut.chosen
 }
 
+/// The sessions chosen so far, and those that are left.
 struct Cut<'a> {
     holdings: &'a [Holding<'a>],
     /// The sessions not chosen yet: spare ones first, of these the largest first.
@@ -79,6 +80,7 @@ impl<'a> Cut<'a> {
         Self { holdings, rest, chosen: Vec::new(), wanted }
     }
 
+    /// Returns the bytes that the remaining sessions hold, by `key`, of those for which `which` holds.
     fn sums<K: Eq + Hash>(
         &self,
         which: impl Fn(&Holding<'a>) -> bool,
@@ -91,7 +93,7 @@ impl<'a> Cut<'a> {
         sums
     }
 
-    /// Chooses from holders of more than `most` until they hold no more than that, or enough is freed.
+    /// Chooses sessions of holders with more than `most` bytes, until each holds at most that or enough is freed.
     fn down_to(
         &mut self,
         most: usize,
@@ -119,7 +121,7 @@ impl<'a> Cut<'a> {
         });
     }
 
-    /// Cuts the holders down to the highest level that frees `bytes`, or what is wanted if that is less.
+    /// Cuts the holders down to the highest level that frees `bytes`, or fewer if less is wanted.
     fn level(&mut self, bytes: usize, which: impl Fn(&Holding<'a>) -> bool) {
         let bytes = bytes.min(self.wanted);
         if bytes == 0 {
@@ -127,7 +129,8 @@ impl<'a> Cut<'a> {
         }
         let sums = self.sums(&which, Holding::holder);
         let frees = |level: usize| sums.values().map(|sum| sum.saturating_sub(level)).sum::<usize>();
-        let (mut low, mut high) = (0, sums.values().copied().max().unwrap_or(0));
+        let mut low = 0;
+        let mut high = sums.values().copied().max().unwrap_or(0);
         while low < high {
             let middle = high - (high - low) / 2;
             if frees(middle) >= bytes { low = middle } else { high = middle - 1 }
@@ -154,7 +157,7 @@ mod tests {
             Self { apps, users }
         }
 
-        /// Returns what a session of a user at `192.0.2.address` holds; without an address if that is 0.
+        /// Returns the holding of a session of a user at `192.0.2.address`, or without an address if that is 0.
         fn holding(&self, app: usize, user: usize, address: u8, bytes: usize) -> Holding<'_> {
             let address = (address > 0).then(|| IpAddr::from([192, 0, 2, address]));
             let (app, user) = (&self.apps[app], &self.users[user]);
@@ -162,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Asserts that at most three quarters are left; returns the holdings that are left and meet `which`.
+    /// Asserts that at most three quarters are left. Returns the bytes of the holdings that are left and for which `which` holds.
     fn left(holdings: &[Holding<'_>], which: impl Fn(&Holding<'_>) -> bool) -> Vec<usize> {
         let chosen = choose(holdings, TOTAL);
         let rest: Vec<_> = (0..holdings.len()).filter(|n| !chosen.contains(n)).collect();
@@ -176,7 +179,7 @@ mod tests {
     fn few_users_with_many_sessions_are_cut_before_other_users() {
         let users = Users::new();
         let mut holdings: Vec<_> = (0..290).map(|n| users.holding(0, n % 6, 1, 10)).collect();
-        // One of another app, one of the same app elsewhere, one of the same address.
+        // A user of another app, a user of the same app at another address, a user at the same address.
         holdings.push(users.holding(1, 10, 2, 50));
         holdings.push(users.holding(0, 11, 3, 50));
         holdings.push(users.holding(0, 12, 1, 50));

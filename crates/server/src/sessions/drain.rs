@@ -1,4 +1,4 @@
-//! How all sessions end when the server does: so that their clients do not come back all at once.
+//! Ends all sessions at a shutdown, spread over time, so that their clients do not all reconnect at once.
 
 use std::time::Duration;
 
@@ -8,29 +8,31 @@ use chatcamp_protocol::Code;
 use super::Sessions;
 use crate::session::Session;
 
-/// Clients that are to come back per second, where there are many.
+/// Clients that should reconnect per second, at most.
 const PER_SECOND: u32 = 500;
-/// The longest time over which they are spread.
+/// The longest time over which reconnects are spread.
 const LONGEST: Duration = Duration::from_secs(15);
-/// The shortest time that a native client is asked to wait; spread up to twice this, and over the whole time on top.
+/// The shortest wait of a native client before it reconnects. Spread up to twice this, plus a part of the whole time.
 const RETRY: Duration = Duration::from_secs(1);
-/// Clients told before other tasks get their turn.
+/// Sessions ended before other tasks run.
 const BATCH: usize = 256;
-/// How often some published SDKs are closed.
+/// The interval between two batches of closed connections of published SDKs.
 const STEP: Duration = Duration::from_millis(100);
 
 impl Sessions {
-    /// Tells every client to come back later.
+    /// Ends every session and tells its client to reconnect later.
     ///
-    /// A native one is told at once, and when to come. A published SDK cannot be told when: it comes back soon after its
-    /// connection is closed, so the closes are spread.
+    /// Native clients are told at once, with the time to wait. A published SDK cannot be told a time: it reconnects soon after its
+    /// connection closes, so those closes are spread.
     pub(crate) async fn drain(&self) {
         let (native, published): (Vec<_>, Vec<_>) =
             self.registry.all().into_iter().partition(|session| session.dialect == Dialect::Native);
-        let many = u32::try_from(native.len() + published.len()).unwrap_or(u32::MAX);
-        let over = (Duration::from_secs(1) * many / PER_SECOND).min(LONGEST);
+        let count = u32::try_from(native.len() + published.len()).unwrap_or(u32::MAX);
+        let over = (Duration::from_secs(1) * count / PER_SECOND).min(LONGEST);
         for batch in native.chunks(BATCH) {
-            batch.iter().for_each(|session| self.send_away(session, self.spread(RETRY) + self.within(over)));
+            for session in batch {
+                self.end_for_shutdown(session, self.spread(RETRY) + self.within(over));
+            }
             tokio::task::yield_now().await;
         }
         let steps = usize::try_from(over.as_millis() / STEP.as_millis()).unwrap_or(0) + 1;
@@ -38,15 +40,17 @@ impl Sessions {
             if step > 0 {
                 self.runtime.sleep_until(self.runtime.now() + STEP).await;
             }
-            batch.iter().for_each(|session| self.send_away(session, RETRY));
+            for session in batch {
+                self.end_for_shutdown(session, RETRY);
+            }
         }
     }
 
-    fn send_away(&self, session: &Session, retry_after: Duration) {
+    fn end_for_shutdown(&self, session: &Session, retry_after: Duration) {
         self.end(session, Code::ShuttingDown, Some(retry_after));
     }
 
-    /// Returns a time up to `over`.
+    /// Returns a random time up to `over`.
     fn within(&self, over: Duration) -> Duration {
         self.spread(over) - over
     }

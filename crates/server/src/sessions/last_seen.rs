@@ -1,4 +1,4 @@
-//! When users were last connected: collected here, and written behind in batches by the operations.
+//! The times at which users were last connected. Collected here; the operations write them to the store in batches.
 
 use std::collections::HashMap;
 
@@ -7,45 +7,45 @@ use parking_lot::Mutex;
 
 use crate::session::Session;
 
-/// How old, in seconds, the time of somebody who connects may be: after a crash it is all there is to tell.
+/// How old, in seconds, the stored time of a connected user may be. After a crash only the stored time is known.
 const STALE: u64 = 60 * 60;
 
-/// Users whose time waits to be written, at most; of more in one interval some keep an older time.
+/// The maximum number of users whose times wait to be written. If there are more, some keep an older time.
 const WAITING: usize = 100_000;
 
 /// Last-seen times not yet written.
 #[derive(Debug, Default)]
 pub(crate) struct LastSeen {
-    left: Mutex<HashMap<(AppId, UserId), u64>>,
+    times: Mutex<HashMap<(AppId, UserId), u64>>,
 }
 
 impl LastSeen {
-    /// Notes that a session begins, where its user was last noted so long ago that a crash would make it look abandoned.
-    pub(crate) fn arrived(&self, session: &Session, last_seen: u64, now: u64) {
+    /// Notes that a session begins at `now`, if the user's stored time is too old.
+    pub(crate) fn note_start(&self, session: &Session, last_seen: u64, now: u64) {
         if last_seen.saturating_add(STALE) < now {
-            self.left(session, now);
+            self.note(session, now);
         }
     }
 
     /// Notes that a session had its connection until `now`, in Unix seconds.
-    pub(crate) fn left(&self, session: &Session, now: u64) {
-        let mut left = self.left.lock();
-        if left.len() < WAITING {
-            left.insert((session.app.clone(), session.user.clone()), now);
+    pub(crate) fn note(&self, session: &Session, now: u64) {
+        let mut times = self.times.lock();
+        if times.len() < WAITING {
+            times.insert((session.app.clone(), session.user.clone()), now);
         }
     }
 
-    /// Takes out the times that are to be written.
+    /// Removes and returns the times that wait to be written.
     pub(crate) fn take(&self) -> Vec<(AppId, UserId, u64)> {
-        let left = std::mem::take(&mut *self.left.lock());
-        left.into_iter().map(|((app, user), at)| (app, user, at)).collect()
+        let times = std::mem::take(&mut *self.times.lock());
+        times.into_iter().map(|((app, user), at)| (app, user, at)).collect()
     }
 
-    /// Puts back times that were not written, except those that are newer here and those for which there is no room.
+    /// Puts back times that were not written. A newer time of the same user is kept, and times that do not fit are lost.
     pub(crate) fn put_back(&self, batch: Vec<(AppId, UserId, u64)>) {
-        let mut left = self.left.lock();
-        for (app, user, at) in batch.into_iter().take(WAITING.saturating_sub(left.len())) {
-            left.entry((app, user)).or_insert(at);
+        let mut times = self.times.lock();
+        for (app, user, at) in batch.into_iter().take(WAITING.saturating_sub(times.len())) {
+            times.entry((app, user)).or_insert(at);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How sessions are spoken to, lose their connections, end and are forgotten.
+//! Sends to sessions, detaches them from their connections, ends them and removes them.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use chatcamp_runtime::{Runtime, timeout};
 use chatcamp_transport::{Close, Connection, Message};
 
 use super::Sessions;
-use crate::session::{Due, End, Overflow, Parted, Reserved, Session, SessionId, choose};
+use crate::session::{Detachment, Due, EndOutcome, Overflow, Reserved, Session, SessionId, choose};
 
 impl Sessions {
-    /// Says something on a session, and whether it is still there to hear; ends it when there is no room for more.
+    /// Sends a message; returns `false` if the session is ending. Ends the session if its queue is full.
     pub(crate) fn push(&self, session: &Session, message: &Message) -> bool {
-        let mut said = session.push(message, &self.queued);
-        if said == Err(Overflow::Process) {
+        let mut pushed = session.push(message, &self.queued);
+        if pushed == Err(Overflow::Process) {
             self.reclaim();
-            said = session.push(message, &self.queued);
+            pushed = session.push(message, &self.queued);
         }
         self.reclaim_if_nearly_full();
-        said.unwrap_or_else(|_| {
+        pushed.unwrap_or_else(|_| {
             self.end(session, Code::SlowConsumer, None);
             false
         })
     }
 
-    /// Ends the sessions that hold most if their budget is nearly full.
+    /// Frees memory of the sessions that hold most if their budget is nearly full.
     pub(crate) fn reclaim_if_nearly_full(&self) {
         if self.queued.is_nearly_full() {
             self.reclaim();
@@ -37,10 +37,10 @@ impl Sessions {
 
     /// Frees a part of the sessions' budget (docs/decisions, page 8).
     ///
-    /// It looks at what every session holds, which takes a few milliseconds for a hundred thousand of them. A sixteenth of the
-    /// budget must fill up before the next time.
+    /// Reads the memory of every session, which takes a few milliseconds for a hundred thousand of them. It runs again only after
+    /// another sixteenth of the budget was used.
     fn reclaim(&self) {
-        // One thread does it for all.
+        // One thread is enough.
         let Some(_reclaiming) = self.reclaiming.try_lock() else { return };
         let sessions = self.registry.all();
         let holdings = sessions.iter().filter_map(|session| Some((session, session.holding(&self.queued)?)));
@@ -54,25 +54,25 @@ impl Sessions {
         }
         for n in chosen {
             let session = holders[n];
-            let is_freed = session.forget_sent(&self.queued)
+            let is_freed = session.drop_unacknowledged(&self.queued)
                 || self.evict(session)
                 || self.end(session, Code::SlowConsumer, None);
             if !is_freed {
-                // It was ending already, and its client has not read that.
-                session.abandon(&self.queued);
+                // The session was already ending, and its client has not read the close.
+                session.abort(&self.queued);
             }
         }
         self.queued.reclaimed();
     }
 
-    /// Ends a session, and looks again whether its client agreed; false when it was ending already.
+    /// Ends a session and schedules a check that its client confirmed the close. Returns `false` if it was already ending.
     pub(crate) fn end(&self, session: &Session, code: Code, retry_after: Option<Duration>) -> bool {
         self.end_if(session, code, retry_after, None)
     }
 
-    /// The same as long as this stamp vouches for the session.
-    pub(crate) fn end_vouched(&self, session: &Session, code: Code, by: Stamp) -> bool {
-        self.end_if(session, code, None, Some(by))
+    /// Does the same if the session's credential still has this stamp.
+    pub(crate) fn end_if_stamp(&self, session: &Session, code: Code, stamp: Stamp) -> bool {
+        self.end_if(session, code, None, Some(stamp))
     }
 
     fn end_if(
@@ -84,160 +84,168 @@ impl Sessions {
     ) -> bool {
         let now = self.wheel.now();
         match session.end(code, retry_after, only, now, &self.detached, &self.queued) {
-            End::Already => return false,
-            End::Begun => self.watch(session, now + Session::CLOSING),
-            End::Gone => self.forget(session),
+            EndOutcome::AlreadyEnding => return false,
+            EndOutcome::Ending => self.schedule_check(session, now + Session::CLOSING),
+            EndOutcome::Over => self.remove(session),
         }
         true
     }
 
-    /// Ends a session's connection, telling its client to come back and go on; false when it has none.
-    pub(crate) fn dismiss(&self, session: &Session, code: Code, retry_after: Option<Duration>) -> bool {
-        self.dismiss_connection(session, None, code, retry_after)
+    /// Ends a session's connection and tells its client to resume the session. Returns `false` if it has no connection.
+    pub(crate) fn end_connection(
+        &self,
+        session: &Session,
+        code: Code,
+        retry_after: Option<Duration>,
+    ) -> bool {
+        self.end_connection_of(session, None, code, retry_after)
     }
 
-    fn dismiss_connection(
+    fn end_connection_of(
         &self,
         session: &Session,
         epoch: Option<u32>,
         code: Code,
         retry_after: Option<Duration>,
     ) -> bool {
-        let Some(connection) = self.part(session, epoch) else { return false };
-        self.see_off(connection, server::ended(session.dialect, code, retry_after));
+        let Some(connection) = self.detach(session, epoch) else { return false };
+        self.close_in_background(connection, server::ended(session.dialect, code, retry_after));
         true
     }
 
-    /// Closes, in the background, a connection that no session has any more; at once if there is no memory to wait for it.
-    pub(crate) fn see_off(&self, connection: Connection, ended: Ended) {
+    /// Closes a connection, detached from its session, in the background. Drops it at once if the budget for such connections is
+    /// used up.
+    pub(crate) fn close_in_background(&self, connection: Connection, ended: Ended) {
         let Ok(held) = Reserved::new(&self.closing, connection.buffered().total()) else { return };
-        let (task, runtime) = (self.shutdown.enter(), self.runtime.clone());
+        let task = self.shutdown.enter();
+        let runtime = self.runtime.clone();
         self.runtime.spawn(Box::pin(async move {
             close_connection(&*runtime, connection, ended).await;
             drop((held, task));
         }));
     }
 
-    /// Forgets a session whose client begins another; a connection it still has is told.
+    /// Removes a session whose client begins another one. Closes the connection that it may still have.
     pub(crate) fn supersede(&self, session: &Session) {
-        let (parted, connection) = session.part(None, self.wheel.now(), &self.detached, &self.queued);
-        if parted != Parted::Before {
-            self.last_seen.left(session, self.clock.now());
+        let (detachment, connection) = session.detach(None, self.wheel.now(), &self.detached, &self.queued);
+        if detachment != Detachment::NotAttached {
+            self.last_seen.note(session, self.clock.now());
         }
-        if parted == Parted::Over || session.give_up(&self.detached, &self.queued) {
-            self.forget(session);
+        if detachment == Detachment::Over || session.end_detached(&self.detached, &self.queued) {
+            self.remove(session);
         }
         if let Some(connection) = connection {
-            self.see_off(connection, server::ended(session.dialect, Code::Replaced, None));
+            self.close_in_background(connection, server::ended(session.dialect, Code::Replaced, None));
         }
     }
 
-    /// A connection of a session is lost: the session waits for its client, if it is to.
+    /// Detaches a session from connection `epoch`, which is lost.
     pub(crate) fn lost(&self, session: &Session, epoch: u32) {
-        self.part(session, Some(epoch));
+        self.detach(session, Some(epoch));
     }
 
-    fn part(&self, session: &Session, epoch: Option<u32>) -> Option<Connection> {
-        let (parted, connection) = session.part(epoch, self.wheel.now(), &self.detached, &self.queued);
-        match parted {
-            Parted::Before => {}
-            Parted::Over => {
-                self.last_seen.left(session, self.clock.now());
-                self.forget(session);
+    /// Detaches a session from connection `epoch`, or from any connection if that is `None`. Returns the connection.
+    fn detach(&self, session: &Session, epoch: Option<u32>) -> Option<Connection> {
+        let (detachment, connection) = session.detach(epoch, self.wheel.now(), &self.detached, &self.queued);
+        match detachment {
+            Detachment::NotAttached => {}
+            Detachment::Over => {
+                self.last_seen.note(session, self.clock.now());
+                self.remove(session);
             }
-            Parted::Detached => {
-                self.last_seen.left(session, self.clock.now());
-                self.watch(session, u32::MAX);
+            Detachment::Detached => {
+                self.last_seen.note(session, self.clock.now());
+                self.schedule_check(session, u32::MAX);
                 self.bound_detached(session);
             }
         }
         connection
     }
 
-    /// Keeps the sessions without a connection within their bounds.
+    /// Evicts detached sessions until their number is within the limits of the user and of the process.
     fn bound_detached(&self, session: &Session) {
-        let most = self.max_detached_per_user;
-        let longest = || self.registry.longest_away(&session.app, &session.user, most);
-        while longest().is_some_and(|id| self.evict_id(id)) {}
-        let oldest = || self.detached.oldest().is_some_and(|id| self.evict_id(id));
-        while self.detached.len() > self.max_detached && oldest() {}
+        let limit = self.max_detached_per_user;
+        let excess = || self.registry.oldest_detached(&session.app, &session.user, limit);
+        while excess().is_some_and(|id| self.evict_id(id)) {}
+        let evict_oldest = || self.detached.oldest().is_some_and(|id| self.evict_id(id));
+        while self.detached.len() > self.max_detached && evict_oldest() {}
     }
 
     fn evict_id(&self, id: SessionId) -> bool {
         self.registry.get(id).is_some_and(|session| self.evict(&session))
     }
 
-    /// Gives up a session without a connection, to make room; returns `false` if it has one.
+    /// Evicts a detached session. Returns `false` if it is not detached.
     fn evict(&self, session: &Session) -> bool {
         if session.ticket().is_none() {
             return false;
         }
-        // Noted first, since its client may come back at any moment.
+        // Noted first, since its client may resume at any moment.
         self.detached.note_evicted(session.id);
-        self.give_up(session)
+        self.end_detached(session)
     }
 
-    /// Lets go of the connections of all sessions at once, and gives up those that have none.
-    pub(crate) fn abandon_all(&self) {
+    /// Ends all sessions and drops their connections at once, without a close.
+    pub(crate) fn abort_all(&self) {
         for session in self.registry.all() {
-            if !self.give_up(&session) {
-                session.abandon(&self.queued);
+            if !self.end_detached(&session) {
+                session.abort(&self.queued);
             }
         }
     }
 
-    /// Gives up every session that has no connection.
-    pub(crate) fn give_up_all(&self) {
+    /// Ends every detached session.
+    pub(crate) fn end_all_detached(&self) {
         for session in self.registry.all() {
-            self.give_up(&session);
+            self.end_detached(&session);
         }
     }
 
-    /// Gives up a session, unless it has a connection.
-    pub(crate) fn give_up(&self, session: &Session) -> bool {
-        let gone = session.give_up(&self.detached, &self.queued);
-        if gone {
-            self.forget(session);
+    /// Ends a detached session. Returns `false` if it is not detached.
+    pub(crate) fn end_detached(&self, session: &Session) -> bool {
+        let has_ended = session.end_detached(&self.detached, &self.queued);
+        if has_ended {
+            self.remove(session);
         }
-        gone
+        has_ended
     }
 
-    /// Lets a session go on until then, in Unix seconds, and no longer.
+    /// Makes a session's credential expire at `valid_until`, in Unix seconds, unless it expires earlier.
     pub(crate) fn limit(&self, session: &Session, valid_until: u64) {
         if session.limit(valid_until) {
-            self.watch(session, self.wheel.now());
+            self.schedule_check(session, self.wheel.now());
         }
     }
 
-    /// Has a session's deadlines looked at in second `at`, or as soon as the wheel can.
-    pub(crate) fn watch(&self, session: &Session, at: u32) {
-        if let Some(at) = session.look_by(at, self.wheel.now()) {
+    /// Schedules a check of a session's deadlines at second `at`, or as near to it as the wheel can.
+    pub(crate) fn schedule_check(&self, session: &Session, at: u32) {
+        if let Some(at) = session.check_by(at, self.wheel.now()) {
             self.wheel.schedule(session.id, at);
         }
     }
 
-    /// Forgets a session that is over.
-    fn forget(&self, session: &Session) {
+    /// Removes a session that is over.
+    fn remove(&self, session: &Session) {
         self.registry.remove(session);
         session.drop_work();
     }
 
-    /// What is due on a session; answers when to ask again.
-    pub(crate) fn look(&self, id: SessionId, now: u32, unix_now: u64) -> Option<u32> {
+    /// Checks a session's deadlines and acts on them. Returns the second of the next check; `None` if no check is to be scheduled.
+    pub(crate) fn check_deadlines(&self, id: SessionId, now: u32, unix_now: u64) -> Option<u32> {
         let session = self.registry.get(id)?;
         match session.on_deadline(now, unix_now) {
             Due::Nothing => return None,
             Due::Later(at) => return Some(at),
             Due::End(code) => _ = self.end(&session, code, None),
-            Due::Dismiss(code, epoch) => _ = self.dismiss_connection(&session, Some(epoch), code, None),
-            Due::GiveUp => _ = self.give_up(&session),
-            Due::Abandon(epoch) => self.lost(&session, epoch),
+            Due::EndConnection(code, epoch) => _ = self.end_connection_of(&session, Some(epoch), code, None),
+            Due::EndDetached => _ = self.end_detached(&session),
+            Due::Abort(epoch) => self.lost(&session, epoch),
         }
         None
     }
 }
 
-/// Sends the final message, if there is one, and closes; a peer that does not agree in time is cut off.
+/// Sends the final message, if there is one, and closes the connection. Drops it if the peer does not confirm in time.
 pub(crate) async fn close_connection(runtime: &dyn Runtime, mut connection: Connection, ended: Ended) {
     let close = Close::new(ended.code.number(), ended.code.reason());
     let closing = async {

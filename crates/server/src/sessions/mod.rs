@@ -1,7 +1,8 @@
-//! All live sessions of this process: found, spoken to, detached, ended and forgotten.
+//! All sessions of this process.
 //!
-//! Nothing here knows the store or HTTP. [`registry`] finds sessions; [`lifecycle`] changes what state they are in, [`wheel`]
-//! keeps their deadlines, [`node`] answers the bus, [`drain`] ends them all at a shutdown.
+//! This module uses neither the store nor HTTP. [`registry`] finds sessions, [`lifecycle`] sends to them and changes their state,
+//! [`wheel`] schedules their deadlines, [`last_seen`] collects when users were connected, [`node`] answers the bus, and [`drain`]
+//! ends all sessions at a shutdown.
 
 mod drain;
 mod last_seen;
@@ -28,19 +29,19 @@ pub(crate) use self::{
     wheel::Wheel,
 };
 
-/// The live sessions of this process, and what they share.
+/// The sessions of this process, and the parts they share.
 pub(crate) struct Sessions {
     pub(crate) registry: Registry,
     pub(crate) detached: Detached,
     pub(crate) wheel: Wheel,
     pub(crate) last_seen: LastSeen,
-    /// Bytes that sessions hold: what waits for clients, what they have not acknowledged, and their connections' memory.
+    /// Bytes that sessions hold: queued messages, unacknowledged messages, and the memory of their connections.
     pub(crate) queued: Budget,
-    /// Held by the thread that frees bytes of that budget.
+    /// Locked by the thread that frees bytes of that budget.
     reclaiming: Mutex<()>,
-    /// Bytes that connections without a session hold until they are closed.
+    /// Bytes that connections hold while they are closed in the background.
     closing: Arc<Budget>,
-    /// Tells this run of the process from others, in session keys and session ids.
+    /// Identifies this run of the process, in session keys and session ids.
     pub(crate) incarnation: u64,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) clock: Clock,
@@ -73,7 +74,7 @@ impl Sessions {
         }
     }
 
-    /// Returns a time between `base` and twice that, so that clients told to come back do not come at once.
+    /// Returns a random time between `base` and twice that, so that clients do not all reconnect at once.
     pub(crate) fn spread(&self, base: Duration) -> Duration {
         chatcamp_runtime::spread(&*self.runtime, base)
     }

@@ -1,4 +1,4 @@
-//! What the bus asks of this process's sessions.
+//! Answers the calls of the bus for the sessions of this process.
 
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
     session::{Session, SessionId, SessionInfo},
 };
 
-/// Sessions that are sent an event before other tasks get their turn.
+/// Sessions that an event is sent to before other tasks run.
 const BATCH: usize = 256;
-/// How long a client that is to come back waits at least; spread up to twice this.
-const COME_BACK: Duration = Duration::from_millis(500);
+/// The shortest wait of a client that is told to reconnect; spread up to twice this.
+const RECONNECT: Duration = Duration::from_millis(500);
 
 impl Node for Sessions {
     async fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> usize {
@@ -70,12 +70,12 @@ impl Sessions {
 
     fn end_as(&self, session: &Session, mode: EndMode) -> bool {
         match mode {
-            EndMode::Reconnect => self.dismiss(session, Code::Reconnect, Some(self.spread(COME_BACK))),
+            EndMode::Reconnect => self.end_connection(session, Code::Reconnect, Some(self.spread(RECONNECT))),
             EndMode::Disconnect => self.end(session, Code::Disconnected, None),
         }
     }
 
-    /// Returns each session once, those of one user in the order in which they joined.
+    /// Returns each session of the recipients once. The sessions of one user are in the order in which they began.
     fn recipients(&self, app: &AppId, to: &Recipients) -> Vec<Arc<Session>> {
         match to {
             Recipients::All => self.of(app, None),
@@ -88,6 +88,7 @@ impl Sessions {
         }
     }
 
+    /// Returns the sessions of an app, or of one of its users.
     fn of(&self, app: &AppId, user: Option<&UserId>) -> Vec<Arc<Session>> {
         match user {
             Some(user) => self.registry.of_user(app, user),

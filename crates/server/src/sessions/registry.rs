@@ -1,4 +1,4 @@
-//! Finds sessions by number and by user, those without a connection too.
+//! Finds sessions by id and by user, detached ones too.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use crate::session::{Session, SessionId};
 
 const SHARDS: usize = 16;
 
-/// All sessions.
+/// The sessions of this process.
 #[derive(Debug)]
 pub(crate) struct Registry {
     slots: Mutex<Slots>,
@@ -30,7 +30,7 @@ struct Slots {
     generation: u32,
 }
 
-/// The user has as many sessions as it may have.
+/// The user has the maximum number of live sessions.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -39,7 +39,10 @@ impl Registry {
         Self { slots: Mutex::default(), hasher: RandomState::new(), users: Default::default() }
     }
 
-    /// Adds the session that `make` builds for the user, who may have `most` live ones.
+    /// Adds the session that `make` creates for the user.
+    ///
+    /// # Errors
+    /// [`Full`] if the user already has `most` live sessions; `make` is not called.
     pub(crate) fn insert(
         &self,
         app: &AppId,
@@ -65,7 +68,7 @@ impl Registry {
         Ok(session)
     }
 
-    /// Forgets the session.
+    /// Removes the session.
     pub(crate) fn remove(&self, session: &Session) {
         let key = (session.app.clone(), session.user.clone());
         let mut users = self.shard(&key).lock();
@@ -81,11 +84,12 @@ impl Registry {
         }
     }
 
+    /// Returns the session with this id; `None` if it is over.
     pub(crate) fn get(&self, id: SessionId) -> Option<Arc<Session>> {
         self.slots.lock().get(id).cloned()
     }
 
-    /// The user's sessions, in the order they joined.
+    /// Returns the user's sessions, in the order in which they began.
     pub(crate) fn of_user(&self, app: &AppId, user: &UserId) -> Vec<Arc<Session>> {
         let key = (app.clone(), user.clone());
         let users = self.shard(&key).lock();
@@ -94,31 +98,35 @@ impl Registry {
         of_user.iter().filter_map(|id| slots.get(*id).cloned()).collect()
     }
 
-    /// The session of the user that has been without a connection longest, if more than `most` are.
-    pub(crate) fn longest_away(&self, app: &AppId, user: &UserId, most: usize) -> Option<SessionId> {
+    /// Returns the user's session that has been detached longest; `None` if at most `most` of its sessions are detached.
+    pub(crate) fn oldest_detached(&self, app: &AppId, user: &UserId, most: usize) -> Option<SessionId> {
         let key = (app.clone(), user.clone());
         let users = self.shard(&key).lock();
         let of_user = users.get(&key).filter(|of_user| of_user.len() > most)?;
         let slots = self.slots.lock();
-        let tickets = of_user.iter().filter_map(|id| Some((slots.get(*id)?.ticket()?, *id)));
-        let (away, longest) =
-            tickets.fold((0, None), |(away, longest): (usize, Option<(u64, SessionId)>), one| {
-                let longer = longest.filter(|longest| longest.0 < one.0).unwrap_or(one);
-                (away + 1, Some(longer))
-            });
-        longest.filter(|_| away > most).map(|(_, id)| id)
+        let mut detached = 0;
+        let mut oldest = None;
+        for id in of_user {
+            let Some(ticket) = slots.get(*id).and_then(|session| session.ticket()) else { continue };
+            detached += 1;
+            if oldest.is_none_or(|(oldest_ticket, _)| ticket < oldest_ticket) {
+                oldest = Some((ticket, *id));
+            }
+        }
+        oldest.filter(|_| detached > most).map(|(_, id)| id)
     }
 
-    /// Whether the user has a live session.
+    /// Returns whether the user has a live session.
     pub(crate) fn is_online(&self, app: &AppId, user: &UserId) -> bool {
         self.of_user(app, user).iter().any(|session| session.is_live())
     }
 
-    /// All sessions at this moment.
+    /// Returns all sessions.
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {
         self.slots.lock().sessions.iter().map(|(_, session)| session.clone()).collect()
     }
 
+    /// Returns the number of sessions.
     pub(crate) fn len(&self) -> usize {
         self.slots.lock().sessions.len()
     }

@@ -1,4 +1,4 @@
-//! One wheel of seconds for the deadlines of all sessions.
+//! A timing wheel with a slot per second, for the deadlines of all sessions.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 
 use crate::session::{SPAN, SessionId, reachable};
 
-/// Deadlines by the second: a session is asked when its second comes, and says when to ask again.
+/// The scheduled checks of sessions, by second. Each check returns the second of the next one.
 ///
-/// An entry is a session's id of eight bytes, never a reference: it may outlive its session and then names nobody.
+/// An entry is the id of a session, eight bytes, and not a reference. It may outlive its session; then the id finds no session.
 #[derive(Debug)]
 pub(crate) struct Wheel {
     started: Instant,
@@ -24,19 +24,19 @@ impl Wheel {
         Self { started, now: AtomicU32::new(0), buckets: Mutex::new(vec![Vec::new(); SPAN as usize]) }
     }
 
-    /// The second it is, since the wheel was made; advanced by [`turn`](Self::turn).
+    /// Returns the current second, counted from the creation of the wheel. [`turn`](Self::turn) advances it.
     pub(crate) fn now(&self) -> u32 {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// Asks `session` at second `at`, or earlier if that is far ahead.
+    /// Schedules a check of `session` at second `at`, or earlier if that is too far ahead.
     pub(crate) fn schedule(&self, session: SessionId, at: u32) {
         let mut buckets = self.buckets.lock();
         let at = reachable(at, self.now());
         buckets[(at % SPAN) as usize].push(session);
     }
 
-    /// Turns to the second of `instant`; calls `due` for every entry on the way, which answers when to ask again.
+    /// Advances to the second of `instant`. Calls `due` for each entry on the way; its result is the second of the next check.
     pub(crate) fn turn(&self, instant: Instant, mut due: impl FnMut(SessionId, u32) -> Option<u32>) {
         let elapsed = instant.saturating_duration_since(self.started).as_secs();
         let target = u32::try_from(elapsed).unwrap_or(u32::MAX);
@@ -67,19 +67,19 @@ mod tests {
     }
 
     #[test]
-    fn entries_come_due_at_their_second_and_may_come_again() {
+    fn entries_are_due_at_their_second_and_can_be_scheduled_again() {
         let start = Instant::now();
         let wheel = Wheel::new(start);
         wheel.schedule(id(1), 2);
         wheel.schedule(id(2), 1000);
-        let mut heard = Vec::new();
+        let mut due_entries = Vec::new();
         for second in 0..=70 {
             wheel.turn(start + Duration::from_secs(second), |session, now| {
-                heard.push((session.slot, now));
+                due_entries.push((session.slot, now));
                 (session.slot == 1 && now < 10).then_some(now + 5)
             });
         }
-        assert_eq!(heard, [(1, 2), (1, 7), (1, 12), (2, 63)]);
+        assert_eq!(due_entries, [(1, 2), (1, 7), (1, 12), (2, 63)]);
     }
 
     #[test]
@@ -89,12 +89,12 @@ mod tests {
         for second in 1..60 {
             wheel.schedule(id(second), second);
         }
-        let mut heard = Vec::new();
+        let mut due_entries = Vec::new();
         wheel.turn(start + Duration::from_secs(500), |session, _| {
-            heard.push(session.slot);
+            due_entries.push(session.slot);
             None
         });
-        assert_eq!(heard, (1..60).collect::<Vec<_>>());
+        assert_eq!(due_entries, (1..60).collect::<Vec<_>>());
         assert_eq!(wheel.now(), 500);
     }
 }

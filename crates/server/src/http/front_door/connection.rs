@@ -12,7 +12,7 @@ use std::{
 use chatcamp_transport::long_poll::{self, Held};
 
 use super::{no_messages, socket::Socket};
-use crate::admission::{PendingConnection, Stay};
+use crate::admission::{PendingConnection, PendingKind};
 
 /// A connection that hyper serves. Its requests carry it as an extension.
 #[derive(Clone)]
@@ -74,20 +74,20 @@ impl HttpConnection {
     /// Records that bytes of a request have arrived.
     pub(super) fn received(&self) {
         if self.phase() == Phase::Idle {
-            self.set(Phase::Head, Some(Stay::Handshake));
+            self.set(Phase::Head, Some(PendingKind::Handshake));
         }
     }
 
     /// Records that the head of a request is complete; `is_page` says whether mounted pages answer it.
     pub(super) fn requested(&self, is_page: bool) {
         self.0.is_in_page.store(is_page, Ordering::Relaxed);
-        self.set(Phase::Request, Some(Stay::Http));
+        self.set(Phase::Request, Some(PendingKind::Http));
     }
 
     /// Records that the response is ready.
     pub(super) fn responded(&self) {
         self.0.is_in_page.store(false, Ordering::Relaxed);
-        self.set(Phase::Response, Some(Stay::Idle));
+        self.set(Phase::Response, Some(PendingKind::Idle));
     }
 
     /// Records that a write has begun.
@@ -97,10 +97,10 @@ impl HttpConnection {
         }
     }
 
-    fn set(&self, phase: Phase, stay: Option<Stay>) {
+    fn set(&self, phase: Phase, kind: Option<PendingKind>) {
         self.0.phase.store(phase as u8, Ordering::Relaxed);
-        if let Some(stay) = stay {
-            self.0.pending.change(stay);
+        if let Some(kind) = kind {
+            self.0.pending.change(kind);
         }
     }
 

@@ -22,7 +22,7 @@ use super::{
 use crate::api;
 use crate::{
     ChatService, Pages,
-    admission::{Guest, PendingConnection},
+    admission::{PendingConnection, PendingGuard},
     http::{
         Http,
         endpoint::{self, Answer},
@@ -43,10 +43,10 @@ pub(super) async fn serve(
     read: Vec<u8>,
     socket: impl Socket,
     peer: SocketAddr,
-    entry: Guest,
+    guard: PendingGuard,
 ) {
-    let entry = Arc::new(entry);
-    let pending = PendingConnection::new(&entry);
+    let guard = Arc::new(guard);
+    let pending = PendingConnection::new(&guard);
     let connection = HttpConnection::new(socket, pending.clone());
     let stream = HttpStream::new(read, connection.clone());
     let chat = ChatService::of(http.clone()).for_peer(peer);
@@ -71,7 +71,7 @@ pub(super) async fn serve(
     let ended = tokio::select! {
         biased;
         ended = served.as_mut() => Some(ended),
-        evicted = http.shutdown.unless_begun(entry.must_leave()) => {
+        evicted = http.shutdown.unless_begun(guard.evicted()) => {
             served.as_mut().graceful_shutdown();
             let drain = http.limits.drain;
             let limit = if connection.is_in_page() { drain.min(PAGE_DRAIN) } else { drain };
@@ -81,7 +81,7 @@ pub(super) async fn serve(
                 // At a shutdown, a head that is still arriving keeps its deadline.
                 None => tokio::select! {
                     ended = timeout(limit, served) => ended.ok(),
-                    () = entry.must_leave() => None,
+                    () = guard.evicted() => None,
                 },
             }
         }

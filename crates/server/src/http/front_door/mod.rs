@@ -38,7 +38,7 @@ use super::{
     endpoint::{PollId, PollOutcome},
 };
 use crate::{
-    admission::{Guest, Stay},
+    admission::{PendingGuard, PendingKind},
     session::Driver,
     shutdown::Task,
 };
@@ -141,9 +141,9 @@ impl FrontDoor {
         let http = self.http.clone();
         let task = http.shutdown.enter();
         let served = self.served.clone();
-        let guest = http.admission.pending.enter(Some(peer.ip()), Stay::Handshake);
+        let guard = http.admission.pending.enter(Some(peer.ip()), PendingKind::Handshake);
         // Boxed here, so that the task of an idle connection keeps neither the handshake's memory nor what it was made of.
-        let opening = Box::pin(open(task, http, served, socket, peer, guest));
+        let opening = Box::pin(open(task, http, served, socket, peer, guard));
         tokio::spawn(async move {
             if let Some(driver) = opening.await {
                 driver.await;
@@ -168,14 +168,14 @@ async fn open(
     served: Served,
     socket: impl Socket,
     peer: SocketAddr,
-    mut guest: Guest,
+    mut guard: PendingGuard,
 ) -> Option<Driver> {
     let mut read = Vec::new();
     let mut is_first = true;
     let mut is_authenticated = false;
     loop {
         let asked = match served.chat {
-            true => Box::pin(request(&http, &socket, peer, &guest, &mut read, is_first)).await?,
+            true => Box::pin(request(&http, &socket, peer, &guard, &mut read, is_first)).await?,
             false => Asked::Other,
         };
         let (outcome, poll, keep_alive) = match asked {
@@ -184,15 +184,15 @@ async fn open(
                 let carrier = websocket::Carrier::server(socket, &read[length..], upgrade.response());
                 drop(read);
                 let connection = Connection::new(carrier, info);
-                return Box::pin(http.admission.clone().admit(task, connection, guest)).await;
+                return Box::pin(http.admission.clone().admit(task, connection, guard)).await;
             }
             Asked::Other => {
-                Box::pin(http1::serve(&http, served, read, socket, peer, guest)).await;
+                Box::pin(http1::serve(&http, served, read, socket, peer, guard)).await;
                 return None;
             }
             Asked::Chat(outcome, poll, keep_alive) => (outcome, poll, keep_alive),
         };
-        drop(guest);
+        drop(guard);
         let answer = match outcome {
             PollOutcome::Answer(answer) => answer,
             PollOutcome::Held { held, cors, waits_for_messages } => {
@@ -206,10 +206,10 @@ async fn open(
         }
         is_first = false;
         is_authenticated |= poll.is_some_and(|poll| http.admitted_polls.contains(poll));
-        guest = if is_authenticated {
+        guard = if is_authenticated {
             http.admission.pending.enter_authenticated(Some(peer.ip()))
         } else {
-            http.admission.pending.enter(Some(peer.ip()), Stay::Idle)
+            http.admission.pending.enter(Some(peer.ip()), PendingKind::Idle)
         };
     }
 }
@@ -237,7 +237,7 @@ async fn request(
     http: &Arc<Http>,
     socket: &impl Socket,
     peer: SocketAddr,
-    guest: &Guest,
+    guard: &PendingGuard,
     read: &mut Vec<u8>,
     is_first: bool,
 ) -> Option<Asked> {
@@ -263,13 +263,13 @@ async fn request(
                     }
                 }
                 if !is_begun && !read.is_empty() {
-                    guest.change(Stay::Handshake);
+                    guard.change(PendingKind::Handshake);
                     is_begun = true;
                 }
-                match http.shutdown.unless_begun(receive(socket, read, guest)).await {
+                match http.shutdown.unless_begun(receive(socket, read, guard)).await {
                     Some(received) => received?,
                     None if is_first => return None,
-                    None => tokio::time::timeout(FINAL_POLL, receive(socket, read, guest)).await.ok()??,
+                    None => tokio::time::timeout(FINAL_POLL, receive(socket, read, guard)).await.ok()??,
                 }
                 continue;
             }
@@ -296,11 +296,11 @@ async fn request(
 }
 
 /// Reads more of a request. Returns `None` if the connection ends or is evicted.
-async fn receive(socket: &impl Socket, read: &mut Vec<u8>, guest: &Guest) -> Option<()> {
+async fn receive(socket: &impl Socket, read: &mut Vec<u8>, guard: &PendingGuard) -> Option<()> {
     tokio::select! {
         biased;
         ready = poll_fn(|cx| socket.poll_read_ready(cx)) => ready.ok()?,
-        () = guest.must_leave() => return None,
+        () = guard.evicted() => return None,
     }
     head::read_some(socket, read).ok()
 }

@@ -1,4 +1,4 @@
-//! What operators and backends do: apps, API keys, users and their tokens.
+//! The accounts of a server: apps, API keys, users and their tokens.
 
 mod import;
 pub(crate) mod name;
@@ -23,10 +23,10 @@ pub use self::{
 };
 use crate::{Clock, random};
 
-/// Generated app ids are decimal and below this, so that JavaScript keeps every digit.
+/// The upper bound of generated app ids, which are decimal: JavaScript represents each integer below it exactly.
 const GENERATED_BELOW: u64 = 1 << 53;
 
-/// Makes and changes what a server serves; works beside a running server on the same store.
+/// Creates and changes apps, API keys, users and tokens. Works beside a running server on the same store.
 #[derive(Debug, Clone)]
 pub struct Accounts {
     store: Arc<dyn Store>,
@@ -34,7 +34,7 @@ pub struct Accounts {
     clock: Clock,
 }
 
-/// A new app, with the one moment at which its API key can be seen.
+/// A new app, with the text of its first API key, which is not available later.
 #[derive(Debug)]
 pub struct NewApp {
     /// The app's id, for `new ChatCamp({appId})` and `ChatCamp::builder`.
@@ -43,20 +43,20 @@ pub struct NewApp {
     pub api_key: NewApiKey,
 }
 
-/// A new API key: its text is shown now or never.
+/// A new API key. Its text is not available later.
 pub struct NewApiKey {
-    /// The public id by which it is revoked.
+    /// The public id, with which the key can be revoked.
     pub id: String,
     /// The key.
     pub key: String,
 }
 
-/// What a new user is to have.
+/// The fields of a new user.
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// What is said of the user.
+    /// The user's profile.
     pub profile: Profile,
-    /// A token of the caller's choice; one is derived if there is none.
+    /// A custom token; if `None`, the user gets a derived token.
     pub token: Option<AccessToken>,
     /// Whether the user must present its token to connect. Default true.
     pub check_access_token: bool,
@@ -68,54 +68,54 @@ impl Default for NewUser {
     }
 }
 
-/// What is to change of an app; what is absent stays as it is.
+/// The fields to change of an app. An absent field stays unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct AppFields {
-    /// A name for people: 1 to 255 bytes, no control characters, something to see; spaces around it are dropped.
+    /// A name for people: 1 to 255 bytes, no control characters, at least one visible character. White space around it is removed.
     pub name: Option<String>,
-    /// What users must present; `token` ends every session opened by user id alone.
+    /// What users must present to connect. Changing it to `token` ends all sessions that were opened with a user id alone.
     pub auth: Option<AuthPolicy>,
     /// Whether clients may list the users.
     pub directory: Option<bool>,
-    /// How many sessions a user may have.
+    /// The number of sessions that a user may have, and what happens with one more.
     pub sessions: Option<SessionPolicy>,
 }
 
-/// Why something was not made or changed.
+/// An operation on an account failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AccountError {
     /// No app has this id.
-    #[error("there is no app {0}; `chatcamp app list` shows those there are")]
+    #[error("app {0} does not exist; `chatcamp app list` shows all apps")]
     NoApp(AppId),
-    /// Another app has this id.
-    #[error("the app id {0} is taken")]
+    /// An app with this id exists.
+    #[error("app {0} exists already; choose another id")]
     AppExists(AppId),
-    /// The app has no such user.
+    /// The app has no user with this id.
     #[error("the app has no user {0}")]
     NoUser(UserId),
-    /// The user is there already, and not one who merely came by and never had a token.
+    /// The user exists already and cannot be claimed.
     #[error("the user {0} exists already")]
     UserExists(UserId),
-    /// The app has no such API key.
+    /// The app has no API key with this id.
     #[error("the app has no API key {0}")]
     NoApiKey(String),
-    /// The token cannot be used.
+    /// The custom token is invalid.
     #[error(transparent)]
     InvalidToken(#[from] InvalidCustomToken),
-    /// The token was derived, and is not the one that the user has.
+    /// The token is a derived token, but not the user's current one.
     #[error(
-        "the access token was derived by a server and is not the one that the user has here; leave it out, and a new \
-         user gets another"
+        "the access token was derived by a server and is not the current token of this user; leave it out, and a new user \
+         gets a new token"
     )]
     ForeignToken,
-    /// A field of a user is missing or of another kind; the text names it and quotes nothing.
+    /// A field of a user is missing or has the wrong type. The text names the field and does not quote its value.
     #[error("{0}")]
     InvalidField(String),
     /// A profile value is too long, or nested too deep.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
-    /// A name is too long, or has control characters, or nothing to see.
+    /// A name is too long, has control characters, or has no visible character.
     #[error("a name has 1 to {} bytes, no control characters, and something to see", name::LONGEST)]
     InvalidName,
     /// The store failed.
@@ -124,23 +124,41 @@ pub enum AccountError {
 }
 
 impl Accounts {
-    /// The accounts in a store, with the keyring that belongs to it.
+    /// Returns the accounts of a store, with the keyring that belongs to it.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, keyring: Keyring) -> Self {
         Self { store, keyring, clock: Clock::system() }
     }
 
-    /// The same with a clock of one's own, for tests of what expires.
+    /// Sets the clock that expiry times are compared with. Default: the machine's.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Creates an app with its first API key; an id is generated unless given.
+    /// Creates an app and its first API key. If `id` is `None`, an id is generated.
     ///
     /// # Errors
-    /// [`AccountError::AppExists`] when the given id is taken, [`AccountError::InvalidName`].
+    /// [`AccountError::AppExists`] if the given id is taken, [`AccountError::InvalidName`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the app may have been created, with or without its API key.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// let app = accounts.create_app("shop", AuthPolicy::Token, None).await?;
+    /// assert_eq!(accounts.app_of_api_key(&app.api_key.key).await?, Some(app.id));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn create_app(
         &self,
         name: &str,
@@ -160,26 +178,52 @@ impl Accounts {
         Ok(NewApp { id, api_key })
     }
 
-    /// Lists the apps, eldest first.
+    /// Lists the apps, oldest first.
     ///
     /// # Errors
     /// [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
     pub async fn apps(&self) -> Result<Vec<Arc<App>>, AccountError> {
         Ok(self.store.apps().await?)
     }
 
-    /// Finds an app, by its id or the form to which JavaScript rounds it.
+    /// Returns an app by its id, or by that id as JavaScript rounds it.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`].
+    /// [`AccountError::NoApp`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
     pub async fn app(&self, id: &AppId) -> Result<Arc<App>, AccountError> {
         self.store.app(id).await?.ok_or_else(|| AccountError::NoApp(id.clone()))
     }
 
-    /// Changes what is given of an app, in one step, and returns it as it then is.
+    /// Changes the given fields of an app, atomically, and returns the app with the changes.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::InvalidName`].
+    /// [`AccountError::NoApp`], [`AccountError::InvalidName`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the app may have been changed or not. The call can be repeated.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// use chatcamp_server::AppFields;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Open, None).await?.id;
+    /// let fields = AppFields { name: Some("book shop".into()), ..AppFields::default() };
+    /// assert_eq!(accounts.update_app(&app, fields).await?.name, "book shop");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn update_app(&self, app: &AppId, fields: AppFields) -> Result<Arc<App>, AccountError> {
         let name = fields.name.as_deref().map(name::trimmed).transpose()?.map(str::to_owned);
         let app = self.app(app).await?;
@@ -195,10 +239,14 @@ impl Accounts {
         edited.ok_or_else(|| AccountError::NoApp(app.id.clone()))
     }
 
-    /// Switches an app between `open` and `token`; switching to `token` ends every session opened by user id alone.
+    /// Sets what users of an app must present to connect. Changing it to `token` ends all sessions that were opened with a user id
+    /// alone.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`].
+    /// [`AccountError::NoApp`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// Like [`update_app`](Self::update_app).
     pub async fn set_policy(&self, app: &AppId, auth: AuthPolicy) -> Result<(), AccountError> {
         self.update_app(app, AppFields { auth: Some(auth), ..AppFields::default() }).await?;
         Ok(())
@@ -207,25 +255,34 @@ impl Accounts {
     /// Sets whether clients may list the users of an app.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`].
+    /// [`AccountError::NoApp`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// Like [`update_app`](Self::update_app).
     pub async fn set_directory(&self, app: &AppId, directory: bool) -> Result<(), AccountError> {
         self.update_app(app, AppFields { directory: Some(directory), ..AppFields::default() }).await?;
         Ok(())
     }
 
-    /// Sets how many sessions a user of an app may have; sessions that there are live on.
+    /// Sets the number of sessions that a user of an app may have. Existing sessions continue.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`].
+    /// [`AccountError::NoApp`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// Like [`update_app`](Self::update_app).
     pub async fn set_sessions(&self, app: &AppId, sessions: SessionPolicy) -> Result<(), AccountError> {
         self.update_app(app, AppFields { sessions: Some(sessions), ..AppFields::default() }).await?;
         Ok(())
     }
 
-    /// Sets how many users an app may have; a lower limit removes nobody.
+    /// Sets the number of users that an app may have. A lower limit removes no user.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`].
+    /// [`AccountError::NoApp`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the limit may have been set or not. The call can be repeated.
     pub async fn set_max_users(&self, app: &AppId, max_users: u64) -> Result<(), AccountError> {
         let app = self.app(app).await?;
         let edit = move |app: &mut App| {
@@ -239,7 +296,11 @@ impl Accounts {
     /// Creates an API key for an app.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::InvalidName`].
+    /// [`AccountError::NoApp`], [`AccountError::InvalidName`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the key may have been created, and its text is lost. Revoke it by the id in
+    /// [`api_keys`](Self::api_keys).
     pub async fn create_api_key(&self, app: &AppId, name: &str) -> Result<NewApiKey, AccountError> {
         let name = name::trimmed(name)?;
         let app = self.app(app).await?;
@@ -260,10 +321,13 @@ impl Accounts {
         }
     }
 
-    /// The app that an API key speaks for; nothing for a key that is unknown or revoked.
+    /// Returns the app of an API key; `None` if the key is unknown or revoked.
     ///
     /// # Errors
     /// [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
     pub async fn app_of_api_key(&self, key: &str) -> Result<Option<AppId>, AccountError> {
         for digest in self.keyring.api_key_candidates(key) {
             if let Some(found) = self.store.api_key_by_digest(&digest).await? {
@@ -273,10 +337,13 @@ impl Accounts {
         Ok(None)
     }
 
-    /// Lists the API keys of an app, eldest first; their text is not kept.
+    /// Lists the API keys of an app, oldest first. Their text is not stored.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`].
+    /// [`AccountError::NoApp`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
     pub async fn api_keys(&self, app: &AppId) -> Result<Vec<ApiKey>, AccountError> {
         let app = self.app(app).await?;
         Ok(self.store.api_keys(&app.id).await?)
@@ -285,19 +352,26 @@ impl Accounts {
     /// Revokes an API key by its public id.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::NoApiKey`].
+    /// [`AccountError::NoApp`], [`AccountError::NoApiKey`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the key may have been revoked or not.
     pub async fn revoke_api_key(&self, app: &AppId, id: &str) -> Result<(), AccountError> {
         let app = self.app(app).await?;
-        match self.store.revoke_api_key(&app.id, id).await? {
-            true => Ok(()),
-            false => Err(AccountError::NoApiKey(id.to_owned())),
+        if self.store.revoke_api_key(&app.id, id).await? {
+            Ok(())
+        } else {
+            Err(AccountError::NoApiKey(id.to_owned()))
         }
     }
 
-    /// Lists up to `limit` users behind `after`, in the byte order of their ids.
+    /// Lists up to `limit` users whose ids are greater than `after`, in the byte order of their ids.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`].
+    /// [`AccountError::NoApp`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
     pub async fn users(
         &self,
         app: &AppId,
@@ -308,28 +382,55 @@ impl Accounts {
         Ok(self.store.users(&app.id, after, limit).await?)
     }
 
-    /// Finds a user.
+    /// Returns a user.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
     pub async fn user(&self, app: &AppId, id: &UserId) -> Result<Arc<User>, AccountError> {
         let app = self.app(app).await?;
         self.store.user(&app.id, id).await?.ok_or_else(|| AccountError::NoUser(id.clone()))
     }
 
-    /// Computes a user's token again; nothing when there is none, or it is one of the caller's choice.
+    /// Computes a user's derived token again. Returns `None` if the user has no token or a custom one.
     #[must_use]
     pub fn token_of(&self, user: &User) -> Option<AccessToken> {
         let TokenRecord::Derived { expires_at } = user.token else { return None };
         Some(token::derive(&self.keyring, &user.app, &user.id, &Stamp(user.stamp), expires_at))
     }
 
-    /// Issues a new token, good for `lifetime` seconds or for ever; the one before stays good for `grace` seconds.
+    /// Issues a new token. It is valid for `lifetime` seconds, or without end if that is `None`. The previous token stays valid for
+    /// `grace` seconds.
     ///
-    /// A user who merely came by, by id alone, must present its token from now on; its sessions by id alone end.
+    /// A user that was created automatically, by connecting with its id alone, must present its token from now on. Its sessions that
+    /// were opened with the id alone end.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the token may have been issued. [`token_of`](Self::token_of) then computes it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// // Valid for a day. The previous token is valid for another minute.
+    /// let token = accounts.issue_token(&app, &alice, Some(24 * 60 * 60), 60).await?;
+    /// # drop(token);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn issue_token(
         &self,
         app: &AppId,
@@ -338,7 +439,8 @@ impl Accounts {
         grace: u64,
     ) -> Result<AccessToken, AccountError> {
         let app = self.app(app).await?;
-        let (stamp, now) = (random::bytes(), self.clock.now());
+        let stamp = random::bytes();
+        let now = self.clock.now();
         let expires_at = lifetime.map(|s| now.saturating_add(s));
         let (user, ()) = self
             .edit(&app.id, id, move |user| {
@@ -347,19 +449,22 @@ impl Accounts {
                 user.previous = (grace > 0 && user.token != TokenRecord::None).then(|| Box::new(had));
                 user.stamp = stamp;
                 user.token = TokenRecord::Derived { expires_at };
-                // Whoever came by first, by id alone, is not who the token is given to.
+                // The client that connected by id alone first may not be the one that gets the token.
                 user.check_access_token |= user.auto_created;
                 user.auto_created = false;
                 (Edited::Save, ())
             })
             .await?;
-        Ok(self.token_of(&user).expect("a derived token was just kept"))
+        Ok(self.token_of(&user).expect("a derived token was stored above"))
     }
 
-    /// Voids every token and session key of a user, and ends the sessions they opened.
+    /// Revokes all tokens and session keys of a user, and ends the sessions that were opened with them.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the tokens may have been revoked or not. The call can be repeated.
     pub async fn revoke_tokens(&self, app: &AppId, id: &UserId) -> Result<(), AccountError> {
         let stamp = random::bytes();
         self.change(app, id, move |user| {
@@ -370,31 +475,41 @@ impl Accounts {
         .await
     }
 
-    /// Sets whether a user must present its token; setting it ends every session opened by user id alone.
+    /// Sets whether a user must present its token to connect. If it must, its sessions that were opened with the id alone end.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the user may have been changed or not. The call can be repeated.
     pub async fn set_locked(&self, app: &AppId, id: &UserId, locked: bool) -> Result<(), AccountError> {
         self.change(app, id, move |user| user.check_access_token = locked).await
     }
 
-    /// Shuts a user out, ending every session, or lets it in again.
+    /// Suspends a user, which ends all its sessions, or ends the suspension.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the user may have been changed or not. The call can be repeated.
     pub async fn set_suspended(&self, app: &AppId, id: &UserId, suspended: bool) -> Result<(), AccountError> {
         self.change(app, id, move |user| user.is_suspended = suspended).await
     }
 
-    /// Deletes a user and ends its sessions; one of the same id created later is another.
+    /// Deletes a user and ends its sessions. A user created later with the same id is a different user.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::NoUser`].
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the user may have been deleted or not.
     pub async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<(), AccountError> {
         let app = self.app(app).await?;
-        match self.store.delete_user(&app.id, id).await? {
-            true => Ok(()),
-            false => Err(AccountError::NoUser(id.clone())),
+        if self.store.delete_user(&app.id, id).await? {
+            Ok(())
+        } else {
+            Err(AccountError::NoUser(id.clone()))
         }
     }
 
@@ -413,31 +528,31 @@ impl Accounts {
         Ok(())
     }
 
-    /// Edits a user on the store's thread and brings back what the edit says.
+    /// Edits a user on the store's thread. Returns the user and the value that the edit returned.
     async fn edit<T: Send + 'static>(
         &self,
         app: &AppId,
         id: &UserId,
         edit: impl FnOnce(&mut User) -> (Edited, T) + Send + 'static,
     ) -> Result<(Arc<User>, T), AccountError> {
-        let said = Arc::new(Mutex::new(None));
-        let say = said.clone();
+        let returned = Arc::new(Mutex::new(None));
+        let output = returned.clone();
         let edit = Box::new(move |user: &mut User| {
             let (edited, value) = edit(user);
-            *say.lock() = Some(value);
+            *output.lock() = Some(value);
             edited
         });
         let user = self.store.edit_user(app, id, edit).await?;
-        let value = said.lock().take();
+        let value = returned.lock().take();
         user.zip(value).ok_or_else(|| AccountError::NoUser(id.clone()))
     }
 }
 
-/// A random decimal id of sixteen digits.
+/// Returns a random decimal id of sixteen digits.
 fn generate_app_id() -> AppId {
     let lowest = 10_u64.pow(15);
     let number = lowest + u64::from_le_bytes(random::bytes()) % (GENERATED_BELOW - lowest);
-    AppId::new(number.to_string()).expect("decimal digits are an app id")
+    AppId::new(number.to_string()).expect("sixteen digits are a valid app id")
 }
 
 /// Shows the id, not the key.

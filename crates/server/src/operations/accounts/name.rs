@@ -1,16 +1,16 @@
-//! Names of apps and API keys: something that people can see, and click.
+//! Names of apps and API keys. A name has at least one visible character, so that people can see and click it.
 
 use std::ops::RangeInclusive;
 
 use super::AccountError;
 
-/// Longest name, in bytes.
+/// The maximum length of a name, in bytes.
 pub(super) const LONGEST: usize = 255;
 
-/// Control characters, which no name has.
+/// Control characters, which a name may not contain.
 pub(crate) const CONTROL: &[RangeInclusive<char>] = &['\0'..='\u{1f}', '\u{7f}'..='\u{9f}'];
 
-/// Characters of which nothing is seen, which may not be all of a name: spaces, marks of direction, fillers.
+/// Invisible characters: spaces, direction marks, fillers. A name may not consist of these alone.
 pub(crate) const INVISIBLE: &[RangeInclusive<char>] = &[
     ' '..=' ',
     '\u{a0}'..='\u{a0}',
@@ -32,13 +32,16 @@ pub(crate) const INVISIBLE: &[RangeInclusive<char>] = &[
     '\u{ffa0}'..='\u{ffa0}',
 ];
 
-/// The name without the spaces around it.
+/// Returns the name without the white space around it.
+///
+/// # Errors
+/// [`AccountError::InvalidName`].
 pub(super) fn trimmed(name: &str) -> Result<&str, AccountError> {
     let is_among = |ranges: &[RangeInclusive<char>], c| ranges.iter().any(|range| range.contains(&c));
-    let is_seen = |c| !is_among(INVISIBLE, c);
-    let is_good =
-        name.len() <= LONGEST && !name.chars().any(|c| is_among(CONTROL, c)) && name.chars().any(is_seen);
-    if is_good { Ok(name.trim()) } else { Err(AccountError::InvalidName) }
+    let is_visible = |c| !is_among(INVISIBLE, c);
+    let is_valid =
+        name.len() <= LONGEST && !name.chars().any(|c| is_among(CONTROL, c)) && name.chars().any(is_visible);
+    if is_valid { Ok(name.trim()) } else { Err(AccountError::InvalidName) }
 }
 
 #[cfg(test)]
@@ -46,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_something_to_see() {
+    fn a_name_has_a_visible_character() {
         for (name, kept) in [
             ("shop", "shop"),
             ("  the \u{a0}shop\u{3000}", "the \u{a0}shop"),

@@ -1,4 +1,4 @@
-//! Users as their backend writes them: created, claimed, changed, with the fields that are given.
+//! Creates, claims and changes users with the fields that their backend gives.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use chatcamp_store::{Created, Edited, TokenRecord, User};
 use super::{AccountError, Accounts, NewUser};
 use crate::random;
 
-/// What a backend says of a user; what is absent stays as it is, or has its default in a new user.
+/// The fields of a user that a backend gives. An absent field stays unchanged, or has its default in a new user.
 #[derive(Debug, Clone, Default)]
 pub struct UserFields {
-    /// What the user may change too.
+    /// The fields that the user may change too.
     pub profile: ProfileUpdate,
     /// First name.
     pub first_name: Option<String>,
@@ -22,11 +22,11 @@ pub struct UserFields {
     pub email: Option<String>,
     /// Phone number.
     pub phone_number: Option<String>,
-    /// Whether the user must present its token to connect; default true.
+    /// Whether the user must present its token to connect. Default true.
     pub check_access_token: Option<bool>,
-    /// Whether the user is shut out; default false.
+    /// Whether the user is suspended: it cannot connect. Default false.
     pub is_suspended: Option<bool>,
-    /// A token of the caller's choice, in place of any there is; a new user without one gets one derived.
+    /// A custom token, which replaces the current one. A new user without a custom token gets a derived one.
     pub access_token: Option<AccessToken>,
 }
 
@@ -35,26 +35,26 @@ pub struct UserFields {
 pub struct WrittenUser {
     /// The user.
     pub user: Arc<User>,
-    /// Its token: the one just given, or the derived one it has.
+    /// The user's token: the given one, or its derived one. `None` if it has no token, or a custom token that was given earlier.
     pub access_token: Option<AccessToken>,
-    /// What came of the call.
+    /// The outcome of the call.
     pub written: Written,
 }
 
-/// What came of writing a user.
+/// The outcome of writing a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// There was none of that id.
+    /// The user did not exist.
     Created,
-    /// It had merely come by, by id alone, and is the backend's now.
+    /// The user was created automatically, by connecting with its id alone, and now belongs to the backend.
     Claimed,
-    /// Something of it is no longer as it was.
+    /// At least one field has changed.
     Changed,
-    /// It was so already.
+    /// All fields already had these values.
     Unchanged,
 }
 
-/// Fields within their limits, with what is drawn and computed before the store's thread applies them.
+/// Fields that were checked, with the random stamp and the digest that the store's thread needs to apply them.
 pub(super) struct Change {
     pub(super) fields: UserFields,
     stamp: [u8; 16],
@@ -63,13 +63,36 @@ pub(super) struct Change {
 }
 
 impl Accounts {
-    /// Creates a user with an access token and returns that.
+    /// Creates a user and returns its access token.
     ///
-    /// A user who merely came by, by id alone, and never had a token is claimed; its sessions end unless they may go on.
+    /// A user that was created automatically, by connecting with its id alone, and never had a token is claimed: it is replaced, and
+    /// its sessions end if they are no longer allowed.
     ///
     /// # Errors
-    /// [`AccountError::UserExists`] for any other existing id, [`AccountError::NoApp`], [`AccountError::InvalidToken`],
-    /// [`AccountError::OverLimit`].
+    /// [`AccountError::UserExists`] for any other existing user, [`AccountError::NoApp`], [`AccountError::InvalidToken`],
+    /// [`AccountError::OverLimit`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the user may have been created or not.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// use chatcamp_server::NewUser;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// let alice = UserId::new("alice")?;
+    /// let token = accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// # drop(token);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn create_user(
         &self,
         app: &AppId,
@@ -80,10 +103,13 @@ impl Accounts {
         Ok(created.access_token.expect("the token of a new user was given or derived"))
     }
 
-    /// Creates a user from the fields that are given, or claims it, as [`create_user`](Self::create_user) does.
+    /// Creates or claims a user like [`create_user`](Self::create_user), from the fields that are given.
     ///
     /// # Errors
     /// Those of [`create_user`](Self::create_user).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the user may have been created or not.
     pub async fn create_user_with(
         &self,
         app: &AppId,
@@ -93,10 +119,13 @@ impl Accounts {
         self.create_or(app, id, fields, |_, _| None).await
     }
 
-    /// Creates a user, or claims it, or else changes what is given of it: there is no conflict.
+    /// Creates or claims a user like [`create_user`](Self::create_user). Changes the given fields of any other existing user.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::InvalidToken`], [`AccountError::OverLimit`].
+    /// [`AccountError::NoApp`], [`AccountError::InvalidToken`], [`AccountError::OverLimit`], [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the user may have been written or not. The call can be repeated.
     pub async fn upsert_user(
         &self,
         app: &AppId,
@@ -106,13 +135,38 @@ impl Accounts {
         self.create_or(app, id, fields, |change, user| Some(change.apply(user))).await
     }
 
-    /// Changes what is given of a user, in one step.
+    /// Changes the given fields of a user, atomically.
     ///
-    /// A token that is not the one the user has voids that, and ends the sessions it opened. A user who merely came by,
-    /// by id alone, must present its first token from then on, unless `check_access_token` says otherwise.
+    /// A token that differs from the current one revokes that, and ends the sessions that were opened with it. A user that was
+    /// created automatically must present its first token from then on, unless `check_access_token` is given as false.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::NoUser`], [`AccountError::InvalidToken`], [`AccountError::OverLimit`].
+    /// [`AccountError::NoApp`], [`AccountError::NoUser`], [`AccountError::InvalidToken`], [`AccountError::OverLimit`],
+    /// [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the user may have been changed or not. The call can be repeated.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser};
+    /// use chatcamp_server::UserFields;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// let fields = UserFields { email: Some("alice@shop.example".into()), ..UserFields::default() };
+    /// let written = accounts.update_user(&app, &alice, fields).await?;
+    /// assert_eq!(written.user.profile.email, "alice@shop.example");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn update_user(
         &self,
         app: &AppId,
@@ -131,7 +185,7 @@ impl Accounts {
         Ok(self.written(user, given, written))
     }
 
-    /// Creates or claims the user; of any other that exists `or` decides, where none is a conflict.
+    /// Creates or claims the user. For any other existing user, calls `or`; if that returns `None`, fails with `UserExists`.
     async fn create_or(
         &self,
         app: &AppId,
@@ -160,6 +214,7 @@ impl Accounts {
         Ok(self.written(user, given, written))
     }
 
+    /// Checks the fields against their limits and prepares the change.
     pub(super) fn change_to(
         &self,
         app: &AppId,
@@ -189,6 +244,7 @@ impl Accounts {
 }
 
 impl Change {
+    /// Returns a new user with the given fields.
     pub(super) fn new_user(&self, app: &AppId, id: &UserId, now: u64) -> User {
         let mut user = User::new(app.clone(), id.clone(), self.stamp, now);
         self.fields.describe(&mut user.profile);
@@ -198,19 +254,22 @@ impl Change {
         user
     }
 
-    /// Puts the new user in the place of one who came by; what that one said of itself is gone.
+    /// Replaces an automatically created user with the new one. Profile fields that its client set are lost.
     pub(super) fn claim(&self, user: &mut User, new: User) -> Written {
         let is_suspended = self.fields.is_suspended.unwrap_or(user.is_suspended);
         *user = User { last_seen: user.last_seen, is_suspended, ..new };
         Written::Claimed
     }
 
+    /// Changes the given fields of a user.
     pub(super) fn apply(&self, user: &mut User) -> Written {
         let before = user.clone();
         self.fields.describe(&mut user.profile);
         if let Some(token) = self.token.filter(|_| !self.has_given_token(user)) {
-            (user.token, user.stamp, user.previous) = (token, self.stamp, None);
-            // Whoever came by first, by id alone, is not who the token is given to.
+            user.token = token;
+            user.stamp = self.stamp;
+            user.previous = None;
+            // The client that connected by id alone first may not be the one that gets the token.
             user.check_access_token |= user.auto_created;
             user.auto_created = false;
         }
@@ -219,7 +278,7 @@ impl Change {
         if *user == before { Written::Unchanged } else { Written::Changed }
     }
 
-    /// Whether the token given is the one the user has: to give it again must not end its sessions.
+    /// Returns whether the given token is the user's current one. Giving that again must not end the user's sessions.
     fn has_given_token(&self, user: &User) -> bool {
         match (&self.fields.access_token, &user.token) {
             (Some(given), TokenRecord::Custom { digest }) => {
@@ -231,6 +290,7 @@ impl Change {
 }
 
 impl UserFields {
+    /// Writes the given fields into a profile.
     fn describe(&self, profile: &mut Profile) {
         profile.apply(self.profile.clone());
         for (value, given) in [
