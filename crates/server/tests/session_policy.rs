@@ -5,7 +5,7 @@
 mod common;
 
 use chatcamp_protocol::Code;
-use chatcamp_server::{AuthPolicy, Limits, SessionPolicy};
+use chatcamp_server::{AccountError, AuthPolicy, Limits, SessionPolicy};
 use common::{Peer, World, user};
 use serde_json::{Value, json};
 
@@ -76,5 +76,30 @@ async fn what_the_server_bears_holds_whatever_the_app_says() {
     world.accounts.set_sessions(&world.app, SessionPolicy::RejectNew(50)).await.unwrap();
     let _first = world.connect("alice").await;
     assert_eq!(world.try_connect("alice", None).await.unwrap_err(), "SESSION_LIMIT");
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_outside_of_its_range_is_rejected() {
+    let world = World::open().await;
+    for policy in
+        [SessionPolicy::RejectNew(0), SessionPolicy::EvictOldest(0), SessionPolicy::EvictOldest(101)]
+    {
+        let result = world.accounts.set_sessions(&world.app, policy).await;
+        assert!(matches!(result, Err(AccountError::InvalidSessionPolicy(_))), "{policy}: {result:?}");
+    }
+    world.connect("alice").await;
+    world.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_allows_no_session_refuses_each_connect() {
+    let mut limits = Limits::default();
+    limits.sessions_per_user = 0;
+    let world = World::new(AuthPolicy::Open, limits).await;
+    for policy in [SessionPolicy::Unlimited, SessionPolicy::EvictOldest(1)] {
+        world.accounts.set_sessions(&world.app, policy).await.unwrap();
+        assert_eq!(world.try_connect("alice", None).await.unwrap_err(), "SESSION_LIMIT");
+    }
     world.close().await;
 }

@@ -260,7 +260,8 @@ fn make_room(admitter: &Admitter, admission: &Admission) -> Result<(), Full> {
     live.retain(|session| session.is_live());
     let most = most_live(admitter, admission);
     let too_many = (live.len() + 1).saturating_sub(most);
-    if too_many > 0 && !admission.sessions.evict_oldest {
+    // If no session is allowed, evicting does not help.
+    if too_many > 0 && (most == 0 || !admission.sessions.evict_oldest) {
         return Err(Full);
     }
     for session in live.iter().take(too_many) {

@@ -50,6 +50,9 @@ impl Registry {
         most: usize,
         make: impl FnOnce(SessionId) -> Arc<Session>,
     ) -> Result<Arc<Session>, Full> {
+        if most == 0 {
+            return Err(Full);
+        }
         let key = (app.clone(), user.clone());
         let mut users = self.shard(&key).lock();
         let of_user = users.entry(key).or_insert_with(|| Vec::with_capacity(1));
@@ -141,5 +144,20 @@ impl Registry {
 impl Slots {
     fn get(&self, id: SessionId) -> Option<&Arc<Session>> {
         self.sessions.get(id.slot as usize).filter(|session| session.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_without_sessions_leaves_no_entry() {
+        let registry = Registry::new();
+        let app = AppId::new("app").unwrap();
+        let alice = UserId::new("alice").unwrap();
+        let inserted = registry.insert(&app, &alice, 0, |_| unreachable!("no session is allowed"));
+        assert!(inserted.is_err());
+        assert!(registry.users.iter().all(|users| users.lock().is_empty()));
     }
 }

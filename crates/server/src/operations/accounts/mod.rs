@@ -12,7 +12,8 @@ use chatcamp_auth::{
 };
 use chatcamp_protocol::{AccessToken, AppId, Profile, UserId, limits, user::OverLimit};
 use chatcamp_store::{
-    ApiKey, App, AuthPolicy, Edited, Previous, SessionPolicy, Store, StoreError, TokenRecord, User,
+    ApiKey, App, AuthPolicy, Edited, InvalidSessionPolicy, Previous, SessionPolicy, Store, StoreError,
+    TokenRecord, User,
 };
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use parking_lot::Mutex;
@@ -118,6 +119,9 @@ pub enum AccountError {
     /// A name is too long, has control characters, or has no visible character.
     #[error("a name has 1 to {} bytes, no control characters, and something to see", name::LONGEST)]
     InvalidName,
+    /// The number of sessions in a session policy is out of range.
+    #[error(transparent)]
+    InvalidSessionPolicy(#[from] InvalidSessionPolicy),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -203,7 +207,7 @@ impl Accounts {
     /// Changes the given fields of an app, atomically, and returns the app with the changes.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::InvalidName`], [`AccountError::Store`].
+    /// [`AccountError::NoApp`], [`AccountError::InvalidName`], [`AccountError::InvalidSessionPolicy`], [`AccountError::Store`].
     ///
     /// # Cancel safety
     /// If the future is dropped, the app may have been changed or not. The call can be repeated.
@@ -226,6 +230,10 @@ impl Accounts {
     /// ```
     pub async fn update_app(&self, app: &AppId, fields: AppFields) -> Result<Arc<App>, AccountError> {
         let name = fields.name.as_deref().map(name::trimmed).transpose()?.map(str::to_owned);
+        if let Some(sessions) = fields.sessions {
+            // Only parsing checks the range. The store could not read a policy outside of it back.
+            sessions.to_string().parse::<SessionPolicy>()?;
+        }
         let app = self.app(app).await?;
         let edit = move |app: &mut App| {
             let before = app.clone();
@@ -267,7 +275,7 @@ impl Accounts {
     /// Sets the number of sessions that a user of an app may have. Existing sessions continue.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::Store`].
+    /// [`AccountError::NoApp`], [`AccountError::InvalidSessionPolicy`], [`AccountError::Store`].
     ///
     /// # Cancel safety
     /// Like [`update_app`](Self::update_app).
