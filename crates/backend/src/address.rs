@@ -27,6 +27,7 @@ impl Address {
         Url::parse(&self.0.api(method)).expect("checked in `parse`, and methods are names")
     }
 
+    /// Returns whether requests are encrypted.
     #[cfg(feature = "tls")]
     pub(crate) fn is_tls(&self) -> bool {
         self.0.is_tls()

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use chatcamp_tls::{Tls, Trust};
+
 use crate::{ApiKey, Backend, BuildError, address::Address, exchange::Exchange, retry::Policy};
 
 /// Default time limit of one attempt.
@@ -18,6 +21,8 @@ pub struct Builder {
     key: ApiKey,
     policy: Policy,
     expose_key: bool,
+    #[cfg(feature = "tls")]
+    trust: Trust,
 }
 
 impl Backend {
@@ -44,6 +49,8 @@ impl Builder {
             key,
             policy: Policy { attempt: ATTEMPT, total: CALL, retries: RETRIES },
             expose_key: false,
+            #[cfg(feature = "tls")]
+            trust: Trust::default(),
         }
     }
 
@@ -68,6 +75,41 @@ impl Builder {
         self
     }
 
+    /// Trusts the authorities whose certificates are in `pem`, instead of those that the operating system trusts. Further calls add
+    /// authorities. Replaces an earlier [`tls`](Self::tls).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let chat = chatcamp_backend::Backend::builder("https://chat.example", "ck1_key")
+    ///     .root_certificate(std::fs::read("authority.pem")?)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn root_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.trust.add_root(pem);
+        self
+    }
+
+    /// Uses this TLS configuration, for example that of a client in the same program. Replaces earlier root certificates.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_backend::{Backend, Tls};
+    ///
+    /// let tls = Tls::without_roots(); // or `Tls::with_roots(pem)`
+    /// let builder = Backend::builder("https://chat.example", "ck1_key").tls(&tls);
+    /// ```
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: &Tls) -> Self {
+        self.trust.set(tls.clone());
+        self
+    }
+
     /// Allows `http://` to other machines, which sends the API key unencrypted. Enable it only in networks that are trusted for
     /// another reason.
     #[must_use]
@@ -85,7 +127,20 @@ impl Builder {
         if address.is_exposed() && !self.expose_key {
             return Err(BuildError::KeyExposed);
         }
-        Ok(Backend::new(Exchange::new(address, self.key)?, self.policy))
+        #[cfg(feature = "tls")]
+        let tls = if address.is_tls() || !self.trust.is_platform() {
+            self.trust.load()?
+        } else {
+            // Not the root certificates of the system: loading them takes time and may fail.
+            Tls::without_roots()
+        };
+        let exchange = Exchange::new(
+            address,
+            self.key,
+            #[cfg(feature = "tls")]
+            &tls,
+        )?;
+        Ok(Backend::new(exchange, self.policy))
     }
 }
 

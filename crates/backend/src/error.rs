@@ -21,9 +21,13 @@ pub enum BuildError {
     )]
     KeyExposed,
     /// The URL begins with `https://`, and the feature `tls` is disabled.
-    #[error("https needs the feature `tls` of chatcamp-backend")]
+    #[error("https:// needs TLS: enable the feature `tls` of chatcamp-backend")]
     NoTls,
-    /// The HTTP client cannot be created, for example because the system's TLS certificates are missing.
+    /// The root certificates cannot be used, or the operating system has none.
+    #[cfg(feature = "tls")]
+    #[error("cannot use the root certificates: {0}")]
+    Roots(#[from] chatcamp_tls::RootsError),
+    /// The HTTP client cannot be created.
     #[error("cannot create an HTTP client: {0}")]
     Client(String),
 }
@@ -56,6 +60,10 @@ pub enum Error {
     /// The connection cannot be opened. Nothing was sent.
     #[error("cannot reach the server: {0}")]
     Unreachable(String),
+    /// The TLS handshake failed. Nothing was sent.
+    #[cfg(feature = "tls")]
+    #[error("cannot open an encrypted connection to the server: {0}")]
+    Tls(chatcamp_tls::TlsError),
     /// The connection broke before the whole answer was received.
     #[error("the connection broke before the whole answer was received: {0}")]
     Broken(String),
@@ -128,10 +136,13 @@ pub mod code {
 impl Error {
     /// Returns whether the same call may succeed later without any change.
     ///
-    /// The call has already been retried as often as is safe and as the builder allows.
+    /// The call has already been retried as often as is safe and as the builder allows. A failure of TLS is retryable only if the
+    /// connection was cut: a certificate does not become valid within the time limit of a call.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.is_transient(),
             Self::Unreachable(_) | Self::Broken(_) | Self::TimedOut(_) => true,
             Self::Refused(refusal) => is_temporary(refusal.status) || refusal.is_in_progress(),
             Self::NotTheApi { status, .. } => is_temporary(*status),
@@ -153,6 +164,8 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::NoRuntime
             | Self::Unreachable(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => false,
         }
     }
 

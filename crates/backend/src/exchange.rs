@@ -6,6 +6,8 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+#[cfg(feature = "tls")]
+use chatcamp_tls::{Tls, TlsError};
 use reqwest::{
     Client, Response,
     header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
@@ -66,7 +68,11 @@ struct ErrorBody {
 }
 
 impl Exchange {
-    pub(crate) fn new(address: Address, key: ApiKey) -> Result<Self, BuildError> {
+    pub(crate) fn new(
+        address: Address,
+        key: ApiKey,
+        #[cfg(feature = "tls")] tls: &Tls,
+    ) -> Result<Self, BuildError> {
         let mut value = HeaderValue::from_str(key.expose()).map_err(|_| BuildError::ApiKey)?;
         if key.expose().is_empty() || key.expose().contains(char::is_whitespace) {
             return Err(BuildError::ApiKey);
@@ -83,9 +89,8 @@ impl Exchange {
             // `retry::Policy` decides what is retried.
             .retry(retry::never());
         #[cfg(feature = "tls")]
-        if !address.is_tls() {
-            // Loading the system's certificates takes time and may fail.
-            builder = builder.tls_certs_only([]);
+        {
+            builder = builder.tls_backend_preconfigured((**tls.config()).clone());
         }
         if address.is_loopback() {
             // For a proxy, a loopback address means its own machine.
@@ -171,6 +176,12 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn failed(error: reqwest::Error) -> Error {
+    #[cfg(feature = "tls")]
+    if error.is_connect() {
+        if let Some(cause) = TlsError::of_handshake(&error) {
+            return Error::Tls(cause);
+        }
+    }
     if error.is_connect() { Error::Unreachable(describe(error)) } else { Error::Broken(describe(error)) }
 }
 

@@ -7,7 +7,8 @@
 //! or it has an idempotency key. The API key is never sent unencrypted to another machine unless that is allowed. No `Debug`
 //! output and no error contains a secret.
 //!
-//! URLs that begin with `https://` need the feature `tls`.
+//! URLs that begin with `https://` need the feature `tls`, which is enabled by default. The certificates that the operating system
+//! trusts are trusted; [`Builder::root_certificate`] names others instead.
 //!
 //! | module | holds |
 //! |---|---|
@@ -45,6 +46,8 @@ mod sessions;
 mod users;
 
 pub use chatcamp_protocol::{AccessToken, AppId, Profile, User, UserId};
+#[cfg(feature = "tls")]
+pub use chatcamp_tls::{RootsError, Tls, TlsError};
 
 pub use app::{App, AppFields, AppPolicy, KeyInfo, NewKey};
 pub use backend::Backend;

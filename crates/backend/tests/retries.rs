@@ -338,21 +338,3 @@ async fn an_attempt_has_a_time_limit() {
     assert!(matches!(error, Error::TimedOut(time) if time == limit), "{error:?}");
     assert!(error.is_retryable() && error.may_have_run());
 }
-
-#[cfg(feature = "tls")]
-#[tokio::test]
-async fn https_uses_tls() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move {
-        let (mut tcp, _) = listener.accept().await.unwrap();
-        let mut first = [0; 2];
-        tcp.read_exact(&mut first).await.unwrap();
-        tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
-        first
-    });
-    let backend = Backend::builder(url, "ck1_key").retries(0).build().unwrap();
-    let error = backend.disconnect("alice", Disconnect::default()).await.unwrap_err();
-    assert!(matches!(error, Error::Unreachable(_)) && !error.may_have_run(), "{error:?}");
-    assert_eq!(server.await.unwrap(), [22, 3], "a record of a TLS handshake, version 3.x");
-}

@@ -6,6 +6,8 @@ use chatcamp_protocol::{AppId, id::InvalidAppId};
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
 use chatcamp_protocol::{ServerUrl, url::InvalidUrl};
 use chatcamp_runtime::Runtime;
+#[cfg(feature = "tls")]
+use chatcamp_tls::{Tls, Trust};
 use chatcamp_transport::Transport;
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
 use chatcamp_transport::{self as transport, fallback};
@@ -25,7 +27,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Capacity of the queue of commands from the handles to the task.
 const MAX_COMMANDS: usize = 64;
 
-/// Returns the URL at which the server at `url`, such as `http://127.0.0.1:9080`, accepts chat connections: appends
+/// Returns the URL at which the server at `url`, such as `https://chat.example`, accepts chat connections: appends
 /// `/chat/2.0` if it is missing.
 ///
 /// Use it with a transport of your choice: `transport(websocket::Transport::new(&endpoint(url)?)?)`.
@@ -37,15 +39,20 @@ const MAX_COMMANDS: usize = 64;
 /// # Examples
 /// ```
 /// # fn main() -> Result<(), chatcamp_client::transport::ConnectError> {
-/// let url = chatcamp_client::builder::endpoint("http://127.0.0.1:9080")?;
-/// assert_eq!(url, "http://127.0.0.1:9080/chat/2.0");
+/// let url = chatcamp_client::builder::endpoint("https://chat.example")?;
+/// assert_eq!(url, "https://chat.example/chat/2.0");
 /// # Ok(())
 /// # }
 /// ```
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
 pub fn endpoint(url: &str) -> Result<String, transport::ConnectError> {
+    Ok(parse(url)?.chat())
+}
+
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+fn parse(url: &str) -> Result<ServerUrl, transport::ConnectError> {
     let invalid = |why: InvalidUrl| transport::ConnectError::Invalid(format!("invalid URL: {why}"));
-    Ok(ServerUrl::parse(url).map_err(invalid)?.chat())
+    ServerUrl::parse(url).map_err(invalid)
 }
 
 /// Collects the options of a [`ChatCamp`]. [`build`](Self::build) reports invalid options.
@@ -59,6 +66,8 @@ pub struct Builder {
     expose_tokens: bool,
     trace: Trace,
     runtime: Option<Arc<dyn Runtime>>,
+    #[cfg(feature = "tls")]
+    trust: Trust,
 }
 
 /// How the client reaches its server.
@@ -100,13 +109,17 @@ impl Builder {
             expose_tokens: false,
             trace: Trace::default(),
             runtime: None,
+            #[cfg(feature = "tls")]
+            trust: Trust::default(),
         }
     }
 
-    /// Connects to the server at `url`, such as `http://127.0.0.1:9080`; `ws:` means the same.
+    /// Connects to the server at `url`, such as `https://chat.example` or `http://127.0.0.1:9080`; `wss:` and `ws:` mean the same.
+    /// An access token is sent to another machine only over `https:`.
     ///
     /// Connects over WebSocket. If that does not open within 5 s or half the connect timeout, connects over long-poll. If
-    /// long-poll worked, reconnects begin with it for 5 minutes. If only one of the two features is enabled, uses that one.
+    /// long-poll worked, reconnects begin with it for 5 minutes. If only one of the two features is enabled, uses that one. A failure
+    /// of TLS other than a connection that was cut is reported at once: long-poll would meet the same certificate.
     ///
     /// Appends the path `/chat/2.0` if it is missing; [`build`](Self::build) rejects a user name, a query and a fragment.
     /// Replaces an earlier transport.
@@ -114,7 +127,7 @@ impl Builder {
     /// # Examples
     /// ```no_run
     /// # fn example() -> Result<(), chatcamp_client::BuildError> {
-    /// let chat = chatcamp_client::ChatCamp::builder("demo").url("http://127.0.0.1:9080").build()?;
+    /// let chat = chatcamp_client::ChatCamp::builder("demo").url("https://chat.example").build()?;
     /// # Ok(())
     /// # }
     /// ```
@@ -122,6 +135,47 @@ impl Builder {
     #[must_use]
     pub fn url(mut self, url: impl AsRef<str>) -> Self {
         self.dial = Some(Dial::Url(url.as_ref().to_owned()));
+        self
+    }
+
+    /// Trusts the authorities whose certificates are in `pem`, for a URL that needs TLS, instead of those that the operating system
+    /// trusts. Further calls add authorities. Replaces an earlier [`tls`](Self::tls).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let chat = chatcamp_client::ChatCamp::builder("demo")
+    ///     .url("https://chat.example")
+    ///     .root_certificate(std::fs::read("authority.pem")?)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn root_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.trust.add_root(pem);
+        self
+    }
+
+    /// Uses this TLS configuration for a URL that needs TLS, for example the one of an `HttpProvider`. Replaces earlier root
+    /// certificates.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use chatcamp_client::{ChatCamp, HttpProvider, Tls};
+    ///
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tls = Tls::with_roots(std::fs::read("authority.pem")?)?;
+    /// let provider = HttpProvider::with_tls("https://backend.example/token", &tls)?;
+    /// let chat = ChatCamp::builder("demo").url("https://chat.example").tls(&tls).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: &Tls) -> Self {
+        self.trust.set(tls.clone());
         self
     }
 
@@ -234,7 +288,11 @@ impl Builder {
     /// ```
     pub fn build(self) -> Result<ChatCamp, BuildError> {
         let app_id = self.app_id?;
-        let transport = self.dial.ok_or(BuildError::NoTransport)?.transport(self.connect_timeout)?;
+        let transport = self.dial.ok_or(BuildError::NoTransport)?.transport(
+            self.connect_timeout,
+            #[cfg(feature = "tls")]
+            &self.trust,
+        )?;
         let runtime = match self.runtime {
             Some(runtime) => runtime,
             None if tokio::runtime::Handle::try_current().is_ok() => Arc::new(chatcamp_runtime::Tokio),
@@ -261,14 +319,29 @@ impl Dial {
         not(any(feature = "websocket", feature = "long-poll")),
         expect(unused_variables, clippy::unnecessary_wraps, reason = "only URLs can be invalid")
     )]
-    fn transport(self, connect_timeout: Duration) -> Result<Arc<dyn Transport>, BuildError> {
+    fn transport(
+        self,
+        connect_timeout: Duration,
+        #[cfg(feature = "tls")] trust: &Trust,
+    ) -> Result<Arc<dyn Transport>, BuildError> {
         match self {
             #[cfg(any(feature = "websocket", feature = "long-poll"))]
             Self::Url(url) => {
-                let list = endpoint(&url).and_then(|url| built_in(&url)).map_err(BuildError::Url)?;
+                let url = parse(&url).map_err(BuildError::Url)?;
+                #[cfg(feature = "tls")]
+                let list = if url.is_tls() || !trust.is_platform() {
+                    let tls = trust.load()?;
+                    with_tls(&url.chat(), &tls)
+                } else {
+                    built_in(&url.chat())
+                };
+                #[cfg(not(feature = "tls"))]
+                let list = built_in(&url.chat());
                 let limit = fallback::ATTEMPT_TIMEOUT.min(connect_timeout / 2);
-                Ok(Arc::new(fallback::Transport::new(list).attempt_timeout(limit)))
+                Ok(Arc::new(fallback::Transport::new(list.map_err(BuildError::Url)?).attempt_timeout(limit)))
             }
+            #[cfg(feature = "tls")]
+            Self::Transport(_) if !trust.is_platform() => Err(BuildError::UnusedTls),
             Self::Transport(transport) => Ok(transport),
         }
     }
@@ -282,6 +355,17 @@ fn built_in(url: &str) -> Result<Vec<Box<dyn Transport>>, transport::ConnectErro
         boxed(transport::websocket::Transport::new(url)?),
         #[cfg(feature = "long-poll")]
         boxed(transport::long_poll::Transport::new(url)?),
+    ]))
+}
+
+/// Returns the built-in transports, which share one TLS configuration.
+#[cfg(all(feature = "tls", any(feature = "websocket", feature = "long-poll")))]
+fn with_tls(url: &str, tls: &Tls) -> Result<Vec<Box<dyn Transport>>, transport::ConnectError> {
+    Ok(Vec::from([
+        #[cfg(feature = "websocket")]
+        boxed(transport::websocket::Transport::with_tls(url, tls)?),
+        #[cfg(feature = "long-poll")]
+        boxed(transport::long_poll::Transport::with_tls(url, tls)?),
     ]))
 }
 
@@ -312,15 +396,9 @@ mod tests {
         for url in ["http://h:1", "http://h:1/", "http://h:1/chat/2.0", "http://h:1/chat/2.0/"] {
             assert_eq!(endpoint(url).unwrap(), "http://h:1/chat/2.0");
         }
-        for url in [
-            "ftp://h",
-            "https://h",
-            "h",
-            "http://h/?room=1",
-            "http://h?room=1",
-            "http://h/#top",
-            "http://h/api/2.0",
-        ] {
+        for url in
+            ["ftp://h", "h", "http://h/?room=1", "http://h?room=1", "http://h/#top", "http://h/api/2.0"]
+        {
             assert!(matches!(Builder::new("demo").url(url).build(), Err(BuildError::Url(_))), "{url}");
         }
     }

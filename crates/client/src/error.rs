@@ -27,6 +27,17 @@ pub enum BuildError {
     /// The URL is invalid.
     #[error("cannot use the URL of the server")]
     Url(#[source] transport::ConnectError),
+    /// The root certificates cannot be used, or the operating system has none.
+    #[cfg(feature = "tls")]
+    #[error("cannot use the root certificates")]
+    Roots(#[from] chatcamp_tls::RootsError),
+    /// A TLS configuration was given together with a transport, which does not use it.
+    #[cfg(feature = "tls")]
+    #[error(
+        "root certificates and the TLS configuration apply only to a URL: give them to the transport, \
+         or give the builder a URL"
+    )]
+    UnusedTls,
     /// The client was built outside a tokio runtime. Its task runs on one.
     #[error("the tokio runtime is missing: build the client within a tokio runtime whose timer is enabled")]
     NoRuntime,
@@ -52,7 +63,7 @@ pub enum ConnectError {
         /// The shortest time to wait, if the server named one.
         after: Option<Duration>,
     },
-    /// The transport cannot open a connection.
+    /// The transport cannot open a connection. [`tls`](Self::tls) returns the cause if it is TLS.
     #[error("cannot open a connection")]
     Transport(#[source] Arc<transport::ConnectError>),
     /// The connection ended before the server answered.
@@ -69,7 +80,7 @@ pub enum ConnectError {
     NoCredential(#[source] Arc<Unavailable>),
     /// The access token would be sent unencrypted. Use an encrypted transport.
     #[error(
-        "the access token would cross the network in plaintext; use an encrypted transport, \
+        "the access token would cross the network in plaintext; use a URL that begins with https:// or wss://, \
          or allow it with dangerous_send_tokens_in_plaintext"
     )]
     TokenExposed,
@@ -88,7 +99,23 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Returns why the TLS handshake failed, or `None` for other errors.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&chatcamp_tls::TlsError> {
+        match self {
+            Self::Transport(cause) => match &**cause {
+                transport::ConnectError::Tls(cause) => Some(cause),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Returns whether the same call may succeed later without any change.
+    ///
+    /// That includes every failure of TLS: a certificate is renewed, a clock is set, and a laptop leaves the network whose
+    /// sign-in page intercepts its connections. A client that was connected therefore keeps trying, with delays.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -51,6 +51,11 @@ fn ended(closed: Closed) -> ConnectError {
             Code::Lost => ConnectError::Lost(closed),
             code => refused(Refusal::of(code)),
         },
+        // Over long-poll, the first message opens the connection.
+        #[cfg(feature = "tls")]
+        Closed::Tls(cause) => {
+            ConnectError::Transport(Arc::new(chatcamp_transport::ConnectError::Tls((**cause).clone())))
+        }
         _ => ConnectError::Lost(closed),
     }
 }

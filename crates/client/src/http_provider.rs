@@ -8,6 +8,8 @@ use chatcamp_auth::{
     credential::{CredentialReason, Unavailable},
 };
 use chatcamp_protocol::{AccessToken, secret};
+#[cfg(feature = "tls")]
+use chatcamp_tls::{RootsError, Tls, TlsError};
 use reqwest::{
     Client, Url,
     header::{ACCEPT, HeaderMap, HeaderName, HeaderValue},
@@ -40,6 +42,10 @@ pub enum InvalidProvider {
     /// The URL is invalid, or does not begin with `http://` or, with the feature `tls`, `https://`.
     #[error("invalid URL of the backend: {0}")]
     Url(&'static str),
+    /// The operating system has no root certificates.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     /// Tokens would be sent unencrypted.
     #[error("http:// to another machine is not encrypted: use https://")]
     Exposed,
@@ -61,6 +67,9 @@ enum Failure {
     NoRuntime,
     #[error("cannot reach the backend: {0}")]
     Unreachable(String),
+    #[cfg(feature = "tls")]
+    #[error("cannot open an encrypted connection to the backend: {0}")]
+    Tls(TlsError),
     #[error("the backend answered with status {0}")]
     Status(u16),
     #[error("the backend's answer is larger than {MAX_ANSWER} bytes")]
@@ -77,28 +86,62 @@ struct Answer {
 }
 
 impl HttpProvider {
-    /// Creates a provider that asks `url`.
+    /// Creates a provider that asks `url`. Over `https://` it trusts the certificates that the operating system trusts.
     ///
     /// # Errors
     /// [`InvalidProvider`]; `http://` is allowed only for this machine.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_client::HttpProvider;
+    ///
+    /// # fn main() -> Result<(), chatcamp_client::http_provider::InvalidProvider> {
+    /// let provider = HttpProvider::new("http://127.0.0.1:8080/token")?.header("authorization", "Bearer key")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(url: &str) -> Result<Self, InvalidProvider> {
-        let url = Url::parse(url)
-            .map_err(|_| InvalidProvider::Url("expected a URL such as https://backend.example/chat"))?;
-        if url.fragment().is_some() {
-            return Err(InvalidProvider::Url("remove the fragment, which begins with #"));
-        }
-        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let is_loopback =
-            host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-        match url.scheme() {
-            "http" if !is_loopback => return Err(InvalidProvider::Exposed),
-            "http" => {}
-            "https" if cfg!(feature = "tls") => {}
-            "https" => return Err(InvalidProvider::Url("https:// needs the feature tls")),
-            _ => return Err(InvalidProvider::Url("it must begin with https:// or http://")),
-        }
+        let url = check(url)?;
+        #[cfg(feature = "tls")]
+        let tls = match url.scheme() {
+            "https" => Tls::platform()?,
+            // Not the root certificates of the system: loading them takes time and may fail.
+            _ => Tls::without_roots(),
+        };
+        Self::build(
+            url,
+            #[cfg(feature = "tls")]
+            &tls,
+        )
+    }
+
+    /// Creates a provider like [`new`](Self::new) that uses `tls` for `https://`.
+    ///
+    /// # Errors
+    /// [`InvalidProvider`]; `http://` is allowed only for this machine.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_client::{HttpProvider, Tls};
+    ///
+    /// # fn main() -> Result<(), chatcamp_client::http_provider::InvalidProvider> {
+    /// let tls = Tls::without_roots(); // or `Tls::with_roots(pem)`
+    /// let provider = HttpProvider::with_tls("https://backend.example/token", &tls)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn with_tls(url: &str, tls: &Tls) -> Result<Self, InvalidProvider> {
+        Self::build(check(url)?, tls)
+    }
+
+    fn build(url: Url, #[cfg(feature = "tls")] tls: &Tls) -> Result<Self, InvalidProvider> {
         let mut client = Client::builder().redirect(redirect::Policy::none()).retry(retry::never());
-        if is_loopback {
+        #[cfg(feature = "tls")]
+        {
+            client = client.tls_backend_preconfigured((**tls.config()).clone());
+        }
+        if is_loopback(&url) {
             // For a proxy, a loopback address means its own machine.
             client = client.no_proxy();
         }
@@ -129,13 +172,12 @@ impl HttpProvider {
         };
         let post = self.client.post(self.url.clone()).headers(self.headers.clone());
         let post = post.header(ACCEPT, "application/json").json(&request);
-        let unreachable = |error| Failure::Unreachable(describe(error));
-        let mut response = post.send().await.map_err(unreachable)?;
+        let mut response = post.send().await.map_err(failed)?;
         if response.status() != 200 {
             return Err(Failure::Status(response.status().as_u16()));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_ANSWER {
                 return Err(Failure::TooLarge);
@@ -166,6 +208,40 @@ impl fmt::Debug for HttpProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpProvider({}{})", self.url.origin().ascii_serialization(), self.url.path())
     }
+}
+
+/// Parses the URL of a backend and rejects one that would send tokens unencrypted.
+fn check(url: &str) -> Result<Url, InvalidProvider> {
+    let url = Url::parse(url)
+        .map_err(|_| InvalidProvider::Url("expected a URL such as https://backend.example/chat"))?;
+    if url.fragment().is_some() {
+        return Err(InvalidProvider::Url("remove the fragment, which begins with #"));
+    }
+    match url.scheme() {
+        "http" if !is_loopback(&url) => Err(InvalidProvider::Exposed),
+        "http" => Ok(url),
+        "https" if cfg!(feature = "tls") => Ok(url),
+        "https" => {
+            Err(InvalidProvider::Url("https:// needs TLS: enable the feature `tls` of chatcamp-client"))
+        }
+        _ => Err(InvalidProvider::Url("it must begin with https:// or http://")),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Returns why no answer was received.
+fn failed(error: reqwest::Error) -> Failure {
+    #[cfg(feature = "tls")]
+    if error.is_connect() {
+        if let Some(cause) = TlsError::of_handshake(&error) {
+            return Failure::Tls(cause);
+        }
+    }
+    Failure::Unreachable(describe(error))
 }
 
 /// Returns the error and its causes on one line, without the URL.

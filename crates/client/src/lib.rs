@@ -2,7 +2,10 @@
 //!
 //! It keeps one session for one user at a time. When a connection breaks, it reconnects after a random delay that grows with
 //! each failure. It never repeats a request that may have run, never repeats a refused credential unless the provider offers
-//! another, and never sends an access token unencrypted unless that is allowed.
+//! another, and never sends an access token unencrypted to another machine unless that is allowed.
+//!
+//! URLs that begin with `https://` or `wss://` need the feature `tls`, which is enabled by default. The certificates that the
+//! operating system trusts are trusted; [`Builder::root_certificate`] names others instead.
 //!
 //! Start from [`ChatCamp`], the handle, which is cheap to clone, and [`Events`], the stream of its events.
 //!
@@ -78,6 +81,8 @@ pub use chatcamp_protocol::{
     request,
     user::{ProfileUpdate, PublicUser},
 };
+#[cfg(feature = "tls")]
+pub use chatcamp_tls::{RootsError, Tls, TlsError};
 pub use chatcamp_transport as transport;
 
 pub use body::Body;

@@ -62,6 +62,31 @@ async fn the_backend_is_told_why_and_its_token_is_taken() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_backend_is_asked_over_tls_and_a_failed_handshake_is_named() {
+    use chatcamp_client::Tls;
+    use chatcamp_tls::testing::{Authority, Fault, FaultyServer, Proxy};
+
+    let (address, asked) =
+        backend("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"access_token\":\"token-1\"}").await;
+    let authority = Authority::new("trusted");
+    let proxy = Proxy::start(authority.server(&["localhost"]), address).await;
+    let url = format!("https://localhost:{}/chat", proxy.address().port());
+    let provider = HttpProvider::with_tls(&url, &Tls::with_roots(authority.pem()).unwrap()).unwrap();
+    let credential = provider.credential(CredentialReason::Initial).await.unwrap();
+    assert_eq!(credential.token, Some("token-1".into()));
+    assert!(asked.await.unwrap().starts_with("POST /chat "));
+
+    for fault in Fault::ALL {
+        let server = FaultyServer::start(fault).await;
+        let tls = Tls::with_roots(server.root()).unwrap();
+        let provider = HttpProvider::with_tls(&server.url("https"), &tls).unwrap();
+        let error = provider.credential(CredentialReason::Initial).await.unwrap_err().to_string();
+        assert!(error.contains(fault.text()), "{fault:?}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_without_a_token_is_an_error_that_does_not_quote_it() {
     for (answer, expected) in [

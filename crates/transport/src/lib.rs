@@ -49,6 +49,8 @@ pub mod memory;
 mod message;
 #[cfg(feature = "test-util")]
 pub mod testing;
+#[cfg(all(feature = "tls", any(feature = "websocket", feature = "long-poll")))]
+mod tls;
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
 mod url;
 #[cfg(feature = "websocket")]
@@ -57,6 +59,9 @@ pub mod websocket;
 use std::fmt;
 
 use async_trait::async_trait;
+
+#[cfg(feature = "tls")]
+pub use chatcamp_tls::{RootsError, Tls, TlsError};
 
 pub use carrier::{Buffered, Carrier, Close, Closed, Sent};
 pub use connection::{Connection, ConnectionInfo};
@@ -110,6 +115,11 @@ pub enum ConnectError {
     /// The server does not accept this transport. Another transport may succeed.
     #[error("the server does not accept this transport: {}", carrier::OneLine(.0))]
     Refused(String),
+    /// The TLS handshake failed. Another attempt succeeds after the certificate of the server, the network or the clock of this
+    /// machine has changed; [`TlsError::is_transient`] tells whether that may take less than seconds.
+    #[cfg(feature = "tls")]
+    #[error("cannot open an encrypted connection")]
+    Tls(#[source] TlsError),
     /// The address or an option is invalid. No attempt can succeed.
     #[error("cannot dial: {0}")]
     Invalid(String),
@@ -122,9 +132,22 @@ impl ConnectError {
     }
 
     /// Returns whether the same attempt may succeed later.
+    ///
+    /// That includes every failure of TLS: a certificate is renewed, a clock is set, and a laptop leaves the network whose
+    /// sign-in page intercepts its connections.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         !matches!(self, Self::Invalid(_))
+    }
+
+    /// Returns whether another transport to the same server would fail for the same reason.
+    fn is_of_the_server(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Refused(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => !error.is_transient(),
+            Self::Invalid(_) => true,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The URL that a built-in transport dials: plaintext HTTP or WebSocket.
+//! The URL that a built-in transport dials.
 
 use std::net::IpAddr;
 
@@ -6,35 +6,38 @@ use http::uri::{Authority, PathAndQuery, Uri};
 
 use crate::ConnectError;
 
-/// The parts of `ws://host[:port]/path?query` or the same with `http://`.
+/// The parts of `wss://host[:port]/path?query`, or the same with `ws://`, `https://` or `http://`.
 #[derive(Clone)]
 pub(crate) struct Url {
+    pub(crate) is_tls: bool,
     pub(crate) authority: Authority,
     pub(crate) target: PathAndQuery,
 }
 
 impl Url {
-    /// Parses `url`. If it needs TLS, the error ends with `instead`, which says what to do.
-    pub(crate) fn parse(url: &str, instead: &str) -> Result<Self, ConnectError> {
+    /// Parses `url`; rejects TLS if the feature `tls` is disabled.
+    pub(crate) fn parse(url: &str) -> Result<Self, ConnectError> {
         let invalid = |why: &str| ConnectError::Invalid(why.to_owned());
         // `Uri` drops the fragment silently.
         if url.contains('#') {
             return Err(invalid("the URL has a fragment: remove # and the text after it"));
         }
         let uri: Uri = url.parse().map_err(|_| invalid("invalid URL"))?;
-        match uri.scheme_str() {
-            Some("ws" | "http") => {}
+        let is_tls = match uri.scheme_str() {
+            Some("ws" | "http") => false,
+            Some("wss" | "https") if cfg!(feature = "tls") => true,
             Some("wss" | "https") => {
-                let why = "wss:// and https:// need TLS, which is not built in yet";
-                return Err(invalid(&format!("{why}{instead}")));
+                return Err(invalid(
+                    "wss:// and https:// need TLS: enable the feature `tls` of chatcamp-client or chatcamp-transport",
+                ));
             }
-            _ => return Err(invalid("the URL does not begin with ws:// or http://")),
-        }
+            _ => return Err(invalid("the URL does not begin with wss://, ws://, https:// or http://")),
+        };
         let parts = uri.into_parts();
         let authority = parts.authority.ok_or_else(|| invalid("the URL has no host"))?;
         check_authority(&authority)?;
         let target = parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Ok(Self { authority, target })
+        Ok(Self { is_tls, authority, target })
     }
 
     /// Returns the host without the brackets of an IPv6 address.
@@ -42,12 +45,17 @@ impl Url {
         self.authority.host().trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// Returns whether plaintext to the host leaves this machine.
-    pub(crate) fn is_exposed(&self) -> bool {
+    /// Returns whether the host is this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
         match self.host().parse::<IpAddr>() {
-            Ok(address) => !address.is_loopback(),
-            Err(_) => !self.host().eq_ignore_ascii_case("localhost"),
+            Ok(address) => address.is_loopback(),
+            Err(_) => self.host().eq_ignore_ascii_case("localhost"),
         }
+    }
+
+    /// Returns whether messages leave this machine unencrypted.
+    pub(crate) fn is_exposed(&self) -> bool {
+        !self.is_tls && !self.is_loopback()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use chatcamp_transport::{ConnectError, Listener as _, Message, Transport as _, websocket};
+use chatcamp_transport::{ConnectError, Listener as _, Message, Tls, Transport as _, websocket};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     net::TcpStream,
@@ -117,7 +117,7 @@ async fn a_port_where_nobody_listens_is_unreachable() {
 }
 
 #[test]
-fn only_plain_web_socket_urls_are_dialled() {
+fn urls_are_checked_before_anything_is_dialled() {
     let table = [
         ("ws://localhost", "ws://localhost/", false),
         ("ws://LOCALHOST:9080/chat/2.0?access_token=secret", "ws://LOCALHOST:9080/chat/2.0", false),
@@ -127,15 +127,15 @@ fn only_plain_web_socket_urls_are_dialled() {
         ("ws://chat.example?a=b", "ws://chat.example/", true),
         ("ws://192.168.0.7:80", "ws://192.168.0.7:80/", true),
         ("ws://localhost.example", "ws://localhost.example/", true),
+        ("wss://chat.example/?access_token=secret", "wss://chat.example/", false),
+        ("https://192.0.2.1:8443/chat", "wss://192.0.2.1:8443/chat", false),
     ];
     for (url, shown, exposed) in table {
-        let transport = websocket::Transport::new(url).unwrap();
+        let transport = websocket::Transport::with_tls(url, &Tls::without_roots()).unwrap();
         assert_eq!(format!("{transport:?}"), format!("Transport({shown})"));
         assert_eq!(transport.is_exposed(), exposed, "{url}");
     }
     for (url, flaw) in [
-        ("wss://chat.example/", "TLS"),
-        ("https://chat.example/?secret", "TLS"),
         ("ftp://chat.example/", "ws://"),
         ("/chat", "ws://"),
         ("chat.example", "ws://"),
@@ -143,6 +143,7 @@ fn only_plain_web_socket_urls_are_dialled() {
         ("ws://", "URL"),
         ("ws://a b/", "URL"),
         ("ws://user:secret@chat.example/", "password"),
+        ("wss://user:secret@chat.example/", "password"),
         ("ws://chat.example:99999/", "port"),
         ("ws://:80/", "host"),
     ] {

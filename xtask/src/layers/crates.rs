@@ -52,6 +52,18 @@ pub(crate) const RULES: &[Rule] = &[
         why: "a transport that cannot parse an envelope cannot depend on its version",
     },
     Rule {
+        package: "chatcamp-tls",
+        never: &[
+            "chatcamp-protocol",
+            "chatcamp-auth",
+            "chatcamp-transport",
+            "chatcamp-client",
+            "chatcamp-server",
+            "chatcamp-store",
+        ],
+        why: "TLS is a leaf",
+    },
+    Rule {
         package: "chatcamp-auth",
         never: &["chatcamp-transport", "chatcamp-client", "chatcamp-server", "chatcamp-store"],
         why: "the handshake needs no other crate of ours but the protocol",
@@ -75,7 +87,7 @@ pub(crate) const RULES: &[Rule] = &[
             "chatcamp-server",
             "chatcamp-store",
         ],
-        why: "a backend uses HTTP and needs only the protocol and the runtime's back-off",
+        why: "a backend uses HTTP and needs only the protocol, TLS and the runtime's back-off",
     },
     Rule {
         package: "chatcamp-server",

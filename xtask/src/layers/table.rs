@@ -98,11 +98,13 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
+    ("chatcamp-tls", &["testing, trust", "config, error"]),
     (
         "chatcamp-transport",
         &[
             "testing",
             "fallback, long_poll, memory, websocket",
+            "tls",
             "url",
             "lib",
             "connection",

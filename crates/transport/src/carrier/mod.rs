@@ -168,6 +168,7 @@ impl fmt::Display for OneLine<'_> {
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Closed {
     /// The peer closed it, with this code and reason (1005 if it gave no code).
     #[error("closed by the peer ({0})")]
@@ -181,15 +182,21 @@ pub enum Closed {
     /// The network failed.
     #[error("connection lost: {}", OneLine(.0))]
     Lost(Cow<'static, str>),
+    /// The TLS handshake failed, over a transport that opens connections without asking the server, such as long-poll.
+    #[cfg(feature = "tls")]
+    #[error("{0}")]
+    Tls(Box<chatcamp_tls::TlsError>),
 }
 
 impl Closed {
-    /// Returns the close code; 1006 if the network failed.
+    /// Returns the close code; 1006 if the network failed, 1015 if the TLS handshake did.
     #[must_use]
     pub fn code(&self) -> u16 {
         match self {
             Self::ByPeer(close) | Self::ByUs(close) | Self::Violated(close) => close.code,
             Self::Lost(_) => 1006,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => 1015,
         }
     }
 }

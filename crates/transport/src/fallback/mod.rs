@@ -20,7 +20,8 @@ pub const REMEMBERED: Duration = Duration::from_secs(5 * 60);
 /// Dials several transports in order, until one opens a connection.
 ///
 /// It tries the next transport only if no connection was opened because of the transport: the server did not answer, did not
-/// answer in time, or answered with another protocol. A connection that opened and then ended, for example because a
+/// answer in time, answered with another protocol, or was cut off during the TLS handshake. After another failure of TLS, such as
+/// an expired certificate, it does not: the next transport would meet the same server. A connection that opened and then ended, for example because a
 /// credential was refused, is the caller's concern. A transport that opens without asking the server, such as
 /// [`long_poll`](crate::long_poll), belongs at the end.
 ///
@@ -85,8 +86,8 @@ impl crate::Transport for Transport {
     /// Opens one connection.
     ///
     /// # Errors
-    /// The error of the last attempt, with the text of all attempts; [`ConnectError::Invalid`] at once, and if the list of
-    /// transports is empty.
+    /// The error of the last attempt, with the text of all attempts; a failure of TLS that is not transient, or
+    /// [`ConnectError::Invalid`], at once. [`ConnectError::Invalid`] if the list of transports is empty.
     ///
     /// # Cancel safety
     /// Dropping the future abandons the attempt.
@@ -100,7 +101,7 @@ impl crate::Transport for Transport {
         let mut failed = Vec::new();
         for (index, transport) in others.iter().enumerate().skip(first) {
             match self.attempt(&**transport).await {
-                Err(error) if error.is_retryable() => failed.push(error),
+                Err(error) if !error.is_of_the_server() => failed.push(error),
                 outcome => return outcome.map(|connection| self.watch(connection, index)),
             }
         }
@@ -115,8 +116,8 @@ impl crate::Transport for Transport {
 
 /// Returns the last error with the text of the earlier ones.
 fn all(mut failed: Vec<ConnectError>, last: ConnectError) -> ConnectError {
-    // A configuration error is reported alone: the earlier attempts may succeed later, but it must be corrected.
-    if failed.is_empty() || !last.is_retryable() {
+    // An error that every transport would meet is reported alone: it says what must be corrected.
+    if failed.is_empty() || last.is_of_the_server() {
         return last;
     }
     let refused = matches!(last, ConnectError::Refused(_));
@@ -144,6 +145,8 @@ impl fmt::Display for Attempts {
             match error {
                 ConnectError::Unreachable(cause) => cause.fmt(f)?,
                 ConnectError::Refused(why) | ConnectError::Invalid(why) => why.fmt(f)?,
+                #[cfg(feature = "tls")]
+                ConnectError::Tls(cause) => cause.fmt(f)?,
             }
         }
         Ok(())

@@ -18,20 +18,64 @@ use crate::{
     ConnectError, Connection, ConnectionInfo,
     url::{Url, check_authority},
 };
+#[cfg(feature = "tls")]
+use crate::{Tls, tls};
 
 /// Dials one URL.
 #[derive(Clone)]
 pub struct Transport {
     url: Url,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 impl Transport {
-    /// Creates a transport that dials `url`: `ws://host[:port]/path?query`, port 80 by default; `http://` means the same.
+    /// Creates a transport that dials `url`: `wss://host[:port]/path?query`, port 443 by default, or `ws://` without TLS, port 80
+    /// by default. `https://` and `http://` mean the same.
+    ///
+    /// Over `wss://` it trusts the certificates that the operating system trusts; [`with_tls`](Self::with_tls) changes that.
     ///
     /// # Errors
-    /// [`ConnectError::Invalid`] if `url` has another form, such as `wss://`: TLS is not built in yet.
+    /// [`ConnectError::Invalid`] if `url` has another form, if it needs TLS and the feature `tls` is disabled, or if the
+    /// operating system has no root certificates.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_transport::websocket;
+    ///
+    /// # fn main() -> Result<(), chatcamp_transport::ConnectError> {
+    /// let transport = websocket::Transport::new("ws://127.0.0.1:9080/chat/2.0")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(url: &str) -> Result<Self, ConnectError> {
-        Ok(Self { url: Url::parse(url, "; dial a TLS stream of your own and use websocket::connect_over")? })
+        let url = Url::parse(url)?;
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            tls: tls::platform(&url)?,
+            url,
+        })
+    }
+
+    /// Creates a transport like [`new`](Self::new) that uses `tls` if `url` needs TLS.
+    ///
+    /// # Errors
+    /// [`ConnectError::Invalid`] if `url` has another form.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_transport::{Tls, websocket};
+    ///
+    /// # fn main() -> Result<(), chatcamp_transport::ConnectError> {
+    /// let tls = Tls::without_roots(); // or `Tls::with_roots(pem)`
+    /// let transport = websocket::Transport::with_tls("wss://chat.example/chat/2.0", &tls)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn with_tls(url: &str, tls: &Tls) -> Result<Self, ConnectError> {
+        let url = Url::parse(url)?;
+        Ok(Self { tls: url.is_tls.then(|| tls.clone()), url })
     }
 }
 
@@ -39,10 +83,22 @@ impl Transport {
 impl crate::Transport for Transport {
     async fn connect(&self) -> Result<Connection, ConnectError> {
         crate::needs_runtime()?;
-        let port = self.url.authority.port_u16().unwrap_or(80);
+        let port = self.url.authority.port_u16().unwrap_or(if self.url.is_tls { 443 } else { 80 });
         let stream = TcpStream::connect((self.url.host(), port)).await.map_err(ConnectError::unreachable)?;
         stream.set_nodelay(true).map_err(ConnectError::unreachable)?;
-        let info = ConnectionInfo { peer: stream.peer_addr().ok(), ..ConnectionInfo::new(NAME) };
+        let info = ConnectionInfo {
+            peer: stream.peer_addr().ok(),
+            encrypted: self.url.is_tls,
+            ..ConnectionInfo::new(NAME)
+        };
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let stream = tls::connect(tls, self.url.host(), stream).await?;
+            return Ok(Connection::new(
+                handshake(stream, &self.url.authority, &self.url.target).await?,
+                info,
+            ));
+        }
         Ok(Connection::new(handshake(stream, &self.url.authority, &self.url.target).await?, info))
     }
 
@@ -54,11 +110,12 @@ impl crate::Transport for Transport {
 /// Does not show the query: it may contain a token.
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Transport(ws://{}{})", self.url.authority, self.url.target.path())
+        let scheme = if self.url.is_tls { "wss" } else { "ws" };
+        write!(f, "Transport({scheme}://{}{})", self.url.authority, self.url.target.path())
     }
 }
 
-/// Performs the opening handshake over any stream, such as a TLS stream or one through a proxy.
+/// Performs the opening handshake over any stream, such as a Unix domain socket or a stream through a proxy.
 ///
 /// `host` is the value of the header `Host`, with the port unless it is the default; `target` is the path with its query.
 ///

@@ -5,7 +5,7 @@
 //! | to | use |
 //! |---|---|
 //! | dial a URL | [`Transport`] |
-//! | connect over your own stream, such as TLS or a proxy | [`connect_over`] |
+//! | connect over your own stream, such as one through a proxy | [`connect_over`] |
 //! | accept on a TCP port | [`Listener`] |
 //! | accept over your own stream | [`accept`] |
 //! | answer an upgrade request that another HTTP server has parsed | [`Upgrade`], then [`Carrier::server`] |

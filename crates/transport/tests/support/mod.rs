@@ -2,7 +2,12 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part")]
 
-use std::{convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -92,9 +97,15 @@ impl Listener for Accepted {
 
 /// The hub behind hyper, on loopback.
 pub(crate) async fn loopback() -> (Transport, Accepted) {
+    let (address, accepted) = listen().await;
+    (Transport::new(&format!("http://{address}/chat")).unwrap(), accepted)
+}
+
+/// The hub behind hyper, and its address on loopback.
+pub(crate) async fn listen() -> (SocketAddr, Accepted) {
     let (server, mut accepted) = Server::start(Limits::default());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let url = format!("http://{}/chat", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     accepted.tasks.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
@@ -103,7 +114,7 @@ pub(crate) async fn loopback() -> (Transport, Accepted) {
             connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    (Transport::new(&url).unwrap(), accepted)
+    (address, accepted)
 }
 
 /// The hub called directly.

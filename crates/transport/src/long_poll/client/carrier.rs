@@ -207,7 +207,7 @@ impl Carrier {
     fn on_get(&mut self, outcome: Outcome) {
         let answer = match outcome {
             Ok(answer) => answer,
-            Err(error) => return self.over(Closed::Lost(error.to_string().into())),
+            Err(error) => return self.over(lost(error)),
         };
         if !is_success(answer.status) {
             return self.over(ended_by(&answer));
@@ -243,7 +243,7 @@ impl Carrier {
                 self.stage = Stage::Refused { answers_left: LAST_ANSWERS };
             }
             Ok(answer) => self.over(ended_by(&answer)),
-            Err(error) => self.over(Closed::Lost(error.to_string().into())),
+            Err(error) => self.over(lost(error)),
         }
     }
 
@@ -295,6 +295,14 @@ async fn farewell(wire: Wire, earlier: [Option<Flight>; 2], mut outbox: VecDeque
 
 fn is_success(status: u16) -> bool {
     (200..300).contains(&status)
+}
+
+fn lost(error: ExchangeError) -> Closed {
+    match error {
+        #[cfg(feature = "tls")]
+        ExchangeError::Tls(cause) => Closed::Tls(Box::new(cause)),
+        error => Closed::Lost(error.to_string().into()),
+    }
 }
 
 fn ended_by(answer: &ExchangeAnswer) -> Closed {

@@ -31,6 +31,11 @@ pub trait Exchange: fmt::Debug + Send + Sync {
 
     /// Returns whether requests leave this machine unencrypted.
     fn is_exposed(&self) -> bool;
+
+    /// Returns whether requests are encrypted, as by TLS; `false` by default.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
 }
 
 /// A request of the client.
@@ -85,6 +90,10 @@ pub enum ExchangeError {
     /// The answer exceeds the size limit.
     #[error("the answer is too large")]
     TooLarge,
+    /// The TLS handshake failed. Nothing was sent.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(chatcamp_tls::TlsError),
     /// The network or the HTTP client failed; the text does not contain the query.
     #[error("{0}")]
     Failed(String),

@@ -4,6 +4,8 @@ use std::{error::Error, fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+#[cfg(feature = "tls")]
+use chatcamp_tls::{Tls, TlsError};
 use reqwest::{Client, header::CONTENT_TYPE, redirect, retry};
 
 use super::exchange::{ANSWER_LIMIT, Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest};
@@ -23,12 +25,19 @@ pub(super) struct Http {
 const POOL_IDLE: Duration = Duration::from_secs(5);
 
 impl Http {
-    pub(super) fn new(url: Url) -> Result<Self, ConnectError> {
+    /// Creates the exchange. `tls` is not needed if `url` does not need TLS.
+    pub(super) fn new(url: Url, #[cfg(feature = "tls")] tls: Option<&Tls>) -> Result<Self, ConnectError> {
         let mut builder =
             Client::builder().http1_only().redirect(redirect::Policy::none()).retry(retry::never());
         // A server closes idle connections after a while; a request sent at that moment would be lost.
         builder = builder.pool_idle_timeout(POOL_IDLE);
-        if !url.is_exposed() {
+        #[cfg(feature = "tls")]
+        {
+            // Without this, a client for plain HTTP would load the root certificates of the system.
+            let tls = tls.cloned().unwrap_or_else(Tls::without_roots);
+            builder = builder.tls_backend_preconfigured((**tls.config()).clone());
+        }
+        if url.is_loopback() {
             // For a proxy, a loopback address means its own machine.
             builder = builder.no_proxy();
         }
@@ -36,8 +45,23 @@ impl Http {
         Ok(Self { client, url })
     }
 
+    fn scheme(&self) -> &'static str {
+        if self.url.is_tls { "https" } else { "http" }
+    }
+
+    /// Returns why no answer was received.
+    fn failed(&self, error: reqwest::Error) -> ExchangeError {
+        #[cfg(feature = "tls")]
+        if self.url.is_tls && error.is_connect() {
+            if let Some(cause) = TlsError::of_handshake(&error) {
+                return ExchangeError::Tls(cause);
+            }
+        }
+        ExchangeError::Failed(describe(error))
+    }
+
     async fn request(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, reqwest::Error> {
-        let url = format!("http://{}{}", self.url.authority, request.target);
+        let url = format!("{}://{}{}", self.scheme(), self.url.authority, request.target);
         let builder = match request.method {
             Method::Get => self.client.get(url),
             Method::Post => self.client.post(url).header(CONTENT_TYPE, "application/json").body(request.body),
@@ -64,19 +88,23 @@ impl Http {
 #[async_trait]
 impl Exchange for Http {
     async fn exchange(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, ExchangeError> {
-        let answer = self.request(request).await.map_err(|error| ExchangeError::Failed(describe(error)))?;
+        let answer = self.request(request).await.map_err(|error| self.failed(error))?;
         if answer.body.len() > ANSWER_LIMIT { Err(ExchangeError::TooLarge) } else { Ok(answer) }
     }
 
     fn is_exposed(&self) -> bool {
         self.url.is_exposed()
     }
+
+    fn is_encrypted(&self) -> bool {
+        self.url.is_tls
+    }
 }
 
 /// Does not show the query: it may contain a token.
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Http(http://{}{})", self.url.authority, self.url.target.path())
+        write!(f, "Http({}://{}{})", self.scheme(), self.url.authority, self.url.target.path())
     }
 }
 

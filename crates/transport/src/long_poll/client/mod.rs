@@ -11,6 +11,8 @@ use tokio::runtime::Handle;
 
 use super::NAME;
 use crate::{ConnectError, Connection, ConnectionInfo, url::Url};
+#[cfg(feature = "tls")]
+use crate::{Tls, tls};
 use carrier::{Carrier, Wire};
 use http::Http;
 
@@ -27,14 +29,57 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Creates a transport that dials `url`: `http://host[:port]/path?query`, port 80 by default; `ws://` means the same.
+    /// Creates a transport that dials `url`: `https://host[:port]/path?query`, port 443 by default, or `http://` without TLS, port
+    /// 80 by default. `wss://` and `ws://` mean the same.
+    ///
+    /// Over `https://` it trusts the certificates that the operating system trusts; [`with_tls`](Self::with_tls) changes that.
     ///
     /// # Errors
-    /// [`ConnectError::Invalid`] if `url` has another form, such as `https://`: TLS is not built in yet.
+    /// [`ConnectError::Invalid`] if `url` has another form, if it needs TLS and the feature `tls` is disabled, or if the
+    /// operating system has no root certificates.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_transport::long_poll;
+    ///
+    /// # fn main() -> Result<(), chatcamp_transport::ConnectError> {
+    /// let transport = long_poll::Transport::new("http://127.0.0.1:9080/chat/2.0")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(url: &str) -> Result<Self, ConnectError> {
-        let url = Url::parse(url, "; use long_poll::Transport::over with an HTTP client of your own")?;
+        let url = Url::parse(url)?;
         let target = url.target.to_string();
-        Ok(Self::over(Http::new(url)?, &target))
+        #[cfg(feature = "tls")]
+        let tls = tls::platform(&url)?;
+        let http = Http::new(
+            url,
+            #[cfg(feature = "tls")]
+            tls.as_ref(),
+        )?;
+        Ok(Self::over(http, &target))
+    }
+
+    /// Creates a transport like [`new`](Self::new) that uses `tls` if `url` needs TLS.
+    ///
+    /// # Errors
+    /// [`ConnectError::Invalid`] if `url` has another form.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_transport::{Tls, long_poll};
+    ///
+    /// # fn main() -> Result<(), chatcamp_transport::ConnectError> {
+    /// let tls = Tls::without_roots(); // or `Tls::with_roots(pem)`
+    /// let transport = long_poll::Transport::with_tls("https://chat.example/chat/2.0", &tls)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn with_tls(url: &str, tls: &Tls) -> Result<Self, ConnectError> {
+        let url = Url::parse(url)?;
+        let target = url.target.to_string();
+        Ok(Self::over(Http::new(url, Some(tls))?, &target))
     }
 
     /// Creates a transport that uses your own HTTP client; `target` is the path with its query.
@@ -53,7 +98,8 @@ impl crate::Transport for Transport {
             id: draw_id()?.into(),
             runtime,
         };
-        Ok(Connection::new(Carrier::new(wire), ConnectionInfo::new(NAME)))
+        let info = ConnectionInfo { encrypted: self.exchange.is_encrypted(), ..ConnectionInfo::new(NAME) };
+        Ok(Connection::new(Carrier::new(wire), info))
     }
 
     fn is_exposed(&self) -> bool {

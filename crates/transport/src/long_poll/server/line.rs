@@ -413,7 +413,7 @@ impl State {
             Closed::ByUs(close) | Closed::ByPeer(close) | Closed::Violated(close) => {
                 Answer { status: 403, body: body::close(close) }
             }
-            Closed::Lost(_) => Answer::FORBIDDEN,
+            _ => Answer::FORBIDDEN,
         })
     }
 }
