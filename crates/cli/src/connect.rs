@@ -1,13 +1,17 @@
 //! `chatcamp connect`: connects a user and prints events until a signal or the end of stdin.
 
-use std::{env, io, thread};
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use chatcamp_client::{
-    BuildError, Builder, ChatCamp, Event, Login,
+    BuildError, Builder, ChatCamp, Event, Login, Tls,
     builder::endpoint,
     transport::{self, long_poll, websocket},
 };
-use chatcamp_protocol::{AccessToken, AppId, UserId};
+use chatcamp_protocol::{AccessToken, AppId, ServerUrl, UserId};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
@@ -34,6 +38,9 @@ pub(crate) struct Connect {
     /// The URL of the server. By default the URL in DIR/dev.json, which `chatcamp dev` writes.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// A PEM file with the certificate of the authority to trust for https:// and wss://, instead of those of this system.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     #[command(flatten)]
     token: TokenInput,
     /// The transport.
@@ -59,12 +66,23 @@ enum Transport {
 }
 
 impl Transport {
-    /// Sets the transport of a client that connects to `url`.
-    fn dial(self, builder: Builder, url: &str) -> Result<Builder, transport::ConnectError> {
-        Ok(match self {
-            Self::Auto => builder.url(url),
-            Self::Websocket => builder.transport(websocket::Transport::new(&endpoint(url)?)?),
-            Self::LongPoll => builder.transport(long_poll::Transport::new(&endpoint(url)?)?),
+    /// Sets the transport of a client that connects to `url` and trusts `tls`, or by default this system.
+    fn dial(
+        self,
+        builder: Builder,
+        url: &str,
+        tls: Option<&Tls>,
+    ) -> Result<Builder, transport::ConnectError> {
+        let endpoint = endpoint(url)?;
+        Ok(match (self, tls) {
+            (Self::Auto, Some(tls)) => builder.url(url).tls(tls),
+            (Self::Auto, None) => builder.url(url),
+            (Self::Websocket, Some(tls)) => {
+                builder.transport(websocket::Transport::with_tls(&endpoint, tls)?)
+            }
+            (Self::Websocket, None) => builder.transport(websocket::Transport::new(&endpoint)?),
+            (Self::LongPoll, Some(tls)) => builder.transport(long_poll::Transport::with_tls(&endpoint, tls)?),
+            (Self::LongPoll, None) => builder.transport(long_poll::Transport::new(&endpoint)?),
         })
     }
 }
@@ -77,6 +95,7 @@ impl Connect {
             Some(url) => url,
             None => context.dev()?.and_then(|dev| dev.url).ok_or_else(|| context.no_dev("--url URL"))?,
         };
+        let tls = self.ca.map(|file| trust(&file, &url)).transpose()?;
         let mut login = Login::new(&self.id);
         let token = match self.token.read()? {
             None => token_from_environment()?,
@@ -87,7 +106,8 @@ impl Connect {
         }
         let out = context.out;
         let mut builder = ChatCamp::builder(context.app(self.app)?);
-        builder = self.transport.dial(builder, &url).map_err(BuildError::Url).map_err(Failure::usage)?;
+        let dialled = self.transport.dial(builder, &url, tls.as_ref());
+        builder = dialled.map_err(BuildError::Url).map_err(Failure::usage)?;
         if self.trace {
             // If stdout is closed, printing the next event fails.
             builder = builder.trace(move |way, text| drop(out.note(&Traced::new(way, text))));
@@ -95,6 +115,17 @@ impl Connect {
         let chat = builder.build().map_err(Failure::usage)?;
         run_session(chat, login, out, signals, self.stay).await
     }
+}
+
+/// Reads the authorities to trust for `url`.
+fn trust(file: &Path, url: &str) -> Result<Tls, Failure> {
+    if ServerUrl::parse(url).is_ok_and(|url| !url.is_tls()) {
+        return Err(Failure::usage("--ca applies only to a URL that begins with https:// or wss://"));
+    }
+    let pem = fs::read(file).map_err(|error| {
+        Failure::because(format!("cannot read a certificate from {}", file.display()), error)
+    })?;
+    Tls::with_roots(pem).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
 /// Reads the access token from the environment. Returns `None` if it is unset or empty.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chatcamp_client::{
-    Body, ConnectError, Continuity, Direction, EndReason, Event, Refusal, User, transport::Closed,
+    Body, ConnectError, Continuity, Direction, EndReason, Event, Refusal, TlsError, User, transport::Closed,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -107,10 +107,14 @@ pub(crate) fn failure(reason: &EndReason) -> Option<Failure> {
 fn explain(error: &ConnectError) -> String {
     match error {
         ConnectError::TokenExposed => {
-            "the access token would cross the network in plaintext; reach the server through \
-            a tunnel that ends on this machine, such as `ssh -L`, or leave the token out"
+            "the access token would cross the network in plaintext; use a URL that begins with https:// or wss://, \
+            or a tunnel that ends on this machine, such as `ssh -L`, or leave the token out"
                 .to_owned()
         }
+        _ if error.tls() == Some(&TlsError::UnknownAuthority) => {
+            format!("{}: --ca FILE", chain(error))
+        }
+        _ if error.tls().is_some() => chain(error),
         ConnectError::Transport(cause) if cause.is_retryable() => no_server(error),
         // Over long-poll, only the first response shows that there is a server.
         ConnectError::Lost(Closed::Lost(_)) => no_server(error),

@@ -12,5 +12,6 @@ mod moving;
 mod process;
 mod secrets;
 mod serving;
+mod tls;
 mod usage;
 mod whole_files;
