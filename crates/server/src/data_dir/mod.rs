@@ -212,7 +212,8 @@ impl DataDir {
     ///
     /// # Errors
     /// Returns [`DataDirError::NoDatabase`] if the folder has been used before and its database is missing or empty,
-    /// [`DataDirError::NotMigrated`] if a server of an older version runs, or another [`DataDirError`] that says which file, why, and what to do.
+    /// [`DataDirError::NotMigrated`] if a server of an older version runs, or another [`DataDirError`] that says which file, why,
+    /// and what to do.
     ///
     /// # Cancel safety
     /// If the future is dropped, a new folder has either a complete database or none.

@@ -51,7 +51,7 @@ export async function an_outage_of_some_seconds_ends_by_itself(world) {
   page.comeUp();
   await page.reached("connected");
   const { error, value } = await asked;
-  assert.equal(error, null, "what was asked meanwhile is answered");
+  assert.equal(error, null, "a request made during the outage is answered");
   assert.equal(value.user.display_name, "Otto");
 }
 
