@@ -1,4 +1,4 @@
-//! A server that shuts down under many clients: each is told, and not all come back at once.
+//! The shutdown of a server with many clients: each is told, and they do not all reconnect at once.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const CLIENTS: usize = 2000;
 
 #[tokio::test(start_paused = true)]
-async fn many_native_clients_are_told_at_once_and_asked_to_come_back_one_after_another() {
+async fn many_native_clients_are_told_at_once_and_reconnect_spread_over_time() {
     let world = World::new(AuthPolicy::Open, Limits::default()).await;
     let mut peers = Vec::new();
     for n in 0..CLIENTS {
@@ -41,7 +41,7 @@ async fn many_native_clients_are_told_at_once_and_asked_to_come_back_one_after_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_connections_of_many_published_sdks_end_one_after_another() {
+async fn the_connections_of_many_published_sdks_are_closed_spread_over_time() {
     let world = World::new(AuthPolicy::Open, Limits::default()).await;
     let mut peers = Vec::new();
     for n in 0..CLIENTS {
@@ -72,7 +72,7 @@ async fn the_connections_of_many_published_sdks_end_one_after_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clients_that_take_no_leave_are_cut_off_in_time() {
+async fn clients_that_do_not_confirm_the_close_are_disconnected_in_time() {
     let world = World::new(AuthPolicy::Open, Limits::default()).await;
     let peers: Vec<_> = [world.connect("alice").await, world.connect("bob").await].into();
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! Who may in, in both dialects, over memory.
+//! Which connections are admitted, in both dialects, over memory.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use chatcamp_transport::{Close, Message, Transport};
 use common::{Peer, World, eventually, user};
 use serde_json::{Value, json};
 
-/// What is presented for whom, and the code of the refusal if there is one.
+/// The user id, the token, and the code of the refusal; `None` if the connection is admitted.
 type Case = (&'static str, Option<&'static str>, Option<Code>);
 
 async fn check(world: &World, cases: &[Case]) {
@@ -47,7 +47,7 @@ async fn known_users(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_app_takes_ids_but_checks_every_token() {
+async fn an_open_app_accepts_ids_and_checks_each_token() {
     let world = World::open().await;
     known_users(&world).await;
     check(
@@ -74,7 +74,7 @@ async fn an_open_app_takes_ids_but_checks_every_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_app_refuses_whatever_is_wrong_with_one_code() {
+async fn a_token_app_refuses_all_faults_with_one_code() {
     let world = World::new(AuthPolicy::Token, Limits::default()).await;
     known_users(&world).await;
     let refused = Some(Code::CredentialRefused);
@@ -137,7 +137,7 @@ async fn a_session_shows_exactly_the_token_it_presented() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_published_session_comes_back_by_its_key_with_its_own_token() {
+async fn a_published_session_is_resumed_by_its_key_with_its_own_token() {
     let world = World::open().await;
     let token = world.user("alice").await;
     let custom = NewUser { token: Some(TOKEN.into()), ..NewUser::default() };
@@ -152,7 +152,7 @@ async fn a_published_session_comes_back_by_its_key_with_its_own_token() {
         let mut again = world.published(&format!("session_key={key}")).await;
         let ack = again.recv().await;
         assert_eq!(ack["d"]["user"]["access_token"], expected, "{ack}");
-        // The connection that the key was given to is taken over.
+        // The connection that got the key is replaced.
         assert_eq!(first.recv().await["d"]["error"]["reason"], "REPLACED");
         first.closed_with(Code::Replaced).await;
     }
@@ -160,7 +160,7 @@ async fn a_published_session_comes_back_by_its_key_with_its_own_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_key_that_no_longer_counts_sends_the_sdk_back_to_its_credentials() {
+async fn an_invalid_session_key_makes_the_sdk_use_its_credentials() {
     let world = World::open().await;
     let token = world.user("alice").await;
     let custom = NewUser { token: Some(TOKEN.into()), ..NewUser::default() };
@@ -192,12 +192,12 @@ async fn a_session_key_that_no_longer_counts_sends_the_sdk_back_to_its_credentia
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_master_keys_rotate_the_sdk_comes_back_by_its_token() {
+async fn while_master_keys_rotate_the_sdk_connects_by_its_token() {
     let keyring = Keyring::new(vec![[8; 32], [7; 32]]).unwrap();
     let store = Arc::new(chatcamp_store::memory::Store::new());
     let world = World::at(Clock::system(), keyring, store, AuthPolicy::Open, Limits::default()).await;
     world.user("alice").await;
-    // Issued while the other key signed.
+    // Issued while the other key was the signing key.
     let record = world.store.user(&world.app, &user("alice")).await.unwrap().unwrap();
     let stamp = token::Stamp(record.stamp);
     let token = token::derive(&common::keyring(), &world.app, &user("alice"), &stamp, None);
@@ -226,7 +226,7 @@ async fn tokens_rotate_with_grace_and_expire() {
     for (token, refused) in [(&first, true), (&second, true), (&third, false)] {
         assert_eq!(world.try_connect("alice", Some(token)).await.is_err(), refused);
     }
-    // A token whose end is past, of the stamp that counts.
+    // An expired token with the current stamp.
     let record = world.store.user(app, &alice).await.unwrap().unwrap();
     let old = token::derive(&common::keyring(), app, &alice, &token::Stamp(record.stamp), Some(1));
     assert_eq!(world.try_connect("alice", Some(&old)).await.unwrap_err(), "ACCESS_TOKEN_EXPIRED");
@@ -234,7 +234,7 @@ async fn tokens_rotate_with_grace_and_expire() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_first_connects_at_once_make_one_user() {
+async fn a_hundred_simultaneous_first_connects_create_one_user() {
     let world = Arc::new(World::open().await);
     let peers: Vec<_> = (0..100)
         .map(|_| {
@@ -250,7 +250,7 @@ async fn a_hundred_first_connects_at_once_make_one_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_with_all_its_users_says_later() {
+async fn an_app_with_the_maximum_number_of_users_defers_the_client() {
     let world = World::open().await;
     let edit: AppEdit = Box::new(|app| {
         app.max_users = 1;
@@ -259,7 +259,7 @@ async fn an_app_with_all_its_users_says_later() {
     world.store.edit_app(&world.app, edit).await.unwrap();
     world.connect("alice").await;
     assert_eq!(world.try_connect("bob", None).await.unwrap_err(), "USER_LIMIT_REACHED");
-    // The published SDK hears nothing but the close, or it would come back without pause.
+    // The published SDK is only sent the close. After a message it would reconnect without a pause.
     let mut published = world.published(&format!("app_id={}&user_id=bob", world.app)).await;
     published.closed_with(Code::UserLimitReached).await;
     world.connect("alice").await;
@@ -267,14 +267,14 @@ async fn an_app_with_all_its_users_says_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_means_later_and_not_no() {
+async fn a_store_failure_defers_the_client_and_does_not_refuse_it() {
     let mut store = MockStore::new();
     store.expect_create_app().returning(|_| Ok(true));
     store.expect_create_api_key().returning(|_| Ok(true));
     store.expect_on_change().returning(|_| ());
     let mut made = false;
     store.expect_app().returning(move |id| {
-        // The first question is of the test's own set-up.
+        // The set-up of the test makes the first call.
         if std::mem::replace(&mut made, true) {
             return Err(StoreError::unavailable("the disk is full"));
         }
@@ -297,7 +297,7 @@ async fn a_store_that_fails_means_later_and_not_no() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_never_comes_is_ended() {
+async fn a_connection_without_a_handshake_is_ended() {
     let world = World::open().await;
     let mut silent =
         Peer { connection: world.transport.connect().await.unwrap(), requests: 0, ack: Value::Null };
@@ -306,7 +306,7 @@ async fn a_handshake_that_never_comes_is_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_message_that_is_none_is_refused() {
+async fn an_invalid_first_message_is_refused() {
     let world = World::open().await;
     for (text, code) in [
         ("", Code::Malformed),
@@ -325,7 +325,7 @@ async fn a_first_message_that_is_none_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_without_a_verdict_makes_room_and_the_rest_does_not_notice() {
+async fn the_oldest_pending_connection_is_evicted_and_others_are_not_affected() {
     let mut limits = Limits::default();
     limits.unverified = 3;
     let world = World::new(AuthPolicy::Open, limits).await;
@@ -346,7 +346,7 @@ async fn the_oldest_without_a_verdict_makes_room_and_the_rest_does_not_notice() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_at_any_point_leaves_nothing_behind() {
+async fn a_client_that_disconnects_at_any_point_leaves_nothing_behind() {
     let world = World::open().await;
     let hello = json!({"t": "users.auth", "r": 1, "d": {"v": 1, "client": "x/1", "app_id": world.app, "user_id": "u"}});
     drop(world.transport.connect().await.unwrap());

@@ -1,4 +1,4 @@
-//! Clients that do not read: what they may hold, and which sessions are ended for it. Over memory, in paused time.
+//! Clients that do not read: the memory that they may use, and which sessions are ended. Over memory, in paused time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use serde_json::json;
 
 const MIB: usize = 1024 * 1024;
 
-/// Returns a world whose sessions may hold so many bytes together.
+/// Returns a world whose sessions may hold `queued_bytes` in total.
 async fn world(queued_bytes: usize) -> World {
     let mut limits = Limits::default();
     limits.queued_bytes = queued_bytes;
@@ -22,7 +22,7 @@ async fn world(queued_bytes: usize) -> World {
     World::new(AuthPolicy::Open, limits).await
 }
 
-/// Publishes events of 30 kB to a user until each of its sessions has got half a MiB.
+/// Publishes events of 30 kB to a user, half a MiB in total.
 async fn flood(world: &World, id: &str) {
     let (to, data) = (Recipients::Users(vec![user(id)]), json!("x".repeat(30_000)));
     for _ in 0..17 {
@@ -31,7 +31,7 @@ async fn flood(world: &World, id: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn users_that_do_not_read_do_not_cost_others_their_resume() {
+async fn users_that_do_not_read_do_not_prevent_the_resume_of_others() {
     let budget = 4 * MIB;
     let world = world(budget).await;
     // Alice is detached, Bob is connected and reads; both can resume without a gap.
@@ -63,7 +63,7 @@ async fn users_that_do_not_read_do_not_cost_others_their_resume() {
     world.close().await;
 }
 
-/// Sends pings for so many seconds without reading.
+/// Sends pings for `seconds` without reading.
 async fn talks(peer: &mut Peer, seconds: u64) {
     for _ in 0..seconds / 5 {
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -76,7 +76,7 @@ async fn talks(peer: &mut Peer, seconds: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_loses_its_connection_although_it_sends() {
+async fn a_client_that_sends_but_does_not_read_loses_its_connection() {
     let world = world(256 * MIB).await;
     let mut slow = world.connect("alice").await;
     world.tell("alice", 1..=100).await;

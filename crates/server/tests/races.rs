@@ -1,4 +1,4 @@
-//! What goes wrong only when several things happen at once, each found once by trying.
+//! Races, each of which was a fault once.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ async fn gated() -> (World, Gated) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_that_runs_out_of_time_leaves_no_session_with_a_sentence() {
+async fn a_shutdown_that_times_out_leaves_no_ended_session_waiting() {
     let (world, store) = gated().await;
     let away = world.connect("alice").await;
     world.cut(away).await;
@@ -34,7 +34,7 @@ async fn a_shutdown_that_runs_out_of_time_leaves_no_session_with_a_sentence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_that_runs_out_of_time_leaves_no_detached_session() {
+async fn a_shutdown_that_times_out_leaves_no_detached_session() {
     let mut limits = Limits::default();
     limits.drain = Duration::from_millis(150);
     let world = World::new(AuthPolicy::Open, limits).await;
@@ -51,9 +51,9 @@ async fn a_shutdown_that_runs_out_of_time_leaves_no_detached_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_the_second_look_does_not_hold_up_the_shutdown() {
+async fn a_store_that_does_not_answer_the_second_check_does_not_block_the_shutdown() {
     let (world, store) = gated().await;
-    // The directory asks `user` first; held is the one that follows the acknowledgement.
+    // The authenticator calls `user` first. The call after the acknowledgement is held.
     drop(world.connect("alice").await);
     tokio::time::sleep(Duration::from_secs(200)).await;
     store.hold("app");
@@ -73,7 +73,7 @@ async fn a_store_that_does_not_answer_the_second_look_does_not_hold_up_the_shutd
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_once_after_a_resume_costs_a_connection_and_not_the_session() {
+async fn a_store_failure_after_a_resume_ends_the_connection_and_not_the_session() {
     let (world, store) = gated().await;
     let alice = world.connect("alice").await;
     let hint = alice.hint(0);
@@ -83,7 +83,7 @@ async fn a_store_that_fails_once_after_a_resume_costs_a_connection_and_not_the_s
     let mut lost = world.resume("alice", None, hint).await.unwrap();
     lost.resumed(3, 0);
     let hint = lost.hint(0);
-    // The client has not read on: the replay is lost with the connection.
+    // The client has read no further, so the replay is lost with the connection.
     while lost.connection.recv().await.is_ok() {}
     let mut alice = world.resume("alice", None, hint).await.unwrap();
     assert_eq!(alice.fresh(), None, "three messages are gone for good");
@@ -91,7 +91,7 @@ async fn a_store_that_fails_once_after_a_resume_costs_a_connection_and_not_the_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_refused_drives_nobody_out() {
+async fn a_refused_resume_evicts_no_session() {
     let world = World::open().await;
     world.accounts.set_sessions(&world.app, SessionPolicy::EvictOldest(1)).await.unwrap();
     let away = world.connect("alice").await;
@@ -105,7 +105,7 @@ async fn who_is_refused_drives_nobody_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_key_drives_nobody_out() {
+async fn a_stale_key_evicts_no_session() {
     let world = World::open().await;
     world.accounts.set_sessions(&world.app, SessionPolicy::EvictOldest(1)).await.unwrap();
     let mut first = world.published(&format!("app_id={}&user_id=alice", world.app)).await;
@@ -122,7 +122,7 @@ async fn a_stale_key_drives_nobody_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_that_was_overtaken_by_a_resume_changes_nothing() {
+async fn a_refresh_overtaken_by_a_resume_changes_nothing() {
     let (world, store) = gated().await;
     let one = world.user("alice").await;
     let (accounts, app, id) = (&world.accounts, &world.app, user("alice"));
@@ -130,7 +130,7 @@ async fn a_refresh_that_was_overtaken_by_a_resume_changes_nothing() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     store.hold("user");
     alice.send_request("users.refresh", json!({"access_token": one.expose()})).await;
-    // The directory has read the user: the token is good.
+    // The authenticator has read the user: the token is valid.
     store.holds(1).await;
     let two = accounts.issue_token(app, &id, None, 3600).await.unwrap();
     let hint = alice.hint(0);
@@ -146,7 +146,7 @@ async fn a_refresh_that_was_overtaken_by_a_resume_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_whose_connection_was_dropped_does_not_hold_up_the_next() {
+async fn a_change_whose_connection_was_dropped_does_not_block_the_next() {
     let (world, store) = gated().await;
     let (ours, theirs) = chatcamp_transport::memory::pair();
     let served = tokio::spawn(world.server.serve(theirs));
@@ -167,11 +167,11 @@ async fn a_change_whose_connection_was_dropped_does_not_hold_up_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_a_backend_disconnects_over_a_dead_network_is_told_when_it_comes_back() {
+async fn a_client_disconnected_over_a_dead_network_is_told_when_it_resumes() {
     let world = World::open().await;
     let alice = world.connect("alice").await;
     let hint = alice.hint(0);
-    // Half open: nobody reads, nothing arrives.
+    // The connection is half open: the peer neither reads nor sends.
     assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap(), 1);
     tokio::time::sleep(Duration::from_secs(20)).await;
     let again = world.resume("alice", None, hint).await;
@@ -180,7 +180,7 @@ async fn whom_a_backend_disconnects_over_a_dead_network_is_told_when_it_comes_ba
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_evicted_over_a_dead_network_does_not_drive_out_the_newer() {
+async fn a_client_evicted_over_a_dead_network_does_not_evict_the_newer_one() {
     let world = World::open().await;
     world.accounts.set_sessions(&world.app, SessionPolicy::EvictOldest(1)).await.unwrap();
     let old = world.connect("alice").await;
@@ -192,7 +192,7 @@ async fn who_was_evicted_over_a_dead_network_does_not_drive_out_the_newer() {
 }
 
 #[tokio::test]
-async fn who_never_acknowledges_does_not_cost_others_their_sessions() {
+async fn a_client_that_never_acknowledges_does_not_end_other_sessions() {
     let world = World::open().await;
     let away = world.connect("alice").await;
     let hint = away.hint(0);
@@ -205,7 +205,7 @@ async fn who_never_acknowledges_does_not_cost_others_their_sessions() {
         let id = format!("hoarder{}", n / 100);
         let mut peer = world.connect(&id).await;
         hoarders.push(user(&id));
-        // Reads, and never acknowledges.
+        // It reads, and never acknowledges.
         tasks.push(tokio::spawn(async move { while peer.connection.recv().await.is_ok() {} }));
     }
     let to = Recipients::Users(hoarders);
@@ -227,7 +227,7 @@ async fn who_never_acknowledges_does_not_cost_others_their_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_late_request_of_an_older_connection_does_not_void_the_key_in_hand() {
+async fn a_late_request_of_an_older_connection_does_not_invalidate_the_current_key() {
     let world = Arc::new(World::open().await);
     let tasks: Vec<_> = (0..4)
         .map(|n| {
@@ -256,7 +256,7 @@ async fn a_late_request_of_an_older_connection_does_not_void_the_key_in_hand() {
                     let lost = lost.await.unwrap();
                     assert_eq!(lost.fresh(), None);
                     drop(older);
-                    // As if its acknowledgement had never arrived.
+                    // The client acts as if the acknowledgement had not arrived.
                     drop(lost);
                     let back = world.resume(&id, None, hint).await.unwrap();
                     assert_eq!(back.fresh(), None, "round {round}");
@@ -270,7 +270,7 @@ async fn a_late_request_of_an_older_connection_does_not_void_the_key_in_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn where_the_oldest_gives_way_nobody_is_refused() {
+async fn with_eviction_of_the_oldest_no_connect_is_refused() {
     let world = Arc::new(World::open().await);
     world.accounts.set_sessions(&world.app, SessionPolicy::EvictOldest(1)).await.unwrap();
     let tasks: Vec<_> = (0..4)

@@ -142,7 +142,7 @@ async fn record() -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_sends_what_was_recorded() {
+async fn the_server_sends_the_recorded_messages() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded/requests.txt");
     let log = record().await;
     if env::var_os("CHATCAMP_RECORD").is_some() {

@@ -1,4 +1,4 @@
-//! `users.refresh`: another credential for a live session, over memory and in paused time.
+//! `users.refresh`: replacing the credential of a live session, over memory and in paused time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ use serde_json::json;
 
 const NOW: u64 = 1_800_000_000;
 
-/// Lets so many seconds go by, during which a client is not silent.
+/// Advances the time by `seconds`, during which the client sends pings.
 async fn pass(now: &AtomicU64, seconds: u64, peer: &mut Peer) {
     for _ in 0..seconds / 10 {
         tokio::time::sleep(Duration::from_secs(10)).await;
@@ -35,7 +35,7 @@ async fn gated(clock: Clock) -> (World, Gated) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_lives_as_long_as_the_token_it_was_given_last() {
+async fn a_session_ends_when_its_last_token_expires() {
     let (clock, now) = set_clock(NOW);
     let world = World::open_at(clock).await;
     world.user("alice").await;
@@ -57,7 +57,7 @@ async fn a_session_lives_as_long_as_the_token_it_was_given_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_without_end_leaves_the_session_without_end() {
+async fn a_token_that_does_not_expire_removes_the_expiry_of_the_session() {
     let (clock, now) = set_clock(NOW);
     let world = World::open_at(clock).await;
     world.user("alice").await;
@@ -73,7 +73,7 @@ async fn a_token_without_end_leaves_the_session_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_ends_sooner_ends_the_session_sooner() {
+async fn a_token_that_expires_sooner_ends_the_session_sooner() {
     let (clock, now) = set_clock(NOW);
     let world = World::open_at(clock).await;
     world.user("alice").await;
@@ -120,7 +120,7 @@ async fn a_refused_refresh_changes_nothing() {
         let shown = alice.request("users.get", json!({})).await;
         assert_eq!(shown["user"]["access_token"], own);
     }
-    // The same token again, and naming oneself, is fine.
+    // The same token again, and the own user id, are accepted.
     for body in [json!({"access_token": own}), json!({"access_token": own, "user_id": "alice"})] {
         assert_eq!(alice.request("users.refresh", body).await["ok"], true);
     }
@@ -162,14 +162,14 @@ async fn a_refresh_sent_twice_is_answered_once() {
     let answer = alice.recv().await;
     assert_eq!((&answer["to"], &answer["d"]["ok"], &answer["s"]), (&json!(1), &json!(true), &json!(1)));
     alice.hears_nothing().await;
-    // Its own review, and nothing for the repetition.
+    // One check for the refresh, and none for its repetition.
     assert_eq!(store.calls("user") - before, connect + 1);
     drop((older, alice));
     world.close().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_token_refreshes_nothing() {
+async fn a_revoked_token_is_refused() {
     let world = World::open().await;
     world.user("alice").await;
     world.accounts.set_locked(&world.app, &user("alice"), false).await.unwrap();
@@ -186,7 +186,7 @@ async fn a_revoked_token_refreshes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_raises_a_session_by_id_to_one_by_token() {
+async fn a_refresh_turns_a_session_by_id_into_one_by_token() {
     let world = World::open().await;
     let token = world.user("alice").await;
     world.accounts.set_locked(&world.app, &user("alice"), false).await.unwrap();
@@ -201,7 +201,7 @@ async fn a_refresh_raises_a_session_by_id_to_one_by_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happens_during_a_refresh_counts() {
+async fn a_change_during_a_refresh_takes_effect() {
     for (what, code) in [
         ("revocation", Code::CredentialRevoked),
         ("suspension", Code::UserSuspended),
@@ -213,7 +213,7 @@ async fn what_happens_during_a_refresh_counts() {
         let mut alice = world.connect_with("alice", &token).await;
         store.hold("user");
         alice.send_request("users.refresh", json!({"access_token": token.expose()})).await;
-        // The directory has read the user, and not answered yet.
+        // The authenticator has read the user and has not returned its verdict yet.
         store.holds(1).await;
         let (accounts, app, id) = (&world.accounts, &world.app, user("alice"));
         match what {
@@ -229,8 +229,8 @@ async fn what_happens_during_a_refresh_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_review_that_read_the_user_before_a_rotation_does_not_judge_the_token_after_it() {
-    // The review has an older record of the user than the refresh, or the other way round.
+async fn a_check_with_an_old_record_does_not_apply_to_a_newer_token() {
+    // The check has an older record of the user than the refresh, or a newer one.
     for refreshed_by in ["refresh", "resume"] {
         let (clock, _) = set_clock(NOW);
         let (world, store) = gated(clock).await;
@@ -238,7 +238,7 @@ async fn a_review_that_read_the_user_before_a_rotation_does_not_judge_the_token_
         let mut alice = world.connect_with("alice", &old).await;
         let (accounts, app, id) = (&world.accounts, &world.app, user("alice"));
         store.hold("user");
-        // A change of no weight has the session reviewed; the review has read the user, and is held up.
+        // A change without effect causes a check of the session, which has read the user and is held.
         accounts.set_locked(app, &id, false).await.unwrap();
         store.holds(1).await;
         let new = accounts.issue_token(app, &id, None, 3600).await.unwrap();
@@ -260,7 +260,7 @@ async fn a_review_that_read_the_user_before_a_rotation_does_not_judge_the_token_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_whose_token_was_refreshed_goes_on_after_the_end_of_the_first() {
+async fn a_refreshed_session_can_be_resumed_after_its_first_token_has_expired() {
     let (clock, now) = set_clock(NOW);
     let world = World::open_at(clock).await;
     world.user("alice").await;

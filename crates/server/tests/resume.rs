@@ -1,4 +1,4 @@
-//! A session that goes on over another connection, in the native dialect, over memory and in paused time.
+//! Resuming a session over another connection, in the native dialect, over memory and in paused time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use chatcamp_server::{AuthPolicy, Limits, Recipients};
 use common::{World, eventually, gated::Gated, user};
 use serde_json::json;
 
-/// A world over a store that can be held.
+/// Returns a world over a store whose answers a test can hold back.
 async fn gated() -> (World, Gated) {
     let store = Gated::new();
     let mut limits = Limits::default();
@@ -20,8 +20,8 @@ async fn gated() -> (World, Gated) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_comes_back_hears_what_it_missed_once_and_in_order_and_then_what_follows() {
-    // How many events come before the cut, how many of them are seen, how many come while the client is away.
+async fn a_resumed_client_gets_missed_messages_once_and_in_order_and_then_new_ones() {
+    // The number of events before the connection is lost, how many of them are received, and how many follow while detached.
     for (sent, seen, away) in [
         (0, 0, 0),
         (0, 0, 5),
@@ -29,7 +29,7 @@ async fn a_client_that_comes_back_hears_what_it_missed_once_and_in_order_and_the
         (5, 2, 0),
         (5, 2, 5),
         (5, 0, 5),
-        // More than the carrier holds, there and back.
+        // More messages than the carrier holds, in both directions.
         (63, 0, 1),
         (64, 0, 1),
         (65, 10, 0),
@@ -43,12 +43,15 @@ async fn a_client_that_comes_back_hears_what_it_missed_once_and_in_order_and_the
         alice.hears(1..=seen, 1).await;
         let hint = alice.hint(seen);
         world.cut(alice).await;
-        assert!(away == 0 || world.tell("alice", sent + 1..=sent + away).await == 1, "queued is told");
+        assert!(
+            away == 0 || world.tell("alice", sent + 1..=sent + away).await == 1,
+            "a queued event counts as sent"
+        );
 
         let mut alice = world.resume("alice", None, hint).await.unwrap();
         alice.resumed(sent - seen + away, 0);
         let last = sent + away;
-        // What is said now comes after what was missed.
+        // New messages come after the missed ones.
         world.tell("alice", last + 1..=last + 3).await;
         alice.hears(seen + 1..=last + 3, seen + 1).await;
         alice.send_request("ping", json!({"seen": last + 3})).await;
@@ -60,14 +63,14 @@ async fn a_client_that_comes_back_hears_what_it_missed_once_and_in_order_and_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_goes_on_over_one_cut_after_the_other() {
+async fn a_session_survives_many_lost_connections() {
     let world = World::open().await;
     let mut alice = world.connect("alice").await;
     let (mut seen, mut told) = (0, 0);
     for round in 1..=20 {
         world.tell("alice", told + 1..=told + 3).await;
         told += 3;
-        // Sometimes nothing is read, sometimes some of it, never all.
+        // Reads none or some of the messages, never all.
         let reads = (told - seen) * (round % 3) / 3;
         alice.hears(seen + 1..=seen + reads, seen + 1).await;
         seen += reads;
@@ -85,7 +88,7 @@ async fn a_session_goes_on_over_one_cut_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_whose_answer_was_lost_is_answered_by_the_replay_and_not_run_twice() {
+async fn a_lost_acknowledgement_is_replayed_and_the_request_is_not_run_twice() {
     let (world, store) = gated().await;
     let mut alice = world.connect("alice").await;
     alice.request("users.update", json!({"data": "one"})).await;
@@ -99,7 +102,7 @@ async fn a_request_whose_answer_was_lost_is_answered_by_the_replay_and_not_run_t
     let ack = alice.recv().await;
     assert_eq!((&ack["t"], &ack["to"], &ack["s"]), (&json!("users.update.ack"), &json!(2), &json!(2)));
     assert_eq!(ack["d"]["user"]["data"], "two");
-    // Whoever sends it again all the same gets no second answer, and it is not run.
+    // A request that is sent again anyway is neither acknowledged again nor run.
     for r in [2, 1, 0] {
         if r > 0 {
             alice.send(json!({"t": "users.update", "d": {"data": "again"}, "r": r}).to_string()).await;
@@ -112,12 +115,12 @@ async fn a_request_whose_answer_was_lost_is_answered_by_the_replay_and_not_run_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_never_arrived_is_run_when_it_is_sent_again() {
+async fn a_lost_request_is_run_when_it_is_sent_again() {
     let (world, store) = gated().await;
     let mut alice = world.connect("alice").await;
     alice.request("users.update", json!({"data": "one"})).await;
     let mut hint = alice.hint(1);
-    // Two more were sent into the broken network.
+    // Two more requests were sent after the connection was lost.
     hint.sent = 3;
     world.cut(alice).await;
     let mut alice = world.resume("alice", None, hint).await.unwrap();
@@ -126,26 +129,26 @@ async fn a_request_that_never_arrived_is_run_when_it_is_sent_again() {
     assert_eq!(alice.request("users.update", json!({"data": "two"})).await["user"]["data"], "two");
     assert_eq!(alice.request("users.update", json!({"data": "three"})).await["user"]["data"], "three");
     assert_eq!(store.calls("edit_user"), 3);
-    // A gap is as bad as ever.
+    // A gap in the numbers still ends the session.
     alice.requests += 1;
     alice.send_request("ping", json!({})).await;
     alice.ended_with(Code::OutOfSequence).await;
     world.close().await;
 }
 
-/// How the connection of a request in progress goes.
+/// How the connection of a request in progress ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Goes {
-    /// The network breaks.
+    /// The connection is lost.
     Cut,
-    /// The backend has the client reconnect.
+    /// The backend tells the client to reconnect.
     Dismissed,
-    /// The client was quicker to come back than the server to notice.
+    /// The client resumes before the server notices the loss.
     TakenOver,
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_to_work_in_progress_waits_for_its_client() {
+async fn the_acknowledgement_of_a_request_in_progress_waits_for_its_client() {
     for goes in [Goes::Cut, Goes::Dismissed, Goes::TakenOver] {
         for done_while_away in [true, false] {
             let (world, store) = gated().await;
@@ -183,7 +186,11 @@ async fn the_answer_to_work_in_progress_waits_for_its_client() {
             let s = if done_while_away { 2 } else { 3 };
             assert_eq!((&answer["to"], &answer["s"]), (&json!(1), &json!(s)), "{goes:?} {answer}");
             if !done_while_away {
-                assert_eq!(alice.recv().await["to"], 2, "one after another, over whichever connection");
+                assert_eq!(
+                    alice.recv().await["to"],
+                    2,
+                    "requests are run one after another, over any connection"
+                );
             }
             assert_eq!(store.calls("edit_user"), 1);
             alice.hears_nothing().await;
@@ -194,8 +201,8 @@ async fn the_answer_to_work_in_progress_waits_for_its_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_in_progress_is_no_more_when_its_session_is_over() {
-    // Over because its client was too long away, because the user is gone, because there was no room.
+async fn a_request_in_progress_is_dropped_when_its_session_is_over() {
+    // The session is over because its client was detached too long, its user was deleted, or it was evicted.
     for why in ["window", "deletion", "room"] {
         let (world, store) = gated().await;
         let mut alice = world.connect("alice").await;
@@ -222,7 +229,7 @@ async fn work_in_progress_is_no_more_when_its_session_is_over() {
         if why != "room" {
             eventually(|| world.server.load().detached == 0).await;
         }
-        // The store answers late, and nobody is there to hear it.
+        // The store answers late, when the session is over.
         store.release();
         tokio::time::sleep(Duration::from_secs(130)).await;
         assert_eq!(world.server.load(), common::AT_REST, "{why}");
@@ -231,7 +238,7 @@ async fn work_in_progress_is_no_more_when_its_session_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_does_not_hold_up_the_shutdown() {
+async fn a_store_that_never_answers_does_not_block_the_shutdown() {
     for is_away in [false, true] {
         let (world, store) = gated().await;
         let mut alice = world.connect("alice").await;
@@ -250,7 +257,7 @@ async fn a_store_that_never_answers_does_not_hold_up_the_shutdown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_old_key_is_good_until_the_new_one_has_been_used_or_a_request_was_heard() {
+async fn an_old_key_is_valid_until_a_newer_one_is_used_or_a_request_arrives() {
     let world = World::open().await;
     let first = world.connect("alice").await;
     let one = first.hint(0);
@@ -269,7 +276,7 @@ async fn the_old_key_is_good_until_the_new_one_has_been_used_or_a_request_was_he
     let impostor = world.resume("alice", None, one.clone()).await.unwrap();
     assert_eq!(impostor.fresh(), Some("unknown_key"));
     drop(impostor);
-    // The fourth is good until something is heard on the session.
+    // The fourth key is valid until a request arrives on the session.
     let mut sixth = world.resume("alice", None, four.clone()).await.unwrap();
     assert_eq!(sixth.fresh(), None);
     sixth.hears_nothing().await;
@@ -285,7 +292,7 @@ async fn the_old_key_is_good_until_the_new_one_has_been_used_or_a_request_was_he
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_used_while_its_session_is_live_takes_it_over() {
+async fn a_resume_of_a_live_session_takes_it_over() {
     let world = World::open().await;
     let mut older = world.connect("alice").await;
     world.tell("alice", 1..=5).await;
@@ -294,7 +301,7 @@ async fn a_key_used_while_its_session_is_live_takes_it_over() {
     newer.resumed(3, 0);
     world.tell("alice", 6..=6).await;
     newer.hears(3..=6, 3).await;
-    // The older one may still read what was on its way to it, and then why it is over.
+    // The older connection may still read the messages already sent to it, and then the reason of its end.
     older.hears(3..=5, 3).await;
     older.ended_with(Code::Replaced).await;
     assert_eq!(world.server.load().sessions, 1);
@@ -304,7 +311,7 @@ async fn a_key_used_while_its_session_is_live_takes_it_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_takeovers_at_once_one_has_the_session_and_the_other_is_told() {
+async fn of_two_simultaneous_takeovers_one_gets_the_session_and_the_other_is_told() {
     for was_cut in [false, true] {
         let world = World::open().await;
         let first = world.connect("alice").await;
@@ -326,7 +333,7 @@ async fn of_two_takeovers_at_once_one_has_the_session_and_the_other_is_told() {
         }
         world.tell("alice", 6..=6).await;
         assert_eq!(world.server.load().sessions + world.server.load().detached, 1);
-        // Each hears everything up to where it lost the session; one hears all.
+        // Each receives all messages until it loses the session; one receives all.
         let mut winners = 0;
         for peer in &mut both {
             peer.hears(1..=5, 1).await;
@@ -347,9 +354,9 @@ async fn of_two_takeovers_at_once_one_has_the_session_and_the_other_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_client_acknowledges_is_no_longer_kept() {
+async fn acknowledged_messages_are_dropped() {
     let world = World::open().await;
-    // What it acknowledged of ten, from where it comes back, and whether it can.
+    // How many of ten it acknowledged, from where it resumes, and whether it can.
     for (acknowledged, seen, goes_on) in
         [(0, 0, true), (0, 10, true), (5, 5, true), (5, 4, false), (10, 9, false), (10, 10, true)]
     {
@@ -375,7 +382,7 @@ async fn what_a_client_acknowledges_is_no_longer_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nonsense_acknowledged_is_answered() {
+async fn an_invalid_acknowledgement_number_is_refused() {
     let world = World::open().await;
     for (ping, malformed) in [
         (json!({"seen": 3}), false),
@@ -392,7 +399,7 @@ async fn nonsense_acknowledged_is_answered() {
             alice.ended_with(Code::Malformed).await;
         } else {
             assert_eq!(alice.recv().await["d"]["ok"], true, "{ping}");
-            // To go back on it is harmless.
+            // A smaller number than before is harmless.
             assert_eq!(alice.request("ping", json!({"seen": 1})).await["ok"], true);
             alice.connection.close(chatcamp_transport::Close::NORMAL).await;
         }
@@ -405,20 +412,20 @@ async fn nonsense_acknowledged_is_answered() {
         alice.hears_nothing().await;
         alice.connection.close(chatcamp_transport::Close::NORMAL).await;
     }
-    // What still waits for room in the carrier was never sent, and cannot have been seen.
+    // A message that still waits for room in the carrier was not sent, so it cannot have been received.
     let mut alice = world.connect("alice").await;
     world.tell("alice", 1..=100).await;
     alice.send_request("ping", json!({"seen": 100})).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     alice.hears(1..=64, 1).await;
-    // There was no room for a word about it either.
+    // The carrier has no room for the reason either.
     alice.closed_with(Code::Malformed).await;
     drop(alice);
     world.close().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_never_acknowledges_hears_everything_and_can_go_back_a_thousand() {
+async fn a_client_that_never_acknowledges_gets_all_messages_and_can_resume_from_the_last_thousand() {
     for (seen, goes_on) in [(500, true), (499, false), (1500, true), (0, false)] {
         let world = World::open().await;
         let mut alice = world.connect("alice").await;
@@ -442,7 +449,7 @@ async fn a_client_that_never_acknowledges_hears_everything_and_can_go_back_a_tho
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_connection_is_given_up_and_its_session_is_not() {
+async fn a_silent_connection_is_closed_and_its_session_is_kept() {
     let world = World::open().await;
     let mut silent = world.connect("alice").await;
     let start = tokio::time::Instant::now();
@@ -454,7 +461,7 @@ async fn a_silent_connection_is_given_up_and_its_session_is_not() {
     let mut alice = world.resume("alice", None, hint).await.unwrap();
     alice.resumed(3, 0);
     alice.hears(1..=3, 1).await;
-    // It is as silent as it may be again.
+    // The whole time of silence is allowed again.
     tokio::time::sleep(Duration::from_secs(30)).await;
     alice.hears_nothing().await;
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -464,13 +471,13 @@ async fn a_silent_connection_is_given_up_and_its_session_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_of_a_taken_over_connection_is_run_once_or_not_at_all() {
+async fn a_request_of_a_replaced_connection_is_run_at_most_once() {
     let (world, store) = gated().await;
     for round in 1..=20 {
         let mut older = world.connect("alice").await;
         let before = store.calls("edit_user");
         let hint = older.hint(0);
-        // Sent on the old connection at the moment at which the new one comes.
+        // Sent over the old connection at the same time as the new one resumes.
         let (mut hint_now, sent) =
             (hint.clone(), older.send_request("users.update", json!({"data": round.to_string()})));
         hint_now.sent = 1;
@@ -492,7 +499,7 @@ async fn a_request_of_a_taken_over_connection_is_run_once_or_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resume_asks_the_store_as_often_as_a_connect() {
+async fn a_resume_needs_as_many_store_calls_as_a_connect() {
     let (world, store) = gated().await;
     let asked = |store: &Gated| store.calls("user") + store.calls("app");
     let start = asked(&store);
@@ -511,8 +518,14 @@ async fn a_resume_asks_the_store_as_often_as_a_connect() {
     world.close().await;
 }
 
-/// A client that is cut again and again, hears every number once and has each of its requests answered once.
-async fn is_cut_and_hears_all(world: Arc<World>, id: String, seed: u64, events: u64, requests: u64) {
+/// A client that loses its connection repeatedly, receives each number once and has each request acknowledged once.
+async fn loses_connections_and_gets_all_messages(
+    world: Arc<World>,
+    id: String,
+    seed: u64,
+    events: u64,
+    requests: u64,
+) {
     let mut state = seed;
     let mut draw = move |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -522,7 +535,7 @@ async fn is_cut_and_hears_all(world: Arc<World>, id: String, seed: u64, events: 
     let (mut seen, mut heard, mut answered) = (0, 0, 0);
     while heard < events || answered < requests {
         if peer.requests < requests && draw(4) == 0 {
-            // Into a broken network, sometimes.
+            // Sometimes after the connection was lost.
             peer.requests += 1;
             let text = json!({"t": "users.get", "d": {}, "r": peer.requests}).to_string();
             _ = peer.connection.send(text.into()).await;
@@ -530,7 +543,7 @@ async fn is_cut_and_hears_all(world: Arc<World>, id: String, seed: u64, events: 
         if draw(20) == 0 {
             let hint = peer.hint(seen);
             let sent = hint.sent;
-            // Before the server notices, or after.
+            // Before or after the server notices.
             let older = peer;
             if draw(2) == 0 {
                 drop(older);
@@ -564,12 +577,20 @@ async fn is_cut_and_hears_all(world: Arc<World>, id: String, seed: u64, events: 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn on_many_threads_nobody_misses_anything_however_often_cut() {
+async fn on_many_threads_no_client_misses_a_message_when_connections_are_lost() {
     const USERS: u64 = 20;
     const EVENTS: u64 = 300;
     let world = Arc::new(World::open().await);
     let clients: Vec<_> = (0..USERS)
-        .map(|n| tokio::spawn(is_cut_and_hears_all(world.clone(), format!("user{n}"), n, EVENTS, 100)))
+        .map(|n| {
+            tokio::spawn(loses_connections_and_gets_all_messages(
+                world.clone(),
+                format!("user{n}"),
+                n,
+                EVENTS,
+                100,
+            ))
+        })
         .collect();
     eventually(|| world.server.load().sessions + world.server.load().detached == USERS as usize).await;
     for n in 1..=EVENTS {

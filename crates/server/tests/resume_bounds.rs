@@ -1,4 +1,4 @@
-//! What sessions without a connection may cost, and what is seen of them, over memory and in paused time.
+//! The limits of detached sessions, and how others see their users, over memory and in paused time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use http_body_util::Full;
 use serde_json::json;
 use tower_service::Service;
 
-/// Connects somebody and loses the connection.
+/// Connects a user and loses the connection.
 async fn leaves(world: &World, id: &str) -> Resume {
     let peer = world.connect(id).await;
     let hint = peer.hint(0);
@@ -43,7 +43,7 @@ async fn a_native_session_is_kept_for_two_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_return_begins_the_two_minutes_anew() {
+async fn each_resume_restarts_the_two_minutes() {
     let world = World::open().await;
     let mut hint = leaves(&world, "alice").await;
     for n in 1..=5 {
@@ -61,7 +61,7 @@ async fn each_return_begins_the_two_minutes_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_has_its_length_and_its_bytes_and_over_them_the_session_is_gone() {
+async fn a_queue_over_its_messages_or_bytes_ends_the_session() {
     let large = "x".repeat(30_000);
     for (what, events, goes_on) in
         [("small", 1000, true), ("small", 1001, false), ("large", 34, true), ("large", 35, false)]
@@ -91,7 +91,7 @@ async fn a_queue_has_its_length_and_its_bytes_and_over_them_the_session_is_gone(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_has_eight_sessions_away_and_the_one_that_left_first_makes_room() {
+async fn a_user_has_eight_detached_sessions_and_the_oldest_is_evicted() {
     let world = World::open().await;
     let mut hints = Vec::new();
     for _ in 0..10 {
@@ -115,7 +115,7 @@ async fn a_user_has_eight_sessions_away_and_the_one_that_left_first_makes_room()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_keeps_so_many_sessions_and_the_one_that_left_first_makes_room() {
+async fn a_process_has_a_limit_of_detached_sessions_and_the_oldest_is_evicted() {
     let mut limits = Limits::default();
     limits.detached = 3;
     let world = World::new(AuthPolicy::Open, limits).await;
@@ -124,7 +124,7 @@ async fn a_process_keeps_so_many_sessions_and_the_one_that_left_first_makes_room
         hints.push(leaves(&world, &format!("user{n}")).await);
     }
     assert_eq!(world.server.load().detached, 3);
-    // Whoever comes and leaves again has left last.
+    // A session that was resumed and detached again is the newest.
     let again = world.resume("user2", None, hints[2].clone()).await.unwrap();
     hints[2] = again.hint(0);
     world.cut(again).await;
@@ -140,7 +140,7 @@ async fn a_process_keeps_so_many_sessions_and_the_one_that_left_first_makes_room
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_away_do_not_count_against_those_a_user_may_have() {
+async fn detached_sessions_do_not_count_towards_the_limit_of_live_ones() {
     let mut limits = Limits::default();
     limits.sessions_per_user = 2;
     let world = World::new(AuthPolicy::Open, limits).await;
@@ -153,7 +153,7 @@ async fn sessions_away_do_not_count_against_those_a_user_may_have() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_may_take_the_place_it_has_or_had() {
+async fn a_resuming_client_may_use_the_room_of_its_own_session() {
     let mut limits = Limits::default();
     limits.sessions_per_user = 1;
     let world = World::new(AuthPolicy::Open, limits).await;
@@ -161,7 +161,7 @@ async fn who_comes_back_may_take_the_place_it_has_or_had() {
     world.tell("alice", 1..=2).await;
     alice.hears(1..=2, 1).await;
     assert_eq!(alice.request("ping", json!({"seen": 2})).await["ok"], true);
-    // Its connection is still there: a good hint takes it over, one that comes too late replaces it.
+    // Its connection still exists: a valid position takes it over, one that is too old replaces the session.
     let mut next = world.resume("alice", None, alice.hint(3)).await.unwrap();
     next.resumed(0, 1);
     next.hears_nothing().await;
@@ -172,7 +172,7 @@ async fn who_comes_back_may_take_the_place_it_has_or_had() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_away_is_not_online_and_was_last_seen_when_it_left() {
+async fn a_detached_user_is_offline_and_last_seen_when_it_was_detached() {
     let (clock, now) = set_clock(1_800_000_000);
     let world = World::open_at(clock).await;
     let mut bob = world.connect("bob").await;
@@ -196,7 +196,7 @@ async fn who_is_away_is_not_online_and_was_last_seen_when_it_left() {
     assert_eq!(seen["is_online"], true);
     now.fetch_add(1000, Ordering::Relaxed);
     world.cut(back).await;
-    // That nobody waits for it any more changes nothing.
+    // The end of the detached session changes nothing.
     now.fetch_add(1000, Ordering::Relaxed);
     for _ in 0..7 {
         tokio::time::sleep(Duration::from_secs(20)).await;
@@ -211,7 +211,7 @@ async fn who_is_away_is_not_online_and_was_last_seen_when_it_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_does_not_wait_for_who_is_away_and_leaves_none() {
+async fn a_shutdown_does_not_wait_for_detached_sessions_and_leaves_none() {
     let world = World::open().await;
     for n in 0..50 {
         leaves(&world, &format!("user{n}")).await;
@@ -222,7 +222,7 @@ async fn a_shutdown_does_not_wait_for_who_is_away_and_leaves_none() {
     world.server.shutdown().await;
     assert_eq!(world.server.load(), common::AT_REST);
     assert_eq!(start.elapsed(), Duration::ZERO);
-    // A connection that was accepted before is told to come later.
+    // A connection that was accepted before is told to reconnect later.
     let (client, server) = chatcamp_transport::memory::pair();
     tokio::spawn(world.server.serve(server));
     let late = common::Peer::hello(client, &world.app, "alice", None, Some(hint)).await;
@@ -241,7 +241,7 @@ async fn a_session_that_loses_its_connection_during_the_shutdown_is_not_kept() {
     assert_eq!(world.server.load(), common::AT_REST);
 }
 
-/// A page opens a connection over polls, and is never heard of again.
+/// Opens a connection over polls, and never polls again.
 async fn abandons(service: &mut ChatService, world: &World, id: usize) {
     let request = http::Request::get(format!("/chat/2.0?app_id={}&user_id=user{id}", world.app))
         .header("iflychat-token", format!("{id}"));
@@ -249,14 +249,14 @@ async fn abandons(service: &mut ChatService, world: &World, id: usize) {
     assert_eq!(answer.status(), 200);
 }
 
-/// How many, from the environment where somebody wants the figures of a large run (docs/CONTRIBUTING.md).
+/// Returns a number from the environment variable `name`, or `ordinary` if it is not set (docs/CONTRIBUTING.md).
 fn figure(name: &str, ordinary: usize) -> usize {
     std::env::var(name).map_or(ordinary, |figure| figure.parse().unwrap())
 }
 
 #[tokio::test(start_paused = true)]
-async fn abandoned_polls_for_an_hour_cost_what_a_few_minutes_of_them_cost() {
-    // The server is built for forty a second.
+async fn abandoned_polls_for_an_hour_use_no_more_memory_than_for_a_few_minutes() {
+    // The limits of the server are designed for forty a second.
     let rate = figure("CHATCAMP_POLLS", 2);
     let world = World::open().await;
     let mut service = ChatService::new(world.server.clone());
@@ -269,7 +269,7 @@ async fn abandoned_polls_for_an_hour_cost_what_a_few_minutes_of_them_cost() {
         let load = world.server.load();
         most = (most.0.max(load.sessions), most.1.max(load.detached));
     }
-    // Forty seconds until it is noticed at most, five minutes until it is forgotten.
+    // The loss is noticed after at most forty seconds, and the session ends after five minutes.
     println!("{rate} a second: at most {most:?} sessions with and without a connection");
     assert!(most.0 <= 40 * rate && most.1 <= 303 * rate, "{most:?}");
     tokio::time::sleep(Duration::from_secs(350)).await;

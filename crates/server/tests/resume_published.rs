@@ -1,4 +1,4 @@
-//! A published SDK that comes back by its session key: once, in order, over memory, WebSocket and polls.
+//! Resuming a session of the published SDK by its session key, over memory, WebSocket and polls.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tower_service::Service;
 
 impl Peer {
-    /// The acknowledgement that a published SDK waits for; gives its session key.
+    /// Receives the acknowledgement of the handshake. Returns its session key.
     async fn greeted(&mut self) -> String {
         let ack = self.recv().await;
         assert_eq!((&ack["t"], &ack["d"]["ok"]), (&json!("users.auth.ack"), &json!(true)), "{ack}");
@@ -37,7 +37,7 @@ fn credentials(world: &World) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_queued_while_the_sdk_was_away_comes_once_and_in_order() {
+async fn messages_queued_while_detached_are_delivered_once_and_in_order() {
     for away in [0, 1, 5, 64, 1000] {
         let world = World::open().await;
         let mut alice = world.published(&credentials(&world)).await;
@@ -58,21 +58,21 @@ async fn what_was_queued_while_the_sdk_was_away_comes_once_and_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_session_key_is_good_until_the_newer_one_has_been_used_or_a_request_was_heard() {
+async fn an_old_session_key_is_valid_until_a_newer_one_is_used_or_a_request_arrives() {
     let world = World::open().await;
     let by = async |key: &str| world.published(&format!("session_key={key}")).await;
     let mut first = world.published(&credentials(&world)).await;
     let one = first.greeted().await;
     world.cut(first).await;
     for _ in 0..2 {
-        // The acknowledgement never arrives.
+        // The acknowledgement is lost.
         let lost = by(&one).await;
         eventually(|| world.server.load().sessions == 1).await;
         world.cut(lost).await;
     }
     let mut fourth = by(&one).await;
     let four = fourth.greeted().await;
-    // What the SDK sends as its heartbeat is enough; there is no answer to it.
+    // The SDK's heartbeat is enough. It is not answered.
     fourth.send(r#"{"t":"ping","r":1}"#).await;
     fourth.request("users.get", json!({})).await;
     let mut refused = by(&one).await;
@@ -87,7 +87,7 @@ async fn an_old_session_key_is_good_until_the_newer_one_has_been_used_or_a_reque
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_sdk_that_comes_back_within_five_minutes_is_expected_and_later_is_new() {
+async fn a_published_session_is_kept_for_five_minutes() {
     for (after, goes_on) in [(1, true), (130, true), (295, true), (305, false)] {
         let world = World::open().await;
         let mut alice = world.published(&credentials(&world)).await;
@@ -108,7 +108,7 @@ async fn an_sdk_that_comes_back_within_five_minutes_is_expected_and_later_is_new
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_sdk_that_connects_by_its_credentials_has_another_session() {
+async fn an_sdk_that_connects_by_its_credentials_gets_a_new_session() {
     let world = World::open().await;
     let mut alice = world.published(&credentials(&world)).await;
     alice.greeted().await;
@@ -123,8 +123,8 @@ async fn an_sdk_that_connects_by_its_credentials_has_another_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_a_connection_ends_decides_whether_its_session_waits() {
-    // The code of the close, and whether the session waits; without a code the connection is lost.
+async fn the_close_code_determines_whether_the_session_is_kept() {
+    // The close code, and whether the session is kept; without a code the connection is lost.
     for (is_native, code, waits) in [
         (true, Some(1000), false),
         (true, Some(1001), true),
@@ -156,7 +156,7 @@ async fn how_a_connection_ends_decides_whether_its_session_waits() {
 }
 
 #[tokio::test]
-async fn a_websocket_that_breaks_is_gone_on_with_and_one_that_is_closed_is_not() {
+async fn a_session_is_kept_if_its_websocket_is_lost_and_not_if_it_is_closed() {
     for adapter in ADAPTERS {
         let world = World::open().await;
         let address = listen(&world, adapter).await;
@@ -166,7 +166,7 @@ async fn a_websocket_that_breaks_is_gone_on_with_and_one_that_is_closed_is_not()
         };
         let mut alice = connect(&credentials(&world)).await;
         let key = alice.greeted().await;
-        // The network breaks: its end comes without a close.
+        // The connection is lost without a close.
         let broken = chatcamp_transport::testing::Faulty::wrap(
             alice.connection,
             vec![chatcamp_transport::testing::Fault::CutBefore(chatcamp_transport::testing::At::Sent(1))],
@@ -207,7 +207,7 @@ async fn ask(world: &World, query: &str, id: &str, body: Option<Value>) -> (u16,
     (status, texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect())
 }
 
-/// Polls until so many messages have come.
+/// Polls until `count` messages have arrived.
 async fn poll(world: &World, query: &str, id: &str, count: usize) -> Vec<Value> {
     let mut messages = Vec::new();
     while messages.len() < count {
@@ -219,7 +219,7 @@ async fn poll(world: &World, query: &str, id: &str, count: usize) -> Vec<Value> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_stopped_polling_is_told_what_was_queued_when_it_polls_anew() {
+async fn a_page_that_stopped_polling_gets_queued_messages_when_it_polls_again() {
     for over_websocket in [false, true] {
         let world = World::open().await;
         let first = credentials(&world);
@@ -249,7 +249,7 @@ async fn a_page_that_stopped_polling_is_told_what_was_queued_when_it_polls_anew(
             assert_eq!(posted.0, 200);
             let next = poll(&world, &again, "two", 1).await;
             assert_eq!((next.len(), &next[0]["to"]), (1, &json!(1)));
-            // The page's first life is over, its second goes on.
+            // The page's first connection has ended, its second continues.
             assert_ne!(ask(&world, &first, "one", Some(json!({"t": "ping", "r": 1}))).await.0, 200);
         }
         assert_eq!(world.server.load().detached, 0);
@@ -298,7 +298,7 @@ async fn events_that_waited_for_a_poll_move_to_the_connection_that_takes_over() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_polls_and_is_quicker_than_the_server_takes_its_session_over() {
+async fn a_page_that_polls_again_before_the_server_notices_takes_over_its_session() {
     let world = World::open().await;
     let first = credentials(&world);
     let ack = poll(&world, &first, "one", 1).await;
@@ -307,7 +307,7 @@ async fn a_page_that_polls_and_is_quicker_than_the_server_takes_its_session_over
     let ack = poll(&world, &again, "two", 1).await;
     assert_eq!(ack[0]["d"]["ok"], true);
     assert_eq!(world.server.load().sessions, 1);
-    // Whoever still holds the first is told, and then refused.
+    // A poll of the first connection is told, and later ones are refused.
     let told = poll(&world, &first, "one", 1).await;
     assert_eq!(told[0]["d"]["error"]["reason"], "REPLACED");
     assert_eq!(ask(&world, &first, "one", None).await.0, 403);
@@ -317,12 +317,12 @@ async fn a_page_that_polls_and_is_quicker_than_the_server_takes_its_session_over
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_has_a_published_sdk_come_back_loses_nothing() {
+async fn a_published_sdk_told_to_reconnect_by_a_backend_loses_no_message() {
     let world = World::open().await;
     let mut alice = world.published(&credentials(&world)).await;
     let key = alice.greeted().await;
     assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true).await.unwrap(), 1);
-    // Any message would make the SDK hammer: it is told by the close alone.
+    // After a message the SDK would reconnect without a pause, so it is only sent the close.
     alice.closed_with(Code::Reconnect).await;
     world.tell("alice", 1..=2).await;
     let mut alice = world.published(&format!("session_key={key}")).await;
@@ -333,7 +333,7 @@ async fn a_backend_that_has_a_published_sdk_come_back_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_published_sdk_that_is_silent_is_given_up_and_its_session_is_not() {
+async fn the_connection_of_a_silent_published_sdk_is_closed_and_its_session_is_kept() {
     let world = World::open().await;
     let mut alice = world.published(&credentials(&world)).await;
     let key = alice.greeted().await;

@@ -1,4 +1,4 @@
-//! Who may not go on with a session, and what they are told, over memory and in paused time.
+//! Refused resumes, and the codes that clients get, over memory and in paused time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -31,7 +31,7 @@ fn change(hint: &mut Resume, change: impl FnOnce(&mut Claims)) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_that_cannot_be_makes_a_fresh_session_and_harms_none() {
+async fn an_invalid_resume_starts_a_fresh_session_and_affects_no_other() {
     let cases: &[Case] = &[
         ("seen from the future", |hint| hint.seen = 6, "unknown_key"),
         ("seen from far away", |hint| hint.seen = u64::MAX, "unknown_key"),
@@ -92,7 +92,7 @@ async fn a_hint_that_cannot_be_makes_a_fresh_session_and_harms_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_goes_on_with_the_session_of_somebody_else() {
+async fn a_session_cannot_be_resumed_by_another_user() {
     let world = World::open().await;
     let other_app = world.accounts.create_app("other", AuthPolicy::Open, None).await.unwrap().id;
     let mut alice = world.connect("alice").await;
@@ -100,13 +100,13 @@ async fn nobody_goes_on_with_the_session_of_somebody_else() {
     let mut published = world.published(&query).await;
     let key = published.recv().await["d"]["session_key"].as_str().unwrap().to_owned();
 
-    // Alice's key for bob, and for the alice of another app.
+    // Alice's key, used by bob and by the alice of another app.
     let bob = world.resume("bob", None, alice.hint(0)).await.unwrap();
     assert_eq!(bob.fresh(), Some("unknown_key"));
     let connection = world.transport.connect().await.unwrap();
     let other = Peer::hello(connection, &other_app, "alice", None, Some(alice.hint(0))).await.unwrap();
     assert_eq!(other.fresh(), Some("unknown_key"));
-    // A key of the other dialect, either way.
+    // A key of the other dialect, in both directions.
     let hint = Resume { key: SessionKey::new(key), seen: 0, sent: 0 };
     let native = world.resume("alice", None, hint).await.unwrap();
     assert_eq!(native.fresh(), Some("unknown_key"));
@@ -121,7 +121,7 @@ async fn nobody_goes_on_with_the_session_of_somebody_else() {
     world.close().await;
 }
 
-/// Does something to alice.
+/// Changes alice.
 async fn happens(world: &World, what: &str) {
     let (accounts, app, alice) = (&world.accounts, &world.app, user("alice"));
     match what {
@@ -136,11 +136,11 @@ async fn happens(world: &World, what: &str) {
     }
 }
 
-/// What happens, and what alice is told when she comes back: a code, or nothing if the session goes on, or `fresh`.
+/// The change, and the result of the resume: a code, `fresh`, or nothing if the session continues.
 type Change = (&'static str, Option<&'static str>, Option<&'static str>);
 
 const CHANGES: &[Change] = &[
-    // What happens, by user id alone, by token.
+    // The change, and the results by user id alone and by token.
     ("nothing", None, None),
     ("lock", Some("ACCESS_TOKEN_REQUIRED"), None),
     ("rotation", Some("too_late"), Some("ACCESS_TOKEN_INVALID")),
@@ -151,7 +151,7 @@ const CHANGES: &[Change] = &[
 ];
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_is_checked_like_anybody() {
+async fn a_resume_checks_the_credential_like_a_connect() {
     for &(what, by_id, by_token) in CHANGES {
         for (has_token, expected) in [(false, by_id), (true, by_token)] {
             let world = World::open().await;
@@ -183,8 +183,8 @@ async fn who_comes_back_is_checked_like_anybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happens_while_who_comes_back_is_checked_counts() {
-    // With which code it ends, whether by user id alone or by token.
+async fn a_change_during_a_resume_takes_effect() {
+    // The code that ends it, by user id alone and by token.
     for (what, by_id, by_token) in [
         ("lock", Some(Code::AccessTokenRequired), None),
         ("rotation", Some(Code::CredentialChanged), Some(Code::CredentialRevoked)),
@@ -231,7 +231,7 @@ async fn what_happens_while_who_comes_back_is_checked_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_with_a_token_that_ended_meanwhile_is_told_so() {
+async fn a_resume_with_an_expired_token_is_refused_with_that_code() {
     let (clock, now) = set_clock(NOW);
     let world = World::open_at(clock).await;
     world.user("alice").await;
@@ -246,8 +246,8 @@ async fn who_comes_back_with_a_token_that_ended_meanwhile_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_token_goes_on_with_the_session_of_an_ended_one() {
-    // The token was renewed while the client was away, and the old one still counts, or has ended.
+async fn a_session_can_be_resumed_with_a_newer_token() {
+    // The token was renewed while the client was away. The old one is still valid, or has expired.
     for ended in [false, true] {
         let (clock, now) = set_clock(NOW);
         let world = World::open_at(clock).await;
@@ -259,14 +259,14 @@ async fn a_new_token_goes_on_with_the_session_of_an_ended_one() {
         world.cut(alice).await;
         world.tell("alice", 1..=1).await;
         let new = world.accounts.issue_token(app, &id, Some(3600), 60).await.unwrap();
-        // The rotation is looked at while the old one has its grace.
+        // The rotation is checked during the grace period of the old token.
         tokio::time::sleep(Duration::from_secs(1)).await;
         now.fetch_add(if ended { 70 } else { 30 }, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_secs(70)).await;
         let mut alice = world.resume("alice", Some(&new), hint).await.unwrap();
         alice.resumed(1, 0);
         alice.hears(1..=1, 1).await;
-        // It is the new one that vouches now.
+        // The new token is now the credential.
         now.fetch_add(100, Ordering::Relaxed);
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(20)).await;
@@ -278,7 +278,7 @@ async fn a_new_token_goes_on_with_the_session_of_an_ended_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_has_had_one_connection_for_more_than_a_day_goes_on() {
+async fn a_session_with_one_connection_for_more_than_a_day_can_be_resumed() {
     let (clock, now) = set_clock(NOW);
     let world = World::open_at(clock).await;
     let alice = world.connect("alice").await;
@@ -294,7 +294,7 @@ async fn a_session_that_has_had_one_connection_for_more_than_a_day_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_has_its_users_come_back_without_loss() {
+async fn clients_told_to_reconnect_by_a_backend_lose_no_message() {
     let world = World::open().await;
     let (mut one, mut two) = (world.connect("alice").await, world.connect("alice").await);
     let mut bystander = world.connect("bob").await;
@@ -327,7 +327,7 @@ async fn a_backend_has_its_users_come_back_without_loss() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_a_backend_disconnects_is_told_at_once_or_when_it_comes_back_and_once() {
+async fn a_disconnected_client_is_told_once_at_once_or_when_it_resumes() {
     let world = World::open().await;
     let (mut live, away) = (world.connect("alice").await, world.connect("alice").await);
     let query = format!("app_id={}&user_id=alice", world.app);
@@ -361,7 +361,7 @@ async fn whom_a_backend_disconnects_is_told_at_once_or_when_it_comes_back_and_on
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sentence_is_forgotten_with_its_session() {
+async fn the_code_of_an_ended_session_is_kept_only_with_the_session() {
     let world = World::open().await;
     let away = world.connect("alice").await;
     let hint = away.hint(0);
@@ -374,14 +374,14 @@ async fn a_sentence_is_forgotten_with_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_resume_leaves_the_session_to_whoever_may_have_it() {
+async fn a_refused_resume_leaves_the_session_to_its_own_client() {
     let world = World::open().await;
     let token = world.user("alice").await;
     let alice = world.connect_with("alice", &token).await;
     world.tell("alice", 1..=1).await;
     let hint = alice.hint(0);
     world.cut(alice).await;
-    // The key was stolen, the token was not.
+    // The key was stolen; the token was not.
     for (wrong, code) in [
         (None, "ACCESS_TOKEN_REQUIRED"),
         (Some(AccessToken::from("some other token, long enough")), "ACCESS_TOKEN_INVALID"),

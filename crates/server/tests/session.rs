@@ -1,4 +1,4 @@
-//! What happens on a live session, over memory and in paused time.
+//! Live sessions: requests, limits, expiry and ends, over memory and in paused time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -20,7 +20,7 @@ use chatcamp_transport::{Carrier, Close, Closed, Connection, ConnectionInfo, Mes
 use common::{Peer, World, eventually, user};
 use serde_json::{Value, json};
 
-/// An object nested so many levels deep.
+/// Returns an object with `levels` levels of nesting.
 fn nested(levels: usize) -> Value {
     (1..levels).fold(json!({"k": 1}), |inner, _| json!({ "k": inner }))
 }
@@ -77,7 +77,7 @@ async fn an_unknown_type_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_profile_is_changed_shown_and_told_to_the_users_other_sessions() {
+async fn a_profile_change_is_acknowledged_and_sent_to_the_users_other_sessions() {
     let world = World::open().await;
     let token = world.user("alice").await;
     let (mut one, mut two) =
@@ -109,7 +109,7 @@ async fn a_profile_is_changed_shown_and_told_to_the_users_other_sessions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_published_session_is_not_numbered_and_its_ping_not_answered() {
+async fn a_published_session_has_no_numbers_and_its_ping_is_not_answered() {
     let world = World::open().await;
     let mut alice = world.published(&format!("app_id={}&user_id=alice", world.app)).await;
     alice.recv().await;
@@ -122,7 +122,7 @@ async fn a_published_session_is_not_numbered_and_its_ping_not_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_envelope_or_out_of_sequence_ends_the_session() {
+async fn an_invalid_envelope_or_number_ends_the_session() {
     let world = World::open().await;
     for (text, code) in [
         ("", Code::Malformed),
@@ -142,7 +142,7 @@ async fn what_is_no_envelope_or_out_of_sequence_ends_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_over_the_limit_ends_its_connection_only() {
+async fn a_message_over_the_limit_ends_only_its_connection() {
     let world = World::open().await;
     let (mut alice, mut bob) = (world.connect("alice").await, world.connect("bob").await);
     alice.send("x".repeat(64 * 1024 + 1)).await;
@@ -153,7 +153,7 @@ async fn a_message_over_the_limit_ends_its_connection_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_ends_a_session_and_any_message_keeps_it() {
+async fn silence_ends_a_connection_and_any_message_keeps_it_open() {
     let world = World::open().await;
     let mut silent = world.connect("alice").await;
     let mut heard = world.connect("bob").await;
@@ -171,7 +171,7 @@ async fn silence_ends_a_session_and_any_message_keeps_it() {
     world.close().await;
 }
 
-/// A connection whose peer says hello and then neither reads nor agrees to anything.
+/// A connection whose peer sends its first message and then neither reads nor confirms a close.
 #[derive(Debug)]
 struct Deaf(Option<Message>);
 
@@ -196,7 +196,7 @@ impl Carrier for Deaf {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_ignores_the_close_is_cut_off() {
+async fn a_peer_that_does_not_confirm_the_close_is_disconnected() {
     let world = World::open().await;
     for app in [world.app.as_str(), "unknown"] {
         let hello = json!({"t": "users.auth", "r": 1, "d": {"v": 1, "client": "x/1", "app_id": app, "user_id": "alice"}});
@@ -214,7 +214,7 @@ async fn a_peer_that_ignores_the_close_is_cut_off() {
     world.close().await;
 }
 
-/// Does something to a user, and says with which code the session ends, if it does.
+/// Changes a user. Returns the codes that end its sessions; `None` for a session that continues.
 async fn change(world: &World, what: &str) -> (Option<Code>, Option<Code>) {
     let (accounts, app, alice) = (&world.accounts, &world.app, user("alice"));
     match what {
@@ -251,7 +251,7 @@ async fn change(world: &World, what: &str) -> (Option<Code>, Option<Code>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_ends_exactly_the_sessions_it_no_longer_vouches_for() {
+async fn a_change_ends_exactly_the_sessions_whose_credential_it_revokes() {
     for what in ["lock", "rotation", "rotation with grace", "revocation", "suspension", "deletion", "policy"]
     {
         let world = World::open().await;
@@ -289,7 +289,7 @@ async fn a_change_ends_exactly_the_sessions_it_no_longer_vouches_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claimed_user_ends_the_session_of_whoever_came_first() {
+async fn claiming_a_user_ends_the_session_that_was_opened_by_id_alone() {
     let world = World::open().await;
     let mut squatter = world.connect("alice@example.com").await;
     world.user("alice@example.com").await;
@@ -298,7 +298,7 @@ async fn a_claimed_user_ends_the_session_of_whoever_came_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_given_to_whoever_came_by_locks_the_user() {
+async fn an_automatically_created_user_must_present_its_first_token() {
     let world = World::open().await;
     let mut squatter = world.connect("alice@example.com").await;
     let token = world.accounts.issue_token(&world.app, &user("alice@example.com"), None, 0).await.unwrap();
@@ -308,7 +308,7 @@ async fn a_token_given_to_whoever_came_by_locks_the_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_creation_changes_nothing() {
+async fn creating_an_existing_user_changes_nothing() {
     let world = World::open().await;
     let token = world.user("alice").await;
     let again = NewUser { token: Some(AccessToken::from("a token of our choice")), ..NewUser::default() };
@@ -318,7 +318,7 @@ async fn a_second_creation_changes_nothing() {
     world.close().await;
 }
 
-/// A clock that a test sets.
+/// Returns a clock, and the time that it shows.
 fn set_clock(to: u64) -> (Clock, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(to));
     let shown = now.clone();
@@ -326,7 +326,7 @@ fn set_clock(to: u64) -> (Clock, Arc<AtomicU64>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_grace_ends_the_sessions_of_the_old_token() {
+async fn the_end_of_the_grace_period_ends_the_sessions_of_the_old_token() {
     let (clock, now) = set_clock(1_800_000_000);
     let world = World::open_at(clock).await;
     let old = world.user("alice").await;
@@ -347,20 +347,20 @@ async fn the_end_of_a_grace_ends_the_sessions_of_the_old_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_token_ends_its_sessions() {
+async fn the_expiry_of_a_token_ends_its_sessions() {
     let (clock, now) = set_clock(1_800_000_000);
     let world = World::open_at(clock).await;
     world.user("alice").await;
     let token = world.accounts.issue_token(&world.app, &user("alice"), Some(10), 0).await.unwrap();
     let mut alice = world.connect_with("alice", &token).await;
-    assert_eq!(alice.ack["session"]["expires_in"], 10, "the key lives no longer than the token");
+    assert_eq!(alice.ack["session"]["expires_in"], 10, "the key expires with the token");
     now.fetch_add(16, Ordering::Relaxed);
     alice.ended_with(Code::AccessTokenExpired).await;
     world.close().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_made_again_under_a_deleted_id_is_another() {
+async fn a_user_created_with_a_deleted_id_is_a_different_user() {
     let world = World::open().await;
     let mut old = world.connect("alice").await;
     world.accounts.delete_user(&world.app, &user("alice")).await.unwrap();
@@ -372,7 +372,7 @@ async fn a_user_made_again_under_a_deleted_id_is_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_user_that_cannot_be_read_holds_up_no_other() {
+async fn a_user_that_cannot_be_read_does_not_delay_others() {
     let (broken, heard) = (Arc::new(AtomicBool::new(false)), Arc::new(parking_lot::Mutex::new(None)));
     let mut store = MockStore::new();
     store.expect_create_app().returning(|_| Ok(true));
@@ -403,13 +403,13 @@ async fn one_user_that_cannot_be_read_holds_up_no_other() {
     }
     locked.ended_with(Code::AccessTokenRequired).await;
     corrupt.ended_with(Code::StoreUnavailable).await;
-    assert_eq!(unavailable.request("ping", json!({})).await["ok"], true, "live sessions go on");
+    assert_eq!(unavailable.request("ping", json!({})).await["ok"], true, "live sessions continue");
     drop(unavailable);
     world.close().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_told_last_is_what_is_kept() {
+async fn the_last_change_sent_is_the_stored_one() {
     let world = World::open().await;
     let token = world.user("alice").await;
     let mut peers = Vec::new();
@@ -423,7 +423,7 @@ async fn what_is_told_last_is_what_is_kept() {
     }
     for peer in &mut peers {
         let mut last = Value::Null;
-        // Its own ten acknowledgements, and what the thirty of the others told it.
+        // Its own ten acknowledgements, and the changes of the thirty requests of the others.
         for _ in 0..40 {
             last = peer.recv().await["d"]["user"]["data"].clone();
         }
@@ -435,12 +435,12 @@ async fn what_is_told_last_is_what_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_is_ended_and_holds_up_nobody() {
+async fn a_client_that_does_not_read_is_ended_and_does_not_delay_others() {
     let world = World::open().await;
     let mut slow = world.connect("alice").await;
     let mut other = world.connect("alice").await;
     let big = "x".repeat(4000);
-    // Each update is told to the session that does not read.
+    // Each update is sent to the session that does not read.
     for n in 0..600 {
         let ack = other.request("users.update", json!({"data": format!("{big}{n}")})).await;
         assert_eq!(ack["ok"], true, "{ack}");
@@ -448,7 +448,7 @@ async fn a_client_that_does_not_read_is_ended_and_holds_up_nobody() {
             break;
         }
     }
-    assert_eq!(world.server.load().sessions, 1, "the one that did not read is gone");
+    assert_eq!(world.server.load().sessions, 1, "the session that did not read was ended");
     let end = loop {
         if let Err(closed) = slow.connection.recv().await {
             break closed;
@@ -460,7 +460,7 @@ async fn a_client_that_does_not_read_is_ended_and_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_has_so_many_sessions_and_no_more() {
+async fn the_number_of_sessions_of_a_user_is_limited() {
     let mut limits = Limits::default();
     limits.sessions_per_user = 2;
     let world = World::new(AuthPolicy::Open, limits).await;
@@ -474,7 +474,7 @@ async fn a_user_has_so_many_sessions_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_tells_everybody_and_leaves_nothing() {
+async fn a_shutdown_tells_all_clients_and_leaves_no_session() {
     let world = World::open().await;
     let mut native = world.connect("alice").await;
     let mut published = world.published(&format!("app_id={}&user_id=bob", world.app)).await;
@@ -496,7 +496,7 @@ async fn a_shutdown_tells_everybody_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_seen_time_is_written_behind() {
+async fn the_last_seen_time_is_written_in_the_background() {
     let world = World::open().await;
     drop(world.connect("alice").await);
     world.at_rest().await;
@@ -507,7 +507,7 @@ async fn the_last_seen_time_is_written_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_none_means_a_fresh_session() {
+async fn an_invalid_key_starts_a_fresh_session() {
     let world = World::open().await;
     let mut peer =
         Peer { connection: world.transport.connect().await.unwrap(), requests: 0, ack: Value::Null };

@@ -1,4 +1,4 @@
-//! How many sessions a user may have, and which one gives way.
+//! The number of sessions that a user may have, and which one is evicted.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use chatcamp_server::{AccountError, AuthPolicy, Limits, SessionPolicy};
 use common::{Peer, World, user};
 use serde_json::{Value, json};
 
-/// Comes back to the session that `peer` had.
+/// Resumes the session of `peer`.
 async fn resume(world: &World, peer: &Peer) -> Value {
     use chatcamp_transport::Transport as _;
     let mut again =
@@ -35,7 +35,7 @@ async fn one_more_is_refused_until_another_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_ends_for_one_more_and_is_told() {
+async fn the_oldest_session_is_evicted_and_its_client_is_told() {
     let world = World::open().await;
     world.accounts.set_sessions(&world.app, SessionPolicy::EvictOldest(2)).await.unwrap();
     let (mut first, mut second) = (world.connect("alice").await, world.connect("alice").await);
@@ -51,13 +51,13 @@ async fn the_oldest_ends_for_one_more_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_comes_back_needs_a_place_too() {
+async fn a_resumed_session_counts_towards_the_limit() {
     for (policy, refused) in [(SessionPolicy::RejectNew(1), true), (SessionPolicy::EvictOldest(1), false)] {
         let world = World::open().await;
         world.accounts.set_sessions(&world.app, policy).await.unwrap();
         let first = world.connect("alice").await;
         let took_over = resume(&world, &first).await;
-        assert_eq!(took_over["ok"], true, "a takeover needs no place of its own");
+        assert_eq!(took_over["ok"], true, "a takeover does not count as one more session");
         drop(first);
         common::eventually(|| world.server.load().detached == 1).await;
         let waiting = Peer { ack: took_over, ..world.connect("alice").await };
@@ -69,7 +69,7 @@ async fn a_session_that_comes_back_needs_a_place_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_server_bears_holds_whatever_the_app_says() {
+async fn the_limit_of_the_server_applies_whatever_the_policy_of_the_app() {
     let mut limits = Limits::default();
     limits.sessions_per_user = 1;
     let world = World::new(AuthPolicy::Open, limits).await;

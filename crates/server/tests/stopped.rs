@@ -1,4 +1,4 @@
-//! A server whose process does not run for a while: stopped by a signal, or with its machine.
+//! A server whose process is suspended for a while, by a signal or with its machine.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ use tokio::time::{Instant, advance, sleep};
 const STOPPED: Duration = Duration::from_secs(47);
 
 #[tokio::test(start_paused = true)]
-async fn time_during_which_the_process_did_not_run_is_not_silence() {
+async fn time_during_which_the_process_was_suspended_is_not_silence() {
     let world = World::open().await;
     let mut alice = world.connect("alice").await;
     sleep(Duration::from_secs(20)).await;
@@ -27,7 +27,7 @@ async fn time_during_which_the_process_did_not_run_is_not_silence() {
         assert_eq!(peer.request("ping", json!({})).await["ok"], true, "it is still connected");
     }
 
-    // From then on silence counts as before.
+    // From then on, silence ends a connection as before.
     let start = Instant::now();
     alice.ended_with(Code::IdleTimeout).await;
     let silence = start.elapsed().as_secs();
@@ -37,7 +37,7 @@ async fn time_during_which_the_process_did_not_run_is_not_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_was_away_may_come_back_after_its_server_was_stopped() {
+async fn a_detached_session_can_be_resumed_after_its_server_was_suspended() {
     let world = World::open().await;
     let alice = world.connect("alice").await;
     let hint = alice.hint(0);
@@ -51,7 +51,7 @@ async fn a_client_that_was_away_may_come_back_after_its_server_was_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_a_verdict_gets_time_after_its_server_was_stopped() {
+async fn a_pending_connection_gets_time_after_its_server_was_suspended() {
     let world = World::open().await;
     let connection = chatcamp_transport::Transport::connect(&world.transport).await.unwrap();
     sleep(Duration::from_secs(5)).await;
@@ -67,7 +67,7 @@ async fn a_connection_without_a_verdict_gets_time_after_its_server_was_stopped()
 }
 
 #[test]
-fn outside_a_runtime_a_door_is_an_error_and_not_a_panic() {
+fn binding_outside_of_a_runtime_fails_without_a_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(async {
         let store = std::sync::Arc::new(chatcamp_store::memory::Store::new());

@@ -1,4 +1,4 @@
-//! The users' requests beyond one's own profile: the directory and blocks, over memory and in paused time.
+//! Requests about other users: the directory and blocks, over memory and in paused time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,10 +13,10 @@ use chatcamp_transport::{Transport, memory};
 use common::{Peer, World, eventually, user};
 use serde_json::{Value, json};
 
-/// What everybody sees of a user, and nothing else.
+/// The fields of a user that other users see.
 const PUBLIC: [&str; 6] = ["avatar_url", "display_name", "id", "is_online", "last_seen", "profile_url"];
 
-/// Keeps users who never connect.
+/// Creates users that never connect.
 async fn keep(world: &World, ids: impl IntoIterator<Item = impl AsRef<str>>) {
     for id in ids {
         let user = User::new(world.app.clone(), user(id.as_ref()), [7; 16], 1);
@@ -32,7 +32,7 @@ async fn set_directory(world: &World, directory: bool) {
     world.store.edit_app(&world.app, Box::new(edit)).await.unwrap().unwrap();
 }
 
-/// A session of a user in each of the dialects.
+/// Connects a user in each dialect.
 async fn both(world: &World, id: &str) -> [Peer; 2] {
     let mut published = world.published(&format!("app_id={}&user_id={id}", world.app)).await;
     assert_eq!(published.recv().await["d"]["ok"], true);
@@ -49,7 +49,7 @@ fn code(d: &Value) -> Option<&str> {
     d["error"]["code"].as_str()
 }
 
-/// Reads a list to its end, as the published SDK does: the last user of a page is the next reference.
+/// Reads all pages of a list like the published SDK: the last user of a page is the next reference.
 async fn all_pages(peer: &mut Peer, t: &str, limit: usize) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     loop {
@@ -87,7 +87,7 @@ async fn users_are_listed_page_by_page_in_the_byte_order_of_their_ids() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_has_twenty_users_or_as_many_as_asked_for_within_a_hundred() {
+async fn a_page_has_twenty_users_by_default_and_at_most_a_hundred() {
     let world = World::open().await;
     keep(&world, (0..150).map(|n| format!("user {n:03}"))).await;
     let mut me = world.connect("me").await;
@@ -119,7 +119,7 @@ async fn a_page_has_twenty_users_or_as_many_as_asked_for_within_a_hundred() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn others_and_oneself_are_seen_as_everybody_sees_them() {
+async fn lists_show_all_users_as_others_see_them() {
     let world = World::open().await;
     let profile = Profile {
         display_name: "Bob".into(),
@@ -168,7 +168,7 @@ async fn a_list_is_narrowed_by_its_filters() {
     let everybody = ["Caro", "alice", "bob", "carol", "dave", "erin"].as_slice();
     for mut alice in both(&world, "alice").await {
         for (d, expected) in [
-            // What the published SDK sends unless told otherwise.
+            // The default of the published SDK.
             (
                 json!({"limit": 20, "order": "ALPHABETICAL", "is_active_filter": "ACTIVE",
                     "is_online_filter": "ALL", "is_check_access_token_filter": "ALL"}),
@@ -212,7 +212,7 @@ async fn a_list_is_narrowed_by_its_filters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_ends_before_it_is_more_than_a_message() {
+async fn a_page_fits_into_a_message() {
     let world = World::open().await;
     let mut expected: Vec<String> = (0..120).map(|n| format!("user {n:03}")).collect();
     for id in &expected {
@@ -237,7 +237,7 @@ async fn a_page_ends_before_it_is_more_than_a_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_search_looks_at_ten_thousand_users_and_says_where_to_go_on() {
+async fn a_search_reads_ten_thousand_users_and_returns_where_to_continue() {
     let world = World::open().await;
     keep(&world, (0..10_300).map(|n| format!("user {n:05}"))).await;
     let last = world.connect("zoe").await;
@@ -245,7 +245,7 @@ async fn a_search_looks_at_ten_thousand_users_and_says_where_to_go_on() {
     let search = |reference: Value| json!({"display_name_search": "ZO", "reference": reference});
     let page = me.request("users.list", search(json!(null))).await;
     assert_eq!(ids(&page), Vec::<&str>::new());
-    // Behind "me" and 9,999 of the others.
+    // After "me" and 9,999 of the others.
     assert_eq!(page["reference"], "user 09998");
     let page = me.request("users.list", search(page["reference"].clone())).await;
     assert_eq!((ids(&page), page.get("reference")), (vec!["zoe"], None));
@@ -290,7 +290,7 @@ async fn users_are_counted_as_they_are_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_without_directory_lists_and_counts_nobody() {
+async fn an_app_without_directory_refuses_lists_and_counts() {
     let world = World::open().await;
     keep(&world, ["bob"]).await;
     for mut alice in both(&world, "alice").await {
@@ -316,7 +316,7 @@ async fn an_app_without_directory_lists_and_counts_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_block_is_the_blockers_and_stays_until_it_is_ended() {
+async fn a_block_belongs_to_the_blocker_and_stays_until_it_is_ended() {
     let world = World::open().await;
     keep(&world, ["bob", "carol", "dave"]).await;
     for [mut alice, mut again] in [both(&world, "alice").await, {
@@ -355,7 +355,7 @@ async fn a_block_is_the_blockers_and_stays_until_it_is_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_user_is_blocked_no_more() {
+async fn deleting_a_user_ends_its_blocks() {
     let world = World::open().await;
     keep(&world, ["bob"]).await;
     let mut alice = world.connect("alice").await;
@@ -369,7 +369,7 @@ async fn a_deleted_user_is_blocked_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_blocks_a_thousand_others_and_no_more() {
+async fn a_user_can_block_at_most_a_thousand_others() {
     let world = World::open().await;
     let others: Vec<String> = (0..=MAX_BLOCKS).map(|n| format!("user {n:04}")).collect();
     keep(&world, &others).await;
@@ -389,7 +389,7 @@ async fn a_user_blocks_a_thousand_others_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_fails_the_request_and_not_the_session() {
+async fn a_store_failure_fails_the_request_and_not_the_session() {
     let app = chatcamp_protocol::AppId::new("demo").unwrap();
     let alice = Arc::new(User::new(app.clone(), user("alice"), [7; 16], 1));
     let record = Arc::new(App::new(app.clone(), "Demo", AuthPolicy::Open, 1));

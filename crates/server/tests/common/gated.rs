@@ -1,4 +1,4 @@
-//! A store in memory that counts its calls and holds back the answers a test names.
+//! A memory store that counts calls and can hold back answers.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::eventually;
 
-/// Everything happens at once; only the answer of a held call waits.
+/// Each call is carried out at once. Only the answer of a held call waits.
 #[derive(Debug, Clone)]
 pub(crate) struct Gated(Arc<Inner>);
 
@@ -21,11 +21,11 @@ pub(crate) struct Gated(Arc<Inner>);
 struct Inner {
     store: memory::Store,
     calls: Mutex<HashMap<&'static str, usize>>,
-    /// Of which method the next call is held back.
+    /// The methods whose next calls are held.
     armed: Mutex<Vec<&'static str>>,
     held: Mutex<usize>,
     gate: Semaphore,
-    /// How many calls of `user` are let through before one fails.
+    /// The number of calls of `user` that succeed before one fails.
     fails: Mutex<Option<usize>>,
 }
 
@@ -37,27 +37,27 @@ impl Gated {
         Self(Arc::new(Inner { store, calls, armed, held, gate: Semaphore::new(0), fails }))
     }
 
-    /// Holds back the answer of the next call of this method, of as many calls as this is called.
+    /// Holds back the answer of the next call of this method. Calling it twice holds two calls.
     pub(crate) fn hold(&self, method: &'static str) {
         self.0.armed.lock().push(method);
     }
 
-    /// Lets so many calls of `user` pass, and fails the next.
+    /// Makes the call of `user` after the next `calls` ones fail.
     pub(crate) fn fail_user_after(&self, calls: usize) {
         *self.0.fails.lock() = Some(calls);
     }
 
-    /// Waits until so many calls are held.
+    /// Waits until `calls` calls are held.
     pub(crate) async fn holds(&self, calls: usize) {
         eventually(|| *self.0.held.lock() == calls).await;
     }
 
-    /// Lets one held call have its answer.
+    /// Releases the answer of one held call.
     pub(crate) fn release(&self) {
         self.0.gate.add_permits(1);
     }
 
-    /// How often this method was called.
+    /// Returns how often this method was called.
     pub(crate) fn calls(&self, method: &str) -> usize {
         self.0.calls.lock().get(method).copied().unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! A server in a test, and a peer that speaks to it in plain JSON.
+//! A server for tests, and a peer that exchanges plain JSON with it.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -41,7 +41,7 @@ pub(crate) fn keyring() -> Keyring {
 }
 
 impl World {
-    /// An open app; a shutdown is not patient with clients that keep idle connections.
+    /// Creates a world with an open app. Its shutdown waits only briefly for idle connections.
     pub(crate) async fn open() -> Self {
         let mut limits = Limits::default();
         limits.drain = Duration::from_millis(250);
@@ -56,7 +56,7 @@ impl World {
         Self::at(Clock::system(), keyring(), store, auth, limits).await
     }
 
-    /// An open app at a time of the test's own.
+    /// Creates a world with an open app and the given clock.
     pub(crate) async fn open_at(clock: Clock) -> Self {
         let store = Arc::new(chatcamp_store::memory::Store::new());
         Self::at(clock, keyring(), store, AuthPolicy::Open, Limits::default()).await
@@ -78,7 +78,7 @@ impl World {
         Self { server, accounts, store, transport, app }
     }
 
-    /// Creates a locked user and returns its token.
+    /// Creates a user that must present its token, and returns the token.
     pub(crate) async fn user(&self, id: &str) -> AccessToken {
         self.accounts.create_user(&self.app, &user(id), NewUser::default()).await.unwrap()
     }
@@ -91,13 +91,13 @@ impl World {
         self.try_connect(id, Some(token)).await.unwrap()
     }
 
-    /// Connects in the native dialect; the refusal's code if it comes to that.
+    /// Connects in the native dialect. If it is refused, returns the code as the error.
     pub(crate) async fn try_connect(&self, id: &str, token: Option<&AccessToken>) -> Result<Peer, String> {
         let connection = self.transport.connect().await.unwrap();
         Peer::native(connection, &self.app, id, token).await
     }
 
-    /// Comes back in the native dialect; the refusal's code if it comes to that.
+    /// Resumes in the native dialect. If it is refused, returns the code as the error.
     pub(crate) async fn resume(
         &self,
         id: &str,
@@ -108,7 +108,7 @@ impl World {
         Peer::hello(connection, &self.app, id, token, Some(hint)).await
     }
 
-    /// Tells a user these numbers, one event each; answers how many of its sessions had the last.
+    /// Publishes these numbers to a user, one event each. Returns the number of sessions that the last was sent to.
     pub(crate) async fn tell(&self, id: &str, numbers: RangeInclusive<u64>) -> usize {
         let (to, mut delivered) = (Recipients::Users(vec![user(id)]), 0);
         for n in numbers {
@@ -117,7 +117,7 @@ impl World {
         delivered
     }
 
-    /// Loses a client's connection, and waits until the server has noticed.
+    /// Drops a client's connection without a close, and waits until the server has noticed.
     pub(crate) async fn cut(&self, peer: Peer) {
         let before = self.server.load().detached;
         drop(peer);
@@ -130,20 +130,20 @@ impl World {
         Peer { connection: transport.connect().await.unwrap(), requests: 0, ack: Value::Null }
     }
 
-    /// Shuts down, and asserts that nothing is left.
+    /// Shuts down, and asserts that the server is idle.
     pub(crate) async fn close(self) {
         let down = timeout(LONG, self.server.shutdown()).await;
         assert!(down.is_ok(), "the shutdown does not come to its end: {:?}", self.server);
         assert_eq!(self.server.load(), AT_REST);
     }
 
-    /// Waits until the server holds nothing but sessions whose clients may come back.
+    /// Waits until the server has no connections; it may have detached sessions.
     pub(crate) async fn at_rest(&self) {
         eventually(|| Load { detached: 0, ..self.server.load() } == AT_REST).await;
     }
 }
 
-/// Waits until something holds that other tasks bring about.
+/// Waits until other tasks have made the condition true.
 pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !holds() {
@@ -156,14 +156,14 @@ pub(crate) fn user(id: &str) -> UserId {
     UserId::new(id).unwrap()
 }
 
-/// A clock that a test sets.
+/// Returns a clock, and the time that it shows.
 pub(crate) fn set_clock(to: u64) -> (Clock, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(to));
     let shown = now.clone();
     (Clock::new(move || shown.load(Ordering::Relaxed)), now)
 }
 
-/// Longer than anything here takes; a test that waits this long has failed.
+/// Longer than any step takes. A test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Longer than any deadline: soon over where time is paused, so that a test there fails and does not hang.
@@ -218,7 +218,7 @@ impl Peer {
         Self::hello(connection, app, id, token, None).await
     }
 
-    /// Connects in the native dialect, perhaps to go on with a session; then its next request is the next it had.
+    /// Connects in the native dialect, and resumes a session if one is given. The numbers of requests then continue.
     pub(crate) async fn hello(
         connection: Connection,
         app: &AppId,
@@ -249,24 +249,24 @@ impl Peer {
         }
     }
 
-    /// What a native client that has seen so much says of its session.
+    /// Returns the resume request of a client that has received the messages up to `seen`.
     pub(crate) fn hint(&self, seen: u64) -> Resume {
         let key = self.ack["session"]["key"].as_str().unwrap();
         Resume { key: SessionKey::new(key), seen, sent: self.requests }
     }
 
-    /// Why the session is a fresh one; nothing when it goes on.
+    /// Returns the reason why the session is fresh; `None` if it was resumed.
     pub(crate) fn fresh(&self) -> Option<&str> {
         self.ack["session"].get("fresh").map(|why| why.as_str().unwrap())
     }
 
-    /// Asserts that the session goes on, with so much.
+    /// Asserts that the session was resumed, with these numbers.
     pub(crate) fn resumed(&self, replayed: u64, received: u64) {
         let expected = json!({ "replayed": replayed, "received": received });
         assert_eq!(self.ack["session"]["resumed"], expected, "{}", self.ack);
     }
 
-    /// Receives these numbers, as [`World::tell`] tells them, in envelopes numbered from `s`.
+    /// Receives these numbers, as [`World::tell`] publishes them, in envelopes numbered from `s`.
     pub(crate) async fn hears(&mut self, numbers: RangeInclusive<u64>, s: u64) {
         for (n, s) in numbers.zip(s..) {
             let event = self.recv().await;
@@ -274,7 +274,7 @@ impl Peer {
         }
     }
 
-    /// Asserts that nothing comes for as long as a request takes: its answer is the next thing.
+    /// Asserts that no message precedes the acknowledgement of a request.
     pub(crate) async fn hears_nothing(&mut self) {
         assert_eq!(self.request("ping", json!({})).await["ok"], true);
     }
@@ -294,7 +294,7 @@ impl Peer {
         self.requests
     }
 
-    /// Sends a request and returns the body of its acknowledgement, the next thing received.
+    /// Sends a request. Returns the body of its acknowledgement, which must be the next message.
     pub(crate) async fn request(&mut self, t: &str, d: Value) -> Value {
         let r = self.send_request(t, d).await;
         let ack = self.recv().await;
@@ -302,7 +302,7 @@ impl Peer {
         ack["d"].clone()
     }
 
-    /// Receives the announcement of the end and then the end, and asserts that both carry `code`.
+    /// Receives `session.close` and the close, and asserts that both have `code`.
     pub(crate) async fn ended_with(&mut self, code: Code) {
         let close = self.recv().await;
         assert_eq!(
@@ -314,7 +314,7 @@ impl Peer {
         self.closed_with(code).await;
     }
 
-    /// Receives the end, and asserts that it carries `code`.
+    /// Receives the close, and asserts that it has `code`.
     pub(crate) async fn closed_with(&mut self, code: Code) {
         let closed = timeout(LONG, self.connection.recv()).await.expect("the end comes").unwrap_err();
         assert!(matches!(closed, Closed::ByPeer(_)), "{closed:?}");
