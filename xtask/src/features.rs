@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn every_package_has_its_features() {
         let graph = Graph::of_the_workspace().unwrap();
-        let transports: &[_] = &["long-poll", "websocket"];
+        let transports: &[_] = &["long-poll", "tls", "websocket"];
         for (package, meant) in
             PACKAGES.iter().zip([transports, transports, &["tls"], &["api", "data-dir", "web"]])
         {

@@ -1,4 +1,4 @@
-//! Whom a client trusts, as its builder collects it.
+//! The authorities that a client trusts, as its builder collects them.
 
 use crate::{RootsError, Tls};
 

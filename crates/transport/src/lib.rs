@@ -116,7 +116,7 @@ pub enum ConnectError {
     #[error("the server does not accept this transport: {}", carrier::OneLine(.0))]
     Refused(String),
     /// The TLS handshake failed. Another attempt succeeds after the certificate of the server, the network or the clock of this
-    /// machine has changed; [`TlsError::is_transient`] tells whether that may take less than seconds.
+    /// machine has changed; [`TlsError::is_transient`] tells whether it may succeed within seconds.
     #[cfg(feature = "tls")]
     #[error("cannot open an encrypted connection")]
     Tls(#[source] TlsError),
@@ -141,7 +141,7 @@ impl ConnectError {
     }
 
     /// Returns whether another transport to the same server would fail for the same reason.
-    fn is_of_the_server(&self) -> bool {
+    fn fails_on_every_transport(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Refused(_) => false,
             #[cfg(feature = "tls")]

@@ -1,7 +1,11 @@
 //! TLS below the built-in transports.
 
-use chatcamp_tls::{Tls, TlsError};
+use chatcamp_tls::Tls;
+#[cfg(feature = "websocket")]
+use chatcamp_tls::TlsError;
+#[cfg(feature = "websocket")]
 use tokio::io::{AsyncRead, AsyncWrite};
+#[cfg(feature = "websocket")]
 use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 
 use crate::{ConnectError, url::Url};
@@ -12,7 +16,8 @@ pub(crate) fn platform(url: &Url) -> Result<Option<Tls>, ConnectError> {
     url.is_tls.then(load).transpose()
 }
 
-/// Performs the handshake over `stream`, which is connected to `host`.
+/// Performs the handshake over `stream`, which is connected to `host`. Long-poll leaves this to its HTTP client.
+#[cfg(feature = "websocket")]
 pub(crate) async fn connect<S>(tls: &Tls, host: &str, stream: S) -> Result<TlsStream<S>, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -101,7 +101,7 @@ impl crate::Transport for Transport {
         let mut failed = Vec::new();
         for (index, transport) in others.iter().enumerate().skip(first) {
             match self.attempt(&**transport).await {
-                Err(error) if !error.is_of_the_server() => failed.push(error),
+                Err(error) if !error.fails_on_every_transport() => failed.push(error),
                 outcome => return outcome.map(|connection| self.watch(connection, index)),
             }
         }
@@ -117,7 +117,7 @@ impl crate::Transport for Transport {
 /// Returns the last error with the text of the earlier ones.
 fn all(mut failed: Vec<ConnectError>, last: ConnectError) -> ConnectError {
     // An error that every transport would meet is reported alone: it says what must be corrected.
-    if failed.is_empty() || last.is_of_the_server() {
+    if failed.is_empty() || last.fails_on_every_transport() {
         return last;
     }
     let refused = matches!(last, ConnectError::Refused(_));

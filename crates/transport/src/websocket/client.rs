@@ -93,11 +93,12 @@ impl crate::Transport for Transport {
         };
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            let stream = tls::connect(tls, self.url.host(), stream).await?;
-            return Ok(Connection::new(
-                handshake(stream, &self.url.authority, &self.url.target).await?,
-                info,
-            ));
+            // In a future of its own: that of a plain connect stays as small as without TLS.
+            let carrier = Box::pin(async {
+                let stream = tls::connect(tls, self.url.host(), stream).await?;
+                handshake(stream, &self.url.authority, &self.url.target).await
+            });
+            return Ok(Connection::new(carrier.await?, info));
         }
         Ok(Connection::new(handshake(stream, &self.url.authority, &self.url.target).await?, info))
     }
