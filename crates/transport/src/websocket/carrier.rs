@@ -18,31 +18,30 @@ use tokio::{
 use super::frame::{self, Decoder, Incoming, Role};
 use crate::{Buffered, Close, Closed, Message, Sent};
 
-/// Read at once, in bytes, on the stack.
+/// Size of one read, in bytes, on the stack.
 const READ_CHUNK: usize = 4 * 1024;
-/// Reads with which input is thrown away after a violation, at most.
+/// Maximum number of reads that discard input after a violation.
 const DISCARDED_READS: usize = 64;
-/// Bytes waiting to leave with which no further message is taken: what a peer that does not read holds here, besides one
-/// message.
+/// With this many unsent bytes no further message is taken. A peer that does not read occupies this, and one more message.
 const OUTPUT_LIMIT: usize = 16 * 1024;
 
 /// A WebSocket over `S` after its handshake; allocates nothing while idle.
 ///
-/// Made by [`Transport`](super::Transport), [`accept`](super::accept) and their likes; directly, after a handshake
-/// that was done elsewhere.
+/// [`Transport`](super::Transport), [`connect_over`](super::connect_over), [`accept`](super::accept) and
+/// [`Listener`](super::Listener) create it. Create it directly if another HTTP library has done the handshake.
 pub struct Carrier<S> {
     stream: S,
     role: Role,
     decoder: Decoder,
-    /// Whole frames and held-back opening bytes, less what has been written.
+    /// Whole frames, after the opening bytes that are held back, without what has been written.
     output: BytesMut,
-    /// The latest Ping that was not answered yet.
+    /// The payload of the latest Ping, if it is unanswered.
     pong: Option<Box<[u8]>>,
     ping: bool,
     /// Whether the stream was written to since it was last flushed.
     written: bool,
     ending: Option<Box<Ending>>,
-    /// The driver's waker: writes by others leave it, not theirs, with the stream.
+    /// The driver's waker. A write by another task registers this waker with the stream, not that task's.
     driver: Option<Waker>,
     arrivals: u32,
 }
@@ -54,25 +53,25 @@ struct Ending {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Our Close is on its way; the peer's is awaited, its messages are dropped.
+    /// Our Close was queued; waits for the peer's and drops its messages.
     AwaitClose,
-    /// Writing broke; what had arrived is still handed out.
+    /// A write failed; returns what had arrived before.
     Drain,
-    /// Nothing more is read; the last frames are leaving.
+    /// Reads nothing more; sends the last frames.
     Flush,
     Over,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
-    /// The server's side after an upgrade request, of which `already_read` are the bytes that followed its head.
+    /// Creates the server's side after an upgrade request. `already_read` are the bytes that followed the head of the request.
     ///
-    /// `opening` is sent before anything else, in one write with the first message where there is one: the answer to
-    /// the upgrade, or nothing where another HTTP server has sent it.
+    /// `opening` is sent first, in one write with the first message if possible. It is the answer to the upgrade, or empty if
+    /// another HTTP server has sent that.
     pub fn server(stream: S, already_read: &[u8], opening: Vec<u8>) -> Self {
         Self::new(stream, Role::Server, already_read, opening)
     }
 
-    /// The client's side after the server's answer, of which `already_read` are the bytes that followed its head.
+    /// Creates the client's side after the server's answer. `already_read` are the bytes that followed the head of the answer.
     pub fn client(stream: S, already_read: &[u8]) -> Self {
         Self::new(stream, Role::Client, already_read, Vec::new())
     }
@@ -98,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
         self.ending.as_ref().map(|ending| ending.phase)
     }
 
-    /// Moves towards the end. How it ended is said by the first cause.
+    /// Enters a phase of the end. The first call sets how the connection ended.
     fn end(&mut self, how: Closed, phase: Phase) {
         match &mut self.ending {
             Some(ending) => ending.phase = phase,
@@ -126,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
                 frame::encode_close(&mut self.output, self.role, echo.as_ref());
                 self.end(how, Phase::Flush);
             }
-            // The peer's Close says more than the write that it broke.
+            // The peer's Close explains the end better than the failed write.
             Some(Phase::Drain) => self.ending = Some(Box::new(Ending { how, phase: Phase::Over })),
             Some(_) => self.end(how, Phase::Flush),
         }
@@ -152,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes until nothing is left; an error has changed the state.
+    /// Writes until nothing is left. An error has already changed the state.
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
         let done = ready!(self.poll_write(cx));
         if self.output.is_empty() {
@@ -160,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
         }
         Poll::Ready(done.map_err(|cause| {
             let how = Closed::Lost(cause.to_string().into());
-            // With the end already under way there is nothing left to wait for.
+            // If the connection was ending already, nothing is left to wait for.
             let phase = if self.ending.is_none() { Phase::Drain } else { Phase::Over };
             self.end(how.clone(), phase);
             self.ending.as_ref().map_or(how, |ending| ending.how.clone())
@@ -176,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
             }
             let Poll::Ready(count) = Pin::new(&mut self.stream).poll_write(cx, &self.output)? else {
                 if has_written {
-                    // A copy of the rest frees the memory of what has left.
+                    // Copies the rest, to free the memory of what was sent.
                     self.output = BytesMut::from(&self.output[..]);
                 }
                 return Poll::Pending;
@@ -195,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Adds owed control frames where there is room: a peer that pings and does not read costs one Pong.
+    /// Adds due control frames if there is room. A peer that pings and does not read costs one Pong.
     fn encode_owed(&mut self) {
         if self.output.len() < OUTPUT_LIMIT {
             if let Some(payload) = self.pong.take() {
@@ -207,11 +206,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
         }
     }
 
-    /// Writes what it can on behalf of a task that is not the driver; says whether everything left.
+    /// Writes what it can for a task that is not the driver; returns whether everything was sent.
     fn write_now(&mut self) -> bool {
         let driver = self.driver.take();
         let waker = driver.as_ref().unwrap_or(Waker::noop());
-        // With a budget, the many sends of one publisher would soon look like full sockets.
+        // With tokio's budget, many sends of one publisher would look like full sockets.
         let output = pin!(unconstrained(poll_fn(|cx| self.poll_output(cx))));
         let written = output.poll(&mut Context::from_waker(waker));
         if let Poll::Ready(Err(_)) = written {
@@ -221,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier<S> {
         matches!(written, Poll::Ready(Ok(())))
     }
 
-    /// Throws away what has arrived, so that closing the stream does not destroy our Close on its way.
+    /// Discards what has arrived, because closing a socket with unread input resets it and our Close would be lost.
     fn discard(&mut self, cx: &mut Context<'_>) {
         for _ in 0..DISCARDED_READS {
             let Poll::Ready(Ok(())) = self.poll_read(cx) else { break };
@@ -259,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> crate::Carrier for Carrier<S> {
             match self.decoder.next(self.role) {
                 Ok(Some(Incoming::Text(_))) if self.phase() == Some(Phase::AwaitClose) => {}
                 Ok(Some(Incoming::Text(message))) => return Poll::Ready(Ok(message)),
-                // Nothing may follow our Close, so only an open connection answers.
+                // Answers only while open, since nothing may follow our Close.
                 Ok(Some(Incoming::Ping(payload))) => self.pong = self.ending.is_none().then_some(payload),
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(close))) => self.closed_by_peer(close),
@@ -311,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> crate::Carrier for Carrier<S> {
             return Poll::Pending;
         };
         match &self.ending {
-            // The last frames have left: it is over, whoever polls next.
+            // The last frames were sent: the connection has ended for every later poll.
             Some(ending) if ending.phase == Phase::Flush => Poll::Ready(Err(ending.how.clone())),
             _ => Poll::Ready(flushed),
         }
