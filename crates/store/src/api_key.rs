@@ -1,4 +1,4 @@
-//! API keys: with which backends speak for an app.
+//! API keys, with which backends call the Platform API for an app.
 
 use std::fmt;
 
@@ -7,37 +7,58 @@ use chatcamp_protocol::AppId;
 
 use crate::StoreError;
 
-/// A key with which a backend speaks for an app.
+/// The record of a key with which a backend calls the Platform API for an app.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// A short public id, unique within the app, by which people revoke it.
+    /// A short public id, unique in the app, by which people revoke the key.
     pub id: String,
-    /// The app it speaks for.
+    /// The app that it belongs to.
     pub app: AppId,
     /// A name for people.
     pub name: String,
-    /// The keyed digest of the key, unique; never the key.
+    /// The keyed digest of the key, which is unique. The key itself is not stored.
     pub digest: [u8; 32],
     /// When it was created, in Unix seconds.
     pub created_at: u64,
 }
 
-/// Keeps API keys. Duties, errors and cancel safety: see [`Store`](crate::Store).
+/// Stores API keys. Implementers: see the duties of [`Store`](crate::Store).
 #[async_trait]
 pub trait ApiKeyStore: Send + Sync {
-    /// Creates an API key; returns `false` if its id is taken within the app, or its digest anywhere.
+    /// Creates an API key; returns `false` if its id is taken in the app, or its digest in any app.
     ///
     /// # Errors
-    /// [`StoreError::UnknownApp`] if the app is missing.
+    /// [`StoreError::UnknownApp`] if the app is missing, and those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn create_api_key(&self, key: ApiKey) -> Result<bool, StoreError>;
 
     /// Lists the API keys of an app, oldest first.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn api_keys(&self, app: &AppId) -> Result<Vec<ApiKey>, StoreError>;
 
     /// Deletes an API key; returns `false` if it is missing.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn revoke_api_key(&self, app: &AppId, key: &str) -> Result<bool, StoreError>;
 
-    /// Finds an API key of any app by its digest.
+    /// Returns an API key of any app by its digest; `None` if it is missing.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn api_key_by_digest(&self, digest: &[u8; 32]) -> Result<Option<ApiKey>, StoreError>;
 }
 

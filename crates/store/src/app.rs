@@ -1,4 +1,4 @@
-//! Apps: sets of users, each with its own rules.
+//! Apps: each has its own users and rules.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,34 +7,41 @@ use chatcamp_protocol::AppId;
 
 use crate::{Edited, StoreError};
 
-/// How many users an app may have unless it is set.
+/// The default limit of users of an app.
 pub const MAX_USERS: u64 = 1_000_000;
 
-/// How many sessions a user may have at most, whatever the app says.
+/// The most sessions that the policy of an app can allow a user.
 pub const MAX_SESSIONS: u8 = 100;
 
-/// Changes an app; runs at most once, on a thread of the store's choosing, and must neither wait nor panic.
+/// Edits an app. Runs at most once, on any thread; must not wait or panic.
 pub type AppEdit = Box<dyn FnOnce(&mut App) -> Edited + Send>;
 
-/// What a user of an app must present.
+/// The credential that an app requires of its users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthPolicy {
-    /// The user id alone suffices, unless the user must present a token; unknown users are created.
+    /// The user id suffices, unless the user must present a token; unknown users are created.
     Open,
-    /// Always an access token; unknown users are refused.
+    /// An access token; unknown users are refused.
     Token,
 }
 
-/// How many sessions a user of an app may have, and which one ends for one more. As text `unlimited`, `reject_new:3` or
-/// `evict_oldest:1`, the number from 1 to [`MAX_SESSIONS`].
+/// The most sessions that a user of an app may have, and what happens to one more.
+///
+/// Its text is `unlimited`, `reject_new:N` or `evict_oldest:N`, with N from 1 to [`MAX_SESSIONS`].
+///
+/// ```
+/// use chatcamp_store::SessionPolicy;
+///
+/// assert_eq!("evict_oldest:1".parse(), Ok(SessionPolicy::EvictOldest(1)));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SessionPolicy {
-    /// As many as a server allows any user; one more is refused.
+    /// As many as the server allows every user; one more is refused.
     #[default]
     Unlimited,
-    /// This many; one more is refused.
+    /// At most this many; one more is refused.
     RejectNew(u8),
-    /// This many; the oldest ends for one more.
+    /// At most this many; one more ends the oldest.
     EvictOldest(u8),
 }
 
@@ -43,50 +50,74 @@ pub enum SessionPolicy {
 #[error("a session policy is unlimited, reject_new:N or evict_oldest:N, with N from 1 to {MAX_SESSIONS}")]
 pub struct InvalidSessionPolicy;
 
-/// One app: a set of users of its own.
+/// An app, which has users of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
     /// The id.
     pub id: AppId,
     /// A name for people.
     pub name: String,
-    /// What its users must present.
+    /// The credential that it requires of its users.
     pub auth: AuthPolicy,
     /// Whether clients may list its users; default true.
     pub directory: bool,
-    /// How many users it may have; default [`MAX_USERS`].
+    /// The most users it may have; default [`MAX_USERS`].
     pub max_users: u64,
-    /// How many sessions a user may have; default [`SessionPolicy::Unlimited`].
+    /// The most sessions that a user may have; default [`SessionPolicy::Unlimited`].
     pub sessions: SessionPolicy,
     /// When it was created, in Unix seconds.
     pub created_at: u64,
-    /// The revision: 1 when the app is created, one more with every saved edit. Set by the store, whatever a caller sets.
+    /// The revision: 1 when the app is created, and one more after every saved edit. The store sets it and ignores the caller's value.
     pub rev: u64,
 }
 
-/// Keeps apps. Duties, errors and cancel safety: see [`Store`](crate::Store).
+/// Stores apps. Implementers: see the duties of [`Store`](crate::Store).
 #[async_trait]
 pub trait AppStore: Send + Sync {
     /// Creates an app; returns `false` if its id is taken.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn create_app(&self, app: App) -> Result<bool, StoreError>;
 
-    /// Finds an app by its id, or else by the form to which JavaScript rounds its id.
+    /// Returns an app by its id, or else by its id as JavaScript rounds it; `None` if it is missing.
     ///
-    /// A decimal id above 2^53 loses digits as a JavaScript number: `6399747348821438464` is asked for as
-    /// `6399747348821438000`. The app carries its real id. Of several that round to one form, the oldest is found.
+    /// A decimal id above 2^53 loses digits as a JavaScript number: `6399747348821438464` becomes `6399747348821438000`. The
+    /// returned app has its exact id. If several ids are rounded to the same number, the oldest app is returned.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn app(&self, id: &AppId) -> Result<Option<Arc<App>>, StoreError>;
 
     /// Lists all apps, oldest first.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn apps(&self) -> Result<Vec<Arc<App>>, StoreError>;
 
-    /// Changes an app in one step and returns its new state; `None` if the app is missing.
+    /// Edits an app in one step and returns its new state; `None` if the app is missing.
     ///
-    /// The id and the time of creation stay, and the revision grows by one, whatever the edit does to them.
+    /// The edit cannot change the id or the time of creation. The revision grows by one if the edit is saved.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn edit_app(&self, id: &AppId, edit: AppEdit) -> Result<Option<Arc<App>>, StoreError>;
 }
 
 impl App {
-    /// Creates a record with the defaults for all that is not given.
+    /// Creates a record with the default of every other field.
     #[must_use]
     pub fn new(id: AppId, name: impl Into<String>, auth: AuthPolicy, created_at: u64) -> Self {
         Self {
@@ -134,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn session_policies_are_read_as_they_are_written() {
+    fn session_policies_are_parsed_as_they_are_printed() {
         for policy in [SessionPolicy::Unlimited, SessionPolicy::RejectNew(1), SessionPolicy::EvictOldest(100)]
         {
             assert_eq!(policy.to_string().parse(), Ok(policy));

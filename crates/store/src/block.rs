@@ -1,4 +1,4 @@
-//! Blocks: which users a user blocks.
+//! Blocks: the users that a user blocks.
 
 use std::sync::Arc;
 
@@ -7,23 +7,38 @@ use chatcamp_protocol::{AppId, UserId};
 
 use crate::{StoreError, User};
 
-/// How many others a user may block.
+/// The most users that a user may block.
 pub const MAX_BLOCKS: u64 = 1000;
 
-/// Keeps blocks. A block is not a change: no listener hears of it. Duties, errors and cancel safety: see
-/// [`Store`](crate::Store).
+/// Stores blocks. A block is not a change, so no listener is called. Implementers: see the duties of [`Store`](crate::Store).
 #[async_trait]
 pub trait BlockStore: Send + Sync {
-    /// Makes a user block another; returns `false` if either is missing. Blocking twice is blocking once.
+    /// Blocks another user for a user; returns `false` if either is missing. Does nothing if the block exists already.
     ///
     /// # Errors
-    /// [`StoreError::BlockLimit`] if the block is new and the user has [`MAX_BLOCKS`].
+    /// [`StoreError::BlockLimit`] if the block is new and the user has [`MAX_BLOCKS`] blocks, and those of
+    /// [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn block(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError>;
 
-    /// Ends a block; returns `false` if there was no such block.
+    /// Deletes a block; returns `false` if it is missing.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn unblock(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError>;
 
-    /// Lists up to `limit` of the users that a user blocks, in the byte order of their ids, beginning after `after`.
+    /// Lists up to `limit` users that a user blocks, in the byte order of their ids, beginning after `after`.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn blocked<'a>(
         &self,
         app: &AppId,

@@ -1,12 +1,14 @@
-//! Why a store did not do as asked.
+//! Errors of a store.
 
 use std::{error::Error, sync::Arc};
 
-/// Why a store did not do as asked.
+use crate::MAX_BLOCKS;
+
+/// An error of a store.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store cannot answer now: busy, full, out of reach or closed. A write may still have happened.
+    /// The store cannot answer now: it is busy, full, unreachable or closed. A write may have happened all the same.
     #[error("the store is unavailable")]
     Unavailable(#[source] Arc<dyn Error + Send + Sync>),
     /// The data was written by a newer release, and this one cannot use it; it was not touched.
@@ -30,19 +32,19 @@ pub enum StoreError {
         /// The schema of this release.
         known: u32,
     },
-    /// The data cannot be read as what it should be: restore a backup.
-    #[error("the stored data is corrupt")]
+    /// The data cannot be decoded.
+    #[error("the stored data is corrupt; restore a backup")]
     Corrupt(#[source] Arc<dyn Error + Send + Sync>),
-    /// The app has as many users as it may; nothing was created.
-    #[error("the app has reached its limit of users")]
+    /// The app has the most users it may have; nothing was created.
+    #[error("the app has reached its limit of users; delete users or raise the limit")]
     UserLimit,
-    /// The user blocks as many others as it may; nothing was added.
-    #[error("the user has reached its limit of blocks")]
+    /// The user blocks the most users it may block; nothing was added.
+    #[error("the user has reached its limit of {MAX_BLOCKS} blocks; unblock a user first")]
     BlockLimit,
-    /// There is no app of that id to put something into.
-    #[error("there is no such app")]
+    /// The app is missing; nothing was written.
+    #[error("the app does not exist")]
     UnknownApp,
-    /// A text contains NUL, which not every database can hold; nothing was written.
+    /// A text contains NUL, which not every database can store; nothing was written.
     #[error("{field} contains the character NUL (U+0000); remove it")]
     Nul {
         /// The field that contains it.
@@ -51,17 +53,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Wraps the reason for which a store cannot answer now.
+    /// Creates [`StoreError::Unavailable`] with its cause.
     pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unavailable(Arc::from(source.into()))
     }
 
-    /// Wraps the reason for which stored data cannot be read.
+    /// Creates [`StoreError::Corrupt`] with its cause.
     pub fn corrupt(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Corrupt(Arc::from(source.into()))
     }
 
-    /// Whether the same call may succeed later without anybody repairing anything.
+    /// Returns whether the same call may succeed later without a repair.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
@@ -80,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_unavailable_store_is_worth_another_try() {
+    fn only_unavailable_is_retryable() {
         for (error, retryable) in [
             (StoreError::unavailable("busy"), true),
             (StoreError::SchemaTooNew { found: 3, compatible: 2, known: 1 }, false),

@@ -1,22 +1,21 @@
-//! Where ChatCamp keeps apps, API keys, users, blocks and settings.
+//! Stores the apps, API keys, users, blocks and settings of ChatCamp.
 //!
-//! The store keeps records and announces their changes. It knows nothing of authentication: whether a token
-//! is valid, a user may connect or a session must end is decided elsewhere, from what is kept here. It holds no
-//! secret: stamps and keyed digests only.
+//! A store keeps records and announces their changes. It does not authenticate: other crates decide, from its records, whether a
+//! token is valid, a user may connect or a session must end. It holds no secrets, only stamps and keyed digests.
 //!
 //! Each entity has a trait beside its records: [`AppStore`], [`ApiKeyStore`], [`UserStore`], [`BlockStore`],
-//! [`SettingStore`]. [`Store`] is their sum. Start from it and one of its implementations: `sqlite::Store` (feature
-//! `sqlite`, the embedded one) or [`memory::Store`] (for tests and throw-away apps). Both, and the suite that every store
-//! passes, have one file per entity, of the entity's name.
+//! [`SettingStore`]. [`Store`] is their sum. Start with it and one of its implementations: `sqlite::Store` (feature
+//! `sqlite`, embedded) or [`memory::Store`] (for tests and throw-away apps). Both, and the conformance suite for stores, have one
+//! file for each entity, with the entity's name. Without the feature `sqlite` the crate needs no C compiler.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `app`, `api_key`, `user`, `block`, `setting` | the entities: records and trait |
-//! | `change` | what is announced after an edit or a deletion |
+//! | `change` | the announcement of an edit or a deletion |
 //! | [`prelude`] | the traits of all entities, for calls on a store whose type is known |
-//! | [`memory`] | a store that ends with its process |
-//! | `sqlite` | a store in one file, durable before anything is acknowledged |
-//! | `testing` | the suite that every store passes (feature `test-util`) |
+//! | [`memory`] | a store that is lost when its process ends |
+//! | `sqlite` | a store in one file; a write is durable before it is acknowledged |
+//! | `testing` | the conformance suite for stores (feature `test-util`) |
 //!
 //! ```
 //! use chatcamp_protocol::{AppId, UserId};
@@ -31,7 +30,7 @@
 //! let created = store.create_user(User::new(app.clone(), alice.clone(), [7; 16], 1_800_000_000)).await?;
 //! assert!(matches!(created, Created::New(_)));
 //!
-//! store.on_change(Box::new(|change| tracing::info!(user = ?change.user, "may this user still be here?")));
+//! store.on_change(Box::new(|change| tracing::info!(user = ?change.user, "check the sessions of this user")));
 //! store.edit_user(&app, &alice, Box::new(|user| {
 //!     user.is_suspended = true;
 //!     Edited::Save

@@ -1,4 +1,4 @@
-//! Those who hear of changes.
+//! Change listeners.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use crate::{Change, ChangeListener};
 
-/// A growing list of listeners.
+/// A list of listeners, which only grows.
 #[derive(Default)]
 pub(crate) struct Listeners(RwLock<Vec<Arc<ChangeListener>>>);
 
@@ -19,9 +19,9 @@ impl Listeners {
         self.0.write().push(Arc::new(listener));
     }
 
-    /// Tells everybody; one that panics harms neither the others nor the thread that writes.
-    pub(crate) fn tell(&self, change: &Change) {
-        // The list is copied, so that a listener may add another.
+    /// Calls every listener. One that panics does not affect the others or the calling thread.
+    pub(crate) fn notify(&self, change: &Change) {
+        // Copied, so that a listener may add another.
         let listeners = self.0.read().clone();
         for listener in listeners {
             if catch_unwind(AssertUnwindSafe(|| listener(change))).is_err() {

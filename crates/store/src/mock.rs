@@ -1,4 +1,4 @@
-//! A mock of the whole store, for tests of what uses one.
+//! A mock of a store, for tests of its callers.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 mockall::mock! {
-    /// A store that answers as a test tells it.
+    /// A store that returns what a test expects it to.
     #[derive(Debug)]
     pub Store {}
 

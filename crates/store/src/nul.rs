@@ -1,4 +1,4 @@
-//! Refuses NUL in texts.
+//! Checks texts for NUL.
 
 use chatcamp_protocol::Profile;
 use serde_json::{Map, Value};
@@ -35,8 +35,8 @@ pub(crate) fn check_user(user: &User) -> Result<(), StoreError> {
 
 /// Refuses NUL in the texts of an edited user.
 ///
-/// A profile that the edit leaves alone is not checked: one that was written by an older release may contain NUL, and such a user can
-/// still be suspended.
+/// A profile that the edit does not change is not checked: one that an older release wrote may contain NUL, and the user can still be
+/// suspended.
 pub(crate) fn check_edited_user(old: &User, edited: &User) -> Result<(), StoreError> {
     if edited.profile == old.profile { Ok(()) } else { check_user(edited) }
 }
@@ -46,7 +46,7 @@ pub(crate) fn check_app(app: &App) -> Result<(), StoreError> {
     check("name", &app.name)
 }
 
-/// Refuses NUL in the name of an edited app, unless the edit leaves the name alone.
+/// Refuses NUL in the name of an edited app, unless the edit does not change the name.
 pub(crate) fn check_edited_app(old: &App, edited: &App) -> Result<(), StoreError> {
     if edited.name == old.name { Ok(()) } else { check_app(edited) }
 }

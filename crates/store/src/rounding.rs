@@ -1,17 +1,17 @@
-//! The form to which JavaScript rounds a decimal app id.
+//! Decimal app ids as JavaScript rounds them.
 
 use chatcamp_protocol::AppId;
 
-/// From here on JavaScript writes numbers with an exponent, which no app id can look like.
+/// JavaScript prints numbers from here on with an exponent, which an app id cannot have.
 const EXPONENT_FROM: f64 = 1e21;
 
-/// Returns `id` as a page has it that wrote it as a number, if that differs.
+/// Returns `id` as a page sends it that holds it as a number; `None` if that is the same id.
 pub(crate) fn rounded(id: &AppId) -> Option<AppId> {
     let digits = id.as_str();
     if digits.starts_with('0') || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // Rust prints a float like JavaScript below 1e21: the shortest digits that read back, then zeros.
+    // Below 1e21 Rust prints a float as JavaScript does: the shortest digits that parse to it, then zeros.
     let number: f64 = digits.parse().ok().filter(|&n| n < EXPONENT_FROM)?;
     AppId::new(number.to_string()).ok().filter(|rounded| rounded != id)
 }

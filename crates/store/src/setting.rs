@@ -1,15 +1,27 @@
-//! Settings: values of the server's own, by name.
+//! Settings: values of the server by name.
 
 use async_trait::async_trait;
 
 use crate::StoreError;
 
-/// Keeps settings. Duties, errors and cancel safety: see [`Store`](crate::Store).
+/// Stores settings. Implementers: see the duties of [`Store`](crate::Store).
 #[async_trait]
 pub trait SettingStore: Send + Sync {
-    /// Reads a setting; `None` if it was never written.
+    /// Returns a setting; `None` if it was never written.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Reads a setting, after writing `value` if it is missing: of simultaneous calls the first decides.
+    /// Returns a setting, and writes `value` first if it is missing. Of simultaneous calls, the first one writes.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn setting_or_insert(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError>;
 }

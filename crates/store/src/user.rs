@@ -1,4 +1,4 @@
-//! Users of an app, and what is known of their tokens.
+//! Users of an app, and the records of their tokens.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use chatcamp_protocol::{AppId, Profile, UserId};
 
 use crate::{Edited, StoreError};
 
-/// Changes a user; runs at most once, on a thread of the store's choosing, and must neither wait nor panic.
+/// Edits a user. Runs at most once, on any thread; must not wait or panic.
 pub type UserEdit = Box<dyn FnOnce(&mut User) -> Edited + Send>;
 
 /// One user of an app.
@@ -31,93 +31,109 @@ pub struct User {
     pub last_seen: u64,
     /// Whether the backend has suspended the user.
     pub is_suspended: bool,
-    /// Whether the user must present an access token even in an open app.
+    /// Whether the user must present an access token in an open app too.
     pub check_access_token: bool,
-    /// Whether the user was created by connecting, and no backend has claimed it since.
+    /// Whether the user was created by its first connect, and no backend has edited it since.
     pub auto_created: bool,
-    /// Random bits that derived tokens are bound to.
+    /// Random bytes that derived tokens are bound to.
     pub stamp: [u8; 16],
-    /// What kind of access token is valid.
+    /// The access token that is valid.
     pub token: TokenRecord,
-    /// What was valid before the last rotation, while it still is. Boxed: few users have one.
+    /// The token before the last rotation, during its grace period. Boxed, because few users have one.
     pub previous: Option<Box<Previous>>,
-    /// The revision: 1 when the user is created, one more with every saved edit. Set by the store, whatever a caller sets.
+    /// The revision: 1 when the user is created, and one more after every saved edit. The store sets it and ignores the caller's value.
     ///
     /// [`record_last_seen`](UserStore::record_last_seen) does not change it.
     pub rev: u64,
 }
 
-/// What the store knows of a user's access token; never the token.
+/// The record of a user's access token, which does not contain the token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TokenRecord {
     /// The user has no token.
     None,
     /// A token derived from the master keys and the user's stamp.
     Derived {
-        /// When it ends, in Unix seconds; never if absent.
+        /// When it expires, in Unix seconds; `None` if it does not.
         expires_at: Option<u64>,
     },
-    /// A token of the caller's choice.
+    /// A token that a backend chose.
     Custom {
-        /// Its keyed digest.
+        /// The keyed digest of the token.
         digest: [u8; 32],
     },
 }
 
-/// What was valid before a rotation.
+/// The stamp and token before a rotation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Previous {
-    /// The stamp of that time.
+    /// The previous stamp.
     pub stamp: [u8; 16],
-    /// The token of that time.
+    /// The previous token.
     pub token: TokenRecord,
-    /// Until when it stays valid, in Unix seconds.
+    /// When they become invalid, in Unix seconds.
     pub grace_until: u64,
 }
 
-/// The outcome of creating a user.
+/// The result of creating a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
-    /// The user was created, and is durable.
+    /// The user was created and is durable.
     New(Arc<User>),
-    /// A user of that id existed already; this is its record.
+    /// The user existed already; this is its record.
     Existing(Arc<User>),
 }
 
-/// A user to create, or to edit if it exists.
+/// A user to create, or to edit if it exists already.
 pub struct Upsert {
     /// The user to create.
     pub new: User,
-    /// Edits the existing user.
+    /// The edit of the existing user.
     pub edit: UserEdit,
 }
 
-/// The outcome of an [`Upsert`].
+/// The result of an [`Upsert`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upserted {
     /// The user was created.
     Created,
-    /// The user existed, was edited and saved.
+    /// The user existed and was edited.
     Saved,
-    /// The user existed, and stays as it was.
+    /// The user existed and is unchanged.
     Kept,
 }
 
-/// Keeps users. Duties, errors and cancel safety: see [`Store`](crate::Store).
+/// Stores users. Implementers: see the duties of [`Store`](crate::Store).
 #[async_trait]
 pub trait UserStore: Send + Sync {
-    /// Finds a user.
-    async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
-
-    /// Creates a user unless the id is taken: of any number of simultaneous calls, one creates.
+    /// Returns a user; `None` if it is missing.
     ///
     /// # Errors
-    /// [`StoreError::UserLimit`] if the user is new and its app full, [`StoreError::UnknownApp`] if the app is missing.
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
+    async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
+
+    /// Creates a user unless the id is taken. Of simultaneous calls, exactly one creates the user.
+    ///
+    /// # Errors
+    /// [`StoreError::UserLimit`] if the user is new and the app has reached its limit, [`StoreError::UnknownApp`] if the app is
+    /// missing, and those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn create_user(&self, user: User) -> Result<Created, StoreError>;
 
-    /// Changes a user in one step and returns its new state; `None` if the user is missing.
+    /// Edits a user in one step and returns its new state; `None` if the user is missing.
     ///
-    /// The app, the id and the time of creation stay, and the revision grows by one, whatever the edit does to them.
+    /// The edit cannot change the app, the id or the time of creation. The revision grows by one if the edit is saved.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn edit_user(
         &self,
         app: &AppId,
@@ -125,13 +141,17 @@ pub trait UserStore: Send + Sync {
         edit: UserEdit,
     ) -> Result<Option<Arc<User>>, StoreError>;
 
-    /// Creates or edits many users, in order, and returns the outcome of each, in the same order.
+    /// Creates or edits many users, in order, and returns the result of each, in the same order.
     ///
-    /// Cheaper than one call each where a store can share the work, such as in one transaction: a caller beside others
-    /// passes some hundreds at a time. After [`StoreError::Unavailable`] for all of them some may have been written.
+    /// A store may share work between them, such as one transaction. Other writes wait for it, so pass at most a few hundred at a
+    /// time.
     ///
     /// # Errors
-    /// Of one of them, those of [`create_user`](Self::create_user); the others are written all the same.
+    /// For a single user those of [`create_user`](Self::create_user); the others are written all the same. For all users
+    /// [`StoreError::Unavailable`], after which some may have been written.
+    ///
+    /// # Cancel safety
+    /// If dropped, any number of the users may have been written.
     async fn upsert_users(
         &self,
         upserts: Vec<Upsert>,
@@ -143,10 +163,22 @@ pub trait UserStore: Send + Sync {
         Ok(outcomes)
     }
 
-    /// Deletes a user with every block by and of the user; returns `false` if the user is missing.
+    /// Deletes a user and all blocks by and of the user; returns `false` if the user is missing.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError>;
 
     /// Lists up to `limit` users of an app in the byte order of their ids, beginning after `after`.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn users<'a>(
         &self,
         app: &AppId,
@@ -154,10 +186,16 @@ pub trait UserStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError>;
 
-    /// Lists up to `limit` users of an app whose display name begins with `prefix`, in the byte order of their names and, of
-    /// one name, of their ids, beginning after `after`. Users without a name are never listed.
+    /// Lists up to `limit` users of an app whose display name begins with `prefix`, beginning after `after`.
     ///
-    /// A to Z count as a to z, in the prefix and in the order of names; nothing else is folded.
+    /// The order is the byte order of the names, and of the ids of users with the same name. A to Z count as a to z, in the prefix and
+    /// in the order; no other characters are folded. Users without a name are not listed.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn users_by_name<'a>(
         &self,
         app: &AppId,
@@ -167,19 +205,36 @@ pub trait UserStore: Send + Sync {
     ) -> Result<Vec<Arc<User>>, StoreError>;
 
     /// Counts the users of an app, in constant time.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError>;
 
-    /// Counts the users of an app who are not suspended; the work grows with the suspended ones.
+    /// Counts the users of an app that are not suspended, in time that grows with the number of suspended users.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
     async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError>;
 
-    /// Raises when users were last seen, in Unix seconds; never lowers it, skips users that are missing.
+    /// Raises the times at which users were last seen, in Unix seconds. Never lowers a time, and skips users that are missing.
     ///
-    /// Not a change: no listener hears of it, and another process may go on seeing an older time. After
-    /// [`StoreError::Unavailable`] some may have been raised; repeating the call is harmless.
+    /// This is not a change: no listener is called, and another process may continue to see an older time.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], after which some times may have been raised; the call may be repeated.
+    ///
+    /// # Cancel safety
+    /// If dropped, any number of the times may have been raised; the call may be repeated.
     async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError>;
 }
 
-/// Creates or edits a user by the methods for one.
+/// Creates or edits a user with the methods for a single user.
 async fn upsert_one<S: UserStore + ?Sized>(store: &S, upsert: Upsert) -> Result<Upserted, StoreError> {
     let (app, id) = (upsert.new.app.clone(), upsert.new.id.clone());
     if let Created::New(_) = store.create_user(upsert.new).await? {
@@ -195,12 +250,12 @@ async fn upsert_one<S: UserStore + ?Sized>(store: &S, upsert: Upsert) -> Result<
     match store.edit_user(&app, &id, edit).await? {
         Some(_) if saved.load(Ordering::Relaxed) => Ok(Upserted::Saved),
         Some(_) => Ok(Upserted::Kept),
-        None => Err(StoreError::unavailable("the user was deleted in between")),
+        None => Err(StoreError::unavailable("the user was deleted at the same time; try again")),
     }
 }
 
 impl User {
-    /// Creates a record without profile, token or lock, never seen.
+    /// Creates a record of a user without a profile or token, who was never seen.
     #[must_use]
     pub fn new(app: AppId, id: UserId, stamp: [u8; 16], created_at: u64) -> Self {
         Self {
@@ -221,7 +276,7 @@ impl User {
 }
 
 impl Created {
-    /// Returns the user, whether new or existing.
+    /// Returns the new or existing user.
     #[must_use]
     pub fn user(&self) -> &Arc<User> {
         match self {

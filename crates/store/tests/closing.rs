@@ -1,4 +1,4 @@
-//! Whoever closes last leaves one whole file, and a log that cannot be written back is reported.
+//! The last to close leaves one complete file, and reports a log that cannot be written back.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ fn file(dir: &TempDir) -> PathBuf {
     dir.path().join("store.db")
 }
 
-/// The names of all files in the folder.
+/// Returns the names of all files in the folder.
 fn names(dir: &TempDir) -> Vec<String> {
     let entries = fs::read_dir(dir.path()).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -24,7 +24,7 @@ fn names(dir: &TempDir) -> Vec<String> {
     names
 }
 
-/// A store with one app and one user, all of it in the log.
+/// Creates a store with one app and one user, whose data are in the log.
 async fn filled(dir: &TempDir) -> Store {
     let store = Store::open(file(dir)).unwrap();
     let app = open_app(&store, "demo").await;
@@ -45,14 +45,14 @@ async fn assert_whole(dir: &TempDir) {
 }
 
 #[tokio::test]
-async fn a_dropped_store_is_one_whole_file() {
+async fn a_dropped_store_leaves_one_complete_file() {
     let dir = TempDir::new().unwrap();
     drop(filled(&dir).await);
     assert_whole(&dir).await;
 }
 
 #[tokio::test]
-async fn a_closed_store_is_one_whole_file_whoever_still_holds_it() {
+async fn a_closed_store_leaves_one_complete_file_even_if_it_is_still_referenced() {
     let dir = TempDir::new().unwrap();
     let store = Arc::new(filled(&dir).await);
     let held = store.clone();
@@ -68,11 +68,11 @@ async fn a_closed_store_is_one_whole_file_whoever_still_holds_it() {
     }
     held.close().unwrap();
     drop((store, held));
-    assert_eq!(names(&dir), ["store.db"], "a late read does not make the companions again");
+    assert_eq!(names(&dir), ["store.db"], "a late read does not create the companion files again");
 }
 
 #[tokio::test]
-async fn a_snapshot_that_closes_last_leaves_one_whole_file() {
+async fn a_snapshot_that_closes_last_leaves_one_complete_file() {
     let dir = TempDir::new().unwrap();
     let store = filled(&dir).await;
     let snapshot = Snapshot::open(file(&dir)).unwrap();

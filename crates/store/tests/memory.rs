@@ -1,4 +1,4 @@
-//! The store in memory keeps what every store promises.
+//! The memory store passes the conformance suite.
 
 use chatcamp_store::{memory, testing};
 

@@ -1,4 +1,4 @@
-//! The mock stands in for a store behind the trait.
+//! The mock is a store.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use chatcamp_store::{
 };
 
 #[tokio::test]
-async fn a_mock_answers_as_it_was_told() {
+async fn a_mock_returns_what_is_expected() {
     let (app, alice) = (app_id("demo"), user_id("alice"));
     let mut mock = MockStore::new();
     let user = Arc::new(plain_user(&app, "alice"));

@@ -1,4 +1,4 @@
-//! A file is copied as it is at one moment, whatever is written meanwhile.
+//! A snapshot is the state of a file at one moment, while others write.
 #![cfg(all(feature = "sqlite", unix))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -29,15 +29,15 @@ fn users(numbers: std::ops::Range<usize>) -> Vec<Upsert> {
     numbers.map(|n| Upsert { new: new(n), edit: Box::new(|_| Edited::Keep) }).collect()
 }
 
-/// The names in the folder that begin like the file's, which SQLite's companions of it do.
-fn beginning_with(path: &Path) -> usize {
+/// Counts the file and its companion files.
+fn files_of(path: &Path) -> usize {
     let name = path.file_name().unwrap().to_str().unwrap();
     let names = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
     names.filter(|found| found.to_str().unwrap().starts_with(name)).count()
 }
 
 #[tokio::test]
-async fn a_copy_is_whole_in_itself_and_opens_as_a_store() {
+async fn a_copy_is_complete_and_opens_as_a_store() {
     let dir = TempDir::new().unwrap();
     let (from, to) = (file(&dir, "live.db"), file(&dir, "copy.db"));
     let store = Store::open(&from).unwrap();
@@ -47,24 +47,24 @@ async fn a_copy_is_whole_in_itself_and_opens_as_a_store() {
 
     let snapshot = Snapshot::open(&from).unwrap();
     store.upsert_users(users(100..200)).await.unwrap();
-    assert_eq!(snapshot.user_count().unwrap(), 100, "the moment is that of opening");
+    assert_eq!(snapshot.user_count().unwrap(), 100, "the state is that of opening");
     snapshot.copy_to(&to).unwrap();
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(beginning_with(&to), 1, "without companions");
+    assert_eq!(files_of(&to), 1, "without companion files");
 
     let copied = Snapshot::open(&to).unwrap();
     copied.check().unwrap();
     assert_eq!(copied.setting("name").unwrap().as_deref(), Some(&b"value"[..]));
     assert_eq!(copied.setting("none").unwrap(), None);
-    assert_eq!(beginning_with(&to), 1, "nor does reading make any");
+    assert_eq!(files_of(&to), 1, "reading does not create any");
     drop(copied);
     let copy = Store::open(&to).unwrap();
     assert_eq!(copy.user_count(&app).await.unwrap(), 100);
-    assert!(matches!(snapshot.copy_to(&to), Err(StoreError::Unavailable(_))), "it is there already");
+    assert!(matches!(snapshot.copy_to(&to), Err(StoreError::Unavailable(_))), "it exists already");
 }
 
 #[tokio::test]
-async fn a_copy_holds_nobody_up_and_nobody_holds_it_up() {
+async fn a_copy_does_not_wait_for_writers_nor_writers_for_it() {
     let dir = TempDir::new().unwrap();
     let (from, to) = (file(&dir, "live.db"), file(&dir, "copy.db"));
     let store = Store::open(&from).unwrap();
@@ -97,11 +97,11 @@ async fn a_copy_holds_nobody_up_and_nobody_holds_it_up() {
         .query_row("SELECT COUNT(*) FROM users", [], |row| row.get::<_, i64>(0))
         .unwrap()
         .cast_unsigned();
-    assert_eq!(rows, count, "counts and rows are of one moment");
+    assert_eq!(rows, count, "counts and rows are of the same state");
 }
 
 #[tokio::test]
-async fn what_is_no_database_of_a_store_is_no_snapshot() {
+async fn a_file_that_is_not_the_database_of_a_store_is_refused() {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| file(&dir, name);
     fs::write(path("garbage"), "no database, but long enough to be taken for one. ".repeat(100)).unwrap();
@@ -138,7 +138,7 @@ async fn damage_is_found() {
 }
 
 #[tokio::test]
-async fn a_file_is_settled_once_nobody_else_has_it_open() {
+async fn a_file_is_settled_if_no_other_process_has_it_open() {
     let dir = TempDir::new().unwrap();
     let path = file(&dir, "live.db");
     let store = Store::open(&path).unwrap();
@@ -146,5 +146,5 @@ async fn a_file_is_settled_once_nobody_else_has_it_open() {
     assert!(matches!(settle(&path), Err(StoreError::Unavailable(_))));
     drop(store);
     settle(&path).unwrap();
-    assert_eq!(beginning_with(&path), 1);
+    assert_eq!(files_of(&path), 1);
 }

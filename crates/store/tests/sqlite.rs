@@ -1,4 +1,4 @@
-//! The SQLite store keeps what every store promises, and what only a file can: to last, and to be shared.
+//! The SQLite store passes the conformance suite; its data last, and other processes can use them.
 #![cfg(feature = "sqlite")]
 
 use std::{
@@ -22,7 +22,7 @@ use chatcamp_store::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-/// How long a change by another process may take at most before the test gives up.
+/// How long a test waits for a change by another process.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn suspend() -> UserEdit {
@@ -40,7 +40,7 @@ fn file(dir: &TempDir) -> std::path::PathBuf {
     dir.path().join("store.db")
 }
 
-/// What the store tells of changes, in order.
+/// Returns the changes that the store announces, in order.
 fn changes(store: &sqlite::Store) -> mpsc::Receiver<Change> {
     let (tell, heard) = mpsc::sync_channel(100);
     store.on_change(Box::new(move |change| tell.send(change.clone()).expect("the test listens")));
@@ -58,7 +58,7 @@ async fn the_sqlite_store_passes_the_suite() {
 }
 
 #[tokio::test]
-async fn everything_is_there_after_the_store_was_closed_and_opened() {
+async fn all_data_are_there_after_the_store_was_closed_and_opened() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "6399747348821438464").await;
@@ -79,7 +79,7 @@ async fn everything_is_there_after_the_store_was_closed_and_opened() {
 }
 
 #[tokio::test]
-async fn a_created_user_is_in_the_file_when_its_creator_hears_of_it() {
+async fn a_created_user_is_in_the_file_when_the_call_returns() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -110,7 +110,7 @@ async fn simultaneous_creations_share_a_transaction() {
 }
 
 #[tokio::test]
-async fn many_users_at_a_time_are_one_transaction_and_far_quicker_than_one_by_one() {
+async fn many_users_in_one_call_are_one_transaction_and_much_faster_than_single_calls() {
     const USERS: usize = 400;
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
@@ -134,7 +134,7 @@ async fn many_users_at_a_time_are_one_transaction_and_far_quicker_than_one_by_on
 }
 
 #[tokio::test]
-async fn a_writer_waits_for_another_process_and_takes_the_gap_that_it_leaves() {
+async fn a_writer_waits_for_another_process_and_uses_the_gaps_between_its_transactions() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -142,7 +142,7 @@ async fn a_writer_waits_for_another_process_and_takes_the_gap_that_it_leaves() {
     let (stop, stopped) = mpsc::sync_channel::<()>(1);
     let busy = thread::spawn(move || {
         let mut turns = 0_u32;
-        // Holds the lock for 40 ms at a time, and leaves 5 ms: SQLite's own waiting would mostly miss them.
+        // Holds the lock for 40 ms at a time, with gaps of 5 ms, most of which SQLite's own waiting would miss.
         while stopped.try_recv().is_err() {
             beside.execute_batch("BEGIN IMMEDIATE").unwrap();
             thread::sleep(Duration::from_millis(40));
@@ -161,7 +161,7 @@ async fn a_writer_waits_for_another_process_and_takes_the_gap_that_it_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_simultaneous_creations_in_two_processes_one_creates() {
+async fn one_of_simultaneous_creations_in_two_processes_creates_the_user() {
     let dir = TempDir::new().unwrap();
     let stores = [Arc::new(open(&dir)), Arc::new(open(&dir))];
     let app = open_app(&*stores[0], "demo").await;
@@ -176,7 +176,7 @@ async fn of_simultaneous_creations_in_two_processes_one_creates() {
 }
 
 #[tokio::test]
-async fn what_another_process_changes_is_heard_of_and_no_longer_cached() {
+async fn a_change_by_another_process_is_announced_and_removed_from_the_cache() {
     let dir = TempDir::new().unwrap();
     let (server, command) = (open(&dir), open(&dir));
     let app = open_app(&server, "6399747348821438464").await;
@@ -217,7 +217,7 @@ async fn what_another_process_changes_is_heard_of_and_no_longer_cached() {
 }
 
 #[tokio::test]
-async fn its_own_changes_are_heard_of_once() {
+async fn own_changes_are_announced_once() {
     let dir = TempDir::new().unwrap();
     let (server, command) = (open(&dir), open(&dir));
     let app = open_app(&server, "demo").await;
@@ -226,7 +226,7 @@ async fn its_own_changes_are_heard_of_once() {
     }
     let heard = changes(&server);
     server.edit_user(&app, &user_id("alice"), suspend()).await.unwrap();
-    // The follower reads in order, so whatever it made of the first is heard before the second.
+    // The follower reads in order, so if it announced the first change, it would do so before the second.
     command.edit_user(&app, &user_id("bob"), suspend()).await.unwrap();
     let users: Vec<_> = [heard.recv_timeout(PATIENCE), heard.recv_timeout(PATIENCE)]
         .map(|change| change.unwrap().user.unwrap().as_str().to_owned())
@@ -235,7 +235,7 @@ async fn its_own_changes_are_heard_of_once() {
 }
 
 #[tokio::test]
-async fn more_changes_than_are_kept_count_as_a_change_of_everything() {
+async fn more_changes_than_are_kept_count_as_a_change_of_all_records() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -262,7 +262,7 @@ fn restore(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn replaced_data_count_as_a_change_of_everything() {
+async fn replaced_data_count_as_a_change_of_all_records() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -273,7 +273,7 @@ async fn replaced_data_count_as_a_change_of_everything() {
     store.edit_user(&app, &alice, suspend()).await.unwrap();
     let gone = open_app(&store, "gone").await;
     assert!(store.app(&gone).await.unwrap().is_some());
-    // Told in order: once this is heard of, the follower has read the edit as well.
+    // Changes are announced in order: after this one, the follower has read the edit too.
     let heard = changes(&store);
     open(&dir).create_user(plain_user(&app, "bob")).await.unwrap();
     open(&dir).edit_user(&app, &user_id("bob"), suspend()).await.unwrap();
@@ -318,7 +318,7 @@ async fn old_changes_are_pruned() {
 }
 
 #[test]
-fn many_may_open_a_new_file_at_once() {
+fn a_new_file_may_be_opened_many_times_at_once() {
     let dir = TempDir::new().unwrap();
     let file = file(&dir);
     thread::scope(|scope| {
@@ -330,7 +330,7 @@ fn many_may_open_a_new_file_at_once() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_new_file_is_its_owners_alone() {
+async fn a_new_file_is_accessible_by_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
@@ -343,7 +343,7 @@ async fn a_new_file_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_left_alone() {
+async fn a_newer_schema_is_refused_and_the_file_is_not_changed() {
     let dir = TempDir::new().unwrap();
     let newer = Connection::open(file(&dir)).unwrap();
     newer
@@ -362,8 +362,8 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 ///
 /// Returns the two schema numbers: the new one, and the oldest that a release must know to use it.
 fn make_newer(path: &Path, is_compatible: bool) -> (u32, u32) {
-    let later = Connection::open(path).unwrap();
-    let known: u32 = later.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let later = Connection::open(path).expect("opens");
+    let known: u32 = later.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a number");
     let (newer, compatible) = (known + 2, if is_compatible { known } else { known + 1 });
     later
         .execute_batch(
@@ -371,9 +371,9 @@ fn make_newer(path: &Path, is_compatible: bool) -> (u32, u32) {
              CREATE TABLE later(user INTEGER PRIMARY KEY REFERENCES users(key) ON DELETE CASCADE) STRICT;
              INSERT INTO later SELECT key FROM users;",
         )
-        .unwrap();
-    later.pragma_update(None, "user_version", newer).unwrap();
-    assert_eq!(later.execute("UPDATE schema SET compatible = ?1", [compatible]).unwrap(), 1);
+        .expect("is written");
+    later.pragma_update(None, "user_version", newer).expect("is written");
+    assert_eq!(later.execute("UPDATE schema SET compatible = ?1", [compatible]).expect("is written"), 1);
     (newer, compatible)
 }
 
@@ -435,7 +435,7 @@ async fn a_newer_schema_is_refused_with_both_numbers_if_it_is_incompatible() {
 }
 
 #[tokio::test]
-async fn garbage_is_corrupt_and_left_alone() {
+async fn garbage_is_corrupt_and_the_file_is_not_changed() {
     let dir = TempDir::new().unwrap();
     let garbage = b"no database, but long enough to be taken for one. ".repeat(100);
     fs::write(file(&dir), &garbage).unwrap();
@@ -445,7 +445,7 @@ async fn garbage_is_corrupt_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_opened_is_unavailable() {
+async fn a_path_that_cannot_be_opened_is_unavailable() {
     let dir = TempDir::new().unwrap();
     for path in [dir.path(), &dir.path().join("missing/store.db"), Path::new("/dev/null/store.db")] {
         let refused = sqlite::Store::open(path).unwrap_err();
@@ -454,7 +454,7 @@ async fn a_place_that_cannot_be_opened_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_row_that_makes_no_sense_is_corrupt_and_harms_no_other() {
+async fn an_invalid_row_is_corrupt_and_does_not_affect_others() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -478,7 +478,7 @@ async fn a_row_that_makes_no_sense_is_corrupt_and_harms_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_queued_when_the_store_is_dropped_is_committed() {
+async fn queued_writes_are_committed_when_the_store_is_dropped() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -506,7 +506,7 @@ async fn what_is_queued_when_the_store_is_dropped_is_committed() {
 }
 
 #[tokio::test]
-async fn a_listener_that_panics_and_an_edit_that_panics_harm_nobody_else() {
+async fn a_listener_or_an_edit_that_panics_affects_no_other_call() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -520,7 +520,7 @@ async fn a_listener_that_panics_and_an_edit_that_panics_harm_nobody_else() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_corrupt() {
+async fn an_invalid_id_is_corrupt() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     assert!(

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const DATABASE: &str = "store.db";
 const LOG: &str = "store.db-wal";
 
-/// Does something to the folder of a store.
+/// Damages the folder of a store.
 type Damage = fn(&Path);
 
 async fn filled(folder: &Path) -> Store {
@@ -51,7 +51,7 @@ fn truncated(name: &str) -> FileFault {
 }
 
 #[tokio::test]
-async fn nothing_is_acknowledged_into_a_file_that_is_gone() {
+async fn no_write_to_a_missing_or_damaged_file_is_acknowledged() {
     let replaced = FileFault::Replaced { name: DATABASE.into() };
     let cases: [(&str, Damage, FileFault); 7] = [
         ("folder deleted", |folder| fs::remove_dir_all(folder).unwrap(), missing(LOG)),
@@ -104,7 +104,7 @@ async fn a_truncated_log_is_not_written_back() {
 }
 
 #[tokio::test]
-async fn what_others_do_by_right_is_not_taken_for_damage() {
+async fn a_checkpoint_or_vacuum_by_another_process_is_not_taken_for_damage() {
     let dir = TempDir::new().unwrap();
     let store = filled(dir.path()).await;
     let app = app_id("demo");
@@ -128,7 +128,7 @@ async fn what_others_do_by_right_is_not_taken_for_damage() {
 }
 
 #[tokio::test]
-async fn files_that_are_required_have_to_be_there() {
+async fn a_write_fails_while_a_required_file_is_missing() {
     let dir = TempDir::new().unwrap();
     let store = filled(dir.path()).await;
     let (lock, keys) = (dir.path().join("lock"), dir.path().join("keys"));
@@ -155,11 +155,11 @@ async fn files_that_are_required_have_to_be_there() {
 }
 
 #[tokio::test]
-async fn a_file_is_read_where_the_memory_that_processes_share_cannot_be_made() {
+async fn a_file_is_read_without_the_memory_that_processes_share() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join(DATABASE);
     drop(filled(dir.path()).await);
-    // SQLite follows no link to this file, so that it cannot make it; on a full disk it cannot either.
+    // SQLite does not follow a link to this file, so it cannot create it, as on a full disk.
     std::os::unix::fs::symlink("nowhere", dir.path().join("store.db-shm")).unwrap();
     assert!(Store::open(&path).is_err(), "without it nothing is written");
     let store = Store::open_to_read(&path).unwrap();
@@ -171,7 +171,7 @@ async fn a_file_is_read_where_the_memory_that_processes_share_cannot_be_made() {
 }
 
 #[tokio::test]
-async fn a_store_that_has_to_be_there_is_not_made_and_a_log_is_not_lost() {
+async fn a_store_that_must_exist_is_not_created_and_its_log_is_not_lost() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join(DATABASE);
     let refused = |expected: &FileFault| {

@@ -120,9 +120,9 @@ fn after_every_command_and_every_server_the_database_is_one_complete_file() {
 fn valid_keys_without_a_database_are_not_a_new_folder() {
     let damages: [(&str, Damage); 3] = [
         ("is missing", |database| fs::remove_file(database).unwrap()),
-        ("holds no ChatCamp data", |database| fs::write(database, "").unwrap()),
+        ("contains no ChatCamp data", |database| fs::write(database, "").unwrap()),
         // A database copied without its log: its first page refers to a log that is missing.
-        ("holds no ChatCamp data", |database| {
+        ("contains no ChatCamp data", |database| {
             let mut page = fs::read(database).unwrap();
             page.truncate(4096);
             page[28..32].copy_from_slice(&1u32.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Blocks, kept with their app.
+//! Blocks, stored with their app.
 
 use std::{ops::Bound, sync::Arc};
 
@@ -12,11 +12,11 @@ use crate::{BlockStore, MAX_BLOCKS, StoreError, User};
 impl BlockStore for Store {
     async fn block(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
         let mut state = self.state.lock();
-        let Some(kept) = state.kept_mut(app) else { return Ok(false) };
-        if !kept.users.contains_key(user) || !kept.users.contains_key(other) {
+        let Some(records) = state.app_mut(app) else { return Ok(false) };
+        if !records.users.contains_key(user) || !records.users.contains_key(other) {
             return Ok(false);
         }
-        let blocked = kept.blocks.entry(user.clone()).or_default();
+        let blocked = records.blocks.entry(user.clone()).or_default();
         if !blocked.contains(other) {
             if blocked.len() as u64 >= MAX_BLOCKS {
                 return Err(StoreError::BlockLimit);
@@ -28,7 +28,7 @@ impl BlockStore for Store {
 
     async fn unblock(&self, app: &AppId, user: &UserId, other: &UserId) -> Result<bool, StoreError> {
         let mut state = self.state.lock();
-        let blocked = state.kept_mut(app).and_then(|kept| kept.blocks.get_mut(user));
+        let blocked = state.app_mut(app).and_then(|records| records.blocks.get_mut(user));
         Ok(blocked.is_some_and(|blocked| blocked.remove(other)))
     }
 
@@ -40,10 +40,10 @@ impl BlockStore for Store {
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError> {
         let state = self.state.lock();
-        let Some(kept) = state.kept(app) else { return Ok(Vec::new()) };
-        let Some(blocked) = kept.blocks.get(user) else { return Ok(Vec::new()) };
+        let Some(records) = state.app(app) else { return Ok(Vec::new()) };
+        let Some(blocked) = records.blocks.get(user) else { return Ok(Vec::new()) };
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let ids = blocked.range::<UserId, _>((start, Bound::Unbounded)).take(limit);
-        Ok(ids.filter_map(|id| kept.users.get(id).cloned()).collect())
+        Ok(ids.filter_map(|id| records.users.get(id).cloned()).collect())
     }
 }

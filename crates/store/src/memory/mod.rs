@@ -1,4 +1,4 @@
-//! A store that ends with its process.
+//! A store in memory.
 
 mod api_key;
 mod app;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use crate::{ApiKey, App, Change, ChangeListener, StoreError, User, listeners::Listeners};
 
-/// Keeps everything in memory: for tests and throw-away apps.
+/// Stores everything in memory, for tests and throw-away apps.
 #[derive(Debug, Default)]
 pub struct Store {
     state: Mutex<State>,
@@ -26,18 +26,20 @@ pub struct Store {
 
 #[derive(Debug, Default)]
 struct State {
-    /// In the order of creation.
-    apps: Vec<Kept>,
+    /// In order of creation.
+    apps: Vec<AppRecords>,
     settings: HashMap<String, Vec<u8>>,
 }
 
+/// An app and all records that belong to it.
 #[derive(Debug)]
-struct Kept {
+struct AppRecords {
     app: Arc<App>,
+    /// The id as JavaScript rounds it, if it differs.
     rounded: Option<AppId>,
     keys: Vec<ApiKey>,
     users: BTreeMap<UserId, Arc<User>>,
-    /// The users that a user blocks, by that user.
+    /// The users that each user blocks.
     blocks: HashMap<UserId, BTreeSet<UserId>>,
 }
 
@@ -49,11 +51,11 @@ impl Store {
     }
 
     fn changed(&self, app: &AppId, user: Option<&UserId>) {
-        self.listeners.tell(&Change { app: app.clone(), user: user.cloned() });
+        self.listeners.notify(&Change { app: app.clone(), user: user.cloned() });
     }
 }
 
-impl Kept {
+impl AppRecords {
     fn delete_user(&mut self, id: &UserId) -> bool {
         self.blocks.remove(id);
         self.blocks.retain(|_, blocked| {
@@ -65,12 +67,12 @@ impl Kept {
 }
 
 impl State {
-    fn kept(&self, id: &AppId) -> Option<&Kept> {
-        self.apps.iter().find(|kept| kept.app.id == *id)
+    fn app(&self, id: &AppId) -> Option<&AppRecords> {
+        self.apps.iter().find(|records| records.app.id == *id)
     }
 
-    fn kept_mut(&mut self, id: &AppId) -> Option<&mut Kept> {
-        self.apps.iter_mut().find(|kept| kept.app.id == *id)
+    fn app_mut(&mut self, id: &AppId) -> Option<&mut AppRecords> {
+        self.apps.iter_mut().find(|records| records.app.id == *id)
     }
 }
 

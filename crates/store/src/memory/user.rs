@@ -1,31 +1,31 @@
-//! Users, kept with their app.
+//! Users, stored with their app.
 
 use std::{ops::Bound, sync::Arc};
 
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 
-use super::{Kept, Store};
+use super::{AppRecords, Store};
 use crate::{Created, Edited, StoreError, User, UserEdit, UserStore, nul};
 
 #[async_trait]
 impl UserStore for Store {
     async fn user(&self, app: &AppId, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
-        Ok(self.state.lock().kept(app).and_then(|kept| kept.users.get(id).cloned()))
+        Ok(self.state.lock().app(app).and_then(|records| records.users.get(id).cloned()))
     }
 
     async fn create_user(&self, user: User) -> Result<Created, StoreError> {
         nul::check_user(&user)?;
         let mut state = self.state.lock();
-        let kept = state.kept_mut(&user.app).ok_or(StoreError::UnknownApp)?;
-        if let Some(existing) = kept.users.get(&user.id) {
+        let records = state.app_mut(&user.app).ok_or(StoreError::UnknownApp)?;
+        if let Some(existing) = records.users.get(&user.id) {
             return Ok(Created::Existing(existing.clone()));
         }
-        if kept.users.len() as u64 >= kept.app.max_users {
+        if records.users.len() as u64 >= records.app.max_users {
             return Err(StoreError::UserLimit);
         }
         let user = Arc::new(User { rev: 1, ..user });
-        kept.users.insert(user.id.clone(), user.clone());
+        records.users.insert(user.id.clone(), user.clone());
         Ok(Created::New(user))
     }
 
@@ -37,7 +37,7 @@ impl UserStore for Store {
     ) -> Result<Option<Arc<User>>, StoreError> {
         let edited = {
             let mut state = self.state.lock();
-            let Some(user) = state.kept_mut(app).and_then(|kept| kept.users.get_mut(id)) else {
+            let Some(user) = state.app_mut(app).and_then(|records| records.users.get_mut(id)) else {
                 return Ok(None);
             };
             let mut copy = User::clone(user);
@@ -59,7 +59,7 @@ impl UserStore for Store {
     }
 
     async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError> {
-        let deleted = self.state.lock().kept_mut(app).is_some_and(|kept| kept.delete_user(id));
+        let deleted = self.state.lock().app_mut(app).is_some_and(|records| records.delete_user(id));
         if deleted {
             self.changed(app, Some(id));
         }
@@ -73,9 +73,9 @@ impl UserStore for Store {
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError> {
         let state = self.state.lock();
-        let Some(kept) = state.kept(app) else { return Ok(Vec::new()) };
+        let Some(records) = state.app(app) else { return Ok(Vec::new()) };
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        Ok(kept
+        Ok(records
             .users
             .range::<UserId, _>((start, Bound::Unbounded))
             .take(limit)
@@ -95,8 +95,8 @@ impl UserStore for Store {
         }
         let (prefix, after) = (fold(prefix), after.map(|(name, id)| (fold(name), id)));
         let state = self.state.lock();
-        let Some(kept) = state.kept(app) else { return Ok(Vec::new()) };
-        let mut found: Vec<_> = kept
+        let Some(records) = state.app(app) else { return Ok(Vec::new()) };
+        let mut found: Vec<_> = records
             .users
             .iter()
             .filter(|(_, user)| !user.profile.display_name.is_empty())
@@ -108,19 +108,20 @@ impl UserStore for Store {
     }
 
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {
-        Ok(self.state.lock().kept(app).map_or(0, |kept| kept.users.len() as u64))
+        Ok(self.state.lock().app(app).map_or(0, |records| records.users.len() as u64))
     }
 
     async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError> {
         let state = self.state.lock();
-        let active = |kept: &Kept| kept.users.values().filter(|user| !user.is_suspended).count() as u64;
-        Ok(state.kept(app).map_or(0, active))
+        let active =
+            |records: &AppRecords| records.users.values().filter(|user| !user.is_suspended).count() as u64;
+        Ok(state.app(app).map_or(0, active))
     }
 
     async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         for (app, id, at) in seen {
-            let user = state.kept_mut(app).and_then(|kept| kept.users.get_mut(id));
+            let user = state.app_mut(app).and_then(|records| records.users.get_mut(id));
             if let Some(user) = user.filter(|user| user.last_seen < *at) {
                 Arc::make_mut(user).last_seen = *at;
             }
@@ -129,7 +130,7 @@ impl UserStore for Store {
     }
 }
 
-/// Returns a name as it is compared with others.
+/// Returns the form of a name that is compared with others.
 fn fold(name: &str) -> String {
     name.to_ascii_lowercase()
 }

@@ -98,7 +98,7 @@ pub(super) fn apps(connection: &Connection) -> SqlResult<Vec<Arc<App>>> {
     statement.query_map([], |row| read_app(row).map(Arc::new))?.collect()
 }
 
-/// Writes an app that is not there yet; false when its id is taken.
+/// Inserts an app; returns `false` if its id is taken.
 fn insert_app(connection: &Connection, app: &App) -> SqlResult<bool> {
     let inserted = connection
         .prepare_cached(
@@ -118,7 +118,7 @@ fn insert_app(connection: &Connection, app: &App) -> SqlResult<bool> {
     Ok(inserted == 1)
 }
 
-/// Writes what of an app may change.
+/// Updates the fields of an app that can change.
 fn update_app(connection: &Connection, app: &App) -> SqlResult<()> {
     connection
         .prepare_cached(

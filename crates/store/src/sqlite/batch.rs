@@ -1,4 +1,4 @@
-//! One transaction of the writer, shared by everything that was queued.
+//! One transaction of the writer, which contains all queued writes.
 
 use std::collections::HashMap;
 
@@ -7,31 +7,31 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Change;
 
-/// How many rows of the changes table stay for other processes to catch up with.
+/// How many rows of the table of changes are kept for other processes.
 const CHANGES_KEPT: i64 = 10_000;
 
-/// A transaction under way.
+/// A transaction in progress.
 ///
-/// A job writes with one statement, or with ones that may be repeated, so that a job that fails leaves nothing
-/// behind of itself and the others go on. Counts and changes are written once, at the end.
+/// A job writes with one statement, or with statements that may be repeated. A failed job therefore leaves nothing behind, and the others
+/// continue. Counts and changes are written once, at the end.
 pub(super) struct Batch<'c> {
     pub(super) connection: &'c Connection,
     apps: HashMap<AppId, Counted>,
     effects: Vec<Effect>,
 }
 
-/// What a job does to others, once committed.
+/// An effect of a job on caches and listeners, applied after the commit.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// Something was edited or deleted.
+    /// A record was edited or deleted.
     Changed(Change),
-    /// An app was created, by whose id an elder one may have been found so far.
+    /// An app was created. Until then an older app may have been found by its id.
     AppCreated(AppId),
-    /// A user was seen.
+    /// A user was seen at this time.
     Seen(AppId, UserId, u64),
 }
 
-/// An app and its count of users, as the transaction has it.
+/// An app and its number of users in the transaction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counted {
     pub(super) key: i64,
@@ -67,14 +67,14 @@ impl<'c> Batch<'c> {
         Ok(found)
     }
 
-    /// Counts one user more or less.
+    /// Adds to the number of users.
     pub(super) fn count(&mut self, app: &AppId, difference: i64) {
         if let Some(app) = self.apps.get_mut(app) {
             app.users = app.users.saturating_add_signed(difference);
         }
     }
 
-    /// Notes a limit that was changed.
+    /// Sets the limit of users after an edit.
     pub(super) fn limit(&mut self, app: &AppId, max_users: u64) {
         if let Some(app) = self.apps.get_mut(app) {
             app.max_users = max_users;
@@ -85,7 +85,7 @@ impl<'c> Batch<'c> {
         self.effects.push(effect);
     }
 
-    /// Writes counts and changes, and commits; returns what is to take effect.
+    /// Writes counts and changes, and commits; returns the effects to apply.
     pub(super) fn commit(self, instance: i64) -> rusqlite::Result<Vec<Effect>> {
         for app in self.apps.values().filter(|app| app.users != app.stored) {
             self.connection

@@ -1,4 +1,4 @@
-//! What was read, kept for the next time, and never older than the last change.
+//! Caches of records, which are never older than the last change.
 
 use std::{
     collections::BTreeSet,
@@ -13,29 +13,29 @@ use serde_json::{Map, Value};
 
 use crate::{App, User};
 
-/// Most bytes of users kept, roughly.
+/// The most bytes of cached users, roughly.
 const USER_BYTES: u64 = 64 * 1024 * 1024;
-/// What a user weighs that says little of itself; sizes the cache's tables.
+/// The weight of a user with a short profile, from which the size of the cache's tables follows.
 const USER_BYTES_USUAL: usize = 1024;
-/// Most apps kept.
+/// The most cached apps.
 const APPS: usize = 4096;
-/// Independent counts of changes; a change spoils only the reads under way that share its count.
+/// The number of counts of changes. A change voids only the reads in progress that share its count.
 const EPOCHS: usize = 64;
 
 pub(super) type Apps = Cache<AppId, Arc<App>, UnitWeighter>;
 pub(super) type Users = Cache<UserKey, Arc<User>, UserWeight>;
 
-/// A cache into which nothing gets that was read before a change and arrives after it.
+/// A cache that refuses a record that was read before a change and is inserted after it.
 ///
-/// A reader takes a ticket, then reads, then inserts; a change counts up, then removes. Both look at the count
-/// under its lock, so a reader that was overtaken finds its ticket void.
+/// A reader takes a ticket, then reads, then inserts. A change increments the count, then removes the entry. Both access the count under
+/// its lock, so the ticket of a reader that a change has overtaken is void.
 pub(super) struct Cache<K, V, W> {
     entries: sync::Cache<K, V, W>,
     epochs: [Mutex<u64>; EPOCHS],
     hasher: DefaultHashBuilder,
 }
 
-/// The moment a read began.
+/// The count of changes when a read began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ticket {
     slot: usize,
@@ -55,13 +55,13 @@ impl<K: Hash + Eq, V: Clone, W: Weighter<K, V> + Clone> Cache<K, V, W> {
         self.entries.get(key)
     }
 
-    /// Marks the beginning of a read; to be called before it.
+    /// Returns a ticket; must be called before the read.
     pub(super) fn ticket<Q: Hash + Equivalent<K>>(&self, key: &Q) -> Ticket {
         let slot = self.slot(key);
         Ticket { slot, epoch: *self.epochs[slot].lock() }
     }
 
-    /// Keeps what was read, unless something changed since the ticket was taken.
+    /// Inserts a record that was read, unless it may have changed since the ticket was taken.
     pub(super) fn insert(&self, ticket: Ticket, key: K, value: V) {
         let epoch = self.epochs[ticket.slot].lock();
         if *epoch == ticket.epoch {
@@ -69,14 +69,14 @@ impl<K: Hash + Eq, V: Clone, W: Weighter<K, V> + Clone> Cache<K, V, W> {
         }
     }
 
-    /// Forgets one entry after it has changed.
+    /// Removes one entry after a change.
     pub(super) fn remove<Q: Hash + Equivalent<K>>(&self, key: &Q) {
         let mut epoch = self.epochs[self.slot(key)].lock();
         *epoch += 1;
         self.entries.remove(key);
     }
 
-    /// Forgets everything.
+    /// Removes all entries.
     pub(super) fn clear(&self) {
         let mut epochs: Vec<_> = self.epochs.iter().map(Mutex::lock).collect();
         epochs.iter_mut().for_each(|epoch| **epoch += 1);
@@ -104,26 +104,26 @@ impl Users {
         Self::with_weighter(USER_BYTES as usize / USER_BYTES_USUAL, USER_BYTES, UserWeight)
     }
 
-    /// Raises a kept user's time in place, so that writing it costs nobody a read.
+    /// Raises the time of a cached user in place, so that the write causes no read.
     pub(super) fn raise_last_seen(&self, key: &UserKeyRef<'_>, at: u64) {
         let mut epoch = self.epochs[self.slot(key)].lock();
         *epoch += 1;
         if let Some(mut user) = self.entries.peek(key).filter(|user| user.last_seen < at) {
             Arc::make_mut(&mut user).last_seen = at;
-            // Refused only if it was evicted meanwhile, and then nothing stale is left.
+            // Fails only if the user was evicted in the meantime; then nothing outdated is cached.
             let _ = self.entries.replace(UserKey::of(&user), user, true);
         }
     }
 }
 
-/// Whose entry it is.
+/// The key of a cached user.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct UserKey {
     app: AppId,
     id: UserId,
 }
 
-/// The same, borrowed; must hash alike.
+/// The key of a cached user, borrowed; must have the same hash.
 #[derive(Debug, Hash)]
 pub(super) struct UserKeyRef<'a> {
     pub(super) app: &'a AppId,
@@ -142,7 +142,7 @@ impl Equivalent<UserKey> for UserKeyRef<'_> {
     }
 }
 
-/// Weighs a user by the memory it takes, roughly.
+/// Weighs a user by the memory it needs, roughly.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct UserWeight;
 
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_a_change_overtook_does_not_enter() {
+    fn a_record_read_before_a_change_is_not_cached_after_it() {
         let (users, old) = (Users::new(), user(1));
         let key = UserKeyRef { app: &old.app, id: &old.id };
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_time_is_raised_and_never_lowered() {
+    fn a_cached_time_is_raised_and_never_lowered() {
         let (users, kept) = (Users::new(), user(5));
         let key = UserKeyRef { app: &kept.app, id: &kept.id };
         users.insert(users.ticket(&key), UserKey::of(&kept), kept.clone());
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_by_its_weight() {
+    fn the_weight_of_the_cache_is_bounded() {
         let users = Users::new();
         let text = "x".repeat(512 * 1024);
         for n in 0..256 {

@@ -7,7 +7,7 @@ pub(super) fn app_id(row: &Row<'_>, at: usize) -> Result<AppId> {
     AppId::new(row.get_ref(at)?.as_str()?).map_err(|error| malformed(at, Type::Text, error))
 }
 
-/// Figures are kept bit for bit; SQLite's are signed.
+/// Returns a number that was stored bit for bit as SQLite's signed type.
 pub(super) fn number(row: &Row<'_>, at: usize) -> Result<u64> {
     row.get::<_, i64>(at).map(i64::cast_unsigned)
 }

@@ -1,4 +1,4 @@
-//! What SQLite's errors mean to a caller.
+//! Translates the errors of SQLite for callers.
 
 use std::path::Path;
 
@@ -6,37 +6,37 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 use crate::StoreError;
 
-/// What is wrong with a file; the source of a [`StoreError`]. Its text names files without their folder.
+/// A fault of a file, which is the source of a [`StoreError`]. Its text names files without their folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileFault {
-    /// There is no room left.
+    /// The disk is full.
     #[error("the disk is full; free some space on it")]
     DiskFull,
-    /// A file is not there, or no longer.
+    /// The file is missing.
     #[error("the file {name} is missing")]
     Missing {
-        /// Its name.
+        /// The name of the file.
         name: String,
     },
-    /// Another file has taken its place since it was opened.
+    /// Another file is in its place since it was opened.
     #[error("the file {name} was replaced while it was in use; stop the server before files are replaced")]
     Replaced {
-        /// Its name.
+        /// The name of the file.
         name: String,
     },
-    /// It was made shorter since it was opened.
+    /// The file was truncated since it was opened.
     #[error("the file {name} was truncated while it was in use; stop the server and restore a backup")]
     Truncated {
-        /// Its name.
+        /// The name of the file.
         name: String,
     },
-    /// It is a database, or an empty file, that no store has written to.
+    /// The file is empty, or a database that no store has written.
     #[error(
-        "the file {name} holds no ChatCamp data; if it was copied from elsewhere, its {name}-wal belongs to it"
+        "the file {name} contains no ChatCamp data; if it was copied from elsewhere, copy its {name}-wal too"
     )]
     NoData {
-        /// Its name.
+        /// The name of the file.
         name: String,
     },
 }
@@ -58,7 +58,7 @@ impl FileFault {
         Self::NoData { name: name(path) }
     }
 
-    /// Returns the fault of a file that made a store fail.
+    /// Returns the fault of a file that caused an error; `None` if the error has another cause.
     #[must_use]
     pub fn of(error: &StoreError) -> Option<&Self> {
         match error {
@@ -72,7 +72,7 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Why a job failed, on the way out of the writer; keeps SQLite's errors out of the public conversions.
+/// The error of a job inside the writer. A type of its own, so that SQLite's errors have no public conversion.
 #[derive(Debug)]
 pub(super) struct Fault(pub(super) StoreError);
 
@@ -88,13 +88,13 @@ impl From<Error> for Fault {
     }
 }
 
-/// Sorts an error by what its caller can do.
+/// Converts an error of SQLite.
 pub(super) fn store_error(error: Error) -> StoreError {
     match &error {
         Error::SqliteFailure(failure, _) => match failure.code {
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::corrupt(error),
             ErrorCode::DiskFull => StoreError::unavailable(FileFault::DiskFull),
-            // The memory that processes share is a file too, and this is how SQLite says that it cannot grow.
+            // The memory that processes share is a file too. SQLite returns this code if that file cannot grow.
             _ if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
                 StoreError::unavailable(FileFault::DiskFull)
             }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_said_in_words_whichever_code_sqlite_has_for_it() {
+    fn every_code_for_a_full_disk_is_translated() {
         for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
             let error = store_error(Error::SqliteFailure(ffi::Error::new(code), None));
             assert_eq!(FileFault::of(&error), Some(&FileFault::DiskFull), "{code}");

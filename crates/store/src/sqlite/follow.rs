@@ -1,4 +1,4 @@
-//! Notices what other processes change in the same file.
+//! Follows the changes that other processes make in the same file.
 
 use std::{
     path::Path,
@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::{app::apps, fault::store_error, schema, shared::Shared, writer::join};
 use crate::{Change, StoreError};
 
-/// How often the file is polled for commits; one cheap query.
+/// The interval between polls for commits, each of which is one cheap query.
 const POLL: Duration = Duration::from_millis(200);
 
 /// The thread that polls the file.
@@ -64,13 +64,13 @@ struct Tail {
     connection: Connection,
     instance: i64,
     version: i64,
-    /// `None` until a row was seen.
+    /// `None` until a row was read.
     last: Option<Position>,
 }
 
 /// A row of the table of changes.
 ///
-/// The tag is random, so that a number that is given again, such as after a restore, is noticed.
+/// The tag is random, so that a number that is used again, such as after a restore, is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Position {
     seq: i64,
@@ -81,7 +81,7 @@ struct Position {
 struct News {
     changes: Vec<Change>,
     last: Option<Position>,
-    /// Whether that row is gone or another: too much was changed since, or the data were replaced by others.
+    /// Whether that row is missing or different: there were too many changes since, or the data were replaced.
     is_broken: bool,
 }
 
@@ -100,7 +100,7 @@ impl Tail {
         }
         let mut news = self.read()?;
         if news.is_broken {
-            tracing::info!("the history of changes is not continuous; everything counts as changed");
+            tracing::info!("the history of changes is not continuous; all records count as changed");
             let mut gone = shared.apps.ids();
             shared.apps.clear();
             shared.users.clear();
@@ -118,7 +118,7 @@ impl Tail {
     }
 
     fn read(&self) -> rusqlite::Result<News> {
-        // All of it as of one moment. Only reads, so that ending it by a rollback is the same.
+        // A transaction, so that all reads see the same state. It only reads, so a rollback may end it.
         let _moment = self.connection.unchecked_transaction()?;
         let mut statement = self
             .connection

@@ -1,4 +1,4 @@
-//! A store in one SQLite file, durable before anything is acknowledged.
+//! A store in one SQLite file. A write is durable before it is acknowledged.
 //!
 //! ```text
 //!  read   cache ──hit──────────────────────────> caller
@@ -9,7 +9,7 @@
 //!  other processes' writes    follower thread: data_version ─> changes ─> drop from cache ─> listeners
 //! ```
 //!
-//! Write-ahead log, `synchronous=FULL`. One process should serve from a file; others may write beside it.
+//! The file has a write-ahead log and `synchronous=FULL`. One process should serve from it; others may write beside it.
 
 mod api_key;
 mod app;
@@ -55,17 +55,17 @@ pub use self::{
 };
 use crate::{ChangeListener, StoreError};
 
-/// Keeps everything in one SQLite file.
+/// Stores everything in one SQLite file.
 ///
-/// [`close`](Self::close) it at the end: dropping it does the same, but can only log what fails.
+/// [`close`](Self::close) it at the end: dropping it does the same, but can only log a failure.
 pub struct Store {
     shared: Arc<Shared>,
     readers: Readers,
-    /// `None` in a store that was opened only to be read.
+    /// `None` in a store that was opened for reading.
     writing: Option<Writing>,
 }
 
-/// The two threads of a store that may be written to.
+/// The two threads of a store that can be written to.
 struct Writing {
     writer: Writer,
     follower: Follower,
@@ -135,9 +135,9 @@ impl Store {
         Ok(Self { shared, readers: Readers::spawn(path)?, writing })
     }
 
-    /// Lets writes fail while the file at `path` is missing, or with `is_same` if another file has taken its place.
+    /// Makes writes fail while the file at `path` is missing or, with `is_same`, while another file is in its place.
     ///
-    /// The same holds for the database itself and its log, from the beginning.
+    /// The database and its log are required in this way from the beginning.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if it is missing now.
@@ -146,12 +146,12 @@ impl Store {
         Ok(())
     }
 
-    /// Commits what is queued and leaves one whole file, unless other processes have it open; later calls fail.
+    /// Commits all queued writes and leaves one complete file, unless other processes have it open. Later calls fail.
     ///
-    /// Waits for reads and writes in progress and blocks for the disk. Closing again does nothing.
+    /// Waits for reads and writes in progress and blocks for the disk. A second call does nothing.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the log could not be written back into the file: nothing is lost as long as both stay
+    /// [`StoreError::Unavailable`] if the log could not be written back into the file. Nothing is lost as long as both files stay
     /// together.
     pub fn close(&self) -> Result<(), StoreError> {
         if let Some(writing) = &self.writing {
@@ -170,11 +170,11 @@ impl Store {
     {
         match &self.writing {
             Some(writing) => writing.writer.submit(work).await,
-            None => Err(StoreError::unavailable("the store was opened only to be read")),
+            None => Err(StoreError::unavailable("the store was opened for reading; open it for writing")),
         }
     }
 
-    /// How many transactions were committed since it was opened; one may hold many writes.
+    /// Returns the number of transactions committed since the store was opened. One transaction may contain many writes.
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.shared.commits()

@@ -1,4 +1,4 @@
-//! The file: created, checked, brought up to date.
+//! The schema of the file, and its connections: created, checked, migrated.
 
 use std::{
     fs::{self, OpenOptions},
@@ -13,13 +13,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 use super::fault::{FileFault, store_error};
 use crate::StoreError;
 
-/// How often the writer asks for a lock that another process holds: 5 s.
+/// How often the writer tries to get a lock that another process holds, which takes 5 s.
 const WRITE_ATTEMPTS: i32 = 5000;
-/// Between two attempts. SQLite's own waiting grows to 100 ms, and misses the gaps that a bulk import leaves.
+/// The pause between two attempts. SQLite's own pause grows to 100 ms and misses the gaps between the transactions of an import.
 const WRITE_PAUSE: Duration = Duration::from_millis(1);
-/// How long a read waits for a lock; only recovery after a crash ever holds one against readers.
+/// How long a read waits for a lock. Only the recovery after a crash locks readers out.
 const READ_PATIENCE: Duration = Duration::from_secs(1);
-/// Statements kept prepared per connection, more than there are.
+/// The most prepared statements per connection, more than exist.
 const STATEMENTS: usize = 32;
 
 /// The steps from each schema to the next. The schema number of a file, its `user_version`, is the number of steps taken.
@@ -98,8 +98,8 @@ pub(super) const STEPS: &[&str] = &[
     "
     ALTER TABLE apps ADD COLUMN sessions TEXT NOT NULL DEFAULT 'unlimited';
 ",
-    // Dropping a table deletes its rows, and with them what refers to them. So the old blocks go before the old users, and by then
-    // everything is copied. Renaming a table also renames it where others refer to it.
+    // Dropping a table deletes its rows and, by cascade, the rows that refer to them. Therefore everything is copied first, and the old
+    // blocks are dropped before the old users. Renaming a table also renames it in references to it.
     "
     CREATE TABLE new_users(
         key INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -153,7 +153,7 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE apps ADD COLUMN rev INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE users ADD COLUMN rev INTEGER NOT NULL DEFAULT 1;
 ",
-    // A first row, of no app, so that two files never have the same history.
+    // The first row, which belongs to no app, gives every file a different history.
     "
     ALTER TABLE changes ADD COLUMN tag INTEGER NOT NULL DEFAULT 0;
     INSERT INTO changes(writer, tag, app) VALUES (0, random(), '');
@@ -201,7 +201,7 @@ pub(super) fn open(path: &Path, opening: Opening) -> Result<Connection, StoreErr
     Ok(connection)
 }
 
-/// Fails if the file is missing or empty. SQLite would make it, and delete the log of one that is empty.
+/// Fails if the file is missing or empty. SQLite would create a missing file, and delete the log of an empty one.
 pub(super) fn refuse_empty(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() && found.len() == 0 => {
@@ -215,10 +215,10 @@ pub(super) fn refuse_empty(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Opens one more connection, which cannot change the data.
+/// Opens a connection that cannot change the data.
 ///
-/// It may write all the same: of several connections, SQLite has the last that closes write the log back into the file and
-/// delete it, and a read-only one would leave both as they are.
+/// It is not read-only all the same: the last connection that closes writes the log back into the file and deletes it, which a read-only
+/// connection would not do.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
@@ -336,7 +336,7 @@ fn known() -> u32 {
     u32::try_from(STEPS.len()).expect("there are few steps")
 }
 
-/// Creates the file for its owner alone, unless it is there; SQLite gives its companions the same owner and mode.
+/// Creates the file, accessible by its owner alone, unless it exists. SQLite gives the companion files the same owner and mode.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,4 +1,4 @@
-//! What the two threads and the callers share.
+//! The state that the threads of a store and its callers share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{Change, listeners::Listeners, rounding::rounded};
 
-/// Caches, listeners and counts of one open store.
+/// The caches, listeners and counts of one open store.
 pub(super) struct Shared {
     pub(super) apps: Apps,
     pub(super) users: Users,
     pub(super) listeners: Listeners,
-    /// Files without which nothing is written.
+    /// Files that must exist for a write.
     pub(super) required: Mutex<Vec<Required>>,
     commits: AtomicU64,
 }
@@ -36,7 +36,7 @@ impl Shared {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Lets a committed transaction take effect: caches first, then listeners.
+    /// Applies the effects of a committed transaction: to the caches first, then to the listeners.
     pub(super) fn committed(&self, effects: &[Effect]) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         for effect in effects {
@@ -48,7 +48,7 @@ impl Shared {
         }
     }
 
-    /// Drops what is kept of what has changed, then tells.
+    /// Removes the changed record from the cache, then calls the listeners.
     pub(super) fn announce(&self, change: &Change) {
         match &change.user {
             Some(id) => self.users.remove(&UserKeyRef { app: &change.app, id }),
@@ -59,6 +59,6 @@ impl Shared {
                 }
             }
         }
-        self.listeners.tell(change);
+        self.listeners.notify(change);
     }
 }

@@ -1,4 +1,4 @@
-//! A file as it is at one moment: read, checked and copied while others write to it.
+//! The state of a file at one moment, which is read, checked and copied while others write.
 
 use std::{
     fmt, fs, io,
@@ -18,19 +18,19 @@ use super::{
 };
 use crate::StoreError;
 
-/// Pages copied at a time.
+/// The number of pages copied at a time.
 const PAGES: i32 = 1024;
 /// How long to wait for others to close the file.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The file as it was when this was opened. Others go on writing; the data are not changed.
+/// The state of a file when it was opened. Others may continue to write; the data are not changed.
 pub struct Snapshot {
     connection: Connection,
     path: PathBuf,
 }
 
 impl Snapshot {
-    /// Opens the file at `path`, which is there, in whatever schema it has. Blocks for the disk, as all that follows.
+    /// Opens the file at `path`, which must exist, without a migration. Blocks for the disk, as all other methods do.
     ///
     /// # Errors
     /// [`StoreError::SchemaTooNew`] if only newer releases can use it, [`StoreError::Corrupt`] if it is not the
@@ -39,7 +39,7 @@ impl Snapshot {
         let path = path.as_ref().to_owned();
         schema::refuse_empty(&path)?;
         let connection = schema::open_reader_on_full_disk(&path)?;
-        // The first read fixes the moment, for as long as the transaction lasts.
+        // The first read fixes the state until the transaction ends.
         connection.execute_batch("BEGIN").map_err(store_error)?;
         if schema::usable(&connection)? == 0 {
             return Err(StoreError::corrupt(FileFault::no_data(&path)));
@@ -47,7 +47,7 @@ impl Snapshot {
         Ok(Self { connection, path })
     }
 
-    /// Reads a setting.
+    /// Returns a setting; `None` if it was never written.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
@@ -66,10 +66,10 @@ impl Snapshot {
         count.map_err(store_error)
     }
 
-    /// Reads everything and looks for damage.
+    /// Reads the whole file and checks it for damage.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] names the first, [`StoreError::Unavailable`].
+    /// [`StoreError::Corrupt`] names the first damage, [`StoreError::Unavailable`].
     pub fn check(&self) -> Result<(), StoreError> {
         let found: String = self
             .connection
@@ -78,12 +78,12 @@ impl Snapshot {
         if found == "ok" { Ok(()) } else { Err(StoreError::corrupt(found)) }
     }
 
-    /// Copies it to a new file, its owner's alone, whole in itself and on the disk when this returns.
+    /// Copies the state to a new file, accessible by its owner alone. The copy is complete and on the disk when this returns.
     ///
-    /// An empty file that is there is used, and keeps its owner and mode.
+    /// An existing empty file is used, and keeps its owner and mode.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if it cannot be written, or is there already and not empty; what was written so far stays.
+    /// [`StoreError::Unavailable`] if the file cannot be written, or exists and is not empty. A partial copy stays.
     pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         schema::create_private(path).map_err(StoreError::unavailable)?;
         if fs::symlink_metadata(path).is_ok_and(|found| found.len() > 0) {
@@ -96,32 +96,36 @@ impl Snapshot {
             match backup.step(PAGES).map_err(store_error)? {
                 StepResult::More => {}
                 StepResult::Done => break,
-                _ => return Err(StoreError::unavailable("the copy is locked by somebody else")),
+                _ => return Err(StoreError::unavailable("another process has locked the copy")),
             }
         }
         drop(backup);
-        alone(&copy)
+        end_write_ahead(&copy)
     }
 }
 
-/// Brings a file that nobody else has open into one piece, without companions, so that it can be replaced.
+/// Makes one complete file, without companion files, of a database that no other process has open, so that it can be replaced.
 ///
 /// Blocks for the disk, up to 1 s while others have it open.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when others have it open, [`StoreError::Corrupt`].
+/// [`StoreError::Unavailable`] if another process has it open, [`StoreError::Corrupt`].
 pub fn settle(path: &Path) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
     connection.busy_timeout(PATIENCE).map_err(store_error)?;
-    alone(&connection)
+    end_write_ahead(&connection)
 }
 
-/// Takes the file out of the write-ahead mode, which nobody can do while somebody else has it open.
-fn alone(connection: &Connection) -> Result<(), StoreError> {
+/// Ends the write-ahead mode of the file, which fails while another connection is open.
+fn end_write_ahead(connection: &Connection) -> Result<(), StoreError> {
     let mode: String =
         connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).map_err(store_error)?;
-    if mode == "delete" { Ok(()) } else { Err(StoreError::unavailable("somebody else has the file open")) }
+    if mode == "delete" {
+        Ok(())
+    } else {
+        Err(StoreError::unavailable("another process has the file open; stop it first"))
+    }
 }
 
 impl fmt::Debug for Snapshot {

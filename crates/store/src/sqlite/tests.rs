@@ -1,4 +1,4 @@
-//! What can only be provoked from within: races, a full disk, a writer that died.
+//! Tests that need the inside of the store: races, a full disk, a writer that panicked.
 
 use std::{
     sync::{Arc, Weak, mpsc},
@@ -31,7 +31,7 @@ fn suspend() -> UserEdit {
     })
 }
 
-/// Has the writer wait inside a transaction of its own until it is told to go on.
+/// Makes the writer wait inside a transaction until the returned sender is used.
 fn keep_busy(store: &Store) -> mpsc::SyncSender<()> {
     let (running, runs) = mpsc::sync_channel(1);
     let (go_on, wait) = mpsc::sync_channel(1);
@@ -45,7 +45,7 @@ fn keep_busy(store: &Store) -> mpsc::SyncSender<()> {
     go_on
 }
 
-/// Sets how large the file may grow, in pages; what it takes already if that is more.
+/// Limits the size of the file, in pages; to its current size if that is larger.
 async fn limit_pages(store: &Store, pages: u32) {
     let limit = move |batch: &mut Batch<'_>| {
         Ok(batch.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
@@ -68,7 +68,7 @@ async fn a_commit_waits_for_the_disk() {
 }
 
 #[tokio::test]
-async fn a_file_of_the_first_schema_is_brought_up_to_date() {
+async fn a_file_of_the_first_schema_is_migrated() {
     let dir = TempDir::new().unwrap();
     let old = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
     old.execute_batch(schema::STEPS[0]).unwrap();
@@ -159,7 +159,7 @@ fn texts(store: &Store, sql: &str) -> Vec<String> {
     store.readers.read(read).unwrap()
 }
 
-/// The steps in which SQLite answers a query.
+/// Returns the query plan of SQLite.
 fn plan(store: &Store, sql: &str, params: impl rusqlite::Params) -> Vec<String> {
     let explain = format!("EXPLAIN QUERY PLAN {sql}");
     let read = |connection: &rusqlite::Connection| {
@@ -169,7 +169,7 @@ fn plan(store: &Store, sql: &str, params: impl rusqlite::Params) -> Vec<String> 
 }
 
 #[tokio::test]
-async fn a_count_of_active_users_looks_at_the_suspended_alone() {
+async fn a_count_of_active_users_reads_only_suspended_users() {
     let dir = TempDir::new().unwrap();
     let plan = plan(&open(&dir), user_rows::ACTIVE_USER_COUNT, ["demo"]);
     let reads_index_only = |step: &String| step.contains("USING COVERING INDEX users_suspended");
@@ -177,7 +177,7 @@ async fn a_count_of_active_users_looks_at_the_suspended_alone() {
 }
 
 #[tokio::test]
-async fn a_search_by_name_walks_the_index_of_names_and_sorts_nothing() {
+async fn a_search_by_name_uses_the_index_of_names_and_does_not_sort() {
     let dir = TempDir::new().unwrap();
     let plan = plan(&open(&dir), user_rows::USERS_BY_NAME, rusqlite::params!["demo", "a", "", 10]);
     let walks = "SEARCH users USING INDEX users_name (app=? AND (display_name,id)>(?,?))";
@@ -186,7 +186,7 @@ async fn a_search_by_name_walks_the_index_of_names_and_sorts_nothing() {
 }
 
 #[tokio::test]
-async fn a_list_of_blocks_searches_every_table_by_an_index() {
+async fn a_list_of_blocks_uses_an_index_of_every_table() {
     let dir = TempDir::new().unwrap();
     let plan = plan(&open(&dir), block::BLOCKED, rusqlite::params!["demo", "", 10, "alice"]);
     assert!(!plan.iter().any(|step| step.starts_with("SCAN")), "{plan:?}");
@@ -195,7 +195,7 @@ async fn a_list_of_blocks_searches_every_table_by_an_index() {
 }
 
 #[tokio::test]
-async fn a_row_read_before_a_change_does_not_enter_the_cache_after_it() {
+async fn a_record_read_before_a_change_is_not_cached_after_it() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -285,7 +285,7 @@ async fn a_read_that_panics_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_listener_reads_what_it_hears_of() {
+async fn a_listener_reads_the_changed_record() {
     let dir = TempDir::new().unwrap();
     let store = Arc::new(open(&dir));
     let app = open_app(&*store, "demo").await;
@@ -306,7 +306,7 @@ async fn a_listener_reads_what_it_hears_of() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_unavailable_and_room_ends_it() {
+async fn a_full_disk_is_unavailable_until_there_is_space() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -322,12 +322,12 @@ async fn a_full_disk_is_unavailable_and_room_ends_it() {
             Ok(_) => created += 1,
             Err(error) => break error,
         }
-        assert!(created < 1000, "the limit is never met");
+        assert!(created < 1000, "the limit is never reached");
     };
     assert!(matches!(full, StoreError::Unavailable(_)) && full.is_retryable(), "{full:?}");
-    assert_eq!(store.user(&app, &big(created).id).await.unwrap(), None, "nothing of it is cached");
+    assert_eq!(store.user(&app, &big(created).id).await.unwrap(), None, "the user is not cached");
     assert_eq!(store.user_count(&app).await.unwrap(), u64::from(created));
-    assert!(store.user(&app, &user_id("user 0")).await.unwrap().is_some(), "reads go on");
+    assert!(store.user(&app, &user_id("user 0")).await.unwrap().is_some(), "reads still work");
 
     limit_pages(&store, 1_000_000).await;
     store.create_user(big(created)).await.unwrap();
@@ -336,7 +336,7 @@ async fn a_full_disk_is_unavailable_and_room_ends_it() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_cannot_commit_fails_everybody_in_it() {
+async fn a_transaction_that_cannot_commit_fails_all_its_jobs() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -346,7 +346,7 @@ async fn a_transaction_that_cannot_commit_fails_everybody_in_it() {
     store.on_change(Box::new(move |_| *hear.lock() += 1));
     let commits = store.commits();
 
-    // Queued while the writer is busy, so that they share one transaction.
+    // They are queued while the writer is busy, so that they share one transaction.
     let go_on = keep_busy(&store);
     let alice = user_id("alice");
     let create = store.create_user(plain_user(&app, "bob"));
@@ -368,7 +368,7 @@ async fn a_transaction_that_cannot_commit_fails_everybody_in_it() {
     assert!(!store.user(&app, &user_id("alice")).await.unwrap().unwrap().is_suspended);
     assert_eq!(*heard.lock(), 0);
     assert_eq!(store.user_count(&app).await.unwrap(), 1);
-    assert!(store.commits() <= commits + 1, "only the one that held them up");
+    assert!(store.commits() <= commits + 1, "only the transaction that kept the writer busy");
 
     store.create_user(plain_user(&app, "bob")).await.unwrap();
 }
@@ -390,7 +390,7 @@ async fn a_job_that_fails_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_writer_that_died_is_unavailable() {
+async fn a_writer_that_panicked_is_unavailable() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;
@@ -401,7 +401,7 @@ async fn a_writer_that_died_is_unavailable() {
     }
     let refused = store.create_user(plain_user(&app, "alice")).await.unwrap_err();
     assert!(refused.is_retryable());
-    assert_eq!(store.app(&app).await.unwrap().unwrap().auth, AuthPolicy::Open, "reads go on");
+    assert_eq!(store.app(&app).await.unwrap().unwrap().auth, AuthPolicy::Open, "reads still work");
 }
 
 #[tokio::test]
@@ -417,7 +417,7 @@ async fn a_full_queue_is_unavailable_at_once() {
             Poll::Ready(refused) => break refused.unwrap_err(),
             Poll::Pending => queued += 1,
         }
-        assert!(queued < 100_000, "the queue has no end");
+        assert!(queued < 100_000, "the queue is not bounded");
     };
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     go_on.send(()).unwrap();

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{Change, Created, Edited, StoreError, Upsert, Upserted, User, UserEdit, UserStore, nul};
 
-/// How many users' times one transaction raises at most, so that other writes get their turn.
+/// The most times that one transaction raises, so that other writes do not wait long.
 const LAST_SEEN_CHUNK: usize = 512;
 
 #[async_trait]
@@ -137,7 +137,7 @@ fn edit_user(
     Ok(Some(Arc::new(edit_found(batch, found.key, user, edit)?.0)))
 }
 
-/// Creates or edits users, in order; what fails one of them alone is its own outcome.
+/// Creates or edits users, in order. An error of a single user is that user's result.
 fn upsert_users(
     batch: &mut Batch<'_>,
     upserts: Vec<Upsert>,
@@ -167,7 +167,7 @@ fn upsert_user(batch: &mut Batch<'_>, Upsert { new, edit }: Upsert) -> Result<Up
     })
 }
 
-/// Edits a user as it was found, of the app with that key.
+/// Edits a user that was read, of the app with this key.
 fn edit_found(batch: &mut Batch<'_>, app: i64, user: User, edit: UserEdit) -> Result<(User, Edited), Fault> {
     let mut edited = user.clone();
     if run_edit(edit, &mut edited)? == Edited::Keep {

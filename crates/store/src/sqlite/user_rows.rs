@@ -1,4 +1,4 @@
-//! Rows of users: read, bound, listed.
+//! Rows of users: how they are read and written.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(super) fn user(connection: &Connection, app: &AppId, id: &UserId) -> Result<
         .optional()
 }
 
-/// Returns the key of a user of the app with that key.
+/// Returns the key of a user of the app with this key.
 pub(super) fn user_key(connection: &Connection, app: i64, id: &UserId) -> Result<Option<i64>> {
     connection
         .prepare_cached("SELECT key FROM users WHERE app = ?1 AND id = ?2")?
@@ -56,7 +56,7 @@ pub(super) fn users(
     read_users(statement.query(params![app.as_str(), after, limit])?, app)
 }
 
-/// Worded so that the index of names answers it, in its order: with the collation on the other side it would not.
+/// Uses the index of names and its order, which it would not with the collation on the other side.
 pub(super) const USERS_BY_NAME: &str = select_user!(
     "WHERE app = (SELECT key FROM apps WHERE id = ?1) AND display_name <> '' \
      AND (display_name, id) > (?2 COLLATE NOCASE, ?3) ORDER BY display_name COLLATE NOCASE, id LIMIT ?4"
@@ -69,7 +69,7 @@ pub(super) fn users_by_name(
     after: Option<(&str, &UserId)>,
     limit: usize,
 ) -> Result<Vec<Arc<User>>> {
-    // SQLite compares such names no further than the NUL.
+    // SQLite compares names only up to a NUL.
     if prefix.contains('\0') {
         return Ok(Vec::new());
     }
@@ -80,7 +80,7 @@ pub(super) fn users_by_name(
     let mut users = Vec::new();
     while let Some(row) = rows.next()? {
         let name = row.get_ref(0)?.as_str()?.as_bytes();
-        // Those that begin alike stand together.
+        // Names with the same beginning are adjacent.
         if !name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes())) {
             break;
         }
@@ -89,9 +89,9 @@ pub(super) fn users_by_name(
     Ok(users)
 }
 
-/// The parameters of a page: the id it begins behind, and its length.
+/// Returns the parameters of a page: the id after which it begins, and its length.
 pub(super) fn page(after: Option<&UserId>, limit: usize) -> (&str, i64) {
-    // No id is empty, so every id is behind the empty text.
+    // No id is empty, so every id is after the empty text.
     (after.map_or("", UserId::as_str), i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
@@ -103,7 +103,7 @@ pub(super) fn user_count(connection: &Connection, app: &AppId) -> Result<u64> {
     Ok(count.unwrap_or(0))
 }
 
-/// Worded so that the index of suspended users answers it.
+/// Uses the index of suspended users.
 pub(super) const ACTIVE_USER_COUNT: &str = "SELECT users - (SELECT COUNT(*) FROM users WHERE users.app = apps.key AND is_suspended = 1) \
      FROM apps WHERE id = ?1";
 
@@ -115,7 +115,7 @@ pub(super) fn active_user_count(connection: &Connection, app: &AppId) -> Result<
     Ok(count.unwrap_or(0))
 }
 
-/// Writes a user of the app with that key who is not there yet; false when there is one.
+/// Inserts a user of the app with this key; returns `false` if the id is taken.
 pub(super) fn insert_user(connection: &Connection, app: i64, user: &User) -> Result<bool> {
     let sql = "INSERT INTO users(app, id, display_name, profile, created_at, last_seen, is_suspended, \
         check_access_token, auto_created, stamp, token, expires_at, digest, previous_stamp, previous_token, \
@@ -123,7 +123,7 @@ pub(super) fn insert_user(connection: &Connection, app: i64, user: &User) -> Res
     Ok(write_user(connection, sql, app, user)? == 1)
 }
 
-/// Writes a user of the app with that key over the one who is there.
+/// Updates a user of the app with this key.
 pub(super) fn update_user(connection: &Connection, app: i64, user: &User) -> Result<()> {
     // Not REPLACE, which deletes the row first and with it whatever refers to it.
     let sql = "UPDATE users SET display_name = ?3, profile = ?4, created_at = ?5, last_seen = ?6, \
@@ -223,7 +223,7 @@ fn read_listed(row: &Row<'_>, app: &AppId) -> Result<User> {
     read_user(row, app.clone(), id)
 }
 
-/// Reads kind, expiry and digest, beginning at that column.
+/// Reads kind, expiry and digest, beginning at the column `at`.
 fn read_token(row: &Row<'_>, at: usize) -> Result<TokenRecord> {
     match row.get(at)? {
         NO_TOKEN => Ok(TokenRecord::None),
@@ -235,7 +235,7 @@ fn read_token(row: &Row<'_>, at: usize) -> Result<TokenRecord> {
     }
 }
 
-/// A profile as its column has it: without the name, which has its own, and without what is empty.
+/// A profile as stored in its column: without the display name, which has a column of its own, and without empty fields.
 #[derive(Serialize)]
 struct Stored<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -257,9 +257,9 @@ struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// Nothing, if there is nothing but a name.
+    /// Returns `None` if there is nothing but a display name.
     fn of(profile: &'a Profile) -> Option<Self> {
-        // In full, so that a new field does not compile until it is stored.
+        // Names every field, so that a new field does not compile until it is stored.
         let Profile {
             display_name: _,
             first_name,

@@ -1,6 +1,6 @@
 //! Notices that the file, its log or another file was deleted, replaced or truncated while it is open.
 //!
-//! Looks at names and never opens one: to close any descriptor of a file releases the locks that SQLite holds on it.
+//! Reads the metadata of paths and never opens a file, because closing any descriptor of a file releases SQLite's locks on it.
 
 use std::{
     fs,
@@ -13,14 +13,14 @@ use rusqlite::{Connection, config::DbConfig};
 use super::fault::{FileFault, store_error};
 use crate::StoreError;
 
-/// What a name stood for when somebody looked.
+/// The file that was found at a path.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     identity: (u64, u64),
     len: u64,
 }
 
-/// The database and its log, as the writer knows them.
+/// The database and its log as they were last found.
 pub(super) struct Watch {
     database: PathBuf,
     log: PathBuf,
@@ -29,16 +29,16 @@ pub(super) struct Watch {
     is_log_truncated: bool,
 }
 
-/// Another file without which nothing may be written.
+/// Another file that must exist for a write.
 #[derive(Debug)]
 pub(super) struct Required {
     path: PathBuf,
-    /// The file that has to be there; any if `None`.
+    /// The file that must be there; `None` if any file will do.
     identity: Option<(u64, u64)>,
 }
 
 impl Watch {
-    /// Begins with the files as they are; to be called once a connection has opened the log.
+    /// Begins with the current files; must be called after a connection has opened the log.
     pub(super) fn begin(path: &Path) -> Result<Self, StoreError> {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
@@ -47,7 +47,7 @@ impl Watch {
         Ok(Self { database: path.to_owned(), log, seen_database, seen_log, is_log_truncated: false })
     }
 
-    /// Looks before a transaction, which would hide that the log was truncated.
+    /// Checks the log before a transaction, which would hide that it was truncated.
     pub(super) fn before(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let found = look_for(&self.log, Some(self.seen_log.identity))?;
         if found.len < self.seen_log.len && !self.is_log_truncated {
@@ -60,13 +60,13 @@ impl Watch {
         Ok(())
     }
 
-    /// Looks after a transaction, before it is acknowledged.
+    /// Checks all files after a transaction, before it is acknowledged.
     pub(super) fn after(&mut self, connection: &Connection, required: &[Required]) -> Result<(), StoreError> {
         let found = look_for(&self.database, Some(self.seen_database.identity))?;
         if found.len < self.seen_database.len {
             // A `VACUUM` by another process makes the file shorter too, and its number of pages smaller.
             let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-            // If even that cannot be read, it is damaged.
+            // A file whose size cannot be read is damaged.
             let size = connection.query_row(size, [], |row| row.get(0)).map_or(u64::MAX, i64::cast_unsigned);
             if found.len < self.seen_database.len.min(size) {
                 return Err(StoreError::unavailable(FileFault::truncated(&self.database)));
@@ -80,7 +80,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Looks a last time; a truncated log is not written back, which would mix two states of the database.
+    /// Checks all files a last time. Prevents that a truncated log is written back, which would mix two states of the database.
     pub(super) fn end(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let looked = self.after(connection, &[]);
         if self.is_log_truncated {
@@ -93,7 +93,7 @@ impl Watch {
 }
 
 impl Required {
-    /// Requires the file that is at `path` now, or any file of that name.
+    /// Requires the file that is at `path` now, or any file at that path.
     pub(super) fn new(path: PathBuf, is_same: bool) -> Result<Self, StoreError> {
         let seen = look(&path)?;
         Ok(Self { path, identity: is_same.then_some(seen.identity) })
@@ -107,7 +107,10 @@ fn look(path: &Path) -> Result<Seen, StoreError> {
             Err(StoreError::unavailable(FileFault::missing(path)))
         }
         Err(error) => {
-            let error = io::Error::new(error.kind(), format!("cannot look at {}: {error}", path.display()));
+            let error = io::Error::new(
+                error.kind(),
+                format!("cannot read the metadata of {}: {error}", path.display()),
+            );
             Err(StoreError::unavailable(error))
         }
     }
@@ -121,7 +124,7 @@ fn look_for(path: &Path, identity: Option<(u64, u64)>) -> Result<Seen, StoreErro
     Ok(found)
 }
 
-/// Device and inode. Elsewhere than on Unix a replaced file is not noticed.
+/// Returns device and inode. On other systems than Unix a replaced file is not noticed.
 fn identity(found: &fs::Metadata) -> (u64, u64) {
     #[cfg(unix)]
     {
@@ -135,9 +138,9 @@ fn identity(found: &fs::Metadata) -> (u64, u64) {
     }
 }
 
-/// Returns whether a log of this length lacks what is not yet in the database.
+/// Returns whether a log of this length lacks data that are not in the database yet.
 ///
-/// SQLite also shortens the log by itself, after everything in it was written back.
+/// SQLite itself also truncates the log, after all of it was written back.
 fn is_log_truncated(connection: &Connection, len: u64) -> rusqlite::Result<bool> {
     /// Of the log, and of each page in it: <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
     const HEADERS: (u64, u64) = (32, 24);

@@ -1,4 +1,4 @@
-//! The one thread that writes: everything queued goes into one transaction, one sync of the disk.
+//! The thread that writes: all queued writes share one transaction and one sync of the disk.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{Edited, StoreError};
 
-/// Most writes waiting; twice as many as a server lets connections wait for their verdict.
+/// The most waiting writes, twice as many as the connections that a server lets wait for a verdict.
 const QUEUE: usize = 8192;
-/// Most writes in one transaction, some 15 ms of work.
+/// The most writes in one transaction, some 15 ms of work.
 const BATCH: usize = 1024;
 
 /// The queue to the writing thread, and the thread.
@@ -52,7 +52,7 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || {
                 run(&connection, &mut watch, instance, &queue, &shared);
-                // Callers whose jobs come too late are told at once.
+                // Fails jobs that come too late at once.
                 drop(queue);
                 close(connection, &mut watch)
             })
@@ -60,7 +60,7 @@ impl Writer {
         Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Has `work` done and resolves once it is durable.
+    /// Queues `work` and resolves when it is durable.
     pub(super) async fn submit<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -104,7 +104,7 @@ pub(super) fn join<T>(thread: Option<JoinHandle<T>>) -> Option<T> {
 }
 
 fn ended() -> StoreError {
-    StoreError::unavailable("the writer has ended")
+    StoreError::unavailable("the store is closed")
 }
 
 fn run(
@@ -130,7 +130,7 @@ fn run(
         }
         let done = watch.before(connection).and_then(|()| {
             let transacted = transact(connection, instance, &mut jobs, shared);
-            // What was committed to a file that is gone is not acknowledged; and if it is gone, that is why anything failed.
+            // A commit to a missing file is not acknowledged. If the file is missing, that is the cause of any failure.
             watch.after(connection, &shared.required.lock()).and(transacted)
         });
         match done {
@@ -154,7 +154,7 @@ fn transact(
         let mut batch = Batch::begin(connection).map_err(store_error)?;
         for job in jobs {
             let done = job.run(&mut batch);
-            // A full disk, for one, may end more than the statement that met it.
+            // A full disk, for example, may end the transaction and not only the statement.
             if connection.is_autocommit() {
                 return Err(done
                     .err()
@@ -181,10 +181,10 @@ fn transact(
 
 /// Writes the log back into the file and closes the connection; SQLite deletes the log when no other process has it open.
 ///
-/// SQLite does the first by itself when it closes the last connection, but does not report a failure.
+/// SQLite also writes the log back when it closes the last connection, but does not report a failure.
 fn close(connection: Connection, watch: &mut Watch) -> Result<(), StoreError> {
     let written_back = watch.end(&connection).and_then(|()| {
-        // Passive: it does not wait for readers of other processes. The last of them to close does the rest.
+        // Passive, so that it does not wait for readers of other processes. The last of them to close does the rest.
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(store_error)
     });
     let closed = connection.close().map_err(|(_, error)| store_error(error));
@@ -203,13 +203,13 @@ fn source(error: &StoreError) -> &dyn std::error::Error {
     std::error::Error::source(error).unwrap_or(error)
 }
 
-/// One write, of whatever kind.
+/// One write.
 trait Job: Send {
-    /// Does it, inside the transaction; keeps what came of it.
+    /// Runs inside the transaction, and keeps the result.
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), StoreError>;
-    /// Tells the caller what came of it, now that it is durable.
+    /// Sends the result to the caller, when it is durable.
     fn answer(self: Box<Self>);
-    /// Tells the caller that the transaction failed, or what else did before.
+    /// Sends the job's own error to the caller, or else that of the transaction.
     fn fail(self: Box<Self>, error: StoreError);
 }
 
@@ -230,7 +230,7 @@ where
         outcome.as_ref().map(|_| ()).map_err(StoreError::clone)
     }
 
-    // In both the caller may be gone, which is its right.
+    // In both methods the caller may have given up.
     fn answer(self: Box<Self>) {
         if let Some(outcome) = self.outcome {
             let _ = self.caller.send(outcome);
@@ -238,7 +238,7 @@ where
     }
 
     fn fail(self: Box<Self>, error: StoreError) {
-        // What is wrong with a file explains a job that could not be done because of it.
+        // A fault of a file is the cause of a job's own retryable error.
         let explained = |own: &StoreError| own.is_retryable() && FileFault::of(&error).is_some();
         let own = self.outcome.and_then(Result::err).filter(|own| !explained(own));
         let error = own.unwrap_or(error);

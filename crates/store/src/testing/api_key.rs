@@ -5,7 +5,7 @@ use chatcamp_protocol::AppId;
 use super::{app_id, open_app};
 use crate::{ApiKey, Store, StoreError};
 
-/// Proves a store's API keys, given how to make empty ones; panics with the duty that it breaks.
+/// Tests the API keys of a store; `make` creates an empty one.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     api_keys_are_created_found_and_revoked(&make().await).await;
 }
@@ -36,7 +36,7 @@ async fn api_keys_are_created_found_and_revoked(store: &dyn Store) {
     let nowhere = store.create_api_key(key(&app_id("nowhere"), "k", 9)).await;
     assert!(matches!(nowhere, Err(StoreError::UnknownApp)), "{nowhere:?}");
 
-    assert_eq!(store.api_keys(&one).await.unwrap(), [key(&one, "b", 1), key(&one, "a", 2)], "eldest first");
+    assert_eq!(store.api_keys(&one).await.unwrap(), [key(&one, "b", 1), key(&one, "a", 2)], "oldest first");
     assert_eq!(store.api_keys(&app_id("nowhere")).await.unwrap(), []);
     assert_eq!(store.api_key_by_digest(&[4; 32]).await.unwrap(), Some(key(&two, "a", 4)));
     assert_eq!(store.api_key_by_digest(&[3; 32]).await.unwrap(), None);
@@ -45,5 +45,5 @@ async fn api_keys_are_created_found_and_revoked(store: &dyn Store) {
     assert!(!store.revoke_api_key(&one, "a").await.unwrap());
     assert!(!store.revoke_api_key(&app_id("nowhere"), "a").await.unwrap());
     assert_eq!(store.api_key_by_digest(&[2; 32]).await.unwrap(), None);
-    assert_eq!(store.api_keys(&two).await.unwrap(), [key(&two, "a", 4)], "another app's stays");
+    assert_eq!(store.api_keys(&two).await.unwrap(), [key(&two, "a", 4)], "the key of another app stays");
 }

@@ -3,10 +3,10 @@
 use super::{app_id, open_app};
 use crate::{App, AuthPolicy, Edited, SessionPolicy, Store, StoreError};
 
-/// Proves a store's apps, given how to make empty ones; panics with the duty that it breaks.
+/// Tests the apps of a store; `make` creates an empty one.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     apps_are_found_by_their_ids(&make().await).await;
-    apps_are_found_by_what_javascript_makes_of_their_ids(&make().await).await;
+    apps_are_found_by_their_rounded_ids(&make().await).await;
     apps_are_edited(&make().await).await;
     every_saved_edit_is_a_new_revision(&make().await).await;
     a_name_with_nul_is_refused(&make().await).await;
@@ -69,19 +69,19 @@ async fn apps_are_found_by_their_ids(store: &dyn Store) {
     assert_eq!(store.app(&first.id).await.unwrap().as_deref(), Some(&first), "and stays the first one's");
     assert_eq!(store.app(&app_id("First")).await.unwrap(), None, "ids are exact");
     let listed: Vec<App> = store.apps().await.unwrap().iter().map(|app| App::clone(app)).collect();
-    assert_eq!(listed, [first, second], "eldest first");
+    assert_eq!(listed, [first, second], "oldest first");
 }
 
-async fn apps_are_found_by_what_javascript_makes_of_their_ids(store: &dyn Store) {
+async fn apps_are_found_by_their_rounded_ids(store: &dyn Store) {
     let rounded = app_id("6399747348821438000");
-    let eldest = open_app(store, "6399747348821438464").await;
-    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, eldest);
+    let oldest = open_app(store, "6399747348821438464").await;
+    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, oldest);
     open_app(store, "6399747348821438465").await;
-    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, eldest, "of two the eldest");
+    assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, oldest, "of two the oldest");
 
     store
         .edit_app(
-            &eldest,
+            &oldest,
             Box::new(|app| {
                 app.auth = AuthPolicy::Token;
                 Edited::Save
@@ -94,7 +94,7 @@ async fn apps_are_found_by_what_javascript_makes_of_their_ids(store: &dyn Store)
 
     open_app(store, rounded.as_str()).await;
     assert_eq!(store.app(&rounded).await.unwrap().unwrap().id, rounded, "the exact id wins");
-    assert_eq!(store.app(&eldest).await.unwrap().unwrap().id, eldest);
+    assert_eq!(store.app(&oldest).await.unwrap().unwrap().id, oldest);
 }
 
 async fn apps_are_edited(store: &dyn Store) {

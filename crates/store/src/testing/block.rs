@@ -6,11 +6,11 @@ use futures_util::future::join_all;
 use super::{app_id, open_app, plain_user, rename, user_id};
 use crate::{MAX_BLOCKS, Store, StoreError};
 
-/// Proves a store's blocks, given how to make empty ones; panics with the duty that it breaks.
+/// Tests the blocks of a store; `make` creates an empty one.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     a_user_blocks_others(&make().await).await;
     blocks_end_with_either_user(&make().await).await;
-    a_user_blocks_as_many_as_it_may(&make().await).await;
+    a_user_has_a_limit_of_blocks(&make().await).await;
 }
 
 async fn a_user_blocks_others(store: &dyn Store) {
@@ -83,7 +83,7 @@ async fn blocks_end_with_either_user(store: &dyn Store) {
     assert_blocks(store, &app, "carol", &[]).await;
 }
 
-async fn a_user_blocks_as_many_as_it_may(store: &dyn Store) {
+async fn a_user_has_a_limit_of_blocks(store: &dyn Store) {
     let app = open_app(store, "demo").await;
     let ids: Vec<UserId> = (0..MAX_BLOCKS + 2).map(|n| user_id(&format!("user {n}"))).collect();
     join_all(ids.iter().map(|id| store.create_user(plain_user(&app, id.as_str())))).await;
@@ -95,15 +95,15 @@ async fn a_user_blocks_as_many_as_it_may(store: &dyn Store) {
     assert_eq!(count().await, MAX_BLOCKS);
 
     let present = others.iter().find(|other| *other != refused).unwrap();
-    assert!(store.block(&app, alice, present).await.unwrap(), "who is blocked already takes no room");
+    assert!(store.block(&app, alice, present).await.unwrap(), "an existing block does not count again");
     assert!(!store.block(&app, alice, &user_id("nobody")).await.unwrap());
     assert!(store.block(&app, refused, alice).await.unwrap(), "another user has a limit of its own");
     assert!(store.unblock(&app, alice, present).await.unwrap());
-    assert!(store.block(&app, alice, refused).await.unwrap(), "room is made by unblocking");
+    assert!(store.block(&app, alice, refused).await.unwrap(), "unblocking makes a new block possible");
     assert_eq!(count().await, MAX_BLOCKS);
 }
 
-/// Asserts whom a user blocks, in order.
+/// Asserts which users a user blocks, in order.
 async fn assert_blocks(store: &dyn Store, app: &AppId, user: &str, expected: &[&str]) {
     let blocked = store.blocked(app, &user_id(user), None, usize::MAX).await.unwrap();
     let ids: Vec<&str> = blocked.iter().map(|user| user.id.as_str()).collect();

@@ -1,4 +1,4 @@
-//! Changes and those who listen for them.
+//! Changes and their listeners.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use parking_lot::Mutex;
 use super::{open_app, plain_user, rename, user_id};
 use crate::{Change, Edited, Store};
 
-/// Proves a store's announcements of changes, given how to make empty ones; panics with the duty that it breaks.
+/// Tests the announcements of changes of a store; `make` creates an empty one.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
-    listeners_hear_of_edits_and_deletions(&make().await).await;
+    listeners_are_called_after_edits_and_deletions(&make().await).await;
 }
 
-async fn listeners_hear_of_edits_and_deletions(store: &dyn Store) {
+async fn listeners_are_called_after_edits_and_deletions(store: &dyn Store) {
     let heard: [Arc<Mutex<Vec<Change>>>; 2] = Default::default();
     for list in &heard {
         let list = list.clone();

@@ -1,4 +1,4 @@
-//! The suite that every store passes: what the traits promise, entity by entity.
+//! The conformance suite for stores: the duties of the traits, entity by entity.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -6,7 +6,7 @@
 //! # }
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a broken promise is a panic here")]
+#![expect(clippy::unwrap_used, reason = "the suite fails by panicking")]
 
 mod api_key;
 mod app;
@@ -19,7 +19,10 @@ use chatcamp_protocol::{AppId, UserId};
 
 use crate::{App, AuthPolicy, Edited, Store, User, UserEdit};
 
-/// Proves a store, given how to make empty ones; panics with what it does not keep.
+/// Tests a store; `make` creates an empty one.
+///
+/// # Panics
+/// If the store breaks a duty, which the message names.
 ///
 /// # Cancel safety
 /// May be dropped at any time.
@@ -32,41 +35,41 @@ pub async fn suite<S: Store>(make: impl AsyncFn() -> S) {
     change::suite(&make).await;
 }
 
-/// An app id, for tests.
+/// Returns an app id.
 ///
 /// # Panics
-/// If `text` is none.
+/// If `text` is invalid.
 #[must_use]
 pub fn app_id(text: &str) -> AppId {
     AppId::new(text).unwrap()
 }
 
-/// A user id, for tests.
+/// Returns a user id.
 ///
 /// # Panics
-/// If `text` is none.
+/// If `text` is invalid.
 #[must_use]
 pub fn user_id(text: &str) -> UserId {
     UserId::new(text).unwrap()
 }
 
-/// Creates an open app with the defaults, for tests.
+/// Creates an open app with the defaults.
 ///
 /// # Panics
 /// If it cannot be created, or its id is taken.
 ///
 /// # Cancel safety
-/// That of [`AppStore::create_app`](crate::AppStore::create_app).
+/// If dropped, the app may have been created.
 pub async fn open_app(store: &dyn Store, id: &str) -> AppId {
     let id = app_id(id);
     assert!(store.create_app(App::new(id.clone(), "Demo", AuthPolicy::Open, 1)).await.unwrap());
     id
 }
 
-/// A user of nothing but ids, for tests.
+/// Returns a user with a fixed stamp and an empty profile.
 ///
 /// # Panics
-/// If `id` is none.
+/// If `id` is invalid.
 #[must_use]
 pub fn plain_user(app: &AppId, id: &str) -> User {
     User::new(app.clone(), user_id(id), [7; 16], 1)

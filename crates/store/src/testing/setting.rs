@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use crate::{Store, StoreError};
 
-/// Proves a store's settings, given how to make empty ones; panics with the duty that it breaks.
+/// Tests the settings of a store; `make` creates an empty one.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     the_first_value_of_a_setting_stays(&make().await).await;
 }

@@ -11,23 +11,23 @@ use crate::{
     App, Change, Created, Edited, Previous, Store, StoreError, TokenRecord, Upsert, Upserted, User, UserEdit,
 };
 
-/// Proves a store's users, given how to make empty ones; panics with the duty that it breaks.
+/// Tests the users of a store; `make` creates an empty one.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
-    users_come_back_as_they_were_saved(&make().await).await;
+    users_are_read_as_they_were_saved(&make().await).await;
     users_are_edited_in_one_step(&make().await).await;
-    users_are_created_or_edited_many_at_a_time(&make().await).await;
+    many_users_are_created_or_edited_in_one_call(&make().await).await;
     every_saved_edit_is_a_new_revision(&make().await).await;
     nul_is_refused_in_every_text(&make().await).await;
     users_are_deleted(&make().await).await;
     users_are_listed_in_the_order_of_their_ids(&make().await).await;
     users_are_found_by_the_beginning_of_their_names(&make().await).await;
     active_users_are_counted(&make().await).await;
-    of_a_hundred_creations_one_creates(&make().await).await;
-    an_app_takes_as_many_users_as_it_may(&make().await).await;
+    one_of_a_hundred_creations_creates_the_user(&make().await).await;
+    an_app_has_a_limit_of_users(&make().await).await;
     last_seen_only_rises(&make().await).await;
 }
 
-async fn users_come_back_as_they_were_saved(store: &dyn Store) {
+async fn users_are_read_as_they_were_saved(store: &dyn Store) {
     let (app, other) = (open_app(store, "demo").await, open_app(store, "other").await);
     let metadata =
         serde_json::from_str(r#"{"n": -1.5, "s": "ü", "b": true, "z": null, "a": [1, {"k": []}]}"#).unwrap();
@@ -129,7 +129,7 @@ async fn users_are_edited_in_one_step(store: &dyn Store) {
     assert_eq!(store.user_count(&app).await.unwrap(), 2);
 }
 
-async fn users_are_created_or_edited_many_at_a_time(store: &dyn Store) {
+async fn many_users_are_created_or_edited_in_one_call(store: &dyn Store) {
     let app = open_app(store, "demo").await;
     let limited = |app: &mut App| {
         app.max_users = 3;
@@ -319,13 +319,13 @@ async fn users_are_found_by_the_beginning_of_their_names(store: &dyn Store) {
         assert_eq!(find(prefix, after, limit).await, expected, "{prefix:?} after {after:?}");
     }
     let all = find("", None, 100).await;
-    assert_eq!(all, ["7", "6", "1", "2", "A", "3", "9", "8", "5"], "nobody without a name");
+    assert_eq!(all, ["7", "6", "1", "2", "A", "3", "9", "8", "5"], "without users that have no name");
     assert_eq!(store.users_by_name(&app_id("nowhere"), "a", None, 5).await.unwrap(), []);
 
     store.edit_user(&app, &user_id("2"), rename("Zoe")).await.unwrap();
     store.edit_user(&app, &user_id("4"), rename("anna")).await.unwrap();
     store.delete_user(&app, &user_id("A")).await.unwrap();
-    assert_eq!(find("ann", None, 10).await, ["1", "4", "3"], "as they are called now");
+    assert_eq!(find("ann", None, 10).await, ["1", "4", "3"], "by their current names");
 }
 
 async fn active_users_are_counted(store: &dyn Store) {
@@ -355,17 +355,17 @@ async fn active_users_are_counted(store: &dyn Store) {
     assert_eq!(store.active_user_count(&app_id("nowhere")).await.unwrap(), 0);
 }
 
-async fn of_a_hundred_creations_one_creates(store: &dyn Store) {
+async fn one_of_a_hundred_creations_creates_the_user(store: &dyn Store) {
     let app = open_app(store, "demo").await;
     let attempts = (0..100).map(|n| store.create_user(User { stamp: [n; 16], ..plain_user(&app, "alice") }));
     let created: Vec<Created> = join_all(attempts).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(created.iter().filter(|created| matches!(created, Created::New(_))).count(), 1);
     let user = store.user(&app, &user_id("alice")).await.unwrap().unwrap();
-    assert!(created.iter().all(|created| *created.user() == user), "all are told of the same user");
+    assert!(created.iter().all(|created| *created.user() == user), "all calls return the same user");
     assert_eq!(store.user_count(&app).await.unwrap(), 1);
 }
 
-async fn an_app_takes_as_many_users_as_it_may(store: &dyn Store) {
+async fn an_app_has_a_limit_of_users(store: &dyn Store) {
     let (app, other) = (open_app(store, "demo").await, open_app(store, "other").await);
     let limit = async |max_users| {
         let edit = store.edit_app(
@@ -384,15 +384,15 @@ async fn an_app_takes_as_many_users_as_it_may(store: &dyn Store) {
     assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 10);
     assert_eq!(created.into_iter().filter(|created| full(created.clone())).count(), 20);
     assert_eq!(store.user_count(&app).await.unwrap(), 10);
-    assert_eq!(store.users(&app, None, 100).await.unwrap().len(), 10, "the refused left no row");
+    assert_eq!(store.users(&app, None, 100).await.unwrap().len(), 10, "refused users leave no row");
 
     let present = store.users(&app, None, 1).await.unwrap().remove(0);
     let again = store.create_user(plain_user(&app, present.id.as_str())).await.unwrap();
-    assert_eq!(again, Created::Existing(present.clone()), "who is there is found in a full app too");
+    assert_eq!(again, Created::Existing(present.clone()), "an existing user is returned by a full app too");
     assert!(store.create_user(plain_user(&other, "new")).await.is_ok(), "another app has a limit of its own");
 
     store.delete_user(&app, &present.id).await.unwrap();
-    assert!(store.create_user(plain_user(&app, "new")).await.is_ok(), "a deletion makes room");
+    assert!(store.create_user(plain_user(&app, "new")).await.is_ok(), "a deletion makes a creation possible");
     assert!(full(store.create_user(plain_user(&app, "newer")).await));
     limit(11).await;
     assert!(store.create_user(plain_user(&app, "newer")).await.is_ok());
