@@ -2,8 +2,6 @@
 
 use std::{error::Error, sync::Arc};
 
-use crate::MAX_BLOCKS;
-
 /// An error of a store.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -39,7 +37,7 @@ pub enum StoreError {
     #[error("the app has reached its limit of users; delete users or raise the limit")]
     UserLimit,
     /// The user blocks the most users it may block; nothing was added.
-    #[error("the user has reached its limit of {MAX_BLOCKS} blocks; unblock a user first")]
+    #[error("the user has reached its limit of blocks; unblock a user first")]
     BlockLimit,
     /// The app is missing; nothing was written.
     #[error("the app does not exist")]
