@@ -74,6 +74,8 @@ pub use clock::Clock;
 #[cfg(feature = "data-dir")]
 pub use data_dir::{BackedUp, DataDir, DataDirError, Restored};
 pub use http::{AnswerFuture, ChatService, FrontDoor, Pages};
+#[cfg(feature = "tls")]
+pub use http::{CertificateFiles, Tls, TlsError};
 pub use limits::Limits;
 pub use operations::{
     AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, PublishError, UserFields,

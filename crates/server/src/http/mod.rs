@@ -6,6 +6,8 @@ mod endpoint;
 mod front_door;
 mod health;
 mod service;
+#[cfg(feature = "tls")]
+mod tls;
 mod web;
 
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -17,6 +19,8 @@ use chatcamp_transport::long_poll::Hub;
 use crate::api::Api;
 use crate::{Limits, admission::Admitter, bodies::Bodies, operations::Operations, shutdown::Shutdown};
 
+#[cfg(feature = "tls")]
+pub use self::tls::{CertificateFiles, Tls, TlsError};
 pub(crate) use self::{endpoint::AdmittedPolls, health::Health};
 pub use self::{
     front_door::{FrontDoor, Pages},

@@ -44,6 +44,7 @@ use super::{
 pub struct ChatService {
     http: Arc<Http>,
     peer: Option<SocketAddr>,
+    is_encrypted: bool,
 }
 
 /// A future that resolves to the answer to a request.
@@ -57,13 +58,20 @@ type Rendered = Result<Response<Full<Bytes>>, Infallible>;
 
 impl ChatService {
     pub(crate) fn of(http: Arc<Http>) -> Self {
-        Self { http, peer: None }
+        Self { http, peer: None, is_encrypted: false }
     }
 
     /// Returns a service for the requests of one peer, whose address then counts for the limits on connections.
     #[must_use]
     pub fn for_peer(mut self, peer: SocketAddr) -> Self {
         self.peer = Some(peer);
+        self
+    }
+
+    /// Returns a service for a connection that this process encrypts, as by TLS.
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        self.is_encrypted = true;
         self
     }
 }
@@ -95,7 +103,8 @@ where
             };
             return AnswerFuture::now(render(&answer));
         }
-        let chat = chat_request(request.method(), request.uri(), request.headers(), self.peer);
+        let chat =
+            chat_request(request.method(), request.uri(), request.headers(), self.peer, self.is_encrypted);
         let upgrade = match request.version() {
             Version::HTTP_11 => chat.upgrade(pairs(request.headers())),
             _ => None,
@@ -137,7 +146,7 @@ where
     let (head, body) = request.into_parts();
     let http = &service.http;
     let connection = head.extensions.get::<HttpConnection>();
-    let chat = chat_request(&head.method, &head.uri, &head.headers, service.peer);
+    let chat = chat_request(&head.method, &head.uri, &head.headers, service.peer, service.is_encrypted);
     let outcome = match read_body(http, &chat, body).await {
         Ok(body) => http.poll(&chat, body),
         Err(answer) => PollOutcome::Answer(answer),
@@ -185,6 +194,7 @@ pub(super) fn chat_request<'a>(
     uri: &'a http::Uri,
     headers: &'a HeaderMap,
     peer: Option<SocketAddr>,
+    is_encrypted: bool,
 ) -> ChatRequest<'a> {
     let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     ChatRequest {
@@ -192,6 +202,7 @@ pub(super) fn chat_request<'a>(
         target,
         headers: ChatHeaders::from_headers(pairs(headers)),
         peer,
+        is_encrypted,
     }
 }
 

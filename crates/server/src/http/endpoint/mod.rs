@@ -38,6 +38,8 @@ pub(crate) struct ChatRequest<'a> {
     pub(crate) target: &'a str,
     pub(crate) headers: ChatHeaders<'a>,
     pub(crate) peer: Option<SocketAddr>,
+    /// Whether this process encrypts the connection.
+    pub(crate) is_encrypted: bool,
 }
 
 /// The methods that the chat endpoint distinguishes.
@@ -120,6 +122,7 @@ impl ChatRequest<'_> {
     pub(crate) fn info(&self, transport: &'static str) -> ConnectionInfo {
         let mut info = ConnectionInfo::new(transport);
         info.peer = self.peer;
+        info.encrypted = self.is_encrypted;
         info.query = self.query().map(str::to_owned);
         info.origin =
             self.headers.origin.and_then(|origin| std::str::from_utf8(origin).ok()).map(str::to_owned);

@@ -37,7 +37,7 @@ pub(super) async fn write(
     let writing = async {
         loop {
             match socket.try_write(&[IoSlice::new(rest)]) {
-                Ok(n) if n == rest.len() => return Ok(()),
+                Ok(n) if n == rest.len() => return poll_fn(|cx| socket.poll_flushed(cx)).await,
                 Ok(n) => rest = &rest[n..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if room.is_none() {

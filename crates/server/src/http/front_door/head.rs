@@ -59,13 +59,13 @@ pub(super) fn read_some(socket: &impl Socket, read: &mut Vec<u8>) -> io::Result<
 }
 
 /// Parses what was read of a request from `peer`.
-pub(super) fn parse(read: &[u8], peer: std::net::SocketAddr) -> Parsed<'_> {
+pub(super) fn parse(read: &[u8], peer: std::net::SocketAddr, is_encrypted: bool) -> Parsed<'_> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(read) {
         // Hyper refuses heads that are too long or invalid.
         Ok(httparse::Status::Partial) if read.len() < LIMIT => Parsed::Partial,
-        Ok(httparse::Status::Complete(length)) => match chat(&request, length, peer) {
+        Ok(httparse::Status::Complete(length)) => match chat(&request, length, peer, is_encrypted) {
             Some(head) => Parsed::Chat(Box::new(head)),
             None => Parsed::Other,
         },
@@ -78,6 +78,7 @@ fn chat<'a>(
     request: &httparse::Request<'_, 'a>,
     length: usize,
     peer: std::net::SocketAddr,
+    is_encrypted: bool,
 ) -> Option<Head<'a>> {
     let target = request.path?;
     let path = target.split_once('?').map_or(target, |(path, _)| path);
@@ -115,7 +116,13 @@ fn chat<'a>(
         }
     }
     let pairs = || request.headers.iter().map(|h| (h.name, h.value));
-    let chat = ChatRequest { method, target, headers: ChatHeaders::from_headers(pairs()), peer: Some(peer) };
+    let chat = ChatRequest {
+        method,
+        target,
+        headers: ChatHeaders::from_headers(pairs()),
+        peer: Some(peer),
+        is_encrypted,
+    };
     let upgrade = if is_old { None } else { chat.upgrade(pairs()) };
     // An upgrade must not have a body, and a POST must state the length of its body.
     let fits = match method {
@@ -147,10 +154,13 @@ mod tests {
     #[test]
     fn an_upgrade_is_parsed_and_the_bytes_after_it_remain() {
         for cut in 0..UPGRADE.len() {
-            assert!(matches!(parse(&UPGRADE.as_bytes()[..cut], peer()), Parsed::Partial), "cut at {cut}");
+            assert!(
+                matches!(parse(&UPGRADE.as_bytes()[..cut], peer(), false), Parsed::Partial),
+                "cut at {cut}"
+            );
         }
         let pipelined = format!("{UPGRADE}more");
-        let Parsed::Chat(head) = parse(pipelined.as_bytes(), peer()) else {
+        let Parsed::Chat(head) = parse(pipelined.as_bytes(), peer(), false) else {
             panic!("not parsed as a chat request")
         };
         assert!(matches!(head.upgrade, Some(Ok(_))));
@@ -159,13 +169,13 @@ mod tests {
 
     #[test]
     fn a_poll_is_parsed_with_the_length_of_its_body() {
-        let Parsed::Chat(head) = parse(POST.as_bytes(), peer()) else {
+        let Parsed::Chat(head) = parse(POST.as_bytes(), peer(), false) else {
             panic!("not parsed as a chat request")
         };
         assert!(head.upgrade.is_none());
         assert_eq!((head.chat.method, head.body, head.keep_alive), (Method::Post, 2, true));
         let last = POST.replace("Host: h", "Host: h\r\nConnection: Close");
-        let Parsed::Chat(head) = parse(last.as_bytes(), peer()) else {
+        let Parsed::Chat(head) = parse(last.as_bytes(), peer(), false) else {
             panic!("not parsed as a chat request")
         };
         assert!(!head.keep_alive);
@@ -175,7 +185,7 @@ mod tests {
     fn a_request_of_http_1_0_is_parsed_and_never_upgraded() {
         for request in [UPGRADE, POST] {
             let old = request.replace("HTTP/1.1", "HTTP/1.0").replace("Host: h\r\n", "");
-            let Parsed::Chat(head) = parse(old.as_bytes(), peer()) else {
+            let Parsed::Chat(head) = parse(old.as_bytes(), peer(), false) else {
                 panic!("not parsed as a chat request")
             };
             assert!(head.upgrade.is_none() && !head.keep_alive);
@@ -209,13 +219,13 @@ mod tests {
             (POST, "Content-Length: 2", "X: 2"),
         ] {
             let request = request.replacen(from, to, 1);
-            assert!(matches!(parse(request.as_bytes(), peer()), Parsed::Other), "{from} as {to}");
+            assert!(matches!(parse(request.as_bytes(), peer(), false), Parsed::Other), "{from} as {to}");
         }
     }
 
     #[test]
     fn a_head_over_the_limit_is_not_read_further() {
         let long = format!("GET /chat/2.0 HTTP/1.1\r\nX: {}", "x".repeat(LIMIT));
-        assert!(matches!(parse(long.as_bytes(), peer()), Parsed::Other));
+        assert!(matches!(parse(long.as_bytes(), peer(), false), Parsed::Other));
     }
 }

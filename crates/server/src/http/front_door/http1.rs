@@ -47,9 +47,11 @@ pub(super) async fn serve(
 ) {
     let guard = Arc::new(guard);
     let pending = PendingConnection::new(&guard);
+    let is_encrypted = socket.is_encrypted();
     let connection = HttpConnection::new(socket, pending.clone());
     let stream = HttpStream::new(read, connection.clone());
     let chat = ChatService::of(http.clone()).for_peer(peer);
+    let chat = if is_encrypted { chat.encrypted() } else { chat };
     let of_requests = (http.clone(), connection.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (http, connection) = of_requests.clone();
@@ -104,7 +106,7 @@ async fn respond(
     if !has_one_host(&request) {
         let answer = match (&chat, request.uri().path()) {
             (Some(_), endpoint::PATH) => {
-                service::chat_request(request.method(), request.uri(), request.headers(), Some(peer))
+                service::chat_request(request.method(), request.uri(), request.headers(), Some(peer), false)
                     .bad_host()
             }
             _ => endpoint::bad_host(),

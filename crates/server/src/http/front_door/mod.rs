@@ -13,7 +13,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chatcamp_transport::{
@@ -28,11 +28,11 @@ use tokio::{
 
 pub(super) use self::connection::HttpConnection;
 pub use self::pages::Pages;
+pub(super) use self::socket::Socket;
 
-use self::{
-    head::{Head, Parsed},
-    socket::Socket,
-};
+use self::head::{Head, Parsed};
+#[cfg(feature = "tls")]
+use super::tls::{self, Tls};
 use super::{
     Http,
     endpoint::{PollId, PollOutcome},
@@ -65,6 +65,8 @@ pub struct FrontDoor {
     listener: TcpListener,
     http: Arc<Http>,
     served: Served,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 /// What a front door serves.
@@ -84,7 +86,13 @@ impl FrontDoor {
         socket.set_send_buffer_size(SEND_BUFFER)?;
         socket.bind(address)?;
         let served = Served { pages: Arc::default(), chat: true };
-        Ok(Self { listener: socket.listen(BACKLOG)?, http, served })
+        Ok(Self {
+            listener: socket.listen(BACKLOG)?,
+            http,
+            served,
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
     }
 
     /// Serves these pages too. The first mounted pages that claim a path answer it.
@@ -98,6 +106,14 @@ impl FrontDoor {
     #[must_use]
     pub fn pages_only(mut self) -> Self {
         self.served.chat = false;
+        self
+    }
+
+    /// Accepts TLS connections only, with these certificates.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -136,19 +152,63 @@ impl FrontDoor {
     }
 
     fn receive(&self, socket: impl Socket, peer: SocketAddr) {
+        let accepted = self.enter(peer);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return spawn(Box::pin(open_encrypted(accepted, socket, tls.config())));
+        }
+        spawn(Box::pin(open(accepted, socket)));
+    }
+
+    fn enter(&self, peer: SocketAddr) -> Accepted {
         // A listener for both families names a client of IPv4 by an address of IPv6.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let http = self.http.clone();
         let task = http.shutdown.enter();
-        let served = self.served.clone();
         let guard = http.admission.pending.enter(Some(peer.ip()), PendingKind::Handshake);
-        // Boxed here, so that the task of an idle connection keeps neither the handshake's memory nor what it was made of.
-        let opening = Box::pin(open(task, http, served, socket, peer, guard));
-        tokio::spawn(async move {
-            if let Some(driver) = opening.await {
-                driver.await;
-            }
-        });
+        Accepted { task, http, served: self.served.clone(), peer, guard }
+    }
+}
+
+/// A connection that is pending, and what it needs.
+struct Accepted {
+    task: Task,
+    http: Arc<Http>,
+    served: Served,
+    peer: SocketAddr,
+    guard: PendingGuard,
+}
+
+/// Runs a connection in its own task.
+///
+/// `opening` is boxed, so that the task of an idle connection keeps neither the handshake's memory nor what it was made of.
+fn spawn(opening: Pin<Box<impl Future<Output = Option<Driver>> + Send + 'static>>) {
+    tokio::spawn(async move {
+        if let Some(driver) = opening.await {
+            driver.await;
+        }
+    });
+}
+
+/// Performs the TLS handshake, then opens the connection.
+#[cfg(feature = "tls")]
+async fn open_encrypted(
+    accepted: Accepted,
+    socket: impl Socket,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<Driver> {
+    let handshake = Box::pin(accepted.http.shutdown.unless_begun(tls::Stream::accept(socket, config)));
+    let stream = tokio::select! {
+        biased;
+        handshake = handshake => handshake?,
+        () = accepted.guard.evicted() => return None,
+    };
+    match stream {
+        Ok(stream) => Box::pin(open(accepted, stream)).await,
+        Err(error) => {
+            tracing::debug!(peer = %accepted.peer, %error, "a TLS handshake failed");
+            None
+        }
     }
 }
 
@@ -162,14 +222,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 ///
 /// While it waits for a request, or the rest of one, the connection is pending, unless a poll over it had a session. Futures
 /// that need much memory are boxed, so that a held poll does not keep their memory.
-async fn open(
-    task: Task,
-    http: Arc<Http>,
-    served: Served,
-    socket: impl Socket,
-    peer: SocketAddr,
-    mut guard: PendingGuard,
-) -> Option<Driver> {
+async fn open(accepted: Accepted, socket: impl Socket) -> Option<Driver> {
+    let Accepted { task, http, served, peer, mut guard } = accepted;
     let mut read = Vec::new();
     let mut is_first = true;
     let mut is_authenticated = false;
@@ -245,7 +299,7 @@ async fn request(
     // The deadline between two requests differs from the deadline within one.
     let mut is_begun = is_first;
     loop {
-        let head = match head::parse(read, peer) {
+        let head = match head::parse(read, peer, socket.is_encrypted()) {
             Parsed::Other => return Some(Asked::Other),
             Parsed::Chat(head) if head.upgrade.is_some() || read.len() >= head.length + head.body => head,
             unfinished @ (Parsed::Chat(_) | Parsed::Partial) => {

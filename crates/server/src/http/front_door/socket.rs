@@ -20,7 +20,14 @@ use tokio::{
 /// that waited to write, because a connection has one task.
 ///
 /// The supertraits are for WebSocket carriers, which own the stream.
-pub(super) trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin + 'static {
+pub(in crate::http) trait Socket:
+    AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin + 'static
+{
+    /// Returns whether the bytes are encrypted on the network.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+
     /// Waits until `try_read` may have something: bytes, the end or an error.
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -38,6 +45,9 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unp
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if nothing can be written now.
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Waits until everything that `try_write` has taken is on its way.
+    fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Waits until the peer has closed its half of the connection, or the connection has failed.
     ///
@@ -66,6 +76,10 @@ impl Socket for TcpStream {
             [bytes] => self.try_write(bytes),
             bytes => self.try_write_vectored(bytes),
         }
+    }
+
+    fn poll_flushed(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_peer_end(&self, cx: &mut Context<'_>) -> Poll<()> {

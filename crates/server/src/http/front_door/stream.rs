@@ -137,7 +137,8 @@ impl AsyncWrite for HttpStream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.is_flushed = true;
-        this.poll_write_refusal(cx)
+        ready!(this.poll_write_refusal(cx))?;
+        this.connection.socket().poll_flushed(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

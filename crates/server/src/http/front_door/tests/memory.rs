@@ -76,6 +76,10 @@ impl Socket for ServerEnd {
         }
     }
 
+    fn poll_flushed(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_peer_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         match ready!(self.poll_received(cx)) {
             Ok(Received::Byte(_)) => Poll::Pending,
