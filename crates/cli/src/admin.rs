@@ -62,15 +62,17 @@ pub(crate) fn make_dev_password(data: &DataDir, dev: &mut DevFile) -> Result<(),
     Ok(())
 }
 
-/// Creates the dashboard of a server, reached at `listen`; `chat_url` is given if the chat is at another address.
+/// Creates the dashboard of a server, reached at `listen`; `chat_url` is given if the chat is at another address. `is_encrypted` says
+/// that `listen` accepts TLS only.
 pub(crate) fn dashboard(
     server: &Server,
     data: &DataDir,
     listen: SocketAddr,
     names: Vec<HostName>,
     chat_url: Option<String>,
+    is_encrypted: bool,
 ) -> Arc<Dashboard> {
-    if !listen.ip().is_loopback() {
+    if !is_encrypted && !listen.ip().is_loopback() {
         if names.iter().any(HostName::is_https) {
             tracing::warn!(
                 "the dashboard also answers at {listen} without TLS, where its password can be read on the network; make sure \
@@ -78,14 +80,15 @@ pub(crate) fn dashboard(
             );
         } else {
             tracing::warn!(
-                "the dashboard at {listen} is without TLS: its password can be read on the network; put a TLS proxy in front of it, \
-                 and name the proxy with --dashboard-host https://NAME"
+                "the dashboard at {listen} is without TLS: its password can be read on the network; use --tls-cert-file, or put a \
+                 TLS proxy in front of it and name the proxy with --dashboard-host https://NAME"
             );
         }
     }
     let password = AdminPassword::at(data.path());
     let dashboard = Dashboard::new(server.clone(), data.store(), data.keyring(), password, listen);
     let dashboard = dashboard.with_hosts(names);
+    let dashboard = if is_encrypted { dashboard.with_tls() } else { dashboard };
     Arc::new(chat_url.into_iter().fold(dashboard, Dashboard::with_chat_url))
 }
 

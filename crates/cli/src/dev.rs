@@ -28,18 +28,19 @@ const MAX_USERS: u64 = 100_000;
 
 /// Runs a development server until a signal arrives.
 pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failure> {
-    let mut signals = Signals::install()?;
+    let mut signals = Signals::install_with_hangup()?;
     let data = context.open_to_serve(options.new_database).await?;
     let mut dev = find_or_make_app(&data, context.dev()?).await?;
     admin::make_dev_password(&data, &mut dev)?;
     let app = dev.app_id.clone();
     let mut sign_in = String::new();
-    let serving = Serving::start_with(data, options.listen, Limits::default(), |server, data, address| {
-        let names = options.dashboard_host;
-        let dashboard = admin::dashboard(server, data, address, names.clone(), None);
-        sign_in = dashboard.one_time_path();
-        vec![dashboard, Arc::new(TryPage::new(server.clone(), app, address).with_hosts(names))]
-    })?;
+    let serving =
+        Serving::start_with(data, options.listen, Limits::default(), None, |server, data, address| {
+            let names = options.dashboard_host;
+            let dashboard = admin::dashboard(server, data, address, names.clone(), None, false);
+            sign_in = dashboard.one_time_path();
+            vec![dashboard, Arc::new(TryPage::new(server.clone(), app, address).with_hosts(names))]
+        })?;
     dev.url = Some(serving.url());
     dev.write(&context.folder)?;
     if !serving.address.ip().is_loopback() {

@@ -19,6 +19,7 @@
 mod admin;
 mod app;
 mod backup;
+mod certificates;
 mod command;
 mod connect;
 mod context;

@@ -11,12 +11,19 @@ use std::{
 
 use chatcamp_dashboard::{AdminPassword, HostName};
 use chatcamp_protocol::ServerUrl;
-use chatcamp_server::{DataDir, FrontDoor, Limits, Pages, Server};
+use chatcamp_server::{DataDir, FrontDoor, Limits, Pages, Server, Tls};
 use clap::{Args, value_parser};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use crate::{admin, context::Context, dev_file::DevFile, failure::Failure, signals::Signals};
+use crate::{
+    admin,
+    certificates::{self, CertificateOptions},
+    context::Context,
+    dev_file::DevFile,
+    failure::Failure,
+    signals::{Hangups, Signals},
+};
 
 /// Arguments that `dev` and `serve` share.
 #[derive(Args)]
@@ -38,6 +45,8 @@ pub(crate) struct Listen {
 pub(crate) struct Serve {
     #[command(flatten)]
     listen: Listen,
+    #[command(flatten)]
+    certificates: CertificateOptions,
     /// Serves the dashboard, at /dashboard.
     #[arg(long)]
     dashboard: bool,
@@ -62,6 +71,9 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
         return Err(Failure::usage(why));
     }
     let signals = Signals::install()?;
+    let mut hangups = Hangups::install()?;
+    let tls = options.certificates.load()?;
+    let is_encrypted = tls.is_some();
     let data = context.open_to_serve(options.listen.new_database).await?;
     let password_file =
         if wants_dashboard { AdminPassword::at(data.path()).generate_unless_set()? } else { None };
@@ -70,15 +82,15 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
     limits.keep_alive = Duration::from_secs(options.keep_alive);
     let mut dashboard = None;
     let serving = match options.admin_listen {
-        None => Serving::start_with(data, listen, limits, |server, data, address| {
+        None => Serving::start_with(data, listen, limits, tls.clone(), |server, data, address| {
             if !wants_dashboard {
                 return Vec::new();
             }
             dashboard = Some(address);
-            vec![admin::dashboard(server, data, address, names, options.chat_url)]
+            vec![admin::dashboard(server, data, address, names, options.chat_url, is_encrypted)]
         })?,
         Some(separate) => {
-            let serving = Serving::start_with(data, listen, limits, |_, _, _| Vec::new())?;
+            let serving = Serving::start_with(data, listen, limits, tls.clone(), |_, _, _| Vec::new())?;
             dashboard = Some(serving.listen_separately(separate, names, options.chat_url)?);
             serving
         }
@@ -91,10 +103,13 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
     }
     ignore_unread(context.out.print(&Listening {
         listening: serving.address,
-        dashboard: dashboard.map(|address| format!("{}/dashboard/", url(address))),
+        dashboard: dashboard.map(|address| format!("{}/dashboard/", url(address, is_encrypted))),
         admin_password_file: password_file,
     }))?;
-    serving.run_until_signal(signals).await
+    tokio::select! {
+        ended = serving.run_until_signal(signals) => ended,
+        never = certificates::keep_current(tls, &mut hangups) => match never {},
+    }
 }
 
 /// A running server.
@@ -103,6 +118,7 @@ pub(crate) struct Serving {
     pub(crate) data: DataDir,
     pub(crate) address: SocketAddr,
     server: Server,
+    tls: Option<Tls>,
     door: JoinHandle<()>,
 }
 
@@ -114,13 +130,14 @@ impl Serving {
         mut data: DataDir,
         listen: SocketAddr,
         limits: Limits,
+        tls: Option<Tls>,
         pages: impl FnOnce(&Server, &DataDir, SocketAddr) -> Vec<Arc<dyn Pages>>,
     ) -> Result<Self, Failure> {
         let server = Server::builder(data.store(), data.keyring()).limits(limits).start();
-        let (door, address) = bind(&server, listen, "--listen")?;
+        let (door, address) = bind(&server, listen, "--listen", tls.as_ref())?;
         let door = pages(&server, &data, address).into_iter().fold(door, FrontDoor::mount);
         data.announce(&format!("process {} on {address}", process::id()))?;
-        Ok(Self { data, address, server, door: tokio::spawn(door.run()) })
+        Ok(Self { data, address, server, tls, door: tokio::spawn(door.run()) })
     }
 
     /// Also listens on another address, which serves only the dashboard, until the server shuts down.
@@ -130,16 +147,17 @@ impl Serving {
         names: Vec<HostName>,
         chat_url: Option<String>,
     ) -> Result<SocketAddr, Failure> {
-        let (door, address) = bind(&self.server, listen, "--admin-listen")?;
+        let (door, address) = bind(&self.server, listen, "--admin-listen", self.tls.as_ref())?;
         let chat_url = chat_url.or_else(|| Some(self.url()));
-        let dashboard = admin::dashboard(&self.server, &self.data, address, names, chat_url);
+        let dashboard =
+            admin::dashboard(&self.server, &self.data, address, names, chat_url, self.tls.is_some());
         tokio::spawn(door.pages_only().mount(dashboard).run());
         Ok(address)
     }
 
     /// Returns the URL under which this machine reaches the server.
     pub(crate) fn url(&self) -> String {
-        url(self.address)
+        url(self.address, self.tls.is_some())
     }
 
     /// Waits for a signal, then shuts down.
@@ -165,11 +183,17 @@ impl Serving {
     }
 }
 
-fn bind(server: &Server, listen: SocketAddr, option: &str) -> Result<(FrontDoor, SocketAddr), Failure> {
+fn bind(
+    server: &Server,
+    listen: SocketAddr,
+    option: &str,
+    tls: Option<&Tls>,
+) -> Result<(FrontDoor, SocketAddr), Failure> {
     let cannot =
         |e| Failure::because(format!("cannot listen on {listen}; choose another address with {option}"), e);
     let door = FrontDoor::bind(server.clone(), listen).map_err(cannot)?;
     let address = door.local_addr().map_err(cannot)?;
+    let door = tls.cloned().into_iter().fold(door, FrontDoor::tls);
     Ok((door, address))
 }
 
@@ -181,13 +205,14 @@ fn chat_url(text: &str) -> Result<String, String> {
 }
 
 /// Returns the URL under which this machine reaches an address.
-fn url(address: SocketAddr) -> String {
+fn url(address: SocketAddr, is_encrypted: bool) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    let scheme = if is_encrypted { "https" } else { "http" };
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
 }
 
 /// Ignores a closed stdout: a server keeps running.

@@ -77,6 +77,11 @@ fn every_command_of_the_readme_runs() {
         }
         let place = folder.path().join(if command.contains(" serve ") { "elsewhere" } else { "here" });
         fs::create_dir_all(&place).unwrap();
+        if command.contains("--tls-cert-file chain.pem --tls-key-file key.pem") {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            fs::write(place.join("chain.pem"), made.cert.pem()).unwrap();
+            fs::write(place.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        }
         let mut binary = binary(command, &place).unwrap_or_else(|| panic!("cannot run `{command}`"));
         if command == "cargo run -- dev" {
             dev = Some(Server::start(binary));

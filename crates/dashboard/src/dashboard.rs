@@ -20,7 +20,6 @@ use crate::{
 
 /// The dashboard of a server.
 pub struct Dashboard {
-    listen: SocketAddr,
     router: Router,
 }
 
@@ -40,13 +39,20 @@ impl Dashboard {
         let accounts = Accounts::new(store.clone(), keyring);
         let access = Access::new(password, listen.port(), clock.clone());
         let services = Services { server, accounts, store, clock, chat_url: None };
-        Self { listen, router: Router { services, access, hosts: Hosts::new(listen, Vec::new()) } }
+        Self { router: Router { services, access, hosts: Hosts::new(listen, Vec::new()) } }
     }
 
     /// Answers to these names too.
     #[must_use]
     pub fn with_hosts(mut self, names: Vec<HostName>) -> Self {
-        self.router.hosts = Hosts::new(self.listen, names);
+        self.router.hosts.names = names;
+        self
+    }
+
+    /// Says that the front door speaks TLS: cookies are `Secure`, and code to copy contains `https` with every name.
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.router.hosts.is_encrypted = true;
         self
     }
 
@@ -92,9 +98,6 @@ impl Pages for Dashboard {
 /// Contains no secrets and no data of apps or users.
 impl fmt::Debug for Dashboard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dashboard")
-            .field("listen", &self.listen)
-            .field("hosts", &self.router.hosts)
-            .finish_non_exhaustive()
+        f.debug_struct("Dashboard").field("hosts", &self.router.hosts).finish_non_exhaustive()
     }
 }

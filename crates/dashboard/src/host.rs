@@ -31,7 +31,9 @@ pub struct InvalidHostName;
 #[derive(Debug)]
 pub(crate) struct Hosts {
     listen: IpAddr,
-    names: Vec<HostName>,
+    pub(crate) names: Vec<HostName>,
+    /// Whether the front door itself speaks TLS, so that every name is reached by https.
+    pub(crate) is_encrypted: bool,
 }
 
 /// The origin of the page that sent a form, according to the browser.
@@ -82,7 +84,7 @@ impl HostName {
 
 impl Hosts {
     pub(crate) fn new(listen: SocketAddr, names: Vec<HostName>) -> Self {
-        Self { listen: listen.ip(), names }
+        Self { listen: listen.ip(), names, is_encrypted: false }
     }
 
     /// Returns the origin that a request was sent to, or `None` if its `Host` header does not name this dashboard.
@@ -98,6 +100,7 @@ impl Hosts {
             None if self.is_own_address(requested.host()) => "http",
             None => return None,
         };
+        let scheme = if self.is_encrypted { "https" } else { scheme };
         // Browsers omit the default port from an origin.
         let is_default_port = requested.port_u16() == Some(default_port(scheme));
         let authority = if is_default_port { requested.host() } else { requested.as_str() };
@@ -203,6 +206,21 @@ mod tests {
         let mut twice = headers("localhost");
         twice.append(HOST, "localhost".parse().unwrap());
         assert_eq!(at("127.0.0.1:1").origin(&twice), None);
+    }
+
+    #[test]
+    fn every_name_is_https_if_the_front_door_speaks_tls() {
+        let names = vec!["chat.example.com".parse().unwrap()];
+        let hosts = Hosts { is_encrypted: true, ..Hosts::new("0.0.0.0:443".parse().unwrap(), names) };
+        for (host, origin) in [
+            ("chat.example.com", Some("https://chat.example.com")),
+            ("chat.example.com:443", Some("https://chat.example.com")),
+            ("localhost:9443", Some("https://localhost:9443")),
+            ("evil.example", None),
+        ] {
+            let found = hosts.origin(&headers(host)).map(|origin| origin.to_string());
+            assert_eq!(found.as_deref(), origin, "{host}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "command",
             "app, backup, connect, dev, user",
             "event, self_check, serve",
+            "certificates",
             "admin, core_dumps, logs, open_files, signals, unix_time",
             "context, secret_input",
             "dev_file, output",

@@ -1,10 +1,13 @@
 //! Tests of `chatcamp connect` over TLS.
 
-use std::fs;
+use std::{fs, net::TcpStream, process::Command};
 
 use chatcamp_tls::testing::{Authority, Fault, FaultyServer, Proxy};
 
-use crate::process::{Done, Folder, text};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustix::process::Signal;
+
+use crate::process::{Done, Folder, Running, text};
 
 const TRANSPORTS: [&str; 3] = ["auto", "websocket", "long-poll"];
 
@@ -94,5 +97,112 @@ fn an_unusable_ca_file_is_an_error_that_says_what_to_do() {
         let done = folder.run(&["connect", "alice", "--app", "a", "--url", url, "--ca", ca]);
         assert_eq!(done.code, code, "{url} {ca}");
         assert!(done.stderr.contains(expected) && done.stderr.lines().count() == 1, "{}", done.stderr);
+    }
+}
+
+/// Writes a certificate that trusts itself, with its key; returns the paths.
+fn certificate(folder: &Folder, name: &str) -> [String; 2] {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+    [("crt", cert.pem()), ("key", signing_key.serialize_pem())].map(|(end, pem)| {
+        let file = folder.file(&format!("{name}.{end}"));
+        fs::write(&file, pem).unwrap();
+        file.to_str().unwrap().to_owned()
+    })
+}
+
+/// Starts `chatcamp serve` with a certificate; returns its URL too.
+fn serve_encrypted(folder: &Folder, [certificate, key]: &[String; 2], more: &[&str]) -> (Running, String) {
+    let args = ["serve", "--listen", "127.0.0.1:0", "--tls-cert-file", certificate, "--tls-key-file", key];
+    let serve = folder.start(&[&args[..], more].concat());
+    let url = format!("https://{}", text(&serve.line(), "listening"));
+    (serve, url)
+}
+
+#[test]
+fn serve_accepts_tls_and_only_tls() {
+    let folder = Folder::new();
+    let app = folder.ok(&["app", "create", "test", "--auth", "open"]);
+    let app = text(&app, "app_id");
+    let files = certificate(&folder, "one");
+    let (_serve, url) = serve_encrypted(&folder, &files, &["--dashboard"]);
+    for transport in TRANSPORTS {
+        let args =
+            ["connect", "alice", "--app", app, "--url", &url, "--ca", &files[0], "--transport", transport];
+        let done = folder.run(&args);
+        assert_eq!(done.code, 0, "{transport}: {}", done.stderr);
+    }
+    let curl = |url: &str| {
+        let args = ["--silent", "--show-error", "--include", "--max-time", "20", "--cacert", &files[0], url];
+        let output = Command::new("curl").args(args).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(curl(&format!("{url}/healthz")).starts_with("HTTP/1.1 200 OK"));
+    let sign_in = curl(&format!("{url}/dashboard/sign-in"));
+    assert!(sign_in.starts_with("HTTP/1.1 200 OK"), "{sign_in}");
+    let plain = curl(&format!("{}/healthz", url.replace("https", "http")));
+    assert!(plain.starts_with("HTTP/1.1 400 ") && plain.ends_with("https:// or wss:// URL"), "{plain}");
+}
+
+#[test]
+fn certificates_are_loaded_again_on_sighup() {
+    let folder = Folder::new();
+    let app = folder.ok(&["app", "create", "test", "--auth", "open"]);
+    let app = text(&app, "app_id");
+    let files = certificate(&folder, "one");
+    let (mut serve, url) = serve_encrypted(&folder, &files, &[]);
+    let old = fs::read(&files[0]).unwrap();
+    let kept = folder.file("old.crt");
+    fs::write(&kept, old).unwrap();
+    let connect = |ca: &str| folder.run(&["connect", "alice", "--app", app, "--url", &url, "--ca", ca]);
+    assert_eq!(connect(&files[0]).code, 0);
+
+    certificate(&folder, "one");
+    serve.signal(Signal::HUP);
+    serve.logs("the certificates were replaced");
+    let done = connect(&files[0]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(connect(kept.to_str().unwrap()).stderr.contains("not signed by a trusted authority"));
+
+    fs::write(&files[1], "half of a pair").unwrap();
+    serve.signal(Signal::HUP);
+    serve.logs("the certificates stay as they were");
+    assert_eq!(connect(&files[0]).code, 0);
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.wait().code, 0);
+}
+
+#[test]
+fn sighup_does_not_end_serve_and_ends_dev_in_order() {
+    let folder = Folder::new();
+    let mut serve = folder.start(&["serve", "--listen", "127.0.0.1:0"]);
+    let line = serve.line();
+    serve.signal(Signal::HUP);
+    serve.logs("there are no certificates to load again");
+    TcpStream::connect(text(&line, "listening")).unwrap();
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.wait().code, 0);
+    let (dev, _) = folder.dev();
+    dev.signal(Signal::HUP);
+    assert_eq!(dev.wait().code, 0);
+}
+
+#[test]
+fn options_for_certificates_that_do_not_fit_are_refused() {
+    let folder = Folder::new();
+    let [one, two] = ["one", "two"].map(|name| certificate(&folder, name));
+    for (args, code, expected) in [
+        (vec!["--tls-cert-file", &one[0]], 2, "there are 1 certificates and 0 keys"),
+        (vec!["--tls-key-file", &one[1]], 2, "there are 0 certificates and 1 keys"),
+        (
+            vec!["--tls-cert-file", &one[0], "--tls-key-file", &two[1]],
+            1,
+            "does not belong to the certificate",
+        ),
+        (vec!["--tls-cert-file", "missing.crt", "--tls-key-file", &two[1]], 1, "cannot read missing.crt"),
+    ] {
+        let done = folder.run(&[&["serve", "--listen", "127.0.0.1:0"][..], &args].concat());
+        assert_eq!(done.code, code, "{}", done.stderr);
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
     }
 }
