@@ -124,7 +124,7 @@ impl ResolvesServerCert for Certificates {
                     .is_some_and(|end| end.verify_is_valid_for_subject_name(&name).is_ok())
             })
         });
-        named.or(current.first()).map(|certificate| certificate.key.clone())
+        named.or_else(|| current.first()).map(|certificate| certificate.key.clone())
     }
 }
 
