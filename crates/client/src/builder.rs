@@ -317,7 +317,11 @@ impl Builder {
 impl Dial {
     #[cfg_attr(
         not(any(feature = "websocket", feature = "long-poll")),
-        expect(unused_variables, clippy::unnecessary_wraps, reason = "only URLs can be invalid")
+        expect(unused_variables, reason = "only URLs are dialled")
+    )]
+    #[cfg_attr(
+        not(any(feature = "websocket", feature = "long-poll", feature = "tls")),
+        expect(clippy::unnecessary_wraps, reason = "only URLs and certificates can be invalid")
     )]
     fn transport(
         self,
