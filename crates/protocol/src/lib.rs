@@ -17,6 +17,7 @@
 //! | [`secret`] | access tokens and session keys, which are never printed |
 //! | [`code`] | why a connection ends: code, WebSocket number, reason, advice |
 //! | [`error`] | why a single request fails |
+//! | [`api_code`] | why the Platform API refuses a request of a backend |
 //! | [`limits`] | every limit of sizes and times |
 //! | [`sequence`] | the numbers of messages and requests |
 //! | [`url`] | the address of a server |
@@ -34,6 +35,7 @@
 //! # Ok::<(), envelope::Malformed>(())
 //! ```
 
+pub mod api_code;
 pub mod code;
 #[cfg(test)]
 mod documents;
@@ -50,6 +52,7 @@ pub mod text;
 pub mod url;
 pub mod user;
 
+pub use api_code::ApiCode;
 pub use code::{Advice, Code};
 pub use envelope::Envelope;
 pub use error::ErrorCode;

@@ -63,7 +63,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
         &[
             "event",
             "request",
-            "code, envelope, error, handshake, sequence",
+            "api_code, code, envelope, error, handshake, sequence",
             "user",
             "id, secret",
             "limits, text, url",

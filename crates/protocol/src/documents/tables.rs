@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{PROTOCOL, assert_generated};
-use crate::{Code, ErrorCode, limits};
+use crate::{ApiCode, Code, ErrorCode, limits};
 
 #[test]
 fn every_end_is_documented() {
@@ -25,6 +25,15 @@ fn every_error_is_documented() {
         writeln!(table, "| `{}` | {} |", code.as_str(), code.meaning()).unwrap();
     }
     assert_generated(PROTOCOL, "errors", &table);
+}
+
+#[test]
+fn every_code_of_the_platform_api_is_documented() {
+    let mut table = "| status | code | meaning |\n|---|---|---|\n".to_owned();
+    for code in ApiCode::ALL {
+        writeln!(table, "| {} | `{}` | {} |", code.status(), code.as_str(), code.meaning()).unwrap();
+    }
+    assert_generated(PROTOCOL, "api errors", &table);
 }
 
 #[test]

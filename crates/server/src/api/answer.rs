@@ -1,8 +1,9 @@
-//! Answers: successes, refusals with their codes, and request ids.
+//! Answers: successes, refusals and request ids.
 
 use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
+use chatcamp_protocol::ApiCode;
 use chatcamp_store::StoreError;
 use data_encoding::HEXLOWER;
 use http::{
@@ -102,66 +103,6 @@ macro_rules! always {
 always!(True, true);
 always!(False, false);
 
-/// The codes with their statuses and meanings; `docs/PROTOCOL.md`, "Platform API", has the same table.
-macro_rules! codes {
-    ($($variant:ident $status:literal $name:literal $meaning:literal)*) => {
-        /// The codes of the API's errors.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum ApiCode {
-            $($variant,)*
-        }
-
-        impl ApiCode {
-            #[cfg(test)]
-            const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            pub(super) fn status(self) -> u16 {
-                match self {
-                    $(Self::$variant => $status,)*
-                }
-            }
-
-            pub(super) fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
-            pub(super) fn meaning(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $meaning,)*
-                }
-            }
-        }
-    };
-}
-
-codes! {
-    InvalidBody 400 "INVALID_BODY" "The body is not a JSON object or a form, not UTF-8, or incomplete."
-    MissingField 400 "MISSING_FIELD" "A field that the method needs is missing; the message names it."
-    InvalidField 400 "INVALID_FIELD" "A field has a value of the wrong kind; the message names it."
-    ValueTooLong 400 "VALUE_TOO_LONG" "A value is longer, or nested deeper, than its limit."
-    InvalidIdempotencyKey 400 "INVALID_IDEMPOTENCY_KEY" "`Idempotency-Key` is not 1 to 255 visible ASCII characters, or is repeated."
-    ApiKeyRequired 401 "API_KEY_REQUIRED" "The header `x-api-key` is missing."
-    ApiKeyInvalid 401 "API_KEY_INVALID" "The key is unknown or revoked."
-    AppMismatch 403 "APP_MISMATCH" "`x-app-id` is not the app of the key."
-    UserLimitReached 403 "USER_LIMIT_REACHED" "The app has reached its limit of users."
-    ApiKeyLimitReached 403 "API_KEY_LIMIT_REACHED" "The app has reached its limit of API keys."
-    NotFound 404 "NOT_FOUND" "The path is not `/api/1.0/METHOD` or `/api/2.0/METHOD`."
-    UnknownMethod 404 "UNKNOWN_METHOD" "The server does not know the method."
-    UserNotFound 404 "USER_NOT_FOUND" "The app has no user with this id."
-    ApiKeyNotFound 404 "API_KEY_NOT_FOUND" "The app has no API key with this id."
-    MethodNotAllowed 405 "METHOD_NOT_ALLOWED" "Every method is a POST."
-    UserExists 409 "USER_EXISTS" "The user exists and was not auto-created, so it cannot be claimed."
-    LastApiKey 409 "LAST_API_KEY" "The API does not revoke the app's last API key."
-    RequestInProgress 409 "REQUEST_IN_PROGRESS" "The first request with this idempotency key is still running; `Retry-After` says when to retry."
-    BodyTooLarge 413 "BODY_TOO_LARGE" "The body has more than 64 KiB."
-    UnsupportedContentType 415 "UNSUPPORTED_CONTENT_TYPE" "The body is neither JSON nor a form."
-    IdempotencyKeyReused 422 "IDEMPOTENCY_KEY_REUSED" "The idempotency key was used for a request with another method or body."
-    Overloaded 503 "OVERLOADED" "The server has too many requests now; try again later."
-    StoreUnavailable 503 "STORE_UNAVAILABLE" "The store cannot answer now; try again later."
-}
-
 impl RequestId {
     pub(super) fn new() -> Self {
         Self(HEXLOWER.encode(&random::bytes::<12>()))
@@ -239,13 +180,6 @@ impl Refusal {
     }
 }
 
-impl ApiCode {
-    /// Returns whether a retry may be answered differently.
-    pub(super) fn is_retryable(self) -> bool {
-        matches!(self, Self::RequestInProgress | Self::Overloaded | Self::StoreUnavailable)
-    }
-}
-
 impl From<BusError> for Refusal {
     fn from(error: BusError) -> Self {
         Self::new(ApiCode::Overloaded, error.to_string())
@@ -281,28 +215,5 @@ impl From<AccountError> for Refusal {
                 Self::new(ApiCode::StoreUnavailable, "the server cannot reach its store now; try again later")
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fmt::Write as _;
-
-    use super::*;
-
-    #[test]
-    fn every_code_is_documented() {
-        let mut table = "| status | code | meaning |\n|---|---|---|\n".to_owned();
-        for code in ApiCode::ALL {
-            writeln!(table, "| {} | `{}` | {} |", code.status(), code.as_str(), code.meaning()).unwrap();
-        }
-        let document = include_str!("../../../../docs/PROTOCOL.md");
-        let (start, end) = ("<!-- api errors -->\n", "<!-- /api errors -->");
-        let from = document.find(start).unwrap() + start.len();
-        let to = document.find(end).unwrap();
-        assert!(
-            document[from..to] == *table,
-            "between the markers of api errors docs/PROTOCOL.md is to have:\n{table}"
-        );
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chatcamp_protocol::AppId;
+use chatcamp_protocol::{ApiCode, AppId};
 use chatcamp_store::App;
 use http::HeaderMap;
 use tokio::sync::Semaphore;
 
 use super::Api;
-use super::answer::{ApiCode, Refusal};
+use super::answer::Refusal;
 use crate::AccountError;
 
 /// The delay of an answer to an invalid key; requests with a valid key are never delayed.

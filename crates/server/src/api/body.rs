@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
+use chatcamp_protocol::ApiCode;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::{
-    answer::{ApiCode, Refusal},
-    fields::Fields,
-};
+use super::{answer::Refusal, fields::Fields};
 
 impl Fields {
     pub(super) fn parse(content_type: Option<&[u8]>, body: &[u8]) -> Result<Self, Refusal> {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use chatcamp_protocol::ApiCode;
 use serde::{
     Deserializer,
     de::{
@@ -14,7 +15,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::answer::{ApiCode, Refusal};
+use super::answer::Refusal;
 
 /// The fields of a request.
 pub(super) struct Fields {

@@ -8,11 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use chatcamp_protocol::AppId;
+use chatcamp_protocol::{ApiCode, AppId};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{ApiAnswer, ApiCode, Refusal};
+use super::answer::{ApiAnswer, Refusal};
 
 /// How long an answer is kept, in seconds.
 const LIFETIME: u64 = 24 * 60 * 60;

@@ -1,11 +1,12 @@
 //! `app.keys.*`: the API keys of the app.
 
+use chatcamp_protocol::ApiCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Call, Done, Nothing,
-    answer::{ApiCode, Refusal},
+    answer::Refusal,
     values::{AnyText, Name},
 };
 

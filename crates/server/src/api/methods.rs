@@ -4,11 +4,12 @@
 
 use std::pin::Pin;
 
+use chatcamp_protocol::ApiCode;
 use schemars::{Schema, SchemaGenerator};
 
 use super::{
     Call, Done, Nothing,
-    answer::{ApiAnswer, ApiCode, Refusal, Success},
+    answer::{ApiAnswer, Refusal, Success},
     app,
     fields::Fields,
     keys, list, sessions, users,

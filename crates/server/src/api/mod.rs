@@ -33,7 +33,7 @@ mod values;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chatcamp_protocol::AppId;
+use chatcamp_protocol::{ApiCode, AppId};
 use chatcamp_store::App;
 use http::{HeaderMap, Request, Response, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -42,7 +42,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    answer::{ApiAnswer, ApiCode, Refusal, RequestId},
+    answer::{ApiAnswer, Refusal, RequestId},
     fields::Fields,
     idempotency::Attempt,
     methods::Method,

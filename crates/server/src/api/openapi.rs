@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use chatcamp_protocol::ApiCode;
 use http::{HeaderValue, Method as Verb, Response, header::ALLOW, request::Parts};
 use http_body_util::Full;
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     BODY_LIMIT, KEY_LIMIT,
-    answer::{ApiCode, Refusal, Refused, RequestId},
+    answer::{Refusal, Refused, RequestId},
     methods::{self, Method},
     path_of,
 };

@@ -1,13 +1,13 @@
 //! Live sessions: lists them, publishes events to them, ends them.
 
-use chatcamp_protocol::UserId;
+use chatcamp_protocol::{ApiCode, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 
 use super::{
     Call,
-    answer::{ApiCode, Refusal},
+    answer::Refusal,
     users::Named,
     values::{AnyText, EventType, Flag, Id},
 };
