@@ -55,6 +55,14 @@ impl Builder {
     }
 
     /// Sets the time limit of one attempt, from the first byte sent to the last byte of the answer; 10 s by default.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use chatcamp_backend::Backend;
+    ///
+    /// let builder = Backend::builder("https://chat.example", "ck1_key").attempt_timeout(Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.policy.attempt = limit;
@@ -62,6 +70,14 @@ impl Builder {
     }
 
     /// Sets the time limit of one call, including all attempts and the delays between them; 30 s by default.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use chatcamp_backend::Backend;
+    ///
+    /// let builder = Backend::builder("https://chat.example", "ck1_key").timeout(Duration::from_secs(60));
+    /// ```
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.policy.total = limit;
@@ -69,6 +85,14 @@ impl Builder {
     }
 
     /// Sets the maximum number of retries after the first attempt; 4 by default.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_backend::Backend;
+    ///
+    /// // Every call makes one attempt.
+    /// let builder = Backend::builder("https://chat.example", "ck1_key").retries(0);
+    /// ```
     #[must_use]
     pub fn retries(mut self, most: u32) -> Self {
         self.policy.retries = most;
@@ -112,6 +136,17 @@ impl Builder {
 
     /// Allows `http://` to other machines, which sends the API key unencrypted. Enable it only in networks that are trusted for
     /// another reason.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_backend::Backend;
+    ///
+    /// # fn main() -> Result<(), chatcamp_backend::BuildError> {
+    /// // Traffic to this address stays within a private network.
+    /// let chat = Backend::builder("http://10.0.0.5:9080", "ck1_key").dangerous_send_the_key_in_plaintext(true).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn dangerous_send_the_key_in_plaintext(mut self, allow: bool) -> Self {
         self.expose_key = allow;
@@ -122,6 +157,14 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`] names the invalid option.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_backend::{Backend, BuildError};
+    ///
+    /// let refused = Backend::builder("http://chat.example", "ck1_key").build();
+    /// assert!(matches!(refused, Err(BuildError::KeyExposed)));
+    /// ```
     pub fn build(self) -> Result<Backend, BuildError> {
         let address = self.address?;
         if address.is_exposed() && !self.expose_key {

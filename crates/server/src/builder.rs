@@ -61,18 +61,57 @@ impl Server {
 
 impl Builder {
     /// Sets the server's limits. Default: [`Limits::default`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// use chatcamp_server::{Keyring, Limits, Server};
+    ///
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let keyring = Keyring::new(vec![[7; 32]])?;
+    /// let mut limits = Limits::default();
+    /// limits.sessions_per_user = 10;
+    /// let builder = Server::builder(store, keyring).limits(limits);
+    /// # drop(builder);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
     /// Sets the clock that expiry times are compared with. Default: the machine's.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// use chatcamp_server::{Clock, Keyring, Server};
+    ///
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let keyring = Keyring::new(vec![[7; 32]])?;
+    /// let builder = Server::builder(store, keyring).clock(Clock::new(|| 1_800_000_000));
+    /// # drop(builder);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
     /// Sets the runtime, which provides time, randomness and tasks. Default: the current tokio runtime.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// use chatcamp_runtime::Tokio;
+    ///
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let keyring = Keyring::new(vec![[7; 32]])?;
+    /// let builder = Server::builder(store, keyring).runtime(Arc::new(Tokio));
+    /// # drop(builder);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.runtime = runtime;
         self
@@ -82,6 +121,20 @@ impl Builder {
     ///
     /// # Panics
     /// Panics outside a tokio runtime, unless [`runtime`](Self::runtime) has set another one.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use chatcamp_server::{Keyring, Server};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// server.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn start(self) -> Server {
         let Self { store, keyring, limits, clock, runtime } = self;

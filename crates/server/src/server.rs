@@ -59,6 +59,26 @@ impl Server {
     ///
     /// # Cancel safety
     /// Dropping the future stops accepting. Accepted connections continue.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// use chatcamp_transport::memory;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// let (transport, listener) = memory::network();
+    /// let accepting = tokio::spawn({ let server = server.clone(); async move { server.listen(listener).await } });
+    /// // … connect clients to `transport` …
+    /// server.shutdown().await;
+    /// accepting.await?;
+    /// # drop(transport);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn listen(&self, mut listener: impl Listener) {
         while let Some(connection) = self.http.shutdown.unless_begun(listener.accept()).await.flatten() {
             self.http.runtime.spawn(Box::pin(self.serve(connection)));
@@ -69,11 +89,44 @@ impl Server {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// use chatcamp_transport::{Listener as _, Transport as _, memory};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// let (transport, mut listener) = memory::network();
+    /// let client = transport.connect().await?;
+    /// let connection = listener.accept().await.expect("a client has connected");
+    /// let serving = tokio::spawn(server.serve(connection));
+    /// drop(client);
+    /// serving.await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send + use<> {
         self.http.admission.serve(connection)
     }
 
     /// Returns the current number of connections and sessions.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// assert_eq!(server.load().sessions, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn load(&self) -> Load {
         Load {
@@ -91,6 +144,24 @@ impl Server {
     ///
     /// # Cancel safety
     /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::{AppId, UserId};
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// # let app = AppId::new("shop")?;
+    /// # let alice = UserId::new("alice")?;
+    /// for session in server.sessions(&app, Some(&alice)).await? {
+    ///     println!("{}", session.id);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn sessions(&self, app: &AppId, user: Option<&UserId>) -> Result<Vec<SessionInfo>, BusError> {
         Ok(self.newest_sessions(app, user, usize::MAX).await?.newest)
     }
@@ -102,6 +173,22 @@ impl Server {
     ///
     /// # Cancel safety
     /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::AppId;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// # let app = AppId::new("shop")?;
+    /// let list = server.newest_sessions(&app, None, 20).await?;
+    /// println!("{} sessions; the newest {} are:", list.total, list.newest.len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn newest_sessions(
         &self,
         app: &AppId,
@@ -119,6 +206,24 @@ impl Server {
     ///
     /// # Cancel safety
     /// Once the future was polled, the session ends even if the future is dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::AppId;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// # let app = AppId::new("shop")?;
+    /// for session in server.sessions(&app, None).await? {
+    ///     // Returns `false` if the session has ended in the meantime.
+    ///     server.end_session(&app, &session.id, false).await?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn end_session(&self, app: &AppId, id: &str, come_back: bool) -> Result<bool, BusError> {
         self.operations().end_session(app, id, EndMode::new(come_back)).await
     }
@@ -131,6 +236,23 @@ impl Server {
     ///
     /// # Cancel safety
     /// Once the future was polled, the sessions end even if the future is dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::{AppId, UserId};
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// # let app = AppId::new("shop")?;
+    /// # let alice = UserId::new("alice")?;
+    /// let ended = server.end_sessions(&app, &alice, false).await?;
+    /// assert_eq!(ended, 0, "alice is not connected");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn end_sessions(&self, app: &AppId, user: &UserId, come_back: bool) -> Result<usize, BusError> {
         self.operations().end_sessions(app, user, EndMode::new(come_back)).await
     }
@@ -142,6 +264,22 @@ impl Server {
     ///
     /// # Cancel safety
     /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::{AppId, UserId};
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// # let app = AppId::new("shop")?;
+    /// # let alice = UserId::new("alice")?;
+    /// assert_eq!(server.are_online(&app, &[&alice]).await?, [false]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn are_online(&self, app: &AppId, users: &[&UserId]) -> Result<Vec<bool>, BusError> {
         self.operations().are_online(app, users).await
     }
@@ -191,6 +329,20 @@ impl Server {
     ///
     /// # Cancel safety
     /// If the future is dropped, the server no longer accepts connections. Call it again to wait.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// server.shutdown().await;
+    /// assert_eq!(server.load().connections, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn shutdown(&self) {
         let Http { admission, shutdown, limits, runtime, .. } = &*self.http;
         let sessions = self.sessions_here();

@@ -129,12 +129,41 @@ pub enum AccountError {
 
 impl Accounts {
     /// Returns the accounts of a store, with the keyring that belongs to it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use chatcamp_server::{Accounts, Keyring};
+    ///
+    /// let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # drop(accounts);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new(store: Arc<dyn Store>, keyring: Keyring) -> Self {
         Self { store, keyring, clock: Clock::system() }
     }
 
     /// Sets the clock that expiry times are compared with. Default: the machine's.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// use chatcamp_server::Clock;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// // For tests: the time stands still.
+    /// let accounts = accounts.with_clock(Clock::new(|| 1_800_000_000));
+    /// let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// assert_eq!(accounts.app(&app).await?.created_at, 1_800_000_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -189,6 +218,23 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// for app in accounts.apps().await? {
+    ///     println!("{}: {}", app.id, app.name);
+    /// }
+    /// # let _ = app;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn apps(&self) -> Result<Vec<Arc<App>>, AccountError> {
         Ok(self.store.apps().await?)
     }
@@ -200,6 +246,20 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// assert_eq!(accounts.app(&app).await?.name, "shop");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn app(&self, id: &AppId) -> Result<Arc<App>, AccountError> {
         self.store.app(id).await?.ok_or_else(|| AccountError::NoApp(id.clone()))
     }
@@ -255,6 +315,21 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// Like [`update_app`](Self::update_app).
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Open, None).await?.id;
+    /// accounts.set_policy(&app, AuthPolicy::Token).await?;
+    /// assert_eq!(accounts.app(&app).await?.auth, AuthPolicy::Token);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn set_policy(&self, app: &AppId, auth: AuthPolicy) -> Result<(), AccountError> {
         self.update_app(app, AppFields { auth: Some(auth), ..AppFields::default() }).await?;
         Ok(())
@@ -267,6 +342,21 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// Like [`update_app`](Self::update_app).
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// accounts.set_directory(&app, false).await?;
+    /// assert!(!accounts.app(&app).await?.directory);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn set_directory(&self, app: &AppId, directory: bool) -> Result<(), AccountError> {
         self.update_app(app, AppFields { directory: Some(directory), ..AppFields::default() }).await?;
         Ok(())
@@ -279,6 +369,23 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// Like [`update_app`](Self::update_app).
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// use chatcamp_server::SessionPolicy;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// // A fourth session of a user ends the oldest one.
+    /// accounts.set_sessions(&app, SessionPolicy::EvictOldest(3)).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn set_sessions(&self, app: &AppId, sessions: SessionPolicy) -> Result<(), AccountError> {
         self.update_app(app, AppFields { sessions: Some(sessions), ..AppFields::default() }).await?;
         Ok(())
@@ -291,6 +398,21 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// If the future is dropped, the limit may have been set or not. The call can be repeated.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// accounts.set_max_users(&app, 1_000).await?;
+    /// assert_eq!(accounts.app(&app).await?.max_users, 1_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn set_max_users(&self, app: &AppId, max_users: u64) -> Result<(), AccountError> {
         let app = self.app(app).await?;
         let edit = move |app: &mut App| {
@@ -309,6 +431,23 @@ impl Accounts {
     /// # Cancel safety
     /// If the future is dropped, the key may have been created, and its text is lost. Revoke it by the id in
     /// [`api_keys`](Self::api_keys).
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// let created = accounts.create_api_key(&app, "billing service").await?;
+    /// // Give `created.key` to the backend; it is not stored.
+    /// assert_eq!(accounts.api_keys(&app).await?.len(), 2);
+    /// # drop(created);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn create_api_key(&self, app: &AppId, name: &str) -> Result<NewApiKey, AccountError> {
         let name = name::trimmed(name)?;
         let app = self.app(app).await?;
@@ -336,6 +475,22 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// let key = accounts.create_api_key(&app, "billing service").await?.key;
+    /// assert_eq!(accounts.app_of_api_key(&key).await?, Some(app));
+    /// assert_eq!(accounts.app_of_api_key("ck1_unknown").await?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn app_of_api_key(&self, key: &str) -> Result<Option<AppId>, AccountError> {
         for digest in self.keyring.api_key_candidates(key) {
             if let Some(found) = self.store.api_key_by_digest(&digest).await? {
@@ -352,6 +507,22 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// for key in accounts.api_keys(&app).await? {
+    ///     println!("{}: {}", key.id, key.name);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn api_keys(&self, app: &AppId) -> Result<Vec<ApiKey>, AccountError> {
         let app = self.app(app).await?;
         Ok(self.store.api_keys(&app.id).await?)
@@ -364,6 +535,22 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// If the future is dropped, the key may have been revoked or not.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// let created = accounts.create_api_key(&app, "billing service").await?;
+    /// accounts.revoke_api_key(&app, &created.id).await?;
+    /// assert_eq!(accounts.app_of_api_key(&created.key).await?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn revoke_api_key(&self, app: &AppId, id: &str) -> Result<(), AccountError> {
         let app = self.app(app).await?;
         if self.store.revoke_api_key(&app.id, id).await? {
@@ -380,6 +567,28 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// // Fetch all users, 100 at a time.
+    /// let mut page = accounts.users(&app, None, 100).await?;
+    /// while let Some(last) = page.last() {
+    ///     page = accounts.users(&app, Some(&last.id), 100).await?;
+    /// }
+    /// # let _ = alice;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn users(
         &self,
         app: &AppId,
@@ -397,12 +606,49 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// assert!(!accounts.user(&app, &alice).await?.is_suspended);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn user(&self, app: &AppId, id: &UserId) -> Result<Arc<User>, AccountError> {
         let app = self.app(app).await?;
         self.store.user(&app.id, id).await?.ok_or_else(|| AccountError::NoUser(id.clone()))
     }
 
     /// Computes a user's derived token again. Returns `None` if the user has no token or a custom one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// let issued = accounts.issue_token(&app, &alice, None, 0).await?;
+    /// let user = accounts.user(&app, &alice).await?;
+    /// let again = accounts.token_of(&user).expect("the token is a derived one");
+    /// assert_eq!(again.expose(), issued.expose());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn token_of(&self, user: &User) -> Option<AccessToken> {
         let TokenRecord::Derived { expires_at } = user.token else { return None };
@@ -473,6 +719,24 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// If the future is dropped, the tokens may have been revoked or not. The call can be repeated.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// accounts.revoke_tokens(&app, &alice).await?;
+    /// assert!(accounts.token_of(&*accounts.user(&app, &alice).await?).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn revoke_tokens(&self, app: &AppId, id: &UserId) -> Result<(), AccountError> {
         let stamp = random::bytes();
         self.change(app, id, move |user| {
@@ -490,6 +754,24 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// If the future is dropped, the user may have been changed or not. The call can be repeated.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Open, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// accounts.set_locked(&app, &alice, true).await?;
+    /// assert!(accounts.user(&app, &alice).await?.check_access_token);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn set_locked(&self, app: &AppId, id: &UserId, locked: bool) -> Result<(), AccountError> {
         self.change(app, id, move |user| user.check_access_token = locked).await
     }
@@ -501,6 +783,24 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// If the future is dropped, the user may have been changed or not. The call can be repeated.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser};
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// accounts.set_suspended(&app, &alice, true).await?;
+    /// assert!(accounts.user(&app, &alice).await?.is_suspended);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn set_suspended(&self, app: &AppId, id: &UserId, suspended: bool) -> Result<(), AccountError> {
         self.change(app, id, move |user| user.is_suspended = suspended).await
     }
@@ -512,6 +812,26 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// If the future is dropped, the user may have been deleted or not.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser};
+    /// use chatcamp_server::AccountError;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// accounts.delete_user(&app, &alice).await?;
+    /// assert!(matches!(accounts.user(&app, &alice).await, Err(AccountError::NoUser(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<(), AccountError> {
         let app = self.app(app).await?;
         if self.store.delete_user(&app.id, id).await? {

@@ -110,6 +110,25 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// If the future is dropped, the user may have been created or not.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// use chatcamp_protocol::UserId;
+    /// use chatcamp_server::UserFields;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// let fields = UserFields { email: Some("alice@shop.example".into()), ..UserFields::default() };
+    /// let created = accounts.create_user_with(&app, &UserId::new("alice")?, fields).await?;
+    /// assert!(created.access_token.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn create_user_with(
         &self,
         app: &AppId,
@@ -126,6 +145,26 @@ impl Accounts {
     ///
     /// # Cancel safety
     /// If the future is dropped, the user may have been written or not. The call can be repeated.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// use chatcamp_protocol::UserId;
+    /// use chatcamp_server::{UserFields, Written};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// let alice = UserId::new("alice")?;
+    /// let fields = UserFields { email: Some("alice@shop.example".into()), ..UserFields::default() };
+    /// assert_eq!(accounts.upsert_user(&app, &alice, fields.clone()).await?.written, Written::Created);
+    /// assert_eq!(accounts.upsert_user(&app, &alice, fields).await?.written, Written::Unchanged);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn upsert_user(
         &self,
         app: &AppId,
