@@ -100,6 +100,9 @@ pub struct Proxy {
 
 impl Proxy {
     /// Listens on a port of the system's choice and forwards to `upstream`.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, nothing was started.
     pub async fn start(config: Arc<ServerConfig>, upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -227,6 +230,9 @@ pub struct FaultyServer {
 
 impl FaultyServer {
     /// Starts the server on a port of the system's choice.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, nothing was started.
     pub async fn start(fault: Fault) -> Self {
         let authority = Authority::new("trusted");
         let local = ["localhost"];
