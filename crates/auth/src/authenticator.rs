@@ -1,4 +1,4 @@
-//! What decides whether a user is admitted, between the two states of the handshake's server half.
+//! The authenticator, which decides whether a user is admitted. The handshake's server half waits for its verdict.
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     token::Stamp,
 };
 
-/// Who asks to be admitted, and with which proof.
+/// The user to be admitted, and the proof that the client presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question<'a> {
     /// The app id as the client gave it.

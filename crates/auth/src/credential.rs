@@ -1,4 +1,4 @@
-//! What a client presents in addition to its user id, and the providers of it.
+//! Credentials, which a client presents in addition to its user id, and their providers.
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
@@ -15,7 +15,7 @@ pub enum CredentialReason {
     Reconnect,
     /// The current token expires soon.
     Expiring,
-    /// The server refused the current token, or that there was none, with this code.
+    /// The server rejected the current token, or a connect without a token, with this code.
     Rejected(Code),
 }
 
@@ -28,7 +28,7 @@ pub struct Credential {
     pub lifetime: Option<Duration>,
 }
 
-/// The provider has no credential now. Contains the cause, for people.
+/// The provider has no credential now. Contains the cause as text for people.
 #[derive(Debug, thiserror::Error)]
 #[error("no credential: {0}")]
 pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);

@@ -16,9 +16,9 @@ pub(crate) fn check(graph: &Graph, table: &[(&str, &[&str])]) -> Result<(), Fail
     for (package, root) in graph.roots() {
         let imports = Imports::read(root)?;
         let found = match table.iter().find(|(listed, _)| listed == package) {
-            Some((_, layers)) => against(layers, &imports),
+            Some((_, layers)) => violations(layers, &imports),
             None if imports.modules.len() < 2 => Vec::new(),
-            None => vec![format!("is missing in the table: add {}", suggestion(&imports))],
+            None => vec![format!("is missing from the table: add {}", suggestion(&imports))],
         };
         problems.extend(found.into_iter().map(|problem| format!("{package}: {problem}")));
     }
@@ -28,7 +28,7 @@ pub(crate) fn check(graph: &Graph, table: &[(&str, &[&str])]) -> Result<(), Fail
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
 }
 
-fn against(layers: &[&str], imports: &Imports) -> Vec<String> {
+fn violations(layers: &[&str], imports: &Imports) -> Vec<String> {
     let mut depths = BTreeMap::new();
     let mut problems = Vec::new();
     for (depth, layer) in layers.iter().enumerate() {
@@ -42,7 +42,7 @@ fn against(layers: &[&str], imports: &Imports) -> Vec<String> {
         problems.push(format!("there is no module `{module}`: remove it from the table"));
     }
     for module in imports.modules.iter().filter(|module| !depths.contains_key(module.as_str())) {
-        problems.push(format!("module `{module}` is missing in the table: add it to a layer"));
+        problems.push(format!("module `{module}` is missing from the table: add it to a layer"));
     }
     for ((from, to), place) in &imports.arrows {
         if let (Some(above), Some(below)) = (depths.get(from.as_str()), depths.get(to.as_str()))
@@ -55,7 +55,7 @@ fn against(layers: &[&str], imports: &Imports) -> Vec<String> {
     problems
 }
 
-/// Returns an entry for the table that allows all imports. Modules that import each other in a circle share a layer in it.
+/// Returns an entry for the table that allows all imports. Modules in an import cycle share a layer.
 fn suggestion(imports: &Imports) -> String {
     let mut layers: Vec<Vec<&str>> = Vec::new();
     let mut left: BTreeSet<&str> = imports.modules.iter().map(String::as_str).collect();
@@ -86,11 +86,11 @@ mod tests {
     #[test]
     fn only_imports_from_a_lower_layer_are_allowed() {
         let layers = ["a, b", "c"];
-        assert_eq!(against(&layers, &imports("use crate::c;", "", "")), [""; 0]);
+        assert_eq!(violations(&layers, &imports("use crate::c;", "", "")), [""; 0]);
         for (from, to, files) in
             [("a", "b", ["use crate::b;", "", ""]), ("c", "b", ["", "", "use crate::b;"])]
         {
-            let problems = against(&layers, &imports(files[0], files[1], files[2]));
+            let problems = violations(&layers, &imports(files[0], files[1], files[2]));
             let [problem] = &problems[..] else { panic!("{problems:?}") };
             assert!(problem.starts_with(&format!("`{from}` must not import `{to}`")), "{problem}");
             assert!(problem.ends_with(&format!("{from}.rs:1")), "{problem}");
@@ -104,24 +104,24 @@ mod tests {
             (&["a", "b", "c", "d"], "there is no module `d`"),
             (&["a, b", "c, a"], "`a` is in the table twice"),
         ] {
-            let problems = against(layers, &imports("", "", ""));
+            let problems = violations(layers, &imports("", "", ""));
             assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
         }
     }
 
     #[test]
-    fn a_suggestion_ends_at_a_circle() {
+    fn a_suggestion_puts_an_import_cycle_into_one_layer() {
         assert_eq!(suggestion(&imports("use crate::b;", "use crate::c;", "")), r#"&["a", "b", "c"]"#);
         let circle = imports("use crate::b;", "use crate::c;", "use crate::b;");
         assert_eq!(suggestion(&circle), r#"&["a", "b, c"]"#);
-        assert_eq!(against(&["a", "b, c"], &circle).len(), 2);
+        assert_eq!(violations(&["a", "b, c"], &circle).len(), 2);
     }
 
     #[test]
-    fn a_crate_is_missing_in_the_table_and_one_of_the_table_in_the_workspace() {
+    fn crates_that_only_the_table_or_only_the_workspace_has_are_reported() {
         let graph = Graph::of_the_workspace().unwrap();
         let error = check(&graph, &[("renamed", &[])]).unwrap_err().to_string();
-        assert!(error.contains("chatcamp-server: is missing in the table: add &["), "{error}");
+        assert!(error.contains("chatcamp-server: is missing from the table: add &["), "{error}");
         assert!(error.contains("renamed: is not a crate of the workspace"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! The self-check: runs the same scenarios over every transport, against a temporary server in memory.
 //!
-//! A [`Scenario`] does not depend on a transport: a [`Subject`] gives it a client with one. [`run`] creates a server and a subject
-//! for each built-in transport, and reports; [`check`] is for your own subject.
+//! A [`Scenario`] works over any transport; a [`Subject`] supplies its client. [`run`] creates a server, tests it with a subject for
+//! each built-in transport, and returns a report; [`check`] tests a subject of the caller.
 
 mod report;
 mod scenario;

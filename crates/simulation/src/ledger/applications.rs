@@ -57,7 +57,7 @@ pub(super) struct Client {
     pub(super) open: Vec<u64>,
     /// Its two latest connections and when they were opened, the newest last.
     pub(super) wires: [(u64, Instant); 2],
-    pub(super) server_heard: Instant,
+    pub(super) server_received: Instant,
     /// When the server last heard a request of its session. Neither handshakes count nor POSTs, which may never be read.
     pub(super) request_heard: Instant,
     pub(super) pending_reaction: Option<PendingReaction>,
@@ -110,7 +110,7 @@ impl Client {
     }
 
     /// Records the credential that the server uses from now on.
-    pub(super) fn stands_on(&mut self, proof: Proof, now: Instant) {
+    pub(super) fn authenticated_with(&mut self, proof: Proof, now: Instant) {
         if self.credentials.len() == CREDENTIALS {
             self.credentials.pop_front();
         }
@@ -131,7 +131,7 @@ impl Ledger {
             has_provider,
             open: Vec::new(),
             wires: [(0, self.machine.now()); 2],
-            server_heard: self.machine.now(),
+            server_received: self.machine.now(),
             request_heard: self.machine.now(),
             pending_reaction: None,
             is_gone: false,
@@ -265,7 +265,7 @@ impl Ledger {
     pub(crate) fn disconnected(&self, client: usize, reason: &EndReason) {
         let now = self.machine.now();
         let mut records = self.records.lock();
-        let was_said = |code: &str| records.said_lately(client, now).any(|said| said.code == code);
+        let was_said = |code: &str| records.recent_ends(client, now).any(|said| said.code == code);
         let is_told = matches!(reason, EndReason::Refused(refusal) if was_said(&refusal.code));
         let of = &mut records.clients[client];
         of.run = None;
@@ -401,9 +401,9 @@ impl Records {
     /// Checks whether a session that was not resumed had a reason to end.
     fn check_fresh(&mut self, client: usize, why: FreshReason, now: Instant) {
         let of = &self.clients[client];
-        let away = now - of.server_heard;
+        let away = now - of.server_received;
         let published = self.users.by_id.get(&of.user).map_or(0, |user| {
-            let before = of.server_heard.checked_sub(limits::SILENCE).unwrap_or(of.server_heard);
+            let before = of.server_received.checked_sub(limits::SILENCE).unwrap_or(of.server_received);
             user.published.iter().rev().take_while(|&&at| at >= before).count()
         });
         let has_ended = of

@@ -22,7 +22,7 @@ use crate::keys::claims_of;
 /// Time for a client to react to an end.
 const REACTION: Duration = Duration::from_secs(3);
 
-/// How much earlier than the ledger a server may see a token end: it counts whole seconds.
+/// How much earlier than the ledger a server may consider a token expired, because the server counts whole seconds.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 
 /// One connection.
@@ -32,7 +32,7 @@ pub(super) struct Wire {
     proof: Option<Proof>,
     /// A token offered by a refresh that the server has not answered.
     offered: Option<String>,
-    /// When the server accepted it.
+    /// When the server accepted the connection.
     accepted: Option<Instant>,
     /// The end that the server has announced.
     said: Option<AnnouncedEnd>,
@@ -40,7 +40,7 @@ pub(super) struct Wire {
     session: Option<SessionNumber>,
     /// Whether the network closed the connection with a code of its own.
     closed_by_network: bool,
-    /// Whether the ledger may miss that a session begins on it.
+    /// Whether a session may begin on this connection without the ledger noticing.
     may_begin_unseen: bool,
 }
 
@@ -90,7 +90,8 @@ impl Ledger {
         }
     }
 
-    /// Records what the URL of a published client presents: credentials, or a session key and so the credential of its session.
+    /// Records what the URL of a published client presents: credentials, or a session key, which stands for the credential of its
+    /// session.
     pub(crate) fn presented_in_url(&self, wire: u64, query: &str, proof: Option<Proof>) {
         let mut records = self.records.lock();
         let Records { wires, sessions, .. } = &mut *records;
@@ -136,7 +137,7 @@ impl Ledger {
     }
 
     /// Records that a client received a message.
-    pub(crate) fn client_heard(&self, id: u64, envelope: &Envelope<'_>) {
+    pub(crate) fn client_received(&self, id: u64, envelope: &Envelope<'_>) {
         let mut records = self.records.lock();
         let Some(wire) = records.wires.get(&id) else { return };
         let client = wire.client;
@@ -176,13 +177,13 @@ impl Ledger {
     }
 
     /// Records that the server received a message.
-    pub(crate) fn server_heard(&self, wire: u64, envelope: &Envelope<'_>) {
+    pub(crate) fn server_received(&self, wire: u64, envelope: &Envelope<'_>) {
         let now = self.machine.now();
         let mut records = self.records.lock();
         let Records { wires, clients, .. } = &mut *records;
         let Some(wire) = wires.get_mut(&wire) else { return };
         let client = wire.client;
-        clients[client].server_heard = now;
+        clients[client].server_received = now;
         match envelope.t.as_ref() {
             handshake::TYPE => {
                 let token = envelope.body().ok().and_then(|request: AuthRequest<'_>| request.access_token);
@@ -199,7 +200,7 @@ impl Ledger {
     }
 
     /// Records that the server sent a message.
-    pub(crate) fn server_said(&self, id: u64, envelope: &Envelope<'_>) {
+    pub(crate) fn server_sent(&self, id: u64, envelope: &Envelope<'_>) {
         let now = self.machine.now();
         let mut records = self.records.lock();
         let Some(wire) = records.wires.get_mut(&id) else { return };
@@ -228,7 +229,7 @@ impl Ledger {
                     }
                     let client = &mut records.clients[client];
                     client.accepted = now;
-                    proof.into_iter().for_each(|proof| client.stands_on(proof, now));
+                    proof.into_iter().for_each(|proof| client.authenticated_with(proof, now));
                 }
                 Ok(handshake::AuthAck { error: Some(error), .. }) => {
                     let advice = error.advice.as_deref().and_then(Advice::from_wire);
@@ -246,7 +247,7 @@ impl Ledger {
                 if let Some(token) = wire.offered.take().filter(|_| ok) {
                     let (client, proof) = (wire.client, Proof::Token(token));
                     wire.proof = Some(proof.clone());
-                    records.clients[client].stands_on(proof, now);
+                    records.clients[client].authenticated_with(proof, now);
                 }
             }
             APP_EVENT => {
@@ -284,8 +285,8 @@ impl Ledger {
         records.check_justified(id, &said.code, self.machine.now());
         records.check_limit_code(client, &said.code);
         match Code::from_wire(&said.code) {
-            // If the key was refused without a reason, the published client lost its session. One that takes too little of what
-            // waits loses its connection only, unless memory is short and it holds more than its share.
+            // If the key was refused without a reason, the published client lost its session. A slow consumer loses only its
+            // connection, unless memory is short and it holds more than its share.
             Some(Code::IdleTimeout | Code::Reconnect | Code::SessionKeyInvalid | Code::SlowConsumer) => {}
             Some(
                 Code::OutOfSequence
@@ -306,7 +307,7 @@ impl Ledger {
     }
 
     /// Records that the client received the server's final message, or the close after it.
-    pub(crate) fn client_told_end(&self, wire: u64, closed: Option<&Closed>) {
+    pub(crate) fn client_saw_end(&self, wire: u64, closed: Option<&Closed>) {
         let now = self.machine.now();
         let mut records = self.records.lock();
         let Some(entry) = records.wires.get(&wire) else { return };
@@ -335,7 +336,7 @@ impl Ledger {
 
 impl Records {
     /// Returns the ends announced on the client's latest connection, and on the previous one if that has just ended.
-    pub(super) fn said_lately(&self, client: usize, now: Instant) -> impl Iterator<Item = &AnnouncedEnd> {
+    pub(super) fn recent_ends(&self, client: usize, now: Instant) -> impl Iterator<Item = &AnnouncedEnd> {
         let [before, latest] = self.clients[client].wires;
         let before = (latest.1 + LAG > now).then_some(before);
         let wires = before.into_iter().chain([latest]);

@@ -50,15 +50,15 @@ impl End {
         self.note("gets", &envelope);
         match self.side {
             Side::Server => {
-                network.ledger.server_heard(wire, &envelope);
+                network.ledger.server_received(wire, &envelope);
                 if self.closing.is_none() {
                     network.ledger.server_read(wire, &envelope);
                 }
             }
             Side::Client => {
-                network.ledger.client_heard(wire, &envelope);
+                network.ledger.client_received(wire, &envelope);
                 if is_final_message(&envelope) {
-                    network.ledger.client_told_end(wire, None);
+                    network.ledger.client_saw_end(wire, None);
                 }
             }
         }
@@ -85,7 +85,7 @@ impl End {
         if self.side == Side::Server {
             self.wire.network.ledger.server_saw_end(self.wire.id, &how);
         } else {
-            self.wire.network.ledger.client_told_end(self.wire.id, Some(&how));
+            self.wire.network.ledger.client_saw_end(self.wire.id, Some(&how));
             self.wire.network.ledger.left(self.wire.id, false);
         }
         self.closed = Some(how.clone());
@@ -101,7 +101,7 @@ impl End {
         if let Ok(envelope) = Envelope::parse(message.as_str()) {
             self.note("says", &envelope);
             if self.side == Side::Server {
-                network.ledger.server_said(id, &envelope);
+                network.ledger.server_sent(id, &envelope);
                 network.forget_requests(id, &envelope);
             } else {
                 self.repeat(&envelope, message);

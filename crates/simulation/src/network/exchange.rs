@@ -113,14 +113,14 @@ impl Network {
         let Ok(envelope) = Envelope::parse(message) else { return };
         let number = envelope.r.unwrap_or_default();
         self.process.machine().note(format_args!("server gets {} {number} on wire {wire}", envelope.t));
-        self.ledger.server_heard(wire, &envelope);
+        self.ledger.server_received(wire, &envelope);
     }
 
     fn said(&self, wire: u64, message: &str) {
         let Ok(envelope) = Envelope::parse(message) else { return };
         let (to, s) = (envelope.to.unwrap_or_default(), envelope.s.unwrap_or_default());
         self.process.machine().note(format_args!("server says {} {to} s {s} on wire {wire}", envelope.t));
-        self.ledger.server_said(wire, &envelope);
+        self.ledger.server_sent(wire, &envelope);
     }
 }
 

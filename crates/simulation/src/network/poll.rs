@@ -184,7 +184,7 @@ impl End {
         *self.flights.get_mut() = Flights::default();
         // Messages that have arrived are received first.
         if self.inbox.is_empty() {
-            ledger.client_told_end(self.wire, Some(&how));
+            ledger.client_saw_end(self.wire, Some(&how));
             ledger.left(self.wire, false);
         }
         self.closed = Some(how);
@@ -203,19 +203,19 @@ impl Carrier for End {
         let ledger = &self.network.ledger;
         if let Some(message) = self.inbox.pop_front() {
             if let Ok(envelope) = Envelope::parse(message.as_str()) {
-                ledger.client_heard(self.wire, &envelope);
+                ledger.client_received(self.wire, &envelope);
                 let s = envelope.s.unwrap_or_default();
                 let machine = self.network.process.machine();
                 machine.note(format_args!("client gets {} s {s} on wire {}", envelope.t, self.wire));
                 if super::end::is_final_message(&envelope) {
-                    ledger.client_told_end(self.wire, None);
+                    ledger.client_saw_end(self.wire, None);
                 }
             }
             return Poll::Ready(Ok(message));
         }
         match &self.closed {
             Some(closed) => {
-                ledger.client_told_end(self.wire, Some(closed));
+                ledger.client_saw_end(self.wire, Some(closed));
                 ledger.left(self.wire, false);
                 Poll::Ready(Err(closed.clone()))
             }

@@ -25,12 +25,12 @@ use crate::{
 
 /// Time for each step of an attempt to connect.
 const STEP: Duration = Duration::from_secs(10);
-/// How often a client looks whether it has something to do.
+/// The interval at which a client checks whether it has something to do.
 const TICK: Duration = Duration::from_secs(1);
 /// The largest event of the crowd, in bytes.
 const LARGEST: usize = 30 * 1024;
 
-/// Who takes more than a share.
+/// The clients that take more than their share.
 #[derive(Debug, Clone, Copy)]
 enum Crowd {
     /// Few users, each with many sessions.
@@ -63,7 +63,7 @@ struct Known {
     acknowledged: u64,
 }
 
-/// Starts a crowd and the clients that it must not harm, and what is published to them, for a server with this memory.
+/// Starts a crowd, the modest clients that it must not harm, and the tasks that publish to both. `total` is the server's memory limit.
 pub(super) async fn start(world: &Arc<World>, total: usize) {
     let crowded = world.backend.create_app("crowded").await;
     let crowd = world.draw(|random| match random.below(4) {
@@ -96,7 +96,7 @@ pub(super) async fn start(world: &Arc<World>, total: usize) {
         if !matches!(crowd, Crowd::OneApp) && world.draw(|random| random.chance(700)) {
             place.app = app.clone();
         }
-        // Few users are cut down before their address is.
+        // A few users with many sessions are cut before their address is.
         if matches!(crowd, Crowd::FewUsers) && world.draw(|random| random.chance(300)) {
             place.address = address(0);
         }
@@ -149,7 +149,7 @@ impl Holder {
         holder
     }
 
-    /// Connects, stays, and goes away without a word, until the recovery phase.
+    /// Connects, stays connected for a while, and drops the connection without a close, repeatedly until the recovery phase.
     async fn live(self: Arc<Self>) {
         let mut known = None;
         while !self.world.is_recovering() {
@@ -171,7 +171,7 @@ impl Holder {
         }
     }
 
-    /// Opens a connection and goes on with the session if there is one. Returns `None` if the client is not accepted.
+    /// Opens a connection, and resumes the session if there is one. Returns `None` if the client is not accepted.
     async fn connect(&self, known: &mut Option<Known>) -> Option<Connection> {
         let process = &self.world.process;
         let window = self.is_greedy.then(|| self.world.draw(|random| random.within(1..=8)));
@@ -217,7 +217,7 @@ impl Holder {
             }
             match timeout(process, TICK, connection.recv()).await {
                 Some(Err(_)) => return,
-                Some(Ok(message)) => self.hears(&message, known),
+                Some(Ok(message)) => self.receive(&message, known),
                 None if !self.is_greedy && known.acknowledged < known.seen => {
                     known.sent += 1;
                     known.acknowledged = known.seen;
@@ -234,7 +234,7 @@ impl Holder {
         }
     }
 
-    fn hears(&self, message: &Message, known: &mut Known) {
+    fn receive(&self, message: &Message, known: &mut Known) {
         let Ok(envelope) = Envelope::parse(message.as_str()) else { return };
         if let Some(number) = envelope.s {
             known.seen = number;

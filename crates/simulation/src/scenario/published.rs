@@ -141,7 +141,7 @@ impl PublishedClient {
             let now = self.process.now();
             let is_answer = match received {
                 Some(Err(_)) => return,
-                Some(Ok(message)) => self.hears(&message, proof.as_ref()),
+                Some(Ok(message)) => self.receive(&message, proof.as_ref()),
                 None => false,
             };
             if is_answer {
@@ -182,7 +182,7 @@ impl PublishedClient {
     }
 
     /// Takes a message in. Returns whether it answers a request or accepts the client.
-    fn hears(&self, message: &Message, proof: Option<&Proof>) -> bool {
+    fn receive(&self, message: &Message, proof: Option<&Proof>) -> bool {
         let Ok(envelope) = Envelope::parse(message.as_str()) else { return false };
         let body: Value = envelope.body().unwrap_or_default();
         match envelope.t.as_ref() {
