@@ -13,7 +13,7 @@ use chatcamp_store::{App, Edited};
 use common::{Peer, World, user};
 use serde_json::json;
 
-/// Bodies of requests, in order, each of them valid or invalid on purpose.
+/// The types and bodies of the requests, in order. Some bodies are invalid on purpose.
 const REQUESTS: &[(&str, &str)] = &[
     ("users.get", "{}"),
     ("users.get", r#"{"id":null}"#),
@@ -80,7 +80,7 @@ const REQUESTS: &[(&str, &str)] = &[
     ("ping.ack", "{}"),
 ];
 
-/// Sends a request as text and records it with everything that the server sends before the answer, and the answer.
+/// Sends a request as text, and records it and the next message from the server.
 async fn exchange(log: &mut String, peer: &mut Peer, message: String) {
     writeln!(log, "> {message}").unwrap();
     peer.send(message).await;
@@ -88,7 +88,7 @@ async fn exchange(log: &mut String, peer: &mut Peer, message: String) {
     writeln!(log, "< {}", answer.as_str()).unwrap();
 }
 
-async fn heard(log: &mut String, peer: &mut Peer) {
+async fn record_next(log: &mut String, peer: &mut Peer) {
     writeln!(log, "< {}", peer.connection.recv().await.unwrap().as_str()).unwrap();
 }
 
@@ -127,11 +127,11 @@ async fn record() -> String {
         }
         let to = Recipients::Users(vec![user(id)]);
         world.server.publish(&world.app, &to, "a.b", &json!({"x": [1, null]})).await.unwrap();
-        heard(&mut log, &mut peer).await;
+        record_next(&mut log, &mut peer).await;
         let mut other = world.connect(id).await;
         let change = json!({"t": "users.update", "d": {"display_name": format!("by {dialect}")}, "r": 1});
         exchange(&mut log, &mut other, change.to_string()).await;
-        heard(&mut log, &mut peer).await;
+        record_next(&mut log, &mut peer).await;
         if dialect == "native" {
             let r = r + 5;
             exchange(&mut log, &mut peer, format!(r#"{{"t":"ping","d":{{"seen":9999}},"r":{r}}}"#)).await;

@@ -34,7 +34,7 @@ async fn filled(dir: &TempDir) -> Store {
     store
 }
 
-/// Asserts that the file alone, copied elsewhere, holds the user.
+/// Asserts that a copy of the file alone contains the user.
 async fn assert_whole(dir: &TempDir) {
     assert_eq!(names(dir), ["store.db"]);
     let elsewhere = TempDir::new().unwrap();

@@ -280,7 +280,7 @@ async fn replaced_data_count_as_a_change_of_all_records() {
     assert_eq!(heard.recv_timeout(PATIENCE).unwrap().user, Some(user_id("bob")));
     assert!(store.user(&app, &alice).await.unwrap().unwrap().is_suspended);
 
-    // The backup gets as many changes as were lost: their numbers are the same, only the tags differ.
+    // The backup gets as many changes as were lost, so that the numbers are the same and only the tags differ.
     let other = sqlite::Store::open(&backup).unwrap();
     for _ in 0..3 {
         let edit = Box::new(|user: &mut User| {
@@ -360,7 +360,7 @@ async fn a_newer_schema_is_refused_and_the_file_is_not_changed() {
 
 /// Gives a file the schema of a later release, which also adds a column and a table.
 ///
-/// Returns the two schema numbers: the new one, and the oldest that a release must know to use it.
+/// Returns two schema numbers: the new one, and the oldest that a release must know to use the file.
 fn make_newer(path: &Path, is_compatible: bool) -> (u32, u32) {
     let later = Connection::open(path).expect("opens");
     let known: u32 = later.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a number");

@@ -100,7 +100,7 @@ async fn a_truncated_log_is_not_written_back() {
     store.close().unwrap_err();
     let found = Snapshot::open(dir.path().join(DATABASE)).unwrap();
     found.check().unwrap();
-    assert!((50..80).contains(&found.user_count().unwrap()), "what was written back before is whole");
+    assert!((50..80).contains(&found.user_count().unwrap()), "the earlier checkpoint is intact");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn a_file_is_read_without_the_memory_that_processes_share() {
     drop(filled(dir.path()).await);
     // SQLite does not follow a link to this file, so it cannot create it, as on a full disk.
     std::os::unix::fs::symlink("nowhere", dir.path().join("store.db-shm")).unwrap();
-    assert!(Store::open(&path).is_err(), "without it nothing is written");
+    assert!(Store::open(&path).is_err(), "writing needs the shared-memory file");
     let store = Store::open_to_read(&path).unwrap();
     assert_eq!(store.users(&app_id("demo"), None, 100).await.unwrap().len(), 50);
     let refused = store.create_user(plain_user(&app_id("demo"), "late")).await;

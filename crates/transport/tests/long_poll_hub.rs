@@ -32,7 +32,7 @@ impl Bench {
         bench
     }
 
-    /// Lets the time be so many seconds.
+    /// Sets the time, in seconds.
     fn at(&self, seconds: f64) {
         self.hub.expire(self.began + Duration::from_secs_f64(seconds));
     }
@@ -156,7 +156,7 @@ fn ids_are_1_to_128_visible_ascii_characters() {
 }
 
 #[test]
-fn an_unknown_id_opens_by_the_one_request_that_may() {
+fn an_unknown_id_opens_a_connection_only_by_the_opening_request() {
     let bench = Bench::default();
     let large = serde_json::to_string(&["x".repeat(MESSAGE_LIMIT + 1)]).unwrap();
     for (method, target, body, status) in [
@@ -177,7 +177,7 @@ fn an_unknown_id_opens_by_the_one_request_that_may() {
 }
 
 #[test]
-fn the_facts_say_what_opened_it() {
+fn the_connection_info_is_that_of_the_opening_request() {
     let hub = Hub::new(Limits::default());
     let mut info = ConnectionInfo::default();
     info.query = Some("app_id=a".into());
@@ -284,7 +284,7 @@ impl std::task::Wake for Woken {
 }
 
 #[test]
-fn another_target_is_refused_and_touches_nothing() {
+fn another_target_is_refused_and_changes_nothing() {
     let bench = Bench::default();
     let (mut carrier, mut first) = bench.published("id");
     let arrivals = carrier.arrivals();
@@ -491,7 +491,7 @@ fn keep_alive_answers_a_get_that_has_been_held_for_a_while() {
 }
 
 #[test]
-fn what_no_get_has_fetched_is_given_back_once() {
+fn messages_that_no_get_has_fetched_are_returned_once() {
     for is_lost in [false, true] {
         let bench = Bench::default();
         let (mut carrier, mut get) = bench.published("id");
@@ -510,7 +510,7 @@ fn what_no_get_has_fetched_is_given_back_once() {
 }
 
 #[test]
-fn an_end_is_told_after_what_was_sent_and_remembered_for_30_s() {
+fn a_close_follows_the_sent_messages_and_is_remembered_for_30_s() {
     for (target, after) in [(NATIVE, 410), (PUBLISHED, 0)] {
         let bench = Bench::default();
         let mut carrier = if target == NATIVE { bench.native("id") } else { bench.published("id").0 };
@@ -689,7 +689,7 @@ fn messages_are_small_until_the_driver_allows_more() {
 }
 
 #[test]
-fn of_those_that_have_ended_the_one_with_most_is_forgotten_first() {
+fn the_ended_id_with_the_most_undelivered_bytes_is_forgotten_first() {
     let bench = Bench::new(Limits { leftover_bytes: 1000, ..Limits::default() });
     let ends = |id: &str, bytes: usize| {
         let mut carrier = bench.native(id);

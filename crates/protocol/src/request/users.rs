@@ -153,7 +153,7 @@ pub enum VisibleUser {
 }
 
 impl<'de> Deserialize<'de> for VisibleUser {
-    /// Only one's own user has `check_access_token`.
+    /// Reads a user with `check_access_token` as the own user, because other users do not have the field.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
         if value.get("check_access_token").is_some() {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn ones_own_user_and_others_are_told_apart() {
+    fn own_and_other_users_are_distinguished() {
         let own = json!({"id": "a", "display_name": "A", "check_access_token": false});
         let VisibleUser::Own(user) = serde_json::from_value(own).unwrap() else { panic!("one's own") };
         assert_eq!(user.profile.display_name, "A");

@@ -18,11 +18,11 @@ use crate::{Invariant, Planted, keys::keyring, ledger::Ledger, machine::Process}
 
 /// Unix time at the start.
 const BEGAN: u64 = 1_800_000_000;
-/// How long a token must still be valid to be returned again.
+/// The remaining lifetime that a token needs to be returned again.
 const GOOD: Duration = Duration::from_secs(45);
-/// Why calls about sessions cannot fail.
+/// The reason calls about sessions cannot fail.
 const ONE_NODE: &str = "a server of one node asks no other node";
-/// More events than a session can queue.
+/// A number of events larger than a session can queue.
 const FLOOD: usize = 1_100;
 
 /// The backend.
@@ -77,7 +77,7 @@ impl Backend {
         &self.app
     }
 
-    /// Creates an app of which every user may connect by id.
+    /// Creates an app in which every user may connect by id.
     pub(super) async fn create_app(&self, id: &str) -> AppId {
         let app = AppId::new(id).expect("it is an app id");
         let created = self.accounts.create_app(id, AuthPolicy::Open, Some(app.clone())).await;
@@ -90,7 +90,7 @@ impl Backend {
         self.accounts.set_sessions(&self.app, policy).await.expect("the app exists");
     }
 
-    /// Sets a token of the backend's choice, without an end. Earlier tokens end at once.
+    /// Sets a token that the backend chooses and that does not expire. Earlier tokens end at once.
     async fn choose(&self, user: &str) {
         let number = self.users.lock().get(user).map_or(0, |of| of.tokens.len());
         let token = format!("chosen-for-{user}-number-{number}");

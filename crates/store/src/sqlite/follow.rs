@@ -27,7 +27,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Starts the thread, which begins with the next change. Must be called before anything is cached.
+    /// Starts the thread, which reports changes from now on. Must be called before anything is cached.
     pub(super) fn spawn(path: &Path, instance: i64, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let mut tail = Tail::open(path, instance).map_err(store_error)?;
         let (stop, stopped) = sync_channel(0);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  read   cache ──hit──────────────────────────> caller
-//!           └─miss── connection from the pool ──> caller             in the caller's thread while the disk is quick
+//!           └─miss── connection from the pool ──> caller             in the caller's thread while the disk is fast
 //!  list   bounded queue ──> reader threads: connection from the pool ──> caller
 //!  write  bounded queue ──> writer thread: BEGIN · everything queued · COMMIT
 //!                             └─> drop from cache ─> listeners ─> callers
@@ -72,7 +72,7 @@ struct Writing {
 }
 
 impl Store {
-    /// Opens the file at `path`; creates it, readable by its owner alone, if it is missing. Migrates an older schema.
+    /// Opens the file at `path`; creates it, readable only by its owner, if it is missing. Migrates an older schema.
     ///
     /// Blocks for the disk, up to 5 s while another process writes.
     ///
@@ -89,14 +89,14 @@ impl Store {
     ///
     /// # Errors
     /// As [`open`](Self::open), and with [`FileFault::Missing`] or [`FileFault::NoData`] as the source; then neither the file
-    /// nor its companions were touched.
+    /// nor its `-wal` and `-shm` files were touched.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path.as_ref(), Opening::Migrate)
     }
 
     /// Opens the file at `path` as [`open_existing`](Self::open_existing) does, but never migrates it.
     ///
-    /// For a process beside others: an older release that has the file open cannot use it after a migration.
+    /// For a process that shares the file with others: an older release that has it open cannot use it after a migration.
     ///
     /// # Errors
     /// As [`open_existing`](Self::open_existing), and [`StoreError::SchemaTooOld`] if the file has to be migrated.
@@ -158,7 +158,7 @@ impl Store {
             writing.follower.close();
         }
         self.readers.close();
-        // Last, so that it is the writer that writes the log back and reports what fails.
+        // Last, so that the writer writes the log back and reports a failure.
         self.writing.as_ref().map_or(Ok(()), |writing| writing.writer.close())
     }
 

@@ -1,6 +1,6 @@
-//! Reads: short ones in the caller's thread while the disk is quick, all others on two threads of their own.
+//! Reads: short ones in the caller's thread while the disk is fast, all others on two reader threads.
 //!
-//! Why, and what was measured: `docs/decisions/0012-reads-that-may-wait-for-the-disk.md`.
+//! For the reasons and the measurements, see `docs/decisions/0012-reads-that-may-wait-for-the-disk.md`.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -21,15 +21,15 @@ use rusqlite::Connection;
 use super::{fault::store_error, schema, writer::join};
 use crate::StoreError;
 
-/// The most idle connections that are kept; more are open only while more threads read at once.
+/// The maximum number of idle connections. More are open only while more threads read at once.
 const IDLE: usize = 32;
-/// The threads that read; two, so that one long list does not hold up every other read.
+/// The number of reader threads; two, so that one long list does not delay all other reads.
 const THREADS: usize = 2;
-/// The most reads that wait for these threads, as many as writes may wait for the writer.
+/// The maximum number of reads that wait for these threads; the same as for writes that wait for the writer.
 const QUEUE: usize = 8192;
 /// A short read that takes this long has waited for the disk. From memory it takes some 10 µs.
 const SLOW: Duration = Duration::from_millis(1);
-/// How many short reads in a row must be quick after a slow one before they are done in the caller's thread again.
+/// How many consecutive short reads must be fast after a slow one before short reads return to the caller's thread.
 const QUICK_IN_A_ROW: u32 = 64;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -72,7 +72,7 @@ impl Readers {
         })
     }
 
-    /// Reads a few rows by a key: in the caller's thread, unless recent reads have waited for the disk.
+    /// Reads a few rows by key: in the caller's thread, unless recent reads have waited for the disk.
     pub(super) async fn read_short<T, R>(&self, read: R) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -160,7 +160,7 @@ impl Pool {
         Self { path: path.to_owned(), idle: Mutex::new(Vec::new()), is_open: RwLock::new(true) }
     }
 
-    /// Reads with a connection that no other thread uses; one that met an error is closed.
+    /// Reads with a connection that no other thread uses. Closes the connection after an error.
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let is_open = self.is_open.read();
         if !*is_open {
@@ -182,7 +182,7 @@ impl Pool {
     }
 }
 
-/// Whether short reads wait for the disk: counts down from [`QUICK_IN_A_ROW`] after each slow one.
+/// Tracks whether short reads wait for the disk: counts down from [`QUICK_IN_A_ROW`] after each slow read.
 #[derive(Debug, Default)]
 struct Pace(AtomicU32);
 
@@ -202,7 +202,7 @@ impl Pace {
         if took >= SLOW {
             self.0.store(QUICK_IN_A_ROW, Ordering::Relaxed);
         } else if self.is_slow() {
-            // Racing reads may count one too few, which does no harm.
+            // Concurrent reads may count one too few, which is harmless.
             _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         }
     }

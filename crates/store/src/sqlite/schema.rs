@@ -166,8 +166,8 @@ pub(super) const STEPS: &[&str] = &[
 
 /// The oldest schema whose releases can use a file of the newest schema. A migration writes it to the table `schema`.
 ///
-/// A step to which the statements of older releases still apply, such as a new column with a default, leaves it as it is. Any other
-/// step raises it to its own number.
+/// Leave this number unchanged for a step after which the statements of older releases still work, such as a new column with a
+/// default. For any other step, raise it to the number of that step.
 const COMPATIBLE: u32 = 8;
 
 /// How a file is opened for the writer.
@@ -188,7 +188,7 @@ pub(super) fn open(path: &Path, opening: Opening) -> Result<Connection, StoreErr
     } else {
         refuse_empty(path)?;
     }
-    // A file that is refused must stay as it is, so it is only read until its schema is known.
+    // A refused file must remain unchanged, so the file is only read until its schema is known.
     let found = usable(&open_reader(path).map_err(store_error)?)?;
     if opening != Opening::Create && found == 0 {
         return Err(StoreError::corrupt(FileFault::no_data(path)));
@@ -230,10 +230,10 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a connection that cannot change the data and has read some of it, on a full disk too.
+/// Opens a connection that cannot change the data, even on a full disk, and reads from it once.
 ///
-/// If the memory that processes share about the file cannot be made, no other process has it open; then this connection has
-/// the file to itself for as long as it lives.
+/// If the shared-memory file (`-shm`) cannot be created, no other process has the database open. Then this connection locks the
+/// database exclusively until it is closed.
 pub(super) fn open_reader_on_full_disk(path: &Path) -> Result<Connection, StoreError> {
     let read = |connection: Connection| version(&connection).map(|_| connection);
     match open_reader(path).and_then(read) {
@@ -279,7 +279,7 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Takes the steps that are missing. Does nothing to a newer schema, which the caller has found usable.
+/// Runs the missing migration steps. Does nothing to a newer schema, which the caller has found usable.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     if version(connection).map_err(store_error)? >= known() {
         return Ok(());

@@ -106,7 +106,7 @@ impl Snapshot {
 
 /// Makes one complete file, without companion files, of a database that no other process has open, so that it can be replaced.
 ///
-/// Blocks for the disk, up to 1 s while others have it open.
+/// Blocks for the disk, and up to 1 s while others have the file open.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if another process has it open, [`StoreError::Corrupt`].

@@ -273,7 +273,7 @@ async fn a_slow_disk_sends_the_next_short_reads_to_another_thread() {
 }
 
 #[tokio::test]
-async fn a_read_that_panics_fails_alone() {
+async fn a_read_that_panics_does_not_affect_other_reads() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     open_app(&store, "demo").await;
@@ -374,7 +374,7 @@ async fn a_transaction_that_cannot_commit_fails_all_its_jobs() {
 }
 
 #[tokio::test]
-async fn a_job_that_fails_fails_alone() {
+async fn a_failed_job_does_not_affect_other_jobs() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     let app = open_app(&store, "demo").await;

@@ -125,7 +125,7 @@ pub(super) fn insert_user(connection: &Connection, app: i64, user: &User) -> Res
 
 /// Updates a user of the app with this key.
 pub(super) fn update_user(connection: &Connection, app: i64, user: &User) -> Result<()> {
-    // Not REPLACE, which deletes the row first and with it whatever refers to it.
+    // Not REPLACE, which deletes the row first and, by cascade, the rows that refer to it.
     let sql = "UPDATE users SET display_name = ?3, profile = ?4, created_at = ?5, last_seen = ?6, \
         is_suspended = ?7, check_access_token = ?8, auto_created = ?9, stamp = ?10, token = ?11, \
         expires_at = ?12, digest = ?13, previous_stamp = ?14, previous_token = ?15, previous_expires_at = ?16, \

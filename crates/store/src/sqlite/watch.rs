@@ -1,4 +1,4 @@
-//! Notices that the file, its log or another file was deleted, replaced or truncated while it is open.
+//! Detects that the file, its log or another required file was deleted, replaced or truncated while in use.
 //!
 //! Reads the metadata of paths and never opens a file, because closing any descriptor of a file releases SQLite's locks on it.
 

@@ -36,7 +36,7 @@ pub(super) struct Writer {
 enum Message {
     /// A write.
     Job(Box<dyn Job>),
-    /// Nothing after this is written.
+    /// Stop: later jobs are not run.
     Close,
 }
 
@@ -82,7 +82,7 @@ impl Writer {
     pub(super) fn close(&self) -> Result<(), StoreError> {
         let Some(thread) = self.thread.lock().take() else { return Ok(()) };
         if thread.thread().id() == thread::current().id() {
-            // It cannot wait for itself, nor for room in the queue that only it empties; it ends with the last sender.
+            // The writer thread cannot wait for itself, nor for room in the queue that it empties; it ends when the last sender is dropped.
             _ = self.jobs.try_send(Message::Close);
             return Ok(());
         }
@@ -143,7 +143,7 @@ fn run(
     }
 }
 
-/// Runs the jobs in one transaction; if that fails as a whole, none of them happened.
+/// Runs the jobs in one transaction. If the transaction fails, no job took effect.
 fn transact(
     connection: &Connection,
     instance: i64,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Buffered, Close, Closed, Message, Sent};
 
-/// A handle on the line; the queue for the next GET is this transport's network.
+/// A handle to the line. A message counts as sent once it is in the queue for the next GET.
 pub(super) struct Carrier {
     hub: Arc<Shared>,
     key: Key,
@@ -37,7 +37,7 @@ impl crate::Carrier for Carrier {
         self.line.poll_flush(cx)
     }
 
-    /// Needs nothing of the peer: a close is told to whichever request comes next.
+    /// Completes at once: the answer to the next request contains the close.
     fn close(&mut self, why: Close) {
         self.hub.end(self.key, &self.line, Closed::ByUs(why.fitted()), Side::Driver);
     }

@@ -12,7 +12,7 @@ use super::{Answer, line::Line};
 
 /// Resolves to the [`Answer`] of a held request; `Unpin`, so it needs no pinning.
 ///
-/// Dropping it gives the request up: no message is lost, the next GET brings what waits.
+/// Dropping it abandons the request. No message is lost: the next GET gets the waiting messages.
 #[must_use = "the peer waits for the answer"]
 pub struct Held {
     line: Arc<Line>,

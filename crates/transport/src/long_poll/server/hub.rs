@@ -26,14 +26,14 @@ use crate::{
 
 /// Longest id, in bytes.
 const ID_LIMIT: usize = 128;
-/// Connections looked at, when the time moves, before others get at the table.
+/// The number of connections that are checked before the lock of the table is released.
 const LOOKS_AT_ONCE: usize = 1024;
-/// Entries below which the table keeps its memory.
+/// A table with a capacity up to this many entries is not shrunk.
 const KEPT_CAPACITY: usize = 1024;
 
-/// Turns requests into answers, and the first of an id into a [`Connection`].
+/// Turns requests into answers, and the first request with an id into a [`Connection`].
 ///
-/// Holds no timer: [`expire`](Self::expire) is to be called about once a second.
+/// Has no timer: call [`expire`](Self::expire) about once a second.
 ///
 /// | request | answer |
 /// |---|---|
@@ -51,7 +51,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// An empty table.
+    /// Creates an empty table.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let times =
@@ -101,13 +101,13 @@ impl Hub {
         while self.shared.expire_some(now) {}
     }
 
-    /// Ids in the table: of live connections and of remembered ends.
+    /// Returns the number of ids in the table: those of live connections, and ended ones that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.table().entries.len()
     }
 
-    /// Whether the table is empty, and everything a connection took is given back.
+    /// Returns whether the table is empty, so that no connection uses memory.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -129,7 +129,7 @@ impl Hub {
     fn open(&self, key: Key, target: Fingerprint, messages: Vec<Message>, request: Request<'_>) -> Reply {
         let mut table = self.shared.table();
         if table.entries.contains_key(&key) {
-            // Another request of the same id was quicker.
+            // A concurrent request with the same id opened the connection first.
             drop(table);
             return self.request(request);
         }
@@ -190,7 +190,7 @@ impl From<BadBody> for Answer {
     }
 }
 
-/// The first half of SHA-256: of an id it finds the entry, of a target it proves that the request belongs to it.
+/// The first half of a SHA-256. That of an id finds the entry; that of a target proves that a request belongs to the entry.
 type Fingerprint = [u8; 16];
 pub(super) type Key = Fingerprint;
 
@@ -209,7 +209,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What the hub and its carriers share. Locks: the table's may be held while taking a line's, never the reverse.
+/// The state that the hub and its carriers share. Lock order: the table, then a line.
 pub(super) struct Shared {
     limits: Limits,
     times: Times,
@@ -221,7 +221,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Table {
     entries: HashMap<Key, Entry>,
-    /// When to look at each live connection next: exactly one item for each.
+    /// The time of the next check of each live connection; exactly one item for each.
     due: BTreeSet<(u64, Key)>,
     /// Ended ids, oldest first.
     remembered: VecDeque<Remembered>,
@@ -245,21 +245,21 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looking at least this often misses no deadline: whatever begins after a look is due no sooner.
+    /// Returns the longest interval between two checks that misses no deadline: nothing that begins after a check is due earlier.
     ///
-    /// The opening hold begins with the connection, so it matters for the first look only.
+    /// The opening hold begins with the connection, so it matters for the first check only.
     fn shortest(&self) -> u64 {
         self.times.hold.min(self.times.gap)
     }
 
-    /// Ends a connection, if it has not ended; its id is remembered.
+    /// Ends a connection, unless it has ended, and remembers its id.
     pub(super) fn end(&self, key: Key, line: &Line, how: Closed, by: Side) {
         let Some((leftover, wakers)) = line.end(how, by) else { return };
         self.table().retire(&self.limits, key, leftover, self.clock.now());
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Looks at some of what is due, so that requests need not wait for all of it; whether more is due.
+    /// Checks some of the connections that are due, so that requests need not wait for all. Returns whether more are due.
     fn expire_some(&self, now: u64) -> bool {
         let mut wakers = Vec::new();
         let latest = now + self.shortest();
@@ -282,7 +282,7 @@ impl Shared {
                     }
                     continue;
                 }
-                // Whoever ended it is about to move it among the remembered.
+                // The caller that ended it is about to call `retire`.
                 Look::Ended => continue,
             };
             entry.look_at = next.clamp(now + 1, latest.max(now + 1));
@@ -300,7 +300,7 @@ impl Shared {
 }
 
 impl Table {
-    /// Moves a connection that has just ended among the remembered.
+    /// Moves a connection that has just ended to the remembered ones.
     fn retire(&mut self, limits: &Limits, key: Key, bytes: usize, now: u64) {
         if let Some(entry) = self.entries.get(&key) {
             self.due.remove(&(entry.look_at, key));
@@ -320,7 +320,7 @@ impl Table {
         self.forget(oldest);
     }
 
-    /// Forgets the id for which most waits, of equal ones the oldest: those with little keep their last messages.
+    /// Forgets the id with the most undelivered bytes, so that ids with few keep their last messages. Of equal ids, forgets the oldest.
     fn forget_largest(&mut self) {
         let by_bytes = self.remembered.iter().enumerate().rev().max_by_key(|(_, it)| it.bytes);
         let largest = by_bytes.map(|(n, _)| n).and_then(|n| self.remembered.remove(n));
@@ -334,7 +334,7 @@ impl Table {
         }
     }
 
-    /// Gives memory back after a crowd has left.
+    /// Frees memory after many connections have ended.
     fn shrink(&mut self) {
         let (entries, remembered) = (self.entries.len(), self.remembered.len());
         if self.entries.capacity() > KEPT_CAPACITY.max(4 * entries) {
@@ -356,7 +356,7 @@ mod tests {
     fn a_held_poll_takes_half_a_kilobyte() {
         let counts = 2 * size_of::<usize>();
         let line = counts + size_of::<Line>();
-        // Tables are half empty at worst.
+        // Tables are at least half full.
         let table = 2 * (size_of::<(Key, Entry)>() + 1 + size_of::<(u64, Key)>());
         let handles = size_of::<Carrier>() + size_of::<Held>();
         assert!(line + table + handles <= 500, "{line} + {table} + {handles}");

@@ -1,4 +1,4 @@
-//! One connection as plain data under a short lock: requests on one side, the driver on the other.
+//! The state of one connection: plain data under a short lock, used by its requests and its driver.
 
 use std::{
     collections::VecDeque,
@@ -16,18 +16,18 @@ use crate::{
     long_poll::body::{self, Encoded},
 };
 
-/// Messages that were posted and not read by the driver with which no further POST is taken.
+/// No further POST is accepted while the driver has this many posted messages to read.
 const INBOX_MESSAGES: usize = 256;
-/// Bytes of them.
+/// No further POST is accepted while the driver has this many bytes of posted messages to read.
 const INBOX_BYTES: usize = 128 * 1024;
-/// Messages waiting for a GET with which no further one is taken from the driver.
+/// No further message is taken from the driver while this many wait for a GET.
 const OUTBOX_MESSAGES: usize = 1024;
-/// Bytes of them.
+/// No further message is taken from the driver while this many bytes of messages wait for a GET.
 const OUTBOX_BYTES: usize = 64 * 1024;
-/// How long a GET has been held before [`Carrier::keep_alive`](crate::Carrier::keep_alive) answers it, in milliseconds.
+/// How long a GET must have been held for [`Carrier::keep_alive`](crate::Carrier::keep_alive) to answer it, in milliseconds.
 const KEEP_ALIVE_AFTER: u64 = 5_000;
 
-/// Milliseconds since the hub's first look at the time; moved by the hub only.
+/// Milliseconds since the hub's first reading of the time. Only the hub advances it.
 #[derive(Default)]
 pub(super) struct Clock(AtomicU64);
 
@@ -41,7 +41,7 @@ impl Clock {
     }
 }
 
-/// What both sides of a connection meet at.
+/// The state that the requests and the driver of a connection share.
 pub(super) struct Line {
     clock: Arc<Clock>,
     state: Mutex<State>,
@@ -51,7 +51,7 @@ pub(super) struct Line {
 struct State {
     inbox: Queue,
     outbox: Queue,
-    /// What waited for a GET when the peer was lost.
+    /// The messages that waited for a GET when the peer was lost.
     undelivered: Queue,
     /// The GET, or the opening POST, that is answered next.
     get: Option<HeldGet>,
@@ -79,7 +79,7 @@ struct HeldGet {
     ticket: u32,
     since: u64,
     waker: Option<Waker>,
-    /// A POST that opens: the peer sends nothing more before it is answered.
+    /// Whether this is the opening POST; the peer sends nothing more before it is answered.
     is_opening: bool,
     is_released: bool,
 }
@@ -89,14 +89,14 @@ struct HeldPost {
     waker: Option<Waker>,
 }
 
-/// How long what may last, in milliseconds.
+/// The times of [`Limits`](super::Limits), in milliseconds.
 pub(super) struct Times {
     pub(super) hold: u64,
     pub(super) opening: u64,
     pub(super) gap: u64,
 }
 
-/// What a look at the time finds.
+/// The result of checking the deadlines of a connection.
 pub(super) enum Look {
     /// Nothing is due before `at`.
     Again {
@@ -108,18 +108,18 @@ pub(super) enum Look {
     Ended,
 }
 
-/// Who ends a connection.
+/// The side that ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Driver,
     Peer,
 }
 
-/// Those to wake after an end: the driver and both requests.
+/// The wakers to call after an end: of the driver and of both requests.
 pub(super) type Wakers = [Option<Waker>; 3];
 
 impl Line {
-    /// A connection whose first request is held, with the ticket of that.
+    /// Creates a connection whose first request is held. Returns the ticket of that request too.
     pub(super) fn opened(
         clock: Arc<Clock>,
         messages: Vec<Message>,
@@ -145,7 +145,7 @@ impl Line {
         state.refusal()
     }
 
-    /// What requests are told after the end.
+    /// Returns the answer to every request after the end; `None` before.
     pub(super) fn refusal(&self) -> Option<Answer> {
         self.state().refusal()
     }
@@ -154,7 +154,7 @@ impl Line {
         let mut state = self.state();
         let now = self.clock.now();
         state.arrivals = state.arrivals.wrapping_add(1);
-        // The newer one is answered, the older one with nothing: whoever asks twice reads the second answer.
+        // The older GET is answered with no messages: a client that sends two reads the answer to the second.
         let (ticket, replaced) = state.hold(now, false);
         let ready = state.answer(now);
         drop(state);
@@ -231,7 +231,7 @@ impl Line {
         }
     }
 
-    /// Whether the connection has ended, though its last messages may still be fetched.
+    /// Returns whether the connection has ended. Its last messages may still be fetched.
     pub(super) fn is_ended(&self) -> bool {
         self.state().ended.is_some()
     }
@@ -251,7 +251,7 @@ impl Line {
             return Poll::Ready(Err(Closed::clone(ended)));
         }
         keep(&mut state.driver, cx);
-        // The driver wants more than the opening brought, and nothing more comes before that is answered.
+        // The driver needs more messages than the opening POST contained, and the peer sends none before that is answered.
         let opening = state.get.as_mut().filter(|get| get.is_opening).and_then(HeldGet::release);
         drop(state);
         opening.into_iter().for_each(Waker::wake);
@@ -327,9 +327,9 @@ impl Line {
 
     // The end and the time.
 
-    /// Ends the connection, unless it has ended: gives the bytes that wait for a last GET, and whom to wake.
+    /// Ends the connection. Returns the bytes that wait for a last GET, and the wakers to call; `None` if it had already ended.
     ///
-    /// What the driver has sent is still delivered if the driver ends it, what has arrived is still read if not.
+    /// If the driver ends it, sent messages are still delivered. If the peer ends it, received messages can still be read.
     pub(super) fn end(&self, how: Closed, by: Side) -> Option<(usize, Wakers)> {
         let mut state = self.state();
         if state.ended.is_some() {
@@ -381,7 +381,7 @@ impl State {
         self.tickets
     }
 
-    /// Makes room for a new GET: gives its ticket, and the one it replaces to be woken.
+    /// Holds a new GET in place of the previous one. Returns its ticket, and the waker of the replaced GET.
     fn hold(&mut self, now: u64, is_opening: bool) -> (u32, Option<Waker>) {
         let ticket = self.next_ticket();
         let get = HeldGet { ticket, since: now, waker: None, is_opening, is_released: false };
@@ -419,7 +419,7 @@ impl State {
 }
 
 impl HeldGet {
-    /// Lets it be answered with nothing.
+    /// Allows an answer without messages.
     fn release(&mut self) -> Option<Waker> {
         self.is_released = true;
         self.waker.take()
@@ -441,7 +441,7 @@ impl Queue {
         self.messages.push_back(message);
     }
 
-    /// Takes the first message; gives the memory back with the last.
+    /// Takes the first message. Frees the memory of the queue after the last.
     fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
         self.bytes -= message.len();
@@ -452,10 +452,10 @@ impl Queue {
     }
 }
 
-/// An answer that was decided under the lock, and is put in writing without it.
+/// An answer that was chosen under the lock and is serialized without it.
 struct Ready {
     what: What,
-    /// Waits for the room that was made.
+    /// The driver, if it waits for room in the outbox.
     driver: Option<Waker>,
 }
 

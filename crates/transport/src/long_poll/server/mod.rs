@@ -1,4 +1,4 @@
-//! The server's side: requests in, answers out, no HTTP server and no sockets.
+//! The server's side: turns requests into answers, without an HTTP server or sockets.
 
 mod carrier;
 mod held;
@@ -18,22 +18,22 @@ pub use hub::Hub;
 /// The bounds of a [`Hub`].
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Longest time a GET is held before it is answered `[]`. Default 20 s.
+    /// Maximum time for which a GET is held before it is answered `[]`. Default 20 s.
     pub hold: Duration,
-    /// Longest time a POST that opens is held, and nothing more can come from its sender. Default 2 s.
+    /// Maximum time for which the opening POST is held; until it is answered, its sender sends nothing more. Default 2 s.
     pub opening: Duration,
-    /// Longest time without a held GET before the peer counts as lost. Default 15 s.
+    /// Maximum time without a held GET before the peer counts as lost. Default 15 s.
     pub gap: Duration,
     /// How long an ended id is remembered and refused. Default 30 s.
     pub remember: Duration,
-    /// Most ended ids remembered; beyond it the oldest is forgotten. Default 65,536.
+    /// Maximum number of ended ids that are remembered; at the limit, the oldest is forgotten. Default 65,536.
     pub remembered: usize,
-    /// Most bytes of messages kept for ended ids; beyond it the id with most of them is forgotten. Default 16 MiB.
+    /// Maximum size of the messages kept for ended ids, in bytes; over the limit, the id with the most is forgotten. Default 16 MiB.
     pub leftover_bytes: usize,
     /// Largest message that a connection accepts until its driver sets another limit
-    /// ([`Carrier::limit_messages`](crate::Carrier::limit_messages)), in bytes. Default and most: 64 KiB.
+    /// ([`Carrier::limit_messages`](crate::Carrier::limit_messages)), in bytes. Default and maximum: 64 KiB.
     pub message: usize,
-    /// Most live connections; beyond it a request that would open one is answered 503. Default 1,000,000.
+    /// Maximum number of live connections; at the limit, a request that would open one is answered 503. Default 1,000,000.
     pub connections: usize,
 }
 
@@ -52,20 +52,20 @@ impl Default for Limits {
     }
 }
 
-/// Which request opens a connection: a fact of the target, the same for all requests of one connection.
+/// Which request opens a connection. Depends on the target, and is the same for all requests of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opens {
     /// The first GET: the target holds the credentials (published dialect). A POST's body is one message.
     Get,
-    /// The first POST, which brings the first messages (native dialect). A POST's body is an array of messages.
+    /// The first POST, which contains the first messages (native dialect). A POST's body is an array of messages.
     Post,
 }
 
-/// One GET or POST, as far as it matters here.
+/// One GET or POST, with the parts that long-poll needs.
 pub struct Request<'a> {
     /// GET or POST.
     pub method: Method,
-    /// The value of the header [`ID_HEADER`](super::ID_HEADER); empty where it is missing.
+    /// The value of the header [`ID_HEADER`](super::ID_HEADER); empty if it is missing.
     pub id: &'a str,
     /// The whole request target, path and query.
     pub target: &'a str,
@@ -73,11 +73,11 @@ pub struct Request<'a> {
     pub opens: Opens,
     /// The body of a POST, at most [`BODY_LIMIT`](super::BODY_LIMIT); ignored for a GET.
     pub body: Bytes,
-    /// What the connection will say of itself, if this request opens one; the transport's name is filled in.
+    /// The information for [`Connection::info`](crate::Connection::info) if this request opens a connection; the hub sets the transport.
     pub info: ConnectionInfo,
 }
 
-/// Leaves the id, the target and the body out: they may hold secrets.
+/// Does not show the id, the target and the body, which may contain secrets.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -88,14 +88,14 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// What becomes of a [`Request`].
+/// The reply to a [`Request`].
 #[derive(Debug)]
 pub enum Reply {
-    /// It is answered.
+    /// The answer.
     Now(Answer),
-    /// It is answered later.
+    /// The answer follows later.
     Held(Held),
-    /// It opened a connection, and is answered once that has something to send, or later.
+    /// The request opened a connection. Its answer follows when the connection has something to send, or after the time limit.
     Opened(Connection, Held),
 }
 
@@ -109,7 +109,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Nothing to say.
+    /// An empty array of messages.
     const NOTHING: Self = Self::fixed(200, "[]");
     const BAD_ID: Self = Self::fixed(
         400,
