@@ -1,4 +1,4 @@
-//! Connecting: by id, by token, by provider; refused, deferred, joined, replaced, superseded, abandoned.
+//! Connecting by id, token or provider; attempts that are refused, deferred, joined, replaced, superseded or abandoned.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// A provider that offers these tokens in turn, the last for ever, and notes why it was asked.
+/// A provider that returns these tokens in turn, then always the last one, and records the reasons for which it was asked.
 fn provider(
     tokens: &[&'static str],
 ) -> (impl CredentialProvider + 'static, Arc<Mutex<Vec<CredentialReason>>>) {
@@ -69,11 +69,11 @@ async fn an_invalid_user_id_is_refused_without_dialling() {
     for id in ["", "a\nb"] {
         assert!(matches!(chat.connect(id).await, Err(ConnectError::UserId(_))));
     }
-    assert!(server.stays_alone().await);
+    assert!(server.receives_no_connection().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_first_connect_reports_the_code_and_stays_quiet() {
+async fn a_refused_first_connect_reports_the_code_and_does_not_retry() {
     for code in [Code::AppNotFound, Code::AccessTokenInvalid, Code::UserSuspended] {
         let (builder, mut server) = network();
         let chat = builder.build().unwrap();
@@ -84,7 +84,7 @@ async fn a_refused_first_connect_reports_the_code_and_stays_quiet() {
         assert_eq!(refusal.known_code(), Some(code));
         assert_eq!(next(&mut events).await, "disconnected Refused");
         assert!(matches!(chat.state(), State::Disconnected(EndReason::Refused(_))));
-        assert!(server.stays_alone().await, "{code:?}");
+        assert!(server.receives_no_connection().await, "{code:?}");
     }
 }
 
@@ -124,7 +124,7 @@ async fn a_terminal_refusal_does_not_ask_the_provider_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_fast_is_reported_by_the_first_connect() {
+async fn an_immediate_failure_is_reported_by_the_first_connect() {
     for (how, expected) in [
         ("no listener", "Transport"),
         ("cut", "Lost"),
@@ -145,7 +145,7 @@ async fn what_fails_fast_is_reported_by_the_first_connect() {
                 "cut" => asked.cut(),
                 "nonsense" => {
                     let mut peer = asked;
-                    peer.say(r#"{"t":"hello"}"#).await;
+                    peer.send_text(r#"{"t":"hello"}"#).await;
                 }
                 "later" => asked.asked().await.defer(Code::Overloaded, Duration::from_secs(7)).await,
                 "later by number" => asked.close(Code::Overloaded.number()).await,
@@ -185,7 +185,7 @@ async fn keep_trying_waits_as_long_as_the_server_asks_and_then_connects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_again_ends_the_delay_for_all_who_keep_trying() {
+async fn a_second_connect_ends_the_delay_for_all_that_wait() {
     let (builder, mut server) = network();
     let chat = builder.reconnect(Reconnect::default().keep_trying()).build().unwrap();
     let mut events = chat.events();
@@ -224,7 +224,7 @@ async fn keep_trying_asks_a_failing_provider_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_never_answers_is_not_waited_for_for_ever() {
+async fn a_provider_that_never_answers_times_out() {
     let (builder, _server) = network();
     let chat = builder.build().unwrap();
     let login = Login::new("alice").provider(from_fn(|_| std::future::pending()));
@@ -246,7 +246,7 @@ async fn a_token_is_not_sent_where_others_can_read_it() {
             user.unwrap();
         } else {
             assert!(matches!(chat.connect(login).await, Err(ConnectError::TokenExposed)));
-            assert!(server.stays_alone().await, "nothing was dialled");
+            assert!(server.receives_no_connection().await, "nothing was dialled");
         }
     }
 }
@@ -258,7 +258,7 @@ async fn the_same_user_joins_the_attempt_and_then_is_connected_at_once() {
     let (a, b, mut peer) = join!(chat.connect("alice"), chat.connect("alice"), server.admit());
     assert_eq!(a.unwrap(), b.unwrap());
     chat.connect("alice").await.unwrap();
-    assert!(peer.lives_alone(&mut server).await);
+    assert!(peer.stays_the_only_connection(&mut server).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,7 +324,7 @@ async fn another_user_ends_the_session_of_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_nobody_waits_for_is_abandoned() {
+async fn an_attempt_that_no_call_waits_for_is_abandoned() {
     let (builder, mut server) = network();
     let chat = builder.build().unwrap();
     let mut events = chat.events();
@@ -342,7 +342,7 @@ async fn an_attempt_nobody_waits_for_is_abandoned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_somebody_else_waits_for_goes_on() {
+async fn an_attempt_that_another_call_waits_for_continues() {
     let (builder, mut server) = network();
     let chat = builder.build().unwrap();
     let serve = async {
@@ -391,7 +391,7 @@ async fn an_acknowledgement_for_another_user_is_refused() {
     assert!(error.to_string().contains("another user"), "{error}");
     assert!(chat.current_user().is_none());
     peer.ended().await;
-    assert!(server.stays_alone().await);
+    assert!(server.receives_no_connection().await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! An address over whatever gets through to the server.
+//! A URL over any transport that reaches the server.
 
 #![cfg(all(feature = "websocket", feature = "long-poll"))]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
@@ -16,14 +16,14 @@ use tokio::{
     sync::mpsc,
 };
 
-/// What becomes of a request for a WebSocket.
+/// The outcome of a WebSocket upgrade.
 #[derive(Clone, Copy)]
 enum Upgrade {
     Refused,
     Swallowed,
 }
 
-/// A server that speaks long-poll only, as much of it as one user needs; it tells of every request.
+/// A server that implements long-poll only, as far as one user needs it, and reports every request.
 async fn without_websocket(upgrade: Upgrade) -> (SocketAddr, mpsc::Receiver<&'static str>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -65,7 +65,7 @@ async fn serve(mut tcp: BufReader<TcpStream>, upgrade: Upgrade, tell: mpsc::Send
     }
 }
 
-/// The answer that lets in whoever opens with `body`.
+/// Returns the answer that admits the client whose opening POST is `body`.
 fn acknowledged(body: &str) -> String {
     let [request]: [String; 1] = serde_json::from_str(body).unwrap();
     let request: Value = serde_json::from_str(&request).unwrap();
@@ -90,14 +90,14 @@ async fn long_poll_follows_a_websocket_that_never_opened() {
 }
 
 #[tokio::test]
-async fn a_websocket_that_opened_is_the_last_word() {
+async fn a_failure_after_a_websocket_opened_is_final() {
     let mut listener = websocket::Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let chat = ChatCamp::builder("demo").url(format!("http://{address}")).build().unwrap();
     let (connected, ()) = tokio::join!(chat.connect("alice"), async {
         Peer::accepted_by(&mut listener).await.cut();
     });
-    // Long-poll would have been refused with a status, and have said so.
+    // A refused long-poll would have been reported with its status.
     let Err(ConnectError::Lost(closed)) = connected else { panic!("{connected:?}") };
     assert!(!closed.to_string().contains("status"), "{closed}");
 }

@@ -13,7 +13,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Answers one request with this, and gives back what was asked.
+/// Answers one request with this answer. Returns the request.
 async fn backend(answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

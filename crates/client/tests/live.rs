@@ -1,4 +1,4 @@
-//! A live session: requests, events, heartbeat, and every way it comes back or ends.
+//! A live session: requests, events, heartbeat, and all ways in which it is resumed or ends.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
@@ -68,7 +68,7 @@ async fn requests_are_numbered_from_one_and_answered_each_by_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_request_says_why_and_the_session_lives_on() {
+async fn a_rejected_request_has_a_reason_and_the_session_continues() {
     let (chat, _events, _server, mut peer) = connected().await;
     let serve = async {
         let (t, r, _) = peer.request().await;
@@ -112,7 +112,7 @@ async fn a_request_over_the_limit_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_sent_before_a_cut_is_unanswered_and_what_waits_is_sent_after_it() {
+async fn requests_sent_before_a_cut_are_unanswered_and_waiting_ones_are_sent_after_it() {
     let (chat, mut events, mut server, mut peer) = connected().await;
     let serve = async {
         peer.request().await;
@@ -122,7 +122,7 @@ async fn what_was_sent_before_a_cut_is_unanswered_and_what_waits_is_sent_after_i
         let withdrawn_early = withdrawn.is_err();
         let serve = async {
             let asked = server.asked().await;
-            // What was asked for while there was no connection.
+            // The request that was made while there was no connection.
             let mut peer = asked.admit().await;
             let (t, r, _) = peer.request().await;
             peer.ack(&t, r, ok()).await;
@@ -139,7 +139,7 @@ async fn what_was_sent_before_a_cut_is_unanswered_and_what_waits_is_sent_after_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_client_asks_for_its_session_again_and_goes_on_with_it_when_it_may() {
+async fn the_client_asks_to_resume_its_session_and_continues_it_if_allowed() {
     let (chat, mut events, mut server, mut peer) = connected().await;
     peer.push("x.pub", json!({})).await;
     assert_eq!(next(&mut events).await, "other x.pub {}");
@@ -192,7 +192,7 @@ async fn delays_grow_while_connections_do_not_last_and_shrink_after_one_that_did
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_says_what_was_seen_and_silence_ends_the_connection() {
+async fn a_ping_acknowledges_received_messages_and_silence_ends_the_connection() {
     let (_chat, mut events, mut server, mut peer) = connected().await;
     peer.push("x.pub", json!({})).await;
     let start = Instant::now();
@@ -212,9 +212,9 @@ async fn a_ping_says_what_was_seen_and_silence_ends_the_connection() {
 async fn repeated_envelopes_are_dropped_and_a_gap_ends_the_connection() {
     let (_chat, mut events, mut server, mut peer) = connected().await;
     for n in [1, 1, 2, 1] {
-        peer.say(&format!(r#"{{"t":"n{n}","s":{n}}}"#)).await;
+        peer.send_text(&format!(r#"{{"t":"n{n}","s":{n}}}"#)).await;
     }
-    peer.say(r#"{"t":"n4","s":4}"#).await;
+    peer.send_text(r#"{"t":"n4","s":4}"#).await;
     let expected = Closed::ByPeer(Close::new(4007, Code::OutOfSequence.reason()));
     assert_eq!(peer.ended().await, expected);
     let expected = ["other n1 null", "other n2 null", "reconnecting Violation"];
@@ -223,10 +223,10 @@ async fn repeated_envelopes_are_dropped_and_a_gap_ends_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_envelope_ends_the_connection() {
+async fn an_invalid_envelope_ends_the_connection() {
     for text in ["", "[]", r#"{"d":1}"#, r#"{"t":"session.close","d":{}}"#] {
         let (_chat, mut events, mut server, mut peer) = connected().await;
-        peer.say(text).await;
+        peer.send_text(text).await;
         assert_eq!(peer.ended().await.code(), 4514, "{text}");
         assert_eq!(next(&mut events).await, "reconnecting Violation");
         server.asked().await;
@@ -234,10 +234,10 @@ async fn what_is_no_envelope_ends_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_may_ask_to_come_back_later() {
+async fn the_server_may_ask_to_reconnect_later() {
     let (_chat, mut events, mut server, peer) = connected().await;
     let start = Instant::now();
-    peer.farewell(Code::ShuttingDown, Some(Duration::from_secs(60))).await;
+    peer.end_live(Code::ShuttingDown, Some(Duration::from_secs(60))).await;
     assert_eq!(next(&mut events).await, "reconnecting Server");
     let _peer = server.admit().await;
     let waited = start.elapsed().as_millis();
@@ -251,7 +251,7 @@ async fn the_table_decides_what_follows_an_end() {
         for said in [true, false] {
             let (chat, mut events, mut server, peer) = connected().await;
             match said {
-                true => peer.farewell(code, None).await,
+                true => peer.end_live(code, None).await,
                 false => peer.close(code.number()).await,
             }
             let comes_back = code.advice() == chatcamp_client::Advice::Retry;
@@ -263,7 +263,7 @@ async fn the_table_decides_what_follows_an_end() {
                 assert_eq!(event, "disconnected Refused", "{code:?}");
                 assert!(matches!(chat.state(), State::Disconnected(EndReason::Refused(_))));
                 assert!(chat.current_user().is_none());
-                assert!(server.stays_alone().await, "{code:?}");
+                assert!(server.receives_no_connection().await, "{code:?}");
             }
         }
     }
@@ -283,7 +283,7 @@ async fn a_credential_that_ends_is_replaced_only_by_a_different_one() {
             async move { Ok(Credential::token(token)) }
         }));
         let (_, peer) = join!(chat.connect(login), server.admit());
-        peer.farewell(Code::AccessTokenExpired, None).await;
+        peer.end_live(Code::AccessTokenExpired, None).await;
         assert_eq!(take(&mut events, 2).await, ["connected alice New", "reconnecting Server"]);
         if different {
             let asked = server.asked().await;
@@ -292,7 +292,7 @@ async fn a_credential_that_ends_is_replaced_only_by_a_different_one() {
             assert_eq!(next(&mut events).await, "connected alice New");
         } else {
             assert_eq!(next(&mut events).await, "disconnected Refused");
-            assert!(server.stays_alone().await);
+            assert!(server.receives_no_connection().await);
         }
         assert_eq!(
             *asked.lock().unwrap(),
@@ -315,7 +315,7 @@ async fn a_provider_that_has_another_each_time_keeps_the_user_connected() {
     }));
     let (_, mut peer) = join!(chat.connect(login), server.admit());
     for n in 2..5 {
-        peer.farewell(Code::AccessTokenExpired, None).await;
+        peer.end_live(Code::AccessTokenExpired, None).await;
         let asked = server.asked().await;
         assert_eq!(asked.token(), Some(format!("token {n}")));
         peer = asked.admit().await;
@@ -324,7 +324,7 @@ async fn a_provider_that_has_another_each_time_keeps_the_user_connected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_the_server_gives_up_is_closed_from_here() {
+async fn the_client_closes_a_connection_that_the_server_has_abandoned() {
     let (chat, mut events, mut server, mut peer) = connected().await;
     peer.push("session.close", json!(SessionClose::new(Code::ShuttingDown, None))).await;
     assert_eq!(peer.ended().await, Closed::ByPeer(Close::NORMAL));
@@ -332,13 +332,13 @@ async fn a_connection_that_the_server_gives_up_is_closed_from_here() {
     let peer = server.admit().await;
     assert_eq!(next(&mut events).await, "connected alice New");
     advance(Duration::from_secs(11)).await;
-    peer.farewell(Code::ShuttingDown, None).await;
+    peer.end_live(Code::ShuttingDown, None).await;
     assert_eq!(next(&mut events).await, "reconnecting Server");
     assert_eq!(attempt(&chat.state()), 1, "the connection had lasted");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_joins_a_reconnect_hears_of_its_next_failure_and_the_client_goes_on() {
+async fn a_connect_that_joins_a_reconnect_gets_its_next_failure_and_the_client_goes_on() {
     let (chat, mut events, mut server, peer) = connected().await;
     peer.cut();
     assert_eq!(next(&mut events).await, "reconnecting Closed");
@@ -350,10 +350,10 @@ async fn who_joins_a_reconnect_hears_of_its_next_failure_and_the_client_goes_on(
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_to_connect_does_not_wait_for_the_delay_before_a_reconnect() {
+async fn a_connect_does_not_wait_for_the_reconnect_delay() {
     for answered in [true, false] {
         let (chat, mut events, mut server, peer) = connected().await;
-        peer.farewell(Code::ShuttingDown, Some(Duration::from_secs(3600))).await;
+        peer.end_live(Code::ShuttingDown, Some(Duration::from_secs(3600))).await;
         assert_eq!(next(&mut events).await, "reconnecting Server");
         let start = Instant::now();
         if answered {
@@ -388,13 +388,13 @@ async fn a_provider_is_asked_again_only_when_its_credential_nears_its_end() {
     let peer = server.asked().await.admit_with(&offer(), None).await;
     assert_eq!(take(&mut events, 2).await, ["reconnecting Closed", "connected alice New"]);
     assert_eq!(asked.lock().unwrap().len(), 1, "the token in hand is good");
-    peer.farewell(Code::ShuttingDown, Some(Duration::from_secs(90))).await;
+    peer.end_live(Code::ShuttingDown, Some(Duration::from_secs(90))).await;
     server.asked().await;
     assert_eq!(*asked.lock().unwrap(), [CredentialReason::Initial, CredentialReason::Reconnect]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_without_a_provider_is_announced_to_end_for_good() {
+async fn without_a_provider_the_final_expiry_of_the_token_is_announced() {
     let (builder, mut server) = network();
     let chat = builder.build().unwrap();
     let mut events = chat.events();
@@ -533,7 +533,7 @@ async fn dropping_the_last_handle_closes_the_connection() {
     let (chat, mut events, mut server, mut peer) = connected().await;
     let clone = chat.clone();
     drop(chat);
-    assert!(peer.lives_alone(&mut server).await, "one handle is left");
+    assert!(peer.stays_the_only_connection(&mut server).await, "one handle is left");
     drop(clone);
     assert_eq!(peer.ended().await, Closed::ByPeer(Close::NORMAL));
     assert_eq!(take(&mut events, 2).await, ["disconnected ByUs", "end"]);
@@ -558,7 +558,7 @@ async fn the_end_of_the_runtime_ends_everything_that_waits() {
     chat.disconnect().await;
 }
 
-/// The server goes as far as `point` and pulls the cable, then admits the client when it comes back.
+/// Runs the server up to `point`, cuts the connection, and admits the client when it reconnects.
 async fn serve_with_cut(server: &mut Server, point: usize) -> Peer {
     let peer = server.accept().await;
     match point {
@@ -585,7 +585,7 @@ async fn everything_is_answered_exactly_once_wherever_the_connection_is_cut() {
         let mut events = chat.events();
         let serve = async {
             let mut peer = serve_with_cut(&mut server, point).await;
-            // Serves whatever comes for a while.
+            // Serves all requests for a while.
             let serve = async {
                 loop {
                     answer(&mut peer).await;
@@ -621,7 +621,7 @@ async fn drain(events: &mut Events) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_during_which_the_process_did_not_run_is_not_the_peers_silence() {
+async fn time_during_which_the_process_was_suspended_is_not_silence_of_the_peer() {
     let (_chat, mut events, mut server, mut peer) = connected().await;
     let (t, first, _) = peer.request().await;
     assert_eq!(t, "ping");
@@ -633,7 +633,7 @@ async fn time_during_which_the_process_did_not_run_is_not_the_peers_silence() {
     for r in [first, second] {
         peer.ack("ping", r, ok()).await;
     }
-    assert!(peer.lives_alone(&mut server).await);
+    assert!(peer.stays_the_only_connection(&mut server).await);
 
     // Where nobody answers that question, it leaves within seconds, late again or not.
     peer.request().await;

@@ -1,4 +1,4 @@
-//! Providers that hang, hurry or are overtaken: each found once by trying.
+//! Regression tests for providers that hang, answer at once or are overtaken.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
@@ -25,7 +25,7 @@ use tokio::{join, time::Instant};
 type Log = Arc<Mutex<Vec<(CredentialReason, Instant)>>>;
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_refresh_after_the_end_of_the_stated_life_is_no_storm() {
+async fn a_refused_refresh_after_the_stated_lifetime_does_not_cause_a_storm() {
     let (builder, mut server) = network();
     let chat = builder.build().unwrap();
     let asked = Log::default();
@@ -66,7 +66,7 @@ async fn a_refused_refresh_after_the_end_of_the_stated_life_is_no_storm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_end_at_once_are_no_storm() {
+async fn tokens_that_expire_at_once_do_not_cause_a_storm() {
     let (builder, mut server) = network();
     let chat = builder.build().unwrap();
     let asked = Log::default();
@@ -147,7 +147,7 @@ async fn a_refresh_of_an_older_generation_is_not_repeated_after_a_newer_credenti
         peer.ack(&t, r, ok()).await;
     };
     assert_eq!(body["access_token"], "token 2");
-    // The server never saw it, as far as it says.
+    // The server reports that it has not received the request.
     peer.cut();
     let asked = server.asked().await;
     let presented = asked.token().unwrap();
@@ -219,7 +219,7 @@ async fn a_new_closure_on_every_call_joins_the_connection_and_is_asked_next() {
     assert_eq!(take(&mut events, 1).await, ["connected alice New"]);
     assert_eq!(*asked.lock().unwrap(), [(1, CredentialReason::Initial)], "all calls share one connection");
 
-    peer.farewell(Code::AccessTokenExpired, None).await;
+    peer.end_live(Code::AccessTokenExpired, None).await;
     let again = server.asked().await;
     assert_eq!(again.token().as_deref(), Some("token 3"));
     let _peer = again.admit().await;

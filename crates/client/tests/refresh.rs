@@ -1,4 +1,4 @@
-//! Credentials over time on a live connection, what the server is told of what has arrived, and hints of the application.
+//! Refreshed credentials on a live connection, acknowledgements of received messages, and hints of the application.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 use support::{Peer, Server, network, next, offer, ok, take};
 use tokio::{join, time::Instant};
 
-/// How long the first token is good, in seconds.
+/// The lifetime of the first token, in seconds.
 const LIFETIME: u64 = 100;
 
-/// Offers these tokens one after another, fails where there is none, and notes why and when it was asked.
+/// A provider that returns these tokens in turn, and fails in place of `None`. Records when and why it was asked.
 #[derive(Clone, Default)]
 struct Script {
     tokens: Arc<Mutex<VecDeque<Option<&'static str>>>>,
@@ -49,7 +49,7 @@ impl Script {
         self.asked.lock().unwrap().iter().map(|(why, _)| *why).collect()
     }
 
-    /// Seconds from `start` to the `n`th question.
+    /// Returns the seconds from `start` until the provider was asked for the `n`th time.
     fn second(&self, n: usize, start: Instant) -> u64 {
         self.asked.lock().unwrap()[n].1.duration_since(start).as_secs()
     }
@@ -66,7 +66,7 @@ async fn connected(script: &Script) -> (ChatCamp, Events, Server, Peer) {
     (chat, events, server, peer)
 }
 
-/// The next request that is no heartbeat; heartbeats are answered.
+/// Returns the next request that is not a heartbeat. Answers heartbeats.
 async fn request(peer: &mut Peer) -> (String, u64, Value) {
     loop {
         let (t, r, d) = peer.request().await;
@@ -82,7 +82,7 @@ async fn refuse(peer: &mut Peer, t: &str, r: u64, code: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_token_is_asked_for_and_presented_before_the_one_in_hand_ends() {
+async fn a_new_token_is_requested_and_presented_before_the_current_one_expires() {
     let script = Script::of(&[Some("one"), Some("two"), Some("three")]);
     let start = Instant::now();
     let (_chat, mut events, _server, mut peer) = connected(&script).await;
@@ -110,7 +110,7 @@ async fn a_refused_refresh_is_tried_once_more_and_then_left_until_the_end() {
         assert_eq!(d["access_token"], token);
         refuse(&mut peer, &t, r, "TOKEN_REFUSED").await;
     }
-    peer.farewell(Code::AccessTokenExpired, None).await;
+    peer.end_live(Code::AccessTokenExpired, None).await;
     assert_eq!(next(&mut events).await, "reconnecting Server");
     assert_eq!(server.asked().await.token().as_deref(), Some("four"));
     let refused = CredentialReason::Rejected(Code::AccessTokenInvalid);
@@ -119,12 +119,12 @@ async fn a_refused_refresh_is_tried_once_more_and_then_left_until_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_knows_no_refresh_is_not_asked_again() {
+async fn a_server_without_refresh_is_not_asked_again() {
     let script = Script::of(&[Some("one"), Some("two")]);
     let (_chat, _events, mut server, mut peer) = connected(&script).await;
     let (t, r, _) = request(&mut peer).await;
     refuse(&mut peer, &t, r, "UNKNOWN_TYPE").await;
-    assert!(peer.lives_alone(&mut server).await);
+    assert!(peer.stays_the_only_connection(&mut server).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn a_provider_that_fails_or_offers_the_same_is_asked_again_while_there_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_for_a_connection_that_is_gone_counts_for_nothing() {
+async fn an_answer_for_an_earlier_connection_is_ignored() {
     let (builder, mut server) = network();
     let chat = builder.build().unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -166,7 +166,7 @@ async fn an_answer_for_a_connection_that_is_gone_counts_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_is_told_what_has_arrived_before_it_is_much() {
+async fn received_messages_are_acknowledged_before_they_are_many() {
     for (bytes, until) in [(1, 250), (60_000, 5)] {
         let script = Script::of(&[Some("one")]);
         let (_chat, _events, _server, mut peer) = connected(&script).await;
@@ -185,7 +185,7 @@ async fn the_server_is_told_what_has_arrived_before_it_is_much() {
 async fn a_changed_network_ends_the_wait_for_the_next_attempt() {
     let script = Script::of(&[Some("one")]);
     let (chat, mut events, mut server, peer) = connected(&script).await;
-    peer.farewell(Code::ShuttingDown, Some(Duration::from_secs(60))).await;
+    peer.end_live(Code::ShuttingDown, Some(Duration::from_secs(60))).await;
     assert_eq!(next(&mut events).await, "reconnecting Server");
     let start = Instant::now();
     let (_peer, ()) = join!(server.admit(), chat.network_changed());
@@ -193,7 +193,7 @@ async fn a_changed_network_ends_the_wait_for_the_next_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_changed_network_a_connection_is_proved_within_five_seconds() {
+async fn after_a_network_change_a_connection_is_verified_within_five_seconds() {
     let script = Script::of(&[Some("one")]);
     let (chat, mut events, _server, mut peer) = connected(&script).await;
     chat.network_changed().await;

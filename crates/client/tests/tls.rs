@@ -84,7 +84,7 @@ async fn the_cause_of_a_failed_handshake_is_named_over_every_transport() {
     }
 }
 
-/// Fails with these errors before it connects.
+/// A transport that fails with these errors before it connects.
 #[derive(Debug)]
 struct Failing {
     inner: memory::Transport,

@@ -1,4 +1,4 @@
-//! The same client over real sockets: few, but real.
+//! The client over real sockets.
 
 #![cfg(feature = "websocket")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]

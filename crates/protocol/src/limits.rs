@@ -31,9 +31,9 @@ pub const HANDSHAKE_MESSAGE: usize = 4 * 1024;
 pub const REQUEST_HEAD: usize = 16 * 1024;
 /// Longest name and version of a native client, in bytes.
 pub const CLIENT_NAME: usize = 128;
-/// Most messages kept for one session: those waiting to be sent and those not yet acknowledged.
+/// Maximum number of messages kept for one session: those waiting to be sent and those not yet acknowledged.
 pub const OUTBOX_MESSAGES: usize = 1000;
-/// Most bytes of messages kept for one session.
+/// Maximum size of the messages kept for one session, in bytes.
 pub const OUTBOX_BYTES: usize = 1024 * 1024;
 /// Messages received after which a native client sends `ping`, so that the server can drop them.
 pub const ACKNOWLEDGE_MESSAGES: u64 = 250;
@@ -46,7 +46,7 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 pub const HEARTBEAT: Duration = Duration::from_secs(25);
 /// Silence after which a connection is considered lost.
 pub const SILENCE: Duration = Duration::from_secs(35);
-/// How long a client may take nothing of what waits for it, before its connection is ended.
+/// How long a client may read none of the messages that wait for it before its connection is ended.
 pub const STALLED: Duration = Duration::from_secs(15);
 /// How long a native session without a connection is kept.
 pub const KEPT_NATIVE: Duration = Duration::from_secs(2 * 60);

@@ -95,7 +95,7 @@ impl AccessToken {
         }
     }
 
-    /// Whether white space is in it, which is easily copied along and never seen.
+    /// Returns whether the token contains white space, which is easily copied by accident and not visible.
     #[must_use]
     pub fn has_white_space(&self) -> bool {
         self.expose().contains(char::is_whitespace)

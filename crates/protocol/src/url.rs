@@ -1,17 +1,17 @@
-//! The address of a server, as clients and backends are given it.
+//! The URL of a server, which clients and backends are configured with.
 
 use std::{fmt, net::IpAddr};
 
 use http::uri::{Authority, Uri};
 
-/// Where a server takes chat connections (wire document, "Endpoints").
+/// The path for chat connections (`docs/PROTOCOL.md`, "Endpoints").
 const CHAT: &str = "/chat/2.0";
-/// Where it takes requests of backends.
+/// The path for requests of backends.
 const API: &str = "/api/2.0";
 
-/// The address of a server: `https://host[:port][/path]`, where the path is that of a proxy before it.
+/// The URL of a server: `https://host[:port][/path]`. A proxy in front of the server may require the path.
 ///
-/// `ws://` and `wss://` mean the same as `http://` and `https://`. A trailing `/chat/2.0` is accepted and left out.
+/// `ws://` and `wss://` mean the same as `http://` and `https://`. A trailing `/chat/2.0` is accepted and removed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     is_tls: bool,
@@ -19,38 +19,38 @@ pub struct ServerUrl {
     path: String,
 }
 
-/// Why a text is not the address of a server. None of it is repeated: it may hold a secret.
+/// The reason a text is not the URL of a server. Does not contain the text, which may hold a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidUrl {
-    /// It is not a URL.
+    /// The text is not a URL.
     #[error("it is not a URL such as https://chat.example; a host name is written in ASCII")]
     Malformed,
-    /// It has white space in it, such as a line break at its end.
-    #[error("it has white space in it; remove that")]
+    /// The text contains white space, such as a line break at its end.
+    #[error("it contains white space; remove it")]
     WhiteSpace,
-    /// The scheme is another one, or missing.
+    /// The scheme is missing or not one of `https`, `http`, `wss` and `ws`.
     #[error("it must begin with https:// or http://")]
     Scheme,
     /// The host is missing, or the port is not a number.
     #[error("its host or port is malformed")]
     Host,
-    /// A user name or password.
+    /// The URL contains a user name or password.
     #[error("remove the user name and password")]
     UserInfo,
-    /// A query.
+    /// The URL has a query.
     #[error("remove the query, which begins with ?")]
     Query,
-    /// A fragment.
+    /// The URL has a fragment.
     #[error("remove the fragment, which begins with #")]
     Fragment,
-    /// The path of the API, which is not given.
+    /// The URL contains the path of the API, which must be left out.
     #[error("remove {API}, and give the address of the server alone")]
     Api,
 }
 
 impl ServerUrl {
-    /// Reads an address.
+    /// Parses a URL.
     ///
     /// # Errors
     /// [`InvalidUrl`] says what to change.
@@ -58,7 +58,7 @@ impl ServerUrl {
         if text.contains(char::is_whitespace) {
             return Err(InvalidUrl::WhiteSpace);
         }
-        // `Uri` drops it.
+        // `Uri` drops a fragment.
         if text.contains('#') {
             return Err(InvalidUrl::Fragment);
         }
@@ -87,25 +87,25 @@ impl ServerUrl {
         Ok(Self { is_tls, authority, path: path.to_owned() })
     }
 
-    /// Returns where the server takes chat connections.
+    /// Returns the URL for chat connections.
     #[must_use]
     pub fn chat(&self) -> String {
         format!("{self}{CHAT}")
     }
 
-    /// Returns where the server takes requests of backends for a method such as `users.get`.
+    /// Returns the URL of a method of the Platform API, such as `users.get`.
     #[must_use]
     pub fn api(&self, method: &str) -> String {
         format!("{self}{API}/{method}")
     }
 
-    /// Whether the way to it is encrypted.
+    /// Returns whether connections to the server are encrypted.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.is_tls
     }
 
-    /// Whether it is on this machine.
+    /// Returns whether the server is on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let host = self.authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -114,7 +114,7 @@ impl ServerUrl {
     }
 }
 
-/// The address, without a slash at its end.
+/// Writes the URL without a slash at its end.
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls { "https" } else { "http" };
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_address_of_a_server_says_what_to_change() {
+    fn an_invalid_url_is_rejected_with_its_reason() {
         for (text, why) in [
             ("", InvalidUrl::Malformed),
             ("http://", InvalidUrl::Malformed),

@@ -166,7 +166,7 @@ struct Call {
     done: fn(&Changed) -> bool,
 }
 
-/// Returns the current state of what the calls change.
+/// The state that the calls change.
 struct Changed {
     users: Vec<String>,
     renamed: bool,

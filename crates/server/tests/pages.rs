@@ -74,11 +74,11 @@ async fn a_waiting_page_is_cut_off_soon_after_its_eviction() {
     }
     let mut first = waiting.remove(0);
     let ended = timeout(PATIENCE, first.read_to_end(&mut Vec::new())).await;
-    assert!(ended.is_ok(), "it keeps its memory until the drain is over");
+    assert!(ended.is_ok(), "an evicted page keeps its memory until the drain is over");
 
     let began = Instant::now();
     world.server.shutdown().await;
-    assert!(began.elapsed() < PATIENCE, "nor does it hold up the end: {:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "an evicted page delays the shutdown: {:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Ring 4: every built-in transport passes the one suite, and so does one over a socket of one's own.
+//! Ring 4: every built-in transport passes the conformance suite, and so does a WebSocket over a custom stream.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -80,7 +80,7 @@ async fn long_poll_over_loopback_conforms_on_many_threads() {
     testing::conformance(support::loopback).await;
 }
 
-/// Without sockets, so that any wait for time would stand out and pass at once.
+/// Runs without sockets in paused time, so that no check has to wait.
 #[tokio::test(start_paused = true)]
 async fn long_poll_without_sockets_conforms() {
     let begun = tokio::time::Instant::now();
@@ -97,7 +97,7 @@ async fn a_faulty_transport_without_faults_conforms() {
     .await;
 }
 
-/// Frames with a length before them, over a stream of bytes.
+/// Frames with a length prefix, over a stream of bytes.
 fn framed(stream: DuplexStream) -> impl Carrier {
     let codec = LengthDelimitedCodec::builder().max_frame_length(MESSAGE_LIMIT + 1024).new_framed(stream);
     let (sink, stream) = codec.split();

@@ -1,4 +1,4 @@
-//! Ring 2: faults strike where they were put, over memory.
+//! Ring 2: faults occur at the planned messages, over memory.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -20,7 +20,7 @@ fn pair(fault: Fault) -> (Connection, Connection) {
     (Faulty::wrap(near, vec![fault]), far)
 }
 
-/// Sends five messages, as far as it goes, and gives what is received until the end.
+/// Sends five messages, or as many as possible. Returns what is received until the end.
 async fn carried(mut from: Connection, mut to: Connection) -> (Vec<String>, Closed) {
     for n in 1..=5 {
         if from.send(Message::from(format!("{n}"))).await.is_err() {

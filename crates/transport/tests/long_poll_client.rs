@@ -27,10 +27,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// A request's method and id.
+/// The method and id of a request.
 type Seen = (Method, Arc<str>);
 
-/// A server behind a network that counts and fails.
+/// A server behind a network that counts requests and fails on demand.
 #[derive(Debug, Clone)]
 struct Network {
     server: Server,
@@ -166,7 +166,7 @@ async fn gets_that_are_broken_off_and_repeated_lose_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_request_or_answer_is_the_end_on_both_sides() {
+async fn a_lost_request_or_answer_ends_the_connection_on_both_sides() {
     use Method::{Get, Post};
     for (fault, arrives) in [
         (ExchangeFault::LoseRequest(Get, 1), None),
@@ -211,7 +211,7 @@ async fn a_lost_request_or_answer_is_the_end_on_both_sides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_opening_is_the_end() {
+async fn a_lost_opening_ends_the_connection() {
     for fault in [ExchangeFault::LoseRequest(Method::Post, 1), ExchangeFault::LoseAnswer(Method::Post, 1)] {
         let (_network, transport, _accepted) = Network::new([fault]);
         let mut client = transport.connect().await.unwrap();
@@ -246,7 +246,7 @@ async fn a_refused_post_lets_the_server_finish() {
     assert_eq!(client.recv().await, Err(Closed::ByPeer(Close::new(4500, "no"))));
 }
 
-/// Gives every request the same answer, or none.
+/// Answers every request with the same answer, or not at all.
 #[derive(Debug, Clone)]
 struct Scripted(Option<ExchangeAnswer>);
 
@@ -305,7 +305,7 @@ async fn answers_that_end_a_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_does_not_hold_is_not_stormed() {
+async fn a_server_that_does_not_hold_polls_is_not_flooded() {
     #[derive(Debug)]
     struct Hasty(Arc<AtomicUsize>);
 
@@ -340,7 +340,7 @@ async fn a_server_that_never_answers_is_lost_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_waits_no_longer_than_a_farewell_takes() {
+async fn a_close_waits_no_longer_than_its_time_limit() {
     let mut client = Transport::over(Scripted(None), "/").connect().await.unwrap();
     client.send("question".into()).await.unwrap();
     let begun = Instant::now();
@@ -387,7 +387,7 @@ fn urls_are_those_of_websocket() {
     }
 }
 
-/// Answers every connection with the same bytes; gives what was asked first.
+/// Answers every connection with the same bytes. Returns the first request.
 async fn canned(answer: String) -> (Transport, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/chat/2.0?access_token=secret", listener.local_addr().unwrap());

@@ -301,7 +301,7 @@ async fn a_peer_that_pings_and_does_not_read_is_owed_the_latest_pong_only() {
 }
 
 #[tokio::test]
-async fn what_had_arrived_is_received_after_a_write_has_failed() {
+async fn received_messages_can_be_read_after_a_failed_write() {
     let (mut wire, stream) = duplex(1024);
     let mut carrier = Carrier::server(stream, &[], Vec::new());
     wire.write_all(&[masked(FIN | TEXT, b"one"), masked(FIN | TEXT, b"two")].concat()).await.unwrap();

@@ -154,7 +154,7 @@ fn urls_are_checked_before_anything_is_dialled() {
 }
 
 #[tokio::test]
-async fn silent_and_foolish_peers_do_not_keep_others_from_the_listener() {
+async fn silent_and_invalid_peers_do_not_block_the_listener() {
     let mut listener = websocket::Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut bad = Vec::new();

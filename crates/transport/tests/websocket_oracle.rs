@@ -201,7 +201,7 @@ async fn codes_that_may_not_be_sent_become_an_empty_close() {
 }
 
 #[tokio::test]
-async fn keep_alive_makes_a_live_peer_show_itself() {
+async fn keep_alive_makes_a_live_peer_answer() {
     against(
         |mut oracle| {
             assert_eq!(oracle.read().unwrap(), Frame::Ping(Bytes::new()));
@@ -232,7 +232,7 @@ async fn keep_alive_makes_a_live_peer_show_itself() {
 }
 
 #[tokio::test]
-async fn a_peer_that_just_goes_is_lost() {
+async fn a_peer_that_disappears_is_lost() {
     against(drop, async |mut ours| {
         assert!(matches!(ours.recv().await, Err(Closed::Lost(_))));
     })

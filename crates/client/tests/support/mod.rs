@@ -1,4 +1,4 @@
-//! A server of one connection at a time, made from the handshake's other half, and a client to it.
+//! A test server for one connection at a time, built on the server half of the handshake, and a client connected to it.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -24,10 +24,10 @@ use chatcamp_protocol::{
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-/// Longer than anything a client waits for; time is paused, so it costs nothing.
+/// Longer than any time limit of a client. Time is paused, so waiting this long takes no real time.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
-/// A client of the app `demo`, and the server it reaches.
+/// Returns a client of the app `demo`, and the server that it connects to.
 pub(crate) fn network() -> (Builder, Server) {
     let (transport, listener) = memory::network();
     (ChatCamp::builder("demo").transport(transport), Server { listener })
@@ -43,7 +43,7 @@ pub(crate) struct Asked {
     peer: Peer,
 }
 
-/// A connection, as its server sees it.
+/// The server's end of a connection.
 pub(crate) struct Peer {
     connection: Connection,
     sequence: Counter,
@@ -79,7 +79,7 @@ impl Server {
         Self { listener }
     }
 
-    /// Admits the next connection, which must be this user's.
+    /// Accepts and admits the next connection, which must be of this user.
     pub(crate) async fn asked_and_admitted(&mut self, user: &str) -> Peer {
         let asked = self.asked().await;
         assert_eq!(asked.user(), user);
@@ -91,8 +91,8 @@ impl Server {
         Peer::accepted_by(&mut self.listener).await
     }
 
-    /// Whether no connection comes for a long time.
-    pub(crate) async fn stays_alone(&mut self) -> bool {
+    /// Returns whether no connection arrives for a long time.
+    pub(crate) async fn receives_no_connection(&mut self) -> bool {
         timeout(LONG, self.listener.accept()).await.is_err()
     }
 
@@ -118,7 +118,7 @@ impl Asked {
         self.admit_user(user, offer, lifetime).await
     }
 
-    /// Admits another user than the one who asks.
+    /// Admits a user other than the one that connects.
     pub(crate) async fn admit_as(self, id: &str) -> Peer {
         self.admit_user(user(id), &offer(), None).await
     }
@@ -134,7 +134,7 @@ impl Asked {
             sessions: SessionLimit::default(),
         };
         let (_, ack) = verdict.admit(admission, offer, 0);
-        peer.say(&ack).await;
+        peer.send_text(&ack).await;
         peer
     }
 
@@ -148,7 +148,7 @@ impl Asked {
         peer.end(verdict.defer(code, after)).await;
     }
 
-    /// The token presented, as text.
+    /// Returns the presented token as text.
     pub(crate) fn token(&self) -> Option<String> {
         match self.verdict.question().proof {
             chatcamp_auth::authenticator::Proof::Token(token) => Some(token.expose().to_owned()),
@@ -160,7 +160,7 @@ impl Asked {
         self.verdict.question().user_id.to_string()
     }
 
-    /// The numbers of the session the client asks for again.
+    /// Returns the numbers that the client sent to resume its session: the highest received, and the highest sent.
     pub(crate) fn resume(&self) -> Option<(u64, u64)> {
         self.verdict.resume().map(|hint| (hint.seen, hint.sent))
     }
@@ -173,15 +173,15 @@ impl Peer {
     }
 
     pub(crate) async fn asked(mut self) -> Asked {
-        let text = self.hear().await;
+        let text = self.receive().await;
         let keyring = Keyring::new(vec![[7; 32]]).unwrap();
         let Ok(Opening::Native(half)) = server::open(None, &keyring, 0) else { panic!("no query is native") };
         Asked { verdict: half.on_message(text.as_str(), &keyring).unwrap(), peer: self }
     }
 
-    /// Waits for a request; gives type, number and body.
+    /// Waits for a request. Returns its type, number and body.
     pub(crate) async fn request(&mut self) -> (String, u64, Value) {
-        let text = self.hear().await;
+        let text = self.receive().await;
         let envelope = Envelope::parse(text.as_str()).unwrap();
         (envelope.t.clone().into_owned(), envelope.r.unwrap(), envelope.body().unwrap())
     }
@@ -196,20 +196,20 @@ impl Peer {
 
     pub(crate) async fn numbered(&mut self, text: &str) {
         let text = envelope::number(text, self.sequence.next());
-        self.say(&text).await;
+        self.send_text(&text).await;
     }
 
-    /// Says it as it is.
-    pub(crate) async fn say(&mut self, text: &str) {
+    /// Sends a text unchanged.
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.connection.send(Message::from(text)).await.expect("the client is there");
     }
 
-    async fn hear(&mut self) -> Message {
+    async fn receive(&mut self) -> Message {
         timeout(LONG, self.connection.recv()).await.expect("a message in time").expect("the client is there")
     }
 
-    /// Whether this stays the only connection for ten heartbeats.
-    pub(crate) async fn lives_alone(&mut self, server: &mut Server) -> bool {
+    /// Answers ten heartbeats. Returns whether no other connection arrives before the last.
+    pub(crate) async fn stays_the_only_connection(&mut self, server: &mut Server) -> bool {
         let mut answered = 0;
         while answered < 10 {
             tokio::select! {
@@ -231,20 +231,20 @@ impl Peer {
     }
 
     /// Ends a live connection for this reason.
-    pub(crate) async fn farewell(self, code: Code, after: Option<Duration>) {
+    pub(crate) async fn end_live(self, code: Code, after: Option<Duration>) {
         self.end(server::ended(server::Dialect::Native, code, after)).await;
     }
 
-    /// Ends without a word, with this number.
+    /// Closes the connection with this number, without a final message.
     pub(crate) async fn close(mut self, number: u16) {
         self.connection.close(Close::new(number, "")).await;
     }
 
-    /// Pulls the cable.
+    /// Cuts the connection.
     pub(crate) fn cut(self) {}
 
     async fn end(mut self, ended: server::Ended) {
-        // The client may be gone already, or go while it is told.
+        // The client may have disconnected, or disconnect during the send.
         if let Some(words) = ended.final_message {
             let _ = self.connection.send(words.into()).await;
         }
@@ -252,7 +252,7 @@ impl Peer {
     }
 }
 
-/// The next event, in short, for comparing.
+/// Returns a short form of the next event, for comparisons.
 pub(crate) async fn next(events: &mut Events) -> String {
     match timeout(LONG, events.next()).await.expect("an event in time") {
         None => "end".to_owned(),
@@ -287,7 +287,7 @@ fn short(event: &Event) -> String {
     }
 }
 
-/// The name of an enum's variant.
+/// Returns the name of an enum's variant.
 pub(crate) fn variant(value: &impl fmt::Debug) -> String {
     let text = format!("{value:?}");
     text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("").to_owned()
@@ -297,7 +297,7 @@ pub(crate) fn ok() -> Value {
     json!({"ok": true})
 }
 
-/// A transport on which others can read.
+/// A transport that reports that it is not encrypted.
 #[derive(Debug)]
 pub(crate) struct Exposed(pub(crate) memory::Transport);
 

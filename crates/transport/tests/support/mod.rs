@@ -23,17 +23,17 @@ use hyper::{Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time};
 
-/// Connections that were opened and not accepted, at most.
+/// Maximum number of connections that were opened and not accepted.
 const BACKLOG: usize = 64;
 
-/// A hub, and where the connections it opens go; clones are the same one.
+/// A hub, and the queue of the connections that it opens. Clones share both.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     pub(crate) hub: Arc<Hub>,
     opened: mpsc::Sender<Connection>,
 }
 
-/// Gives what is opened at a [`Server`]; its tasks end with it.
+/// Accepts the connections that a [`Server`] opens. Its tasks end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     accept: mpsc::Receiver<Connection>,
@@ -41,7 +41,7 @@ pub(crate) struct Accepted {
 }
 
 impl Server {
-    /// A hub whose time moves by itself.
+    /// Creates a hub whose time advances by itself.
     pub(crate) fn start(limits: Limits) -> (Self, Accepted) {
         let (opened, accept) = mpsc::channel(BACKLOG);
         let server = Self { hub: Arc::new(Hub::new(limits)), opened };
@@ -135,7 +135,7 @@ impl Exchange for Server {
     }
 }
 
-/// What an adapter makes of a request of our client.
+/// Converts a request of the client into a request to the hub.
 pub(crate) fn native(request: &ExchangeRequest) -> Request<'_> {
     Request {
         method: request.method,
