@@ -635,7 +635,7 @@ async fn time_during_which_the_process_was_suspended_is_not_silence_of_the_peer(
     }
     assert!(peer.stays_the_only_connection(&mut server).await);
 
-    // Where nobody answers that question, it leaves within seconds, late again or not.
+    // If the ping is not answered, the client disconnects within seconds, whether or not the deadline is late again.
     peer.request().await;
     advance(Duration::from_secs(47)).await;
     peer.request().await;

@@ -41,7 +41,7 @@ async fn users_that_do_not_read_do_not_prevent_the_resume_of_others() {
     let mut bob = world.connect("bob").await;
     world.tell("alice", 1..=5).await;
     world.tell("bob", 1..=5).await;
-    bob.hears(1..=5, 1).await;
+    bob.receive_events(1..=5, 1).await;
 
     let mut crowd = Vec::new();
     for n in 0..6 * 2 * budget / MIB {
@@ -55,10 +55,10 @@ async fn users_that_do_not_read_do_not_prevent_the_resume_of_others() {
     let mut alice = world.resume("alice", None, alices).await.unwrap();
     assert_eq!(alice.fresh(), None);
     alice.resumed(11, 0);
-    alice.hears(1..=11, 1).await;
+    alice.receive_events(1..=11, 1).await;
     let mut bob = world.resume("bob", None, bob.hint(0)).await.unwrap();
     assert_eq!(bob.fresh(), None);
-    bob.hears(1..=5, 1).await;
+    bob.receive_events(1..=5, 1).await;
     drop((crowd, alice, bob));
     world.close().await;
 }
@@ -94,7 +94,7 @@ async fn a_client_that_sends_but_does_not_read_loses_its_connection() {
     // Its session is detached: nothing is lost.
     let mut back = world.resume("alice", None, slow.hint(0)).await.unwrap();
     assert_eq!(back.fresh(), None);
-    back.hears(1..=100, 1).await;
+    back.receive_events(1..=100, 1).await;
     drop(back);
     world.close().await;
 }
@@ -106,7 +106,7 @@ async fn a_client_that_reads_slowly_keeps_its_connection() {
     world.tell("alice", 1..=500).await;
     for n in 1..=6 {
         talks(&mut slow, limits::STALLED.as_secs() - 5).await;
-        slow.hears(n..=n, n).await;
+        slow.receive_events(n..=n, n).await;
     }
     assert_eq!(world.server.load().sessions, 1);
     drop(slow);

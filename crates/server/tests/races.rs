@@ -87,7 +87,7 @@ async fn a_store_failure_after_a_resume_ends_the_connection_and_not_the_session(
     while lost.connection.recv().await.is_ok() {}
     let mut alice = world.resume("alice", None, hint).await.unwrap();
     assert_eq!(alice.fresh(), None, "three messages are gone for good");
-    alice.hears(1..=3, 1).await;
+    alice.receive_events(1..=3, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn a_refused_resume_evicts_no_session() {
     let mut other = world.connect("alice").await;
     assert!(world.server.end_session(&world.app, &id, false).await.unwrap());
     assert_eq!(world.resume("alice", None, hint).await.unwrap_err(), "DISCONNECTED");
-    other.hears_nothing().await;
+    other.receives_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,7 +118,7 @@ async fn a_stale_key_evicts_no_session() {
     let mut other = world.connect("alice").await;
     let mut stale = world.published(&format!("session_key={one}")).await;
     assert_eq!(stale.recv().await["d"]["error"]["message"], "Session Key Invalid");
-    other.hears_nothing().await;
+    other.receives_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +188,7 @@ async fn a_client_evicted_over_a_dead_network_does_not_evict_the_newer_one() {
     let mut new = world.connect("alice").await;
     tokio::time::sleep(Duration::from_secs(20)).await;
     let _back = world.resume("alice", None, hint).await;
-    new.hears_nothing().await;
+    new.receives_nothing().await;
 }
 
 #[tokio::test]

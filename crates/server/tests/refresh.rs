@@ -24,7 +24,7 @@ async fn pass(now: &AtomicU64, seconds: u64, peer: &mut Peer) {
     for _ in 0..seconds / 10 {
         tokio::time::sleep(Duration::from_secs(10)).await;
         now.fetch_add(10, Ordering::Relaxed);
-        peer.hears_nothing().await;
+        peer.receives_nothing().await;
     }
 }
 
@@ -161,7 +161,7 @@ async fn a_refresh_sent_twice_is_answered_once() {
     store.release();
     let answer = alice.recv().await;
     assert_eq!((&answer["to"], &answer["d"]["ok"], &answer["s"]), (&json!(1), &json!(true), &json!(1)));
-    alice.hears_nothing().await;
+    alice.receives_nothing().await;
     // One check for the refresh, and none for its repetition.
     assert_eq!(store.calls("user") - before, connect + 1);
     drop((older, alice));
@@ -178,7 +178,7 @@ async fn a_revoked_token_is_refused() {
     let mut alice = world.connect("alice").await;
     let answer = alice.request("users.refresh", json!({"access_token": old.expose()})).await;
     assert_eq!(answer["error"]["code"], "TOKEN_REFUSED");
-    alice.hears_nothing().await;
+    alice.receives_nothing().await;
     let answer = alice.request("users.refresh", json!({"access_token": new.expose()})).await;
     assert_eq!(answer["ok"], true);
     drop(alice);
@@ -195,7 +195,7 @@ async fn a_refresh_turns_a_session_by_id_into_one_by_token() {
     assert_eq!(answer["ok"], true);
     world.accounts.set_locked(&world.app, &user("alice"), true).await.unwrap();
     by_id.ended_with(Code::AccessTokenRequired).await;
-    raised.hears_nothing().await;
+    raised.receives_nothing().await;
     drop((raised, by_id));
     world.close().await;
 }
@@ -253,7 +253,7 @@ async fn a_check_with_an_old_record_does_not_apply_to_a_newer_token() {
         }
         store.release();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        alice.hears_nothing().await;
+        alice.receives_nothing().await;
         drop(alice);
         world.close().await;
     }
@@ -276,7 +276,7 @@ async fn a_refreshed_session_can_be_resumed_after_its_first_token_has_expired() 
     world.tell("alice", 1..=1).await;
     let mut alice = world.resume("alice", Some(&second), hint.clone()).await.unwrap();
     alice.resumed(1, hint.sent);
-    alice.hears(1..=1, hint.seen + 1).await;
+    alice.receive_events(1..=1, hint.seen + 1).await;
     drop(alice);
     world.close().await;
 }

@@ -40,7 +40,7 @@ async fn a_resumed_client_gets_missed_messages_once_and_in_order_and_then_new_on
         let mut alice = world.connect("alice").await;
         assert_eq!(alice.fresh(), Some("new"));
         assert!(sent == 0 || world.tell("alice", 1..=sent).await == 1);
-        alice.hears(1..=seen, 1).await;
+        alice.receive_events(1..=seen, 1).await;
         let hint = alice.hint(seen);
         world.cut(alice).await;
         assert!(
@@ -53,7 +53,7 @@ async fn a_resumed_client_gets_missed_messages_once_and_in_order_and_then_new_on
         let last = sent + away;
         // New messages come after the missed ones.
         world.tell("alice", last + 1..=last + 3).await;
-        alice.hears(seen + 1..=last + 3, seen + 1).await;
+        alice.receive_events(seen + 1..=last + 3, seen + 1).await;
         alice.send_request("ping", json!({"seen": last + 3})).await;
         let pong = alice.recv().await;
         assert_eq!((&pong["to"], &pong["s"]), (&json!(1), &json!(last + 4)), "{sent} {seen} {away}");
@@ -72,7 +72,7 @@ async fn a_session_survives_many_lost_connections() {
         told += 3;
         // Reads none or some of the messages, never all.
         let reads = (told - seen) * (round % 3) / 3;
-        alice.hears(seen + 1..=seen + reads, seen + 1).await;
+        alice.receive_events(seen + 1..=seen + reads, seen + 1).await;
         seen += reads;
         let hint = alice.hint(seen);
         world.cut(alice).await;
@@ -81,8 +81,8 @@ async fn a_session_survives_many_lost_connections() {
         alice = world.resume("alice", None, hint).await.unwrap();
         alice.resumed(told - seen, 0);
     }
-    alice.hears(seen + 1..=told, seen + 1).await;
-    alice.hears_nothing().await;
+    alice.receive_events(seen + 1..=told, seen + 1).await;
+    alice.receives_nothing().await;
     drop(alice);
     world.close().await;
 }
@@ -175,11 +175,11 @@ async fn the_acknowledgement_of_a_request_in_progress_waits_for_its_client() {
             }
             let mut alice = world.resume("alice", None, hint).await.unwrap();
             alice.resumed(1 + u64::from(done_while_away), 1);
-            alice.hears(1..=1, 1).await;
+            alice.receive_events(1..=1, 1).await;
             if !done_while_away {
                 alice.send_request("users.get", json!({})).await;
                 world.tell("alice", 2..=2).await;
-                alice.hears(2..=2, 2).await;
+                alice.receive_events(2..=2, 2).await;
                 store.release();
             }
             let answer = alice.recv().await;
@@ -193,7 +193,7 @@ async fn the_acknowledgement_of_a_request_in_progress_waits_for_its_client() {
                 );
             }
             assert_eq!(store.calls("edit_user"), 1);
-            alice.hears_nothing().await;
+            alice.receives_nothing().await;
             drop((before, alice));
             world.close().await;
         }
@@ -279,11 +279,11 @@ async fn an_old_key_is_valid_until_a_newer_one_is_used_or_a_request_arrives() {
     // The fourth key is valid until a request arrives on the session.
     let mut sixth = world.resume("alice", None, four.clone()).await.unwrap();
     assert_eq!(sixth.fresh(), None);
-    sixth.hears_nothing().await;
+    sixth.receives_nothing().await;
     let mut six = sixth.hint(1);
     let stale = world.resume("alice", None, four).await.unwrap();
     assert_eq!(stale.fresh(), Some("unknown_key"));
-    sixth.hears_nothing().await;
+    sixth.receives_nothing().await;
     (six.seen, six.sent) = (2, 2);
     world.cut(sixth).await;
     world.resume("alice", None, six).await.unwrap().resumed(0, 2);
@@ -296,16 +296,16 @@ async fn a_resume_of_a_live_session_takes_it_over() {
     let world = World::open().await;
     let mut older = world.connect("alice").await;
     world.tell("alice", 1..=5).await;
-    older.hears(1..=2, 1).await;
+    older.receive_events(1..=2, 1).await;
     let mut newer = world.resume("alice", None, older.hint(2)).await.unwrap();
     newer.resumed(3, 0);
     world.tell("alice", 6..=6).await;
-    newer.hears(3..=6, 3).await;
+    newer.receive_events(3..=6, 3).await;
     // The older connection may still read the messages already sent to it, and then the reason of its end.
-    older.hears(3..=5, 3).await;
+    older.receive_events(3..=5, 3).await;
     older.ended_with(Code::Replaced).await;
     assert_eq!(world.server.load().sessions, 1);
-    newer.hears_nothing().await;
+    newer.receives_nothing().await;
     drop(newer);
     world.close().await;
 }
@@ -336,14 +336,14 @@ async fn of_two_simultaneous_takeovers_one_gets_the_session_and_the_other_is_tol
         // Each receives all messages until it loses the session; one receives all.
         let mut winners = 0;
         for peer in &mut both {
-            peer.hears(1..=5, 1).await;
+            peer.receive_events(1..=5, 1).await;
             let next = peer.recv().await;
             if next["t"] == "session.close" {
                 assert_eq!(next["d"]["code"], "REPLACED");
                 peer.closed_with(Code::Replaced).await;
             } else {
                 assert_eq!((&next["d"]["data"], &next["s"]), (&json!(6), &json!(6)));
-                peer.hears_nothing().await;
+                peer.receives_nothing().await;
                 winners += 1;
             }
         }
@@ -362,14 +362,14 @@ async fn acknowledged_messages_are_dropped() {
     {
         let mut alice = world.connect("alice").await;
         world.tell("alice", 1..=10).await;
-        alice.hears(1..=10, 1).await;
+        alice.receive_events(1..=10, 1).await;
         assert_eq!(alice.request("ping", json!({"seen": acknowledged})).await["ok"], true);
         let hint = alice.hint(seen);
         world.cut(alice).await;
         let mut back = world.resume("alice", None, hint).await.unwrap();
         if goes_on {
             back.resumed(11 - seen, 1);
-            back.hears(seen + 1..=10, seen + 1).await;
+            back.receive_events(seen + 1..=10, seen + 1).await;
             assert_eq!(back.recv().await["to"], 1);
         } else {
             assert_eq!(back.fresh(), Some("too_late"), "{acknowledged} {seen}");
@@ -393,7 +393,7 @@ async fn an_invalid_acknowledgement_number_is_refused() {
     ] {
         let mut alice = world.connect("alice").await;
         world.tell("alice", 1..=3).await;
-        alice.hears(1..=3, 1).await;
+        alice.receive_events(1..=3, 1).await;
         alice.send_request("ping", ping.clone()).await;
         if malformed {
             alice.ended_with(Code::Malformed).await;
@@ -409,7 +409,7 @@ async fn an_invalid_acknowledgement_number_is_refused() {
         let mut alice = world.connect("alice").await;
         let answer = alice.request("ping", json!({"seen": seen})).await;
         assert_eq!(answer["error"]["code"], "INVALID_BODY", "{seen}");
-        alice.hears_nothing().await;
+        alice.receives_nothing().await;
         alice.connection.close(chatcamp_transport::Close::NORMAL).await;
     }
     // A message that still waits for room in the carrier was not sent, so it cannot have been received.
@@ -417,7 +417,7 @@ async fn an_invalid_acknowledgement_number_is_refused() {
     world.tell("alice", 1..=100).await;
     alice.send_request("ping", json!({"seen": 100})).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
-    alice.hears(1..=64, 1).await;
+    alice.receive_events(1..=64, 1).await;
     // The carrier has no room for the reason either.
     alice.closed_with(Code::Malformed).await;
     drop(alice);
@@ -431,18 +431,18 @@ async fn a_client_that_never_acknowledges_gets_all_messages_and_can_resume_from_
         let mut alice = world.connect("alice").await;
         for n in (1..=1500).step_by(50) {
             world.tell("alice", n..=n + 49).await;
-            alice.hears(n..=n + 49, n).await;
+            alice.receive_events(n..=n + 49, n).await;
         }
         let hint = alice.hint(seen);
         world.cut(alice).await;
         let mut alice = world.resume("alice", None, hint).await.unwrap();
         if goes_on {
             alice.resumed(1500 - seen, 0);
-            alice.hears(seen + 1..=1500, seen + 1).await;
+            alice.receive_events(seen + 1..=1500, seen + 1).await;
         } else {
             assert_eq!(alice.fresh(), Some("too_late"));
         }
-        alice.hears_nothing().await;
+        alice.receives_nothing().await;
         drop(alice);
         world.close().await;
     }
@@ -460,12 +460,12 @@ async fn a_silent_connection_is_closed_and_its_session_is_kept() {
     world.tell("alice", 1..=3).await;
     let mut alice = world.resume("alice", None, hint).await.unwrap();
     alice.resumed(3, 0);
-    alice.hears(1..=3, 1).await;
+    alice.receive_events(1..=3, 1).await;
     // The whole time of silence is allowed again.
     tokio::time::sleep(Duration::from_secs(30)).await;
-    alice.hears_nothing().await;
+    alice.receives_nothing().await;
     tokio::time::sleep(Duration::from_secs(30)).await;
-    alice.hears_nothing().await;
+    alice.receives_nothing().await;
     drop(alice);
     world.close().await;
 }
@@ -490,7 +490,7 @@ async fn a_request_of_a_replaced_connection_is_run_at_most_once() {
                 .await;
         }
         assert_eq!(newer.recv().await["to"], 1);
-        newer.hears_nothing().await;
+        newer.receives_nothing().await;
         assert_eq!(store.calls("edit_user") - before, 1);
         newer.connection.close(chatcamp_transport::Close::NORMAL).await;
         eventually(|| world.server.load().sessions == 0).await;
@@ -511,8 +511,8 @@ async fn a_resume_needs_as_many_store_calls_as_a_connect() {
     world.tell("alice", 1..=100).await;
     let start = asked(&store);
     let mut alice = world.resume("alice", None, hint).await.unwrap();
-    alice.hears(1..=100, 1).await;
-    alice.hears_nothing().await;
+    alice.receive_events(1..=100, 1).await;
+    alice.receives_nothing().await;
     assert_eq!(asked(&store) - start, connect);
     drop(alice);
     world.close().await;
@@ -573,7 +573,7 @@ async fn loses_connections_and_gets_all_messages(
             assert_eq!(message["to"], answered, "{message}");
         }
     }
-    peer.hears_nothing().await;
+    peer.receives_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

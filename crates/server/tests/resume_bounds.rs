@@ -34,9 +34,9 @@ async fn a_native_session_is_kept_for_two_minutes() {
         let mut alice = world.resume("alice", None, hint).await.unwrap();
         assert_eq!(alice.fresh(), why, "after {after} s");
         if why.is_none() {
-            alice.hears(1..=2, 1).await;
+            alice.receive_events(1..=2, 1).await;
         }
-        alice.hears_nothing().await;
+        alice.receives_nothing().await;
         drop(alice);
         world.close().await;
     }
@@ -51,7 +51,7 @@ async fn each_resume_restarts_the_two_minutes() {
         world.tell("alice", n..=n).await;
         let mut alice = world.resume("alice", None, hint).await.unwrap();
         alice.resumed(1, 0);
-        alice.hears(n..=n, n).await;
+        alice.receive_events(n..=n, n).await;
         hint = alice.hint(n);
         world.cut(alice).await;
     }
@@ -84,7 +84,7 @@ async fn a_queue_over_its_messages_or_bytes_ends_the_session() {
         } else {
             assert_eq!(alice.fresh(), Some("too_late"), "{what} {events}");
         }
-        alice.hears_nothing().await;
+        alice.receives_nothing().await;
         drop(alice);
         world.close().await;
     }
@@ -105,7 +105,7 @@ async fn a_user_has_eight_detached_sessions_and_the_oldest_is_evicted() {
         let mut alice = world.resume("alice", None, hint).await.unwrap();
         match n {
             0 | 1 => assert_eq!(alice.fresh(), Some("evicted"), "{n}"),
-            _ => alice.hears(1..=1, 1).await,
+            _ => alice.receive_events(1..=1, 1).await,
         }
         live.push(alice);
     }
@@ -159,12 +159,12 @@ async fn a_resuming_client_may_use_the_room_of_its_own_session() {
     let world = World::new(AuthPolicy::Open, limits).await;
     let mut alice = world.connect("alice").await;
     world.tell("alice", 1..=2).await;
-    alice.hears(1..=2, 1).await;
+    alice.receive_events(1..=2, 1).await;
     assert_eq!(alice.request("ping", json!({"seen": 2})).await["ok"], true);
     // Its connection still exists: a valid position takes it over, one that is too old replaces the session.
     let mut next = world.resume("alice", None, alice.hint(3)).await.unwrap();
     next.resumed(0, 1);
-    next.hears_nothing().await;
+    next.receives_nothing().await;
     let late = world.resume("alice", None, next.hint(0)).await.unwrap();
     assert_eq!(late.fresh(), Some("too_late"));
     drop((alice, next, late));
@@ -200,7 +200,7 @@ async fn a_detached_user_is_offline_and_last_seen_when_it_was_detached() {
     now.fetch_add(1000, Ordering::Relaxed);
     for _ in 0..7 {
         tokio::time::sleep(Duration::from_secs(20)).await;
-        bob.hears_nothing().await;
+        bob.receives_nothing().await;
     }
     assert_eq!(world.server.load().detached, 0);
     let seen = bob.request("users.get", json!({"id": "alice"})).await["user"].clone();

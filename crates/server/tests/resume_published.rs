@@ -23,8 +23,8 @@ impl Peer {
         ack["d"]["session_key"].as_str().unwrap().to_owned()
     }
 
-    /// Receives these numbers.
-    async fn hears_plain(&mut self, numbers: std::ops::RangeInclusive<u64>) {
+    /// Receives events with these numbers, which have no sequence numbers.
+    async fn receive_unnumbered(&mut self, numbers: std::ops::RangeInclusive<u64>) {
         for n in numbers {
             let event = self.recv().await;
             assert_eq!((&event["d"]["data"], event.get("s")), (&json!(n), None), "{event}");
@@ -47,7 +47,7 @@ async fn messages_queued_while_detached_are_delivered_once_and_in_order() {
         let mut alice = world.published(&format!("session_key={key}")).await;
         let key = alice.greeted().await;
         world.tell("alice", away + 1..=away + 2).await;
-        alice.hears_plain(1..=away + 2).await;
+        alice.receive_unnumbered(1..=away + 2).await;
         world.cut(alice).await;
         let mut alice = world.published(&format!("session_key={key}")).await;
         alice.greeted().await;
@@ -99,7 +99,7 @@ async fn a_published_session_is_kept_for_five_minutes() {
         let mut alice = world.published(&format!("session_key={key}")).await;
         alice.greeted().await;
         if goes_on {
-            alice.hears_plain(1..=3).await;
+            alice.receive_unnumbered(1..=3).await;
         }
         assert_eq!(alice.request("users.get", json!({})).await["ok"], true);
         drop(alice);
@@ -178,7 +178,7 @@ async fn a_session_is_kept_if_its_websocket_is_lost_and_not_if_it_is_closed() {
         let mut alice = connect(&format!("session_key={key}")).await;
         let key = alice.greeted().await;
         world.tell("alice", 101..=101).await;
-        alice.hears_plain(1..=101).await;
+        alice.receive_unnumbered(1..=101).await;
         alice.connection.close(Close::NORMAL).await;
         eventually(|| world.server.load().sessions == 0).await;
         assert_eq!(world.server.load().detached, 0, "{adapter:?}");
@@ -237,7 +237,7 @@ async fn a_page_that_stopped_polling_gets_queued_messages_when_it_polls_again() 
         if over_websocket {
             let mut alice = world.published(&again).await;
             alice.greeted().await;
-            alice.hears_plain(1..=1000).await;
+            alice.receive_unnumbered(1..=1000).await;
             assert_eq!(alice.request("users.get", json!({})).await["ok"], true);
         } else {
             let messages = poll(&world, &again, "two", 1001).await;
@@ -257,8 +257,8 @@ async fn a_page_that_stopped_polling_gets_queued_messages_when_it_polls_again() 
     }
 }
 
-/// A page stops polling and opens its session again by its key. Events are published while the first connection still has
-/// the session, so they are handed to that connection and wait there for a poll that never comes.
+/// Tests a page that stops polling and resumes its session by its key. Events are published while the first connection still has
+/// the session, so they are handed to that connection and wait there for a poll that never arrives.
 async fn events_waiting_for_a_poll_are_delivered(notices_loss: bool) {
     let world = World::open().await;
     let first = credentials(&world);
@@ -327,7 +327,7 @@ async fn a_published_sdk_told_to_reconnect_by_a_backend_loses_no_message() {
     world.tell("alice", 1..=2).await;
     let mut alice = world.published(&format!("session_key={key}")).await;
     alice.greeted().await;
-    alice.hears_plain(1..=2).await;
+    alice.receive_unnumbered(1..=2).await;
     drop(alice);
     world.close().await;
 }
@@ -343,7 +343,7 @@ async fn the_connection_of_a_silent_published_sdk_is_closed_and_its_session_is_k
     world.tell("alice", 1..=2).await;
     let mut alice = world.published(&format!("session_key={key}")).await;
     alice.greeted().await;
-    alice.hears_plain(1..=2).await;
+    alice.receive_unnumbered(1..=2).await;
     drop(alice);
     world.close().await;
 }

@@ -65,7 +65,7 @@ async fn an_invalid_resume_starts_a_fresh_session_and_affects_no_other() {
             let world = World::open_at(clock).await;
             let mut alice = world.connect("alice").await;
             for _ in 0..2 {
-                alice.hears_nothing().await;
+                alice.receives_nothing().await;
             }
             world.tell("alice", 1..=3).await;
             let good = alice.hint(2);
@@ -79,7 +79,7 @@ async fn an_invalid_resume_starts_a_fresh_session_and_affects_no_other() {
             assert_eq!(impostor.fresh(), Some(*why), "{what}");
             impostor.requests = 0;
             // It has a session of its own: numbers begin anew, and nothing of the other is told.
-            impostor.hears_nothing().await;
+            impostor.receives_nothing().await;
             assert_eq!(impostor.send_request("ping", json!({})).await, 2);
             assert_eq!(impostor.recv().await["s"], 2);
             impostor.connection.close(Close::NORMAL).await;
@@ -114,7 +114,7 @@ async fn a_session_cannot_be_resumed_by_another_user() {
     assert_eq!(alone.recv().await["d"]["error"]["message"], "Session Key Invalid");
     alone.closed_with(Code::SessionKeyInvalid).await;
 
-    alice.hears_nothing().await;
+    alice.receives_nothing().await;
     published.send_request("users.get", json!({})).await;
     assert_eq!(published.recv().await["to"], 1);
     drop((alice, published, bob, other, native));
@@ -168,12 +168,12 @@ async fn a_resume_checks_the_credential_like_a_connect() {
             match (world.resume("alice", token, hint).await, expected) {
                 (Ok(mut alice), None) => {
                     alice.resumed(1, 0);
-                    alice.hears(1..=1, 1).await;
-                    alice.hears_nothing().await;
+                    alice.receive_events(1..=1, 1).await;
+                    alice.receives_nothing().await;
                 }
                 (Ok(mut alice), Some(why)) => {
                     assert_eq!(alice.fresh(), Some(why), "{what}");
-                    alice.hears_nothing().await;
+                    alice.receives_nothing().await;
                 }
                 (Err(code), expected) => assert_eq!(Some(code.as_str()), expected, "{what} {has_token}"),
             }
@@ -220,8 +220,8 @@ async fn a_change_during_a_resume_takes_effect() {
                 }
                 None => {
                     alice.resumed(1, 0);
-                    alice.hears(1..=1, 1).await;
-                    alice.hears_nothing().await;
+                    alice.receive_events(1..=1, 1).await;
+                    alice.receives_nothing().await;
                 }
             }
             drop(alice);
@@ -265,12 +265,12 @@ async fn a_session_can_be_resumed_with_a_newer_token() {
         tokio::time::sleep(Duration::from_secs(70)).await;
         let mut alice = world.resume("alice", Some(&new), hint).await.unwrap();
         alice.resumed(1, 0);
-        alice.hears(1..=1, 1).await;
+        alice.receive_events(1..=1, 1).await;
         // The new token is now the credential.
         now.fetch_add(100, Ordering::Relaxed);
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(20)).await;
-            alice.hears_nothing().await;
+            alice.receives_nothing().await;
         }
         drop(alice);
         world.close().await;
@@ -288,7 +288,7 @@ async fn a_session_with_one_connection_for_more_than_a_day_can_be_resumed() {
     world.tell("alice", 1..=1).await;
     let mut alice = world.resume("alice", None, hint).await.unwrap();
     alice.resumed(1, 0);
-    alice.hears(1..=1, 1).await;
+    alice.receive_events(1..=1, 1).await;
     drop(alice);
     world.close().await;
 }
@@ -299,11 +299,11 @@ async fn clients_told_to_reconnect_by_a_backend_lose_no_message() {
     let (mut one, mut two) = (world.connect("alice").await, world.connect("alice").await);
     let mut bystander = world.connect("bob").await;
     world.tell("alice", 1..=3).await;
-    one.hears(1..=1, 1).await;
+    one.receive_events(1..=1, 1).await;
     let hints = [one.hint(1), two.hint(0)];
     assert_eq!(world.server.end_sessions(&world.app, &user("alice"), true).await.unwrap(), 2);
     for (peer, next) in [(&mut one, 2), (&mut two, 1)] {
-        peer.hears(next..=3, next).await;
+        peer.receive_events(next..=3, next).await;
         let close = peer.recv().await;
         assert_eq!((&close["d"]["code"], &close["d"]["advice"]), (&json!("RECONNECT"), &json!("retry")));
         assert!((500..=1000).contains(&close["d"]["retry_after_ms"].as_u64().unwrap()), "{close}");
@@ -319,9 +319,9 @@ async fn clients_told_to_reconnect_by_a_backend_lose_no_message() {
         let seen = hint.seen;
         let mut back = world.resume("alice", None, hint).await.unwrap();
         back.resumed(4 - seen, 0);
-        back.hears(seen + 1..=4, seen + 1).await;
+        back.receive_events(seen + 1..=4, seen + 1).await;
     }
-    bystander.hears_nothing().await;
+    bystander.receives_nothing().await;
     drop((one, two, bystander));
     world.close().await;
 }
@@ -340,7 +340,7 @@ async fn a_disconnected_client_is_told_once_at_once_or_when_it_resumes() {
     assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap(), 3);
     assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap(), 0);
     assert_eq!(world.tell("alice", 2..=2).await, 0, "nobody is told anything any more");
-    live.hears(1..=1, 1).await;
+    live.receive_events(1..=1, 1).await;
     live.ended_with(Code::Disconnected).await;
 
     let refused = world.resume("alice", None, hint.clone()).await;
@@ -348,7 +348,7 @@ async fn a_disconnected_client_is_told_once_at_once_or_when_it_resumes() {
     let mut again = world.resume("alice", None, hint).await.unwrap();
     assert_eq!(again.fresh(), Some("too_late"));
     again.requests = 0;
-    again.hears_nothing().await;
+    again.receives_nothing().await;
 
     let by_key = format!("session_key={}", key.as_str().unwrap());
     let mut refused = world.published(&by_key).await;
@@ -391,7 +391,7 @@ async fn a_refused_resume_leaves_the_session_to_its_own_client() {
     }
     let mut alice = world.resume("alice", Some(&token), hint).await.unwrap();
     alice.resumed(1, 0);
-    alice.hears(1..=1, 1).await;
+    alice.receive_events(1..=1, 1).await;
     drop(alice);
     world.close().await;
 }

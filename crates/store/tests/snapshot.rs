@@ -64,7 +64,7 @@ async fn a_copy_is_complete_and_opens_as_a_store() {
 }
 
 #[tokio::test]
-async fn a_copy_does_not_wait_for_writers_nor_writers_for_it() {
+async fn copying_and_writing_do_not_block_each_other() {
     let dir = TempDir::new().unwrap();
     let (from, to) = (file(&dir, "live.db"), file(&dir, "copy.db"));
     let store = Store::open(&from).unwrap();

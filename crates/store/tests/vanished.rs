@@ -155,7 +155,7 @@ async fn a_write_fails_while_a_required_file_is_missing() {
 }
 
 #[tokio::test]
-async fn a_file_is_read_without_the_memory_that_processes_share() {
+async fn a_database_can_be_read_if_its_shared_memory_file_cannot_be_created() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join(DATABASE);
     drop(filled(dir.path()).await);

@@ -57,7 +57,7 @@ impl Exchange for Network {
     async fn exchange(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, ExchangeError> {
         let method = request.method;
         self.seen.lock().unwrap().push((method, request.id.clone()));
-        // The POST that opens is in flight with nothing else; it counts as the GET that it is like.
+        // No other request is in flight with the opening POST, so it counts as a GET.
         let is_post = method == Method::Post && self.count(Method::Post) > 1;
         let in_flight = &self.in_flight[usize::from(is_post)];
         assert_eq!(in_flight.fetch_add(1, Ordering::Relaxed), 0, "one of each kind at a time");

@@ -626,7 +626,7 @@ fn ids_abandoned_at_forty_a_second_leave_nothing_behind() {
             },
             40 * 31,
         ),
-        // The peer goes without a word.
+        // The peer disappears without a close.
         (|bench, id| Some(bench.published(id).0), 40 * 46),
         // The peer opens and sends, and never polls.
         (|bench, id| Some(opened(bench.post(id, NATIVE, r#"["hello"]"#)).0), 40 * 46),

@@ -267,7 +267,7 @@ impl Peer {
     }
 
     /// Receives these numbers, as [`World::tell`] publishes them, in envelopes numbered from `s`.
-    pub(crate) async fn hears(&mut self, numbers: RangeInclusive<u64>, s: u64) {
+    pub(crate) async fn receive_events(&mut self, numbers: RangeInclusive<u64>, s: u64) {
         for (n, s) in numbers.zip(s..) {
             let event = self.recv().await;
             assert_eq!((&event["d"]["data"], &event["s"]), (&json!(n), &json!(s)), "{event}");
@@ -275,7 +275,7 @@ impl Peer {
     }
 
     /// Asserts that no message precedes the acknowledgement of a request.
-    pub(crate) async fn hears_nothing(&mut self) {
+    pub(crate) async fn receives_nothing(&mut self) {
         assert_eq!(self.request("ping", json!({})).await["ok"], true);
     }
 

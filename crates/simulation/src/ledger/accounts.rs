@@ -10,7 +10,7 @@ use chatcamp_auth::token::LEEWAY;
 use super::Ledger;
 
 /// How long a session may receive messages after its credential ended: the leeway for expiry, the second between two
-/// looks at deadlines, and time for a slow store.
+/// checks of deadlines, and time for a slow store.
 pub(super) const BOUND: Duration = LEEWAY.saturating_add(Duration::from_secs(4));
 
 /// The credential that a client presented.

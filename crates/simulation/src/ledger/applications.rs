@@ -1,4 +1,4 @@
-//! What applications observe.
+//! The observations of applications.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -17,20 +17,20 @@ use super::{
 };
 use crate::keys::claims_of;
 
-/// Up to this many events never fill the queue of a session.
+/// A number of events that never fills the queue of a session.
 const PLENTY: usize = 600;
 /// How long, at least, a native session is kept after the server last heard its client.
 const KEPT_NATIVE: Duration = limits::KEPT_NATIVE.saturating_sub(Duration::from_secs(3));
 /// The same for a published session.
 const KEPT_PUBLISHED: Duration = limits::KEPT_PUBLISHED.saturating_sub(Duration::from_secs(3));
-/// How much later than its client an application may learn something.
+/// The maximum delay between an event of the client and its report to the application.
 pub(super) const LAG: Duration = Duration::from_secs(1);
-/// Credentials remembered per client: the newest, and those that keys of the session may stand on.
+/// The number of credentials remembered per client: the newest, and those for which valid keys of the session may have been issued.
 const CREDENTIALS: usize = 4;
 /// How recent a change must be to explain a refused credential.
 const RECENT: Duration = Duration::from_secs(60);
 
-/// What a client is and which dialect it speaks.
+/// The kind of a client, and its dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientKind {
     /// The real client, in the native dialect.
@@ -58,7 +58,7 @@ pub(super) struct Client {
     /// Its two latest connections and when they were opened, the newest last.
     pub(super) wires: [(u64, Instant); 2],
     pub(super) server_received: Instant,
-    /// When the server last heard a request of its session. Neither handshakes count nor POSTs, which may never be read.
+    /// When the server last read a request of its session. Handshakes do not count, nor do POSTs, which may never be read.
     pub(super) request_heard: Instant,
     pub(super) pending_reaction: Option<PendingReaction>,
     pub(super) is_gone: bool,
@@ -75,9 +75,9 @@ pub(super) struct Client {
     credentials: VecDeque<(Proof, Instant)>,
     /// When something last happened that allows its session to end.
     excused: Option<Instant>,
-    /// What its sessions may hold.
+    /// The memory that its sessions may hold.
     pub(super) holding: Holding,
-    /// More was published than is kept: a published session that gets messages back from a poll loses its oldest then.
+    /// Whether more was published than a session keeps. A published session to which a poll returns messages then loses the oldest.
     flooded: bool,
 }
 
@@ -189,7 +189,7 @@ impl Ledger {
         of.pending_reaction = of
             .pending_reaction
             .take()
-            .filter(|pending_reaction| pending_reaction.said.advice != Advice::Credential);
+            .filter(|pending_reaction| pending_reaction.announced.advice != Advice::Credential);
         if questions > 1 {
             records.violate(
                 Invariant::OneQuestion,
@@ -265,7 +265,7 @@ impl Ledger {
     pub(crate) fn disconnected(&self, client: usize, reason: &EndReason) {
         let now = self.machine.now();
         let mut records = self.records.lock();
-        let was_said = |code: &str| records.recent_ends(client, now).any(|said| said.code == code);
+        let was_said = |code: &str| records.recent_ends(client, now).any(|announced| announced.code == code);
         let is_told = matches!(reason, EndReason::Refused(refusal) if was_said(&refusal.code));
         let of = &mut records.clients[client];
         of.run = None;
@@ -295,7 +295,7 @@ impl Ledger {
         let of = &mut records.clients[client];
         let acted = |pending_reaction: &PendingReaction| match why {
             Interruption::Server(refusal) | Interruption::Attempt(ConnectError::NotNow { refusal, .. }) => {
-                refusal.code == pending_reaction.said.code
+                refusal.code == pending_reaction.announced.code
                     && (refusal.advice == Advice::Retry
                         || (refusal.advice == Advice::Credential && of.has_provider))
             }

@@ -17,12 +17,12 @@ pub(crate) fn session_of(claims: &Claims) -> SessionNumber {
     (claims.incarnation, claims.session)
 }
 
-/// What the server may keep, and what its keys are.
+/// The sessions by their keys, and the limits of the server.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     by_number: BTreeMap<SessionNumber, Session>,
     bounds: Option<Bounds>,
-    /// When the server last kept as many detached sessions as it may.
+    /// When the number of detached sessions was last at the limit.
     full: Option<Instant>,
 }
 
@@ -32,7 +32,7 @@ struct Session {
     before: usize,
     user: String,
     is_native: bool,
-    /// What it was opened with.
+    /// The proof with which it was opened.
     proof: Option<Proof>,
     /// The connection that was accepted last.
     wire: u64,
@@ -42,11 +42,11 @@ struct Session {
     older: Vec<(u32, String)>,
     issued: u32,
     oldest: u32,
-    said: u64,
+    sent: u64,
     heard: u64,
 }
 
-/// What the server was told to stay within.
+/// The configured limits of the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) sessions: SessionPolicy,
@@ -75,7 +75,7 @@ pub(crate) struct StolenKey {
 }
 
 impl Ledger {
-    /// Sets what the server must stay within.
+    /// Sets the limits of the server.
     pub(crate) fn set_bounds(&self, bounds: Bounds) {
         self.records.lock().sessions.bounds = Some(bounds);
     }
@@ -85,7 +85,7 @@ impl Ledger {
         self.records.lock().sessions.bounds.map_or(usize::MAX, |bounds| bounds.most_live())
     }
 
-    /// Checks what the server holds at this moment.
+    /// Checks the server's current load against its limits.
     pub(crate) fn observe(&self, load: Load) {
         let now = self.machine.now();
         let mut records = self.records.lock();
@@ -113,7 +113,7 @@ impl Ledger {
         }
     }
 
-    /// Returns keys of native sessions that were replaced by newer ones for certain.
+    /// Returns keys of native sessions that newer keys have certainly replaced.
     pub(crate) fn replaced_keys(&self) -> Vec<StolenKey> {
         let records = self.records.lock();
         let sessions = records.sessions.native();
@@ -140,7 +140,7 @@ impl Ledger {
 
 impl Session {
     fn stolen(&self, key: &str) -> StolenKey {
-        StolenKey { user: self.user.clone(), key: key.to_owned(), seen: self.said, sent: self.heard }
+        StolenKey { user: self.user.clone(), key: key.to_owned(), seen: self.sent, sent: self.heard }
     }
 }
 
@@ -157,11 +157,11 @@ impl Sessions {
     }
 
     /// Returns the number of the last message that the network has taken from a session.
-    pub(super) fn last_said(&self, session: SessionNumber) -> Option<u64> {
-        Some(self.by_number.get(&session)?.said)
+    pub(super) fn last_sent(&self, session: SessionNumber) -> Option<u64> {
+        Some(self.by_number.get(&session)?.sent)
     }
 
-    /// The server has given a key on a connection.
+    /// Records that the server sent a key on a connection.
     pub(super) fn key_given(&mut self, wire: u64, key: &str, proof: Option<Proof>) {
         let Some(claims) = claims_of(key) else { return };
         let before = self.by_number.len();
@@ -175,7 +175,7 @@ impl Sessions {
             older: Vec::new(),
             issued: 0,
             oldest: claims.serial,
-            said: 0,
+            sent: 0,
             heard: 0,
         });
         let replaced = std::mem::replace(&mut session.key, key.to_owned());
@@ -185,12 +185,12 @@ impl Sessions {
         (session.wire, session.issued, session.proof) = (wire, claims.serial, proof);
     }
 
-    /// Returns what the session of a key was opened with.
+    /// Returns the proof with which the session of a key was opened.
     pub(super) fn proof_of(&self, key: &str) -> Option<Proof> {
         self.by_number.get(&session_of(&claims_of(key)?))?.proof.clone()
     }
 
-    /// The server has read a request: its client has the newest key, if it came by the newest connection.
+    /// Records that the server read a request. If it arrived over the newest connection, its client has the newest key.
     pub(super) fn request_heard(&mut self, wire: u64, session: SessionNumber, number: u64) {
         if let Some(session) = self.by_number.get_mut(&session).filter(|session| session.wire == wire) {
             session.oldest = session.issued;
@@ -198,9 +198,9 @@ impl Sessions {
         }
     }
 
-    pub(super) fn said(&mut self, session: SessionNumber, number: u64) {
+    pub(super) fn sent(&mut self, session: SessionNumber, number: u64) {
         if let Some(session) = self.by_number.get_mut(&session) {
-            session.said = session.said.max(number);
+            session.sent = session.sent.max(number);
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What sessions may hold, and whose sessions may lose it for want of memory (docs/decisions, page 8).
+//! Upper bounds of the memory that sessions hold, and the rule for the sessions that may lose it (`docs/decisions/0008`).
 //!
-//! The ledger cannot look into the server. It keeps an upper bound of what the sessions of each client hold, so that a
-//! client within its shares is so for certain, and a lower bound of what all sessions held, from the messages that arrived late.
+//! The ledger cannot look into the server. For each client it keeps an upper bound of the memory of its sessions: a client whose
+//! bound is within its shares is certainly within them. From the messages that arrived late it computes a lower bound of the memory
+//! of all sessions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,36 +22,36 @@ use super::{ClientKind, Invariant, Ledger, Records, sessions::SessionNumber};
 const OF_USER: usize = 32;
 const OF_ADDRESS: usize = 8;
 const OF_APP: usize = 2;
-/// What an event costs at most besides its data: the envelope, and its place in the queue.
+/// The maximum size of an event besides its data, in bytes: the envelope, and the slot in the queue.
 const PER_EVENT: usize = 256;
-/// What it costs at least: its place in the queue.
+/// The minimum size of an event besides its data, in bytes: the slot in the queue.
 const PER_MESSAGE: usize = 64;
-/// What an answer costs at most.
+/// The maximum size of an answer, in bytes.
 const ANSWER: usize = 1024;
-/// What the answer to a ping costs at most.
+/// The maximum size of the answer to a ping, in bytes.
 const PING_ANSWER: usize = 256;
 
-/// Where a client counts.
+/// The app and the address in whose shares a client is counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) app: AppId,
     pub(crate) address: IpAddr,
 }
 
-/// What the sessions of one client may hold.
+/// The memory that the sessions of one client may hold.
 #[derive(Debug)]
 pub(super) struct Holding {
     pub(super) place: Place,
-    /// Its sessions in the running server, and how many more there may be, whose acknowledgement was lost.
+    /// Its sessions in the running server. There may be `unknown` more, whose acknowledgements were lost.
     sessions: BTreeSet<SessionNumber>,
     unknown: usize,
-    /// An upper bound, in bytes.
+    /// An upper bound of the memory, in bytes.
     bytes: usize,
     /// Whether its user, address or app may have held more than its share, so that its sessions may have lost something.
     has_exceeded: bool,
 }
 
-/// A message that the server kept before the network took it: at least from when it was published.
+/// A message that the server kept, at least from its publication until the network took it.
 #[derive(Debug)]
 struct Kept {
     from: Instant,
@@ -73,12 +74,12 @@ impl Holding {
         self.has_exceeded
     }
 
-    /// The client has opened a connection on which the ledger may miss that a session begins.
+    /// Records that the client opened a connection on which a session may begin without the ledger noticing.
     pub(super) fn may_begin_unseen(&mut self) {
         self.unknown += 1;
     }
 
-    /// A session of the client was acknowledged.
+    /// Records that a session of the client was acknowledged.
     pub(super) fn begins(&mut self, session: SessionNumber, was_unseen: bool) {
         self.sessions.insert(session);
         if was_unseen {
@@ -86,22 +87,22 @@ impl Holding {
         }
     }
 
-    /// The server has gone, with all it held.
+    /// Records that the server process ended, which frees all its memory.
     pub(super) fn server_gone(&mut self) {
         self.sessions.clear();
         (self.bytes, self.has_exceeded) = (0, false);
     }
 
-    /// A message of this size goes to each of the client's sessions.
+    /// Records that a message of this size goes to each of the client's sessions.
     fn add(&mut self, bytes: usize, kind: ClientKind) {
-        // A connection may hold what the session keeps as well; a holder's has no memory of its own.
+        // A connection may hold a second copy of what the session keeps, except that of a holder, which has no buffer.
         let copies = if kind == ClientKind::Holder { 1 } else { 2 };
         self.bytes += (self.sessions.len() + self.unknown) * copies * bytes;
     }
 }
 
 impl Ledger {
-    /// Returns where a client counts.
+    /// Returns the app and the address of a client.
     pub(crate) fn place(&self, client: usize) -> Place {
         self.client(client).holding.place.clone()
     }
@@ -141,7 +142,7 @@ impl Ledger {
             changes.push((session.0, kept.from, bytes));
             changes.push((session.0, kept.until, -bytes));
         }
-        // At the same moment, what leaves is first.
+        // Of changes at the same moment, messages that leave are counted first.
         changes.sort_unstable();
         let mut held = 0;
         let most = changes.iter().map(|(_, _, bytes)| {
@@ -164,19 +165,19 @@ impl Records {
         self.sessions.bounds().map_or(usize::MAX, |bounds| bounds.queued_bytes)
     }
 
-    /// An event is published to the sessions of a user.
+    /// Records that an event is published to the sessions of a user.
     pub(super) fn hold_event(&mut self, user: &str, bytes: usize) {
         let of_user = self.clients.iter_mut().filter(|client| client.user == user);
         of_user.for_each(|client| client.holding.add(bytes + PER_EVENT, client.kind));
     }
 
-    /// The server has received a message of a client.
+    /// Records that the server received a message of a client.
     pub(super) fn hold_answer(&mut self, client: usize, envelope: &Envelope<'_>) {
         let client = &mut self.clients[client];
         client.holding.add(if envelope.t == Ping::TYPE { PING_ANSWER } else { ANSWER }, client.kind);
     }
 
-    /// A session has read that its client has everything up to a number.
+    /// Records that a session read an acknowledgement of all messages up to a number.
     pub(super) fn acknowledged(&mut self, client: usize, session: SessionNumber, envelope: &Envelope<'_>) {
         let Some(seen) =
             envelope.body().ok().map(|ping: Ping| ping.seen).filter(|_| envelope.t == Ping::TYPE)
@@ -187,13 +188,13 @@ impl Records {
         let published = self.users.by_id.get(&of.user).map_or(0, |user| user.published.len());
         let has_all = published == 0 || of.handed.contains(&published);
         let is_only = of.holding.unknown == 0 && of.holding.sessions.iter().eq([&session]);
-        if has_all && is_only && self.sessions.last_said(session) == Some(seen) {
+        if has_all && is_only && self.sessions.last_sent(session) == Some(seen) {
             self.note_excess();
             self.clients[client].holding.bytes = PING_ANSWER;
         }
     }
 
-    /// The network has taken an event from a session.
+    /// Records that the network took an event from a session.
     pub(super) fn taken(&mut self, session: SessionNumber, number: u64, user: &str, n: usize, now: Instant) {
         let Some(published) = self.users.by_id.get(user) else { return };
         let (Some(&from), Some(bytes)) = (published.published.get(n - 1), published.sizes.get(n - 1)) else {
@@ -205,9 +206,10 @@ impl Records {
         }
     }
 
-    /// Notes which clients belong to a user, an address or an app that may hold more than its share now.
+    /// Marks the clients whose user, address or app may now hold more than its share.
     ///
-    /// Users are cut down before addresses, and these before apps: what is cut counts no more.
+    /// The server cuts users first, then addresses, then apps. Memory above a user's share therefore does not count for its address
+    /// or app, and memory above an address's share not for its app.
     pub(super) fn note_excess(&mut self) {
         let total = self.total();
         let all: usize = self.clients.iter().map(|client| client.holding.bytes).sum();
@@ -236,7 +238,7 @@ impl Records {
             let most = if address.is_some() { total / OF_ADDRESS } else { usize::MAX };
             *apps.entry(app).or_default() += bytes.min(most);
         }
-        // If the shares of all apps do not fit, even those within them are cut.
+        // If the shares of all apps together do not fit, even apps within their shares are cut.
         let is_over =
             apps.values().map(|&bytes| bytes.min(total / OF_APP)).sum::<usize>() > total - total / 4;
         let exceeds = |client: &super::Client| {

@@ -35,7 +35,7 @@ pub(super) struct Wire {
     /// When the server accepted the connection.
     accepted: Option<Instant>,
     /// The end that the server has announced.
-    said: Option<AnnouncedEnd>,
+    announced: Option<AnnouncedEnd>,
     /// The session of the connection, once accepted.
     session: Option<SessionNumber>,
     /// Whether the network closed the connection with a code of its own.
@@ -54,7 +54,7 @@ pub(super) struct AnnouncedEnd {
 /// An end that the client knows of and has not reacted to.
 #[derive(Debug, Clone)]
 pub(super) struct PendingReaction {
-    pub(super) said: AnnouncedEnd,
+    pub(super) announced: AnnouncedEnd,
     at: Instant,
 }
 
@@ -73,7 +73,7 @@ impl Ledger {
             proof: None,
             offered: None,
             accepted: None,
-            said: None,
+            announced: None,
             session: None,
             closed_by_network: false,
             may_begin_unseen: by_polls,
@@ -205,7 +205,7 @@ impl Ledger {
         let mut records = self.records.lock();
         let Some(wire) = records.wires.get_mut(&id) else { return };
         if let (Some(session), Some(number)) = (wire.session, envelope.s) {
-            records.sessions.said(session, number);
+            records.sessions.sent(session, number);
         }
         let Some(wire) = records.wires.get_mut(&id) else { return };
         match envelope.t.as_ref() {
@@ -237,8 +237,8 @@ impl Ledger {
                     let body = envelope.body::<Value>().unwrap_or_default();
                     let exact = body.pointer("/error/reason").and_then(Value::as_str).map(str::to_owned);
                     let code = exact.unwrap_or_else(|| error.code.into_owned());
-                    let said = AnnouncedEnd { code, advice: advice.unwrap_or(Advice::Terminal) };
-                    self.ends(&mut records, id, said);
+                    let announced = AnnouncedEnd { code, advice: advice.unwrap_or(Advice::Terminal) };
+                    self.ends(&mut records, id, announced);
                 }
                 _ => {}
             },
@@ -268,7 +268,7 @@ impl Ledger {
     pub(crate) fn server_closes(&self, id: u64, number: u16) {
         let mut records = self.records.lock();
         let code = Code::from_number(number);
-        if records.wires.get(&id).is_some_and(|wire| wire.said.is_none()) && code != Code::Lost {
+        if records.wires.get(&id).is_some_and(|wire| wire.announced.is_none()) && code != Code::Lost {
             self.ends(
                 &mut records,
                 id,
@@ -277,14 +277,14 @@ impl Ledger {
         }
     }
 
-    fn ends(&self, records: &mut Records, id: u64, said: AnnouncedEnd) {
+    fn ends(&self, records: &mut Records, id: u64, announced: AnnouncedEnd) {
         let Some(wire) = records.wires.get_mut(&id) else { return };
         let client = wire.client;
-        self.machine.note(format_args!("server ends wire {id} of client {client}: {}", said.code));
-        wire.said = Some(said.clone());
-        records.check_justified(id, &said.code, self.machine.now());
-        records.check_limit_code(client, &said.code);
-        match Code::from_wire(&said.code) {
+        self.machine.note(format_args!("server ends wire {id} of client {client}: {}", announced.code));
+        wire.announced = Some(announced.clone());
+        records.check_justified(id, &announced.code, self.machine.now());
+        records.check_limit_code(client, &announced.code);
+        match Code::from_wire(&announced.code) {
             // If the key was refused without a reason, the published client lost its session. A slow consumer loses only its
             // connection, unless memory is short and it holds more than its share.
             Some(Code::IdleTimeout | Code::Reconnect | Code::SessionKeyInvalid | Code::SlowConsumer) => {}
@@ -299,7 +299,7 @@ impl Ledger {
             | None => {
                 records.violate(
                     Invariant::NoFalseViolations,
-                    format_args!("the server reports a violation by client {client}: {}", said.code),
+                    format_args!("the server reports a violation by client {client}: {}", announced.code),
                 );
             }
             Some(_) => records.clients[client].excuse(self.machine.now()),
@@ -317,14 +317,14 @@ impl Ledger {
         if closed.is_some() && entry.closed_by_network {
             return;
         }
-        let (client, said) = (entry.client, entry.said.clone());
+        let (client, announced) = (entry.client, entry.announced.clone());
         let client = &mut records.clients[client];
         if client.kind != ClientKind::Native {
             return;
         }
         // Ends do not matter to a client that is disconnecting.
-        if let Some(said) = said.filter(|_| client.open.contains(&wire)) {
-            client.pending_reaction = Some(PendingReaction { said, at: now });
+        if let Some(announced) = announced.filter(|_| client.open.contains(&wire)) {
+            client.pending_reaction = Some(PendingReaction { announced, at: now });
         }
     }
 
@@ -340,7 +340,7 @@ impl Records {
         let [before, latest] = self.clients[client].wires;
         let before = (latest.1 + LAG > now).then_some(before);
         let wires = before.into_iter().chain([latest]);
-        wires.filter_map(|(wire, _)| self.wires.get(&wire)?.said.as_ref())
+        wires.filter_map(|(wire, _)| self.wires.get(&wire)?.announced.as_ref())
     }
 
     /// Checks that a session is ended because of its token only after the token has ended.
@@ -396,7 +396,7 @@ impl Records {
                 Invariant::AdviceFollowed,
                 format_args!(
                     "client {id} did not react to {} ({:?})",
-                    pending_reaction.said.code, pending_reaction.said.advice
+                    pending_reaction.announced.code, pending_reaction.announced.advice
                 ),
             );
         }

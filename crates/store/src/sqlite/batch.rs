@@ -25,7 +25,7 @@ pub(super) struct Batch<'c> {
 pub(super) enum Effect {
     /// A record was edited or deleted.
     Changed(Change),
-    /// An app was created. Until then an older app may have been found by its id.
+    /// An app was created. Before, its id may have found an older app whose id JavaScript rounds to it.
     AppCreated(AppId),
     /// A user was seen at this time.
     Seen(AppId, UserId, u64),

@@ -72,7 +72,7 @@ fn keys(
     Ok(other.map(|other| (user, other)))
 }
 
-/// Decides whether one user may block another.
+/// The state that decides whether one user may block another.
 struct BlockState {
     is_blocked: bool,
     /// The number of users that the user blocks.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{Change, Created, Edited, StoreError, Upsert, Upserted, User, UserEdit, UserStore, nul};
 
-/// The most times that one transaction raises, so that other writes do not wait long.
+/// The maximum number of last-seen times in one transaction, so that other writes do not wait long.
 const LAST_SEEN_CHUNK: usize = 512;
 
 #[async_trait]
@@ -167,7 +167,7 @@ fn upsert_user(batch: &mut Batch<'_>, Upsert { new, edit }: Upsert) -> Result<Up
     })
 }
 
-/// Edits a user that was read, of the app with this key.
+/// Edits a user that was read from the app with this row key.
 fn edit_found(batch: &mut Batch<'_>, app: i64, user: User, edit: UserEdit) -> Result<(User, Edited), Fault> {
     let mut edited = user.clone();
     if run_edit(edit, &mut edited)? == Edited::Keep {

@@ -125,7 +125,7 @@ enum Stage {
     /// The taken messages and the close are being sent.
     Closing {
         how: Closed,
-        farewell: JoinHandle<()>,
+        send_close: JoinHandle<()>,
     },
     Over(Closed),
 }
@@ -158,8 +158,8 @@ impl Carrier {
                 self.post = None;
                 self.on_post(outcome);
             }
-            if let Stage::Closing { how, farewell } = &mut self.stage {
-                if Pin::new(farewell).poll(cx).is_ready() {
+            if let Stage::Closing { how, send_close } = &mut self.stage {
+                if Pin::new(send_close).poll(cx).is_ready() {
                     self.stage = Stage::Over(how.clone());
                 }
             }
@@ -258,12 +258,12 @@ impl Carrier {
 
     fn violated(&mut self, why: Close) {
         self.outbox = VecDeque::new();
-        drop(self.bid_farewell(why.clone()));
+        drop(self.close_in_background(why.clone()));
         self.over(Closed::Violated(why));
     }
 
     /// Sends the taken messages and then the close in a task that outlives the carrier.
-    fn bid_farewell(&mut self, why: Close) -> JoinHandle<()> {
+    fn close_in_background(&mut self, why: Close) -> JoinHandle<()> {
         let earlier = match self.stage {
             Stage::Opening => [self.get.take(), None],
             _ => [None, self.post.take()],
@@ -271,11 +271,11 @@ impl Carrier {
         self.get = None;
         self.outbox_bytes = 0;
         let outbox = mem::take(&mut self.outbox);
-        self.wire.runtime.spawn(farewell(self.wire.clone(), earlier, outbox, why))
+        self.wire.runtime.spawn(send_close(self.wire.clone(), earlier, outbox, why))
     }
 }
 
-async fn farewell(wire: Wire, earlier: [Option<Flight>; 2], mut outbox: VecDeque<Message>, why: Close) {
+async fn send_close(wire: Wire, earlier: [Option<Flight>; 2], mut outbox: VecDeque<Message>, why: Close) {
     let rest = async {
         for flight in earlier.into_iter().flatten() {
             let _ = flight.await;
@@ -353,8 +353,8 @@ impl crate::Carrier for Carrier {
             Stage::Fresh if self.outbox.is_empty() => self.over(how),
             Stage::Refused { .. } => self.over(how),
             Stage::Fresh | Stage::Opening | Stage::Open => {
-                let farewell = self.bid_farewell(why.fitted());
-                self.stage = Stage::Closing { how, farewell };
+                let send_close = self.close_in_background(why.fitted());
+                self.stage = Stage::Closing { how, send_close };
             }
         }
         self.inbox = VecDeque::new();

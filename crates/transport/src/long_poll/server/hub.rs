@@ -38,13 +38,13 @@ const KEPT_CAPACITY: usize = 1024;
 /// | request | answer |
 /// |---|---|
 /// | id missing, longer than 128 bytes, or not visible ASCII | 400 |
-/// | id known, another target | 403, touches nothing |
+/// | id known, another target | 403; the connection is unaffected |
 /// | id unknown, GET with [`Opens::Get`] or POST with [`Opens::Post`] | opens a connection |
 /// | id unknown, any other | 410 |
 /// | GET | 200, array of strings; `[]` after the hold time, or when a newer GET came |
-/// | POST with a body that is not what [`Opens`] says | 400, or 413 if a message is too large |
-/// | POST while the driver has not read what came before | 503 |
-/// | POST | 200, `[]`; once there is room for more |
+/// | POST with a body that does not have the form given by [`Opens`] | 400, or 413 if a message is too large |
+/// | POST while an earlier POST waits for room | 503 |
+/// | POST | 200, `[]`, when there is room for more messages |
 /// | after the end of the connection and its last messages | 403 with `{"close":{"code":N,"reason":"…"}}` |
 pub struct Hub {
     shared: Arc<Shared>,
