@@ -63,7 +63,7 @@ pub struct Admission {
 /// The session limit of a user, and what happens when it is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionLimit {
-    /// The most sessions that a user may have at once.
+    /// The maximum number of sessions that a user may have at once.
     pub most: usize,
     /// Whether a new session evicts the oldest one; if not, the new session is refused.
     pub evict_oldest: bool,

@@ -23,7 +23,7 @@ use crate::{
     signals::Signals,
 };
 
-/// The most users of the development app, in which connecting creates a user.
+/// The maximum number of users of the development app. It is limited because connecting creates a user.
 const MAX_USERS: u64 = 100_000;
 
 /// Runs a development server until a signal arrives.

@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::failure::Failure;
 
-/// The most bytes read from a file: twice the longest token; generated tokens are shorter.
+/// The maximum number of bytes read from a file: twice the longest token; generated tokens are shorter.
 const LIMIT: u64 = 2 * *limits::CUSTOM_TOKEN.end() as u64;
 
 /// Options that give an access token.

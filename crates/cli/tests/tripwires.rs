@@ -16,14 +16,14 @@ use std::{
 
 use serde_json::Value;
 
-/// The most resident bytes per idle connection, including its user in the cache.
+/// The maximum number of resident bytes per idle connection, including its user in the cache.
 const BYTES: usize = 2560;
-/// The most resident bytes per held poll, including its session and user.
+/// The maximum number of resident bytes per held poll, including its session and user.
 const POLL_BYTES: usize = 4096;
-/// The most resident bytes that wrong passwords for the dashboard may add, once both lanes have hashed one. Hashing a single
+/// The maximum number of resident bytes that wrong passwords for the dashboard may add, once both lanes have hashed one. Hashing a single
 /// password takes 19 MiB.
 const GUESS_BYTES: usize = 4 * 1024 * 1024;
-/// The most system calls of the server per connect of a known user, from accepting to closing the connection.
+/// The maximum number of system calls of the server per connect of a known user, from accepting to closing the connection.
 const SYSTEM_CALLS: usize = 12;
 
 /// A running `chatcamp dev`.

@@ -61,7 +61,7 @@ impl Advice {
         }
     }
 
-    /// Reads an advice from the wire; returns `None` for one that this version does not know.
+    /// Reads advice from the wire; returns `None` for advice that this version does not know.
     #[must_use]
     pub fn from_wire(text: &str) -> Option<Self> {
         [Self::Retry, Self::Credential, Self::Terminal].into_iter().find(|a| a.as_str() == text)

@@ -380,7 +380,7 @@ impl FrontDoor {
     pub fn bind(server: Server, address: SocketAddr) -> io::Result<Self> {
         if Handle::try_current().is_err() {
             return Err(io::Error::other(
-                "there is no tokio runtime; call bind within one that has I/O and time enabled",
+                "the tokio runtime is missing: call bind within a tokio runtime whose I/O and timer are enabled",
             ));
         }
         Self::listen(server.http, address)

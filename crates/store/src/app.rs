@@ -10,7 +10,7 @@ use crate::{Edited, StoreError};
 /// The default limit of users of an app.
 pub const MAX_USERS: u64 = 1_000_000;
 
-/// The most sessions that the policy of an app can allow a user.
+/// The maximum number of sessions that the policy of an app can allow a user.
 pub const MAX_SESSIONS: u8 = 100;
 
 /// Edits an app. Runs at most once, on any thread; must not wait or panic.
@@ -25,7 +25,7 @@ pub enum AuthPolicy {
     Token,
 }
 
-/// The most sessions that a user of an app may have, and what happens to one more.
+/// The maximum number of sessions that a user of an app may have, and what happens to one more.
 ///
 /// Its text is `unlimited`, `reject_new:N` or `evict_oldest:N`, with N from 1 to [`MAX_SESSIONS`].
 ///
@@ -61,9 +61,9 @@ pub struct App {
     pub auth: AuthPolicy,
     /// Whether clients may list its users; default true.
     pub directory: bool,
-    /// The most users it may have; default [`MAX_USERS`].
+    /// The maximum number of users it may have; default [`MAX_USERS`].
     pub max_users: u64,
-    /// The most sessions that a user may have; default [`SessionPolicy::Unlimited`].
+    /// The maximum number of sessions that a user may have; default [`SessionPolicy::Unlimited`].
     pub sessions: SessionPolicy,
     /// When it was created, in Unix seconds.
     pub created_at: u64,

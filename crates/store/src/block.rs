@@ -7,7 +7,7 @@ use chatcamp_protocol::{AppId, UserId};
 
 use crate::{StoreError, User};
 
-/// The most users that a user may block.
+/// The maximum number of users that a user may block.
 pub const MAX_BLOCKS: u64 = 1000;
 
 /// Stores blocks. A block is not a change, so no listener is called. Implementers: see the duties of [`Store`](crate::Store).

@@ -157,7 +157,8 @@ fn needs_runtime() -> Result<(), ConnectError> {
     match tokio::runtime::Handle::try_current() {
         Ok(_) => Ok(()),
         Err(_) => Err(ConnectError::Invalid(
-            "no tokio runtime: connect within one, its I/O and timer enabled".into(),
+            "the tokio runtime is missing: connect within a tokio runtime whose I/O and timer are enabled"
+                .into(),
         )),
     }
 }

@@ -23,9 +23,9 @@ pub(crate) struct Imports {
 impl Imports {
     /// Reads the crate whose root file is `root`, following its `mod` declarations.
     ///
-    /// An import is a path that starts with `crate::`, or with as many `super::` as reach the root, anywhere: in a `use`, in
-    /// code, in the arguments of a macro. A name that the root re-exports counts as the module it comes from, and the
-    /// re-export itself is no import. What the root file itself defines counts as a module of the file's name, `lib` or
+    /// An import is any path that starts with `crate::`, or with enough `super::` to reach the root: in a `use`, in
+    /// code, or in the arguments of a macro. A name that the root re-exports counts as the module it comes from, and the
+    /// re-export itself is not an import. Items that the root file itself defines count as a module named after the file, `lib` or
     /// `main`. Code under `#[cfg(test)]` does not count.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ fn names_of_root(items: &[Item]) -> BTreeMap<String, Option<String>> {
     names
 }
 
-/// Collects the names that a `use` in the root brings in, each behind the first segment of its path.
+/// Collects the names that a `use` in the root imports, each with the first segment of its path.
 fn names_of_use(tree: &UseTree, first: Option<&Ident>, names: &mut Vec<(String, String)>) {
     let mut add =
         |ident: &Ident, name: &Ident| names.push((first.unwrap_or(ident).to_string(), name.to_string()));
@@ -306,7 +306,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_import_between_modules_is_left_out() {
+    fn paths_that_import_from_no_other_module_are_ignored() {
         let others = [
             "#[cfg(test)] use crate::b;",
             "#[cfg(test)] mod tests { use crate::b; }",

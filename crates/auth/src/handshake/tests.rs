@@ -286,7 +286,7 @@ fn a_reply_that_violates_the_protocol_is_an_error() {
 }
 
 #[test]
-fn an_advice_of_a_newer_server_is_terminal() {
+fn unknown_advice_of_a_newer_server_is_terminal() {
     let text = r#"{"t":"session.close","d":{"code":"NEW","reason":"new","advice":"dance"}}"#;
     let (await_ack, _) = start(None, None);
     let client::ServerReply::Refused(refusal) = await_ack.on_message(text).unwrap() else {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// The longest that a test waits for a line; reached only if the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// The most unread lines of a process.
+/// The maximum number of unread lines of a process.
 const LINES: usize = 4096;
 
 /// A temporary data folder, not created yet.

@@ -68,7 +68,7 @@ async fn a_revoked_user_is_told_and_does_not_reconnect_while_many_others_are_con
     times.sort_unstable();
     let of = |part: usize| times[(times.len() * part / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
     println!("{}", json!({ "sessions": count, "revoked": times.len(), "p50_ms": of(50), "p99_ms": of(99) }));
-    // A session is counted until its client has agreed to the close.
+    // A session is counted until its client has confirmed the close.
     while world.server.load().sessions > others.len() {
         tokio::task::yield_now().await;
     }

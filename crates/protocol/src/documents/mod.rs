@@ -11,7 +11,7 @@ use std::{env, fs, path::Path, sync::Mutex};
 const PROTOCOL: &str = "docs/PROTOCOL.md";
 /// The types of the client for web pages.
 const WEB_TYPES: &str = "crates/server/src/http/web/chatcamp.d.ts";
-/// The variable that has the documents written.
+/// The environment variable that makes the tests write the documents.
 const WRITE: &str = "CHATCAMP_WRITE_DOCUMENTS";
 
 /// Held while a document is read and written: several tests write to one document.

@@ -59,14 +59,14 @@ fn every_limit_is_documented() {
         ("request head", format!("{} bytes", limits::REQUEST_HEAD)),
         ("name and version of a native client", format!("{} bytes", limits::CLIENT_NAME)),
         (
-            "kept for a session: what waits, and what is not acknowledged",
+            "messages kept for a session: waiting ones, and unacknowledged ones",
             format!("{} messages, {} bytes", limits::OUTBOX_MESSAGES, limits::OUTBOX_BYTES),
         ),
         ("from the first byte to the verdict", format!("{} s", limits::HANDSHAKE.as_secs())),
         ("silence before a ping", format!("{} s", limits::HEARTBEAT.as_secs())),
         ("silence that ends a connection", format!("{} s", limits::SILENCE.as_secs())),
-        ("a client takes nothing of what waits for it", format!("{} s", limits::STALLED.as_secs())),
-        ("for the peer to agree to a close", format!("{} s", limits::CLOSING.as_secs())),
+        ("a client reads none of its waiting messages", format!("{} s", limits::STALLED.as_secs())),
+        ("for the peer to confirm a close", format!("{} s", limits::CLOSING.as_secs())),
         (
             "a session without a connection is kept, native and published",
             format!("{} s, {} s", limits::KEPT_NATIVE.as_secs(), limits::KEPT_PUBLISHED.as_secs()),

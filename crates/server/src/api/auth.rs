@@ -13,7 +13,7 @@ use crate::AccountError;
 
 /// The delay of an answer to an invalid key; requests with a valid key are never delayed.
 const DELAY: Duration = Duration::from_millis(200);
-/// The most answers that are delayed at the same time. Further ones are sent at once, so that guessing keys costs no memory.
+/// The maximum number of answers that are delayed at the same time. Further ones are sent at once, so that guessing keys costs no memory.
 const AT_ONCE: usize = 256;
 
 /// Delays the answers to invalid keys.

@@ -16,15 +16,15 @@ use super::answer::{ApiAnswer, Refusal};
 
 /// How long an answer is kept, in seconds.
 const LIFETIME: u64 = 24 * 60 * 60;
-/// The most answers kept, of one app and of all apps together.
+/// The maximum number of answers kept, of one app and of all apps together.
 const APP_ANSWERS: usize = 10_000;
 const ANSWERS: usize = 100_000;
-/// The most bytes of answers kept, of one app and of all apps together.
+/// The maximum number of bytes of answers kept, of one app and of all apps together.
 const APP_BYTES: usize = 16 * 1024 * 1024;
 const BYTES: usize = 64 * 1024 * 1024;
 /// Roughly the memory that an answer takes besides its body and key.
 const ENTRY: usize = 512;
-/// The most requests with a key that run at the same time.
+/// The maximum number of requests with a key that run at the same time.
 const AT_ONCE: usize = 4096;
 
 /// The answers kept, and the requests that are running.

@@ -10,7 +10,7 @@ use super::{
     values::{AnyText, Name},
 };
 
-/// The most API keys of an app.
+/// The maximum number of API keys of an app.
 const MOST: usize = 100;
 
 #[derive(Deserialize, JsonSchema)]

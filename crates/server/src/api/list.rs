@@ -21,7 +21,7 @@ use crate::BusError;
 
 /// The default number of users in a page.
 const PAGE: usize = 100;
-/// The most users examined for one page; a page may end before it is full.
+/// The maximum number of users examined for one page; a page may end before it is full.
 const SCAN: usize = 5000;
 /// How many users are examined before other tasks may run.
 const CHUNK: usize = 200;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{PublishError, Recipients, SessionInfo, bus::EndMode};
 
-/// The most users that one event can name.
+/// The maximum number of users that one event can name.
 const NAMED: usize = 1000;
 
 /// An event and its recipients: exactly one of `id`, `ids` and `to`.

@@ -8,10 +8,10 @@ use tokio::sync::Semaphore;
 use super::{auth::FailureThrottle, idempotency::IdempotencyCache};
 use crate::{Clock, bodies::Bodies, operations::Operations, shutdown::Shutdown};
 
-/// The most bytes of request bodies in memory, of all requests together.
+/// The maximum size of all request bodies in memory, in bytes.
 const BODIES: usize = 16 * 1024 * 1024;
 
-/// The most authenticated requests that run at the same time.
+/// The maximum number of authenticated requests that run at the same time.
 const AT_ONCE: usize = 4096;
 
 /// The Platform API of a server.

@@ -18,7 +18,7 @@ use crate::{
     private_file::{create_own, folder_of},
 };
 
-/// The suffix that makes the name of the keyring's copy from that of the database's copy.
+/// The suffix that is appended to the name of the backup to name the copy of the keyring.
 pub(super) const KEYS_ENDING: &str = ".keys";
 
 /// The result of a backup.

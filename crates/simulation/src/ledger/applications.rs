@@ -156,7 +156,7 @@ impl Ledger {
     /// Allows the sessions of a user, or all sessions, to end.
     pub(crate) fn excuse(&self, user: Option<&str>, why: &str) {
         let now = self.machine.now();
-        self.machine.note(format_args!("{why}: sessions of {} may be replaced", user.unwrap_or("everybody")));
+        self.machine.note(format_args!("{why}: sessions of {} may be replaced", user.unwrap_or("all users")));
         let mut records = self.records.lock();
         let concerned = |client: &&mut Client| user.is_none_or(|user| user == client.user);
         records.clients.iter_mut().filter(concerned).for_each(|client| client.excuse(now));
@@ -176,7 +176,7 @@ impl Ledger {
         user.published.len()
     }
 
-    /// Records that a question to a provider begins or ends.
+    /// Records that a call of a credential provider begins or ends.
     pub(crate) fn question(&self, client: usize, begins: bool) {
         let mut records = self.records.lock();
         let of = &mut records.clients[client];
@@ -193,7 +193,7 @@ impl Ledger {
         if questions > 1 {
             records.violate(
                 Invariant::OneQuestion,
-                format_args!("the provider of client {client} is asked {questions} questions at once"),
+                format_args!("the provider of client {client} has {questions} calls at once"),
             );
         }
     }

@@ -59,7 +59,7 @@ pub(super) struct PendingReaction {
 }
 
 impl Ledger {
-    /// Records that a client opened a connection. Answers to polls may be lost, and with them that a session began.
+    /// Records that a client opened a connection. If it is a long-poll connection, the answer that begins a session may be lost.
     pub(crate) fn opened(&self, wire: u64, client: usize, by_polls: bool) {
         let now = self.machine.now();
         let mut records = self.records.lock();
@@ -152,7 +152,9 @@ impl Ledger {
                 if body["ok"] == true && shown != presented {
                     records.violate(
                         Invariant::OwnToken,
-                        format_args!("client {client} is shown another token than it presented on wire {id}"),
+                        format_args!(
+                            "client {client} received a token other than the one it presented on wire {id}"
+                        ),
                     );
                 }
             }
@@ -354,7 +356,7 @@ impl Records {
             let client = wire.client;
             self.violate(
                 Invariant::EndsJustified,
-                format_args!("client {client} is told {code} on wire {id} while its token is good"),
+                format_args!("client {client} received {code} on wire {id} while its token was valid"),
             );
         }
     }

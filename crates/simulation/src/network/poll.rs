@@ -28,7 +28,7 @@ use super::{
 pub(super) const NAME: &str = "long-poll";
 /// Time limit for any answer.
 const DEADLINE: Duration = Duration::from_secs(50);
-/// Most messages waiting for a POST.
+/// The maximum number of messages waiting for a POST.
 const OUTBOX: usize = 64;
 
 type Flight = Pin<Box<dyn Future<Output = Result<Answer, Lost>> + Send>>;

@@ -13,11 +13,11 @@ use serde_json::{Map, Value};
 
 use crate::{App, User};
 
-/// The most bytes of cached users, roughly.
+/// The maximum number of bytes of cached users, roughly.
 const USER_BYTES: u64 = 64 * 1024 * 1024;
 /// The weight of a user with a short profile, from which the size of the cache's tables follows.
 const USER_BYTES_USUAL: usize = 1024;
-/// The most cached apps.
+/// The maximum number of cached apps.
 const APPS: usize = 4096;
 /// The number of counts of changes. A change voids only the reads in progress that share its count.
 const EPOCHS: usize = 64;

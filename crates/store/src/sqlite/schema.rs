@@ -19,7 +19,7 @@ const WRITE_ATTEMPTS: i32 = 5000;
 const WRITE_PAUSE: Duration = Duration::from_millis(1);
 /// How long a read waits for a lock. Only the recovery after a crash locks readers out.
 const READ_PATIENCE: Duration = Duration::from_secs(1);
-/// The most prepared statements per connection, more than exist.
+/// The maximum number of prepared statements per connection, more than exist.
 const STATEMENTS: usize = 32;
 
 /// The steps from each schema to the next. The schema number of a file, its `user_version`, is the number of steps taken.

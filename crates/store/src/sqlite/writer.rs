@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{Edited, StoreError};
 
-/// The most waiting writes, twice as many as the connections that a server lets wait for a verdict.
+/// The maximum number of waiting writes, twice as many as the connections that a server lets wait for a verdict.
 const QUEUE: usize = 8192;
-/// The most writes in one transaction, some 15 ms of work.
+/// The maximum number of writes in one transaction, some 15 ms of work.
 const BATCH: usize = 1024;
 
 /// The queue to the writing thread, and the thread.

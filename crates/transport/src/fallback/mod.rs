@@ -19,10 +19,10 @@ pub const REMEMBERED: Duration = Duration::from_secs(5 * 60);
 
 /// Dials several transports in order, until one opens a connection.
 ///
-/// It tries the next transport only if no connection was opened because of the transport: the server did not answer, did not
-/// answer in time, answered with another protocol, or was cut off during the TLS handshake. After another failure of TLS, such as
-/// an expired certificate, it does not: the next transport would meet the same server. A connection that opened and then ended, for example because a
-/// credential was refused, is the caller's concern. A transport that opens without asking the server, such as
+/// It tries the next transport only after a failure that may be due to the transport: the server did not answer, did not answer in
+/// time, answered with another protocol, or was cut off during the TLS handshake. After another TLS failure, such as an expired
+/// certificate, it does not, because the next transport would reach the same server. A connection that opened and then ended, for
+/// example because a credential was refused, is the caller's concern. A transport that opens without contacting the server, such as
 /// [`long_poll`](crate::long_poll), belongs at the end.
 ///
 /// After something was received over a later transport, connects begin with that transport for [`REMEMBERED`]. After that
@@ -51,7 +51,7 @@ impl Transport {
 
     /// Sets the time limit of each attempt except the last, which only the caller limits; 5 s by default.
     ///
-    /// This leaves time for the next transport in a network that drops the packets of one.
+    /// The limit leaves time for the next transport if the network drops the packets of one.
     #[must_use]
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.attempt_timeout = limit;
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_next_is_tried_when_the_first_never_opened_and_not_otherwise() {
+    async fn the_next_is_tried_only_if_the_first_did_not_open() {
         for (how, opens, after) in [
             (Fails::Unreachable, true, Duration::ZERO),
             (Fails::Refused, true, Duration::ZERO),
@@ -231,14 +231,15 @@ mod tests {
         }
     }
 
-    /// Counts the dials of the first of two transports in four connects, of which `n` carry something over the second.
+    /// Connects four times over two transports, of which the first is refused. In the first `carry` rounds, a message arrives over the
+    /// second. Returns how often the first was dialled after each round.
     #[allow(clippy::unwrap_used, reason = "a helper of tests may fail like a test")]
-    async fn questions(carry: usize, pause: Duration) -> [usize; 4] {
+    async fn dials(carry: usize, pause: Duration) -> [usize; 4] {
         let (first, asked) = failing(Fails::Refused);
         let (second, mut listener) = memory::network();
         let transport = Transport::new([first, Box::new(second)]);
-        let mut questions = [0; 4];
-        for (round, questions) in questions.iter_mut().enumerate() {
+        let mut dials = [0; 4];
+        for (round, dials) in dials.iter_mut().enumerate() {
             let mut connection = transport.connect().await.unwrap();
             let mut peer = listener.accept().await.unwrap();
             if round < carry {
@@ -247,22 +248,18 @@ mod tests {
             }
             drop(peer);
             assert!(connection.recv().await.is_err());
-            *questions = asked.load(Ordering::Relaxed);
+            *dials = asked.load(Ordering::Relaxed);
             advance(pause).await;
         }
-        questions
+        dials
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_worked_is_tried_first_for_a_while_and_no_longer_once_it_fails() {
+    async fn a_transport_that_worked_is_tried_first_for_a_while_until_it_fails() {
         let short = Duration::from_secs(1);
-        assert_eq!(
-            questions(1, short).await,
-            [1, 1, 2, 3],
-            "nothing was received over the second connection"
-        );
-        assert_eq!(questions(4, short).await, [1, 1, 1, 1]);
-        assert_eq!(questions(4, REMEMBERED / 2).await, [1, 1, 2, 2], "the time is not extended");
+        assert_eq!(dials(1, short).await, [1, 1, 2, 3], "nothing was received over the second connection");
+        assert_eq!(dials(4, short).await, [1, 1, 1, 1]);
+        assert_eq!(dials(4, REMEMBERED / 2).await, [1, 1, 2, 2], "the time is not extended");
     }
 
     #[tokio::test(start_paused = true)]
@@ -283,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_error_is_of_the_kind_of_the_last_and_names_every_attempt() {
+    async fn the_error_has_the_kind_of_the_last_attempt_and_names_all_attempts() {
         for (attempts, said) in [
             (&[Fails::Refused][..], "the server does not accept this transport: status 426"),
             (
@@ -306,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_exposed_where_any_of_them_is() {
+    fn it_is_exposed_if_any_transport_is() {
         for (a, b) in [(false, false), (true, false), (false, true)] {
             let of = |is_exposed| -> Box<dyn crate::Transport> {
                 Box::new(Failing { how: Fails::Hangs, asked: Arc::default(), is_exposed })

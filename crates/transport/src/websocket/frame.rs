@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masking_is_the_same_for_every_length_and_undone_by_itself() {
+    fn masking_twice_restores_payloads_of_every_length() {
         let mask = [1, 2, 3, 4];
         for length in 0..40 {
             let mut bytes = vec![0; length];

@@ -12,9 +12,9 @@ use crate::user::row::parse;
 
 /// The longest line, in bytes: all fields of a user at their limits, with every character escaped.
 const LINE: u64 = 128 * 1024;
-/// The most users in a batch: about 5 ms of work for the database, during which no other process can write.
+/// The maximum number of users in a batch: about 5 ms of work for the database, during which no other process can write.
 const USERS: usize = 500;
-/// The most bytes in a batch, so that batches of long lines are short.
+/// The maximum number of bytes in a batch, so that batches of long lines are short.
 const BYTES: u64 = 1024 * 1024;
 /// The number of batches to read ahead.
 const AHEAD: usize = 2;

@@ -34,7 +34,7 @@ use crate::{
 const BUFFER: usize = 256 * 1024;
 /// The pause between two batches, so that a waiting server can write.
 const GAP: Duration = Duration::from_millis(3);
-/// The most changes of users per time. A server polls for changes five times a second; if it finds more than 4,096, it must check
+/// The rate limit for changes of users. A server polls for changes five times a second; if it finds more than 4,096, it must check
 /// every session.
 const CHANGES: (u64, Duration) = (3000, Duration::from_millis(200));
 

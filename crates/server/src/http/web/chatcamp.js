@@ -73,9 +73,9 @@ const STABLE_MS = 10_000;
 /** The longest wait that a server may ask for, and the longest timer of a browser. */
 const LONGEST_WAIT_MS = 3_600_000;
 const LONGEST_TIMER_MS = 2_147_483_647;
-/** The most requests that wait to be sent. */
+/** The maximum number of requests that wait to be sent. */
 const WAITING = 256;
-/** The most unanswered requests: fewer than a server queues. */
+/** The maximum number of unanswered requests: fewer than a server queues. */
 const WINDOW = 64;
 const WINDOW_CHARS = 16_384;
 /** The part of a token's lifetime after which it is renewed, plus or minus 5 %. */
