@@ -127,8 +127,12 @@ impl TlsError {
             CertificateError::NotValidYetContext { time: clock, not_before } => {
                 Self::NotYetValid { not_before: Some(time(*not_before)), clock: time(*clock) }
             }
-            // A bad signature: the authority has the name of a trusted one, but another key.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority,
+            // The last two: the authority has the name of a trusted one, but another key or another type of key.
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                Self::UnknownAuthority
+            }
             CertificateError::NotValidForName => Self::WrongName { expected: None, names: Vec::new() },
             CertificateError::NotValidForNameContext { expected, presented } => Self::WrongName {
                 expected: Some(expected.to_str().into_owned()),
@@ -233,6 +237,19 @@ mod tests {
             ),
         ] {
             assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_authority_with_the_name_and_not_the_key_of_a_trusted_one_is_unknown() {
+        for error in [
+            CertificateError::BadSignature,
+            CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                signature_algorithm_id: Vec::new(),
+                public_key_algorithm_id: Vec::new(),
+            },
+        ] {
+            assert_eq!(TlsError::of_certificate(&error), TlsError::UnknownAuthority);
         }
     }
 
