@@ -212,10 +212,7 @@ async fn keep_trying_asks_a_failing_provider_again() {
         log.lock().unwrap().push(why);
         let first = log.lock().unwrap().len() == 1;
         async move {
-            match first {
-                true => Err(Unavailable("the backend is down".into())),
-                false => Ok(Credential::token("t")),
-            }
+            if first { Err(Unavailable("the backend is down".into())) } else { Ok(Credential::token("t")) }
         }
     }));
     let (user, _peer) = join!(chat.connect(login), server.admit());

@@ -250,9 +250,10 @@ async fn the_table_decides_what_follows_an_end() {
     for &code in Code::ALL {
         for said in [true, false] {
             let (chat, mut events, mut server, peer) = connected().await;
-            match said {
-                true => peer.end_live(code, None).await,
-                false => peer.close(code.number()).await,
+            if said {
+                peer.end_live(code, None).await
+            } else {
+                peer.close(code.number()).await
             }
             let comes_back = code.advice() == chatcamp_client::Advice::Retry;
             let event = next(&mut events).await;

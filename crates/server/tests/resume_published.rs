@@ -138,9 +138,10 @@ async fn the_close_code_determines_whether_the_session_is_kept() {
         (false, None, true),
     ] {
         let world = World::open().await;
-        let mut alice = match is_native {
-            true => world.connect("alice").await,
-            false => world.published(&credentials(&world)).await,
+        let mut alice = if is_native {
+            world.connect("alice").await
+        } else {
+            world.published(&credentials(&world)).await
         };
         if !is_native {
             alice.greeted().await;

@@ -39,9 +39,10 @@ impl Trace {
 
     pub(crate) fn note(&self, at: Duration, what: fmt::Arguments<'_>) {
         let mut lines = self.lines.lock();
-        let mut line = match lines.last.len() < self.keep {
-            true => String::new(),
-            false => lines.last.pop_front().unwrap_or_default(),
+        let mut line = if lines.last.len() < self.keep {
+            String::new()
+        } else {
+            lines.last.pop_front().unwrap_or_default()
         };
         line.clear();
         write!(line, "{:>10.3} {what}", at.as_secs_f64()).expect("a string takes every text");

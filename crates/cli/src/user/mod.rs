@@ -132,12 +132,11 @@ impl UserCommand {
                 let id = whom.id;
                 let data = if new { context.open_existing().await? } else { context.open_to_read().await? };
                 let accounts = data.accounts();
-                let access_token = match new {
-                    true => accounts.issue_token(&app, &id, expires_in, grace).await?,
-                    false => {
-                        let user = accounts.user(&app, &id).await?;
-                        accounts.token_of(&user).ok_or_else(|| no_token(&id, user.token))?
-                    }
+                let access_token = if new {
+                    accounts.issue_token(&app, &id, expires_in, grace).await?
+                } else {
+                    let user = accounts.user(&app, &id).await?;
+                    accounts.token_of(&user).ok_or_else(|| no_token(&id, user.token))?
                 };
                 out.print(&UserToken { id, access_token })
             }

@@ -112,10 +112,7 @@ impl Ledger {
         let mut records = self.records.lock();
         let user = records.users.user(user);
         user.changed = Some(now);
-        match locked {
-            true => user.barriers.push(now),
-            false => user.lifted(now),
-        }
+        if locked { user.barriers.push(now) } else { user.lifted(now) }
     }
 
     pub(crate) fn suspended(&self, user: &str, suspended: bool) {

@@ -180,9 +180,10 @@ impl Ledger {
     pub(crate) fn question(&self, client: usize, begins: bool) {
         let mut records = self.records.lock();
         let of = &mut records.clients[client];
-        match begins {
-            true => of.questions += 1,
-            false => of.questions -= 1,
+        if begins {
+            of.questions += 1
+        } else {
+            of.questions -= 1
         }
         let questions = of.questions;
         // Asking for another credential is the reaction to a refused one.

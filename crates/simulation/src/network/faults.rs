@@ -143,10 +143,13 @@ impl FaultProfile {
             _ => random.within(1..=80),
         } as u64;
         match random.below(1000) {
-            draw if draw < self.cut / 2 => match random.chance(500) {
-                true => ConnectionFault::CutBefore(n),
-                false => ConnectionFault::CutAfter(n),
-            },
+            draw if draw < self.cut / 2 => {
+                if random.chance(500) {
+                    ConnectionFault::CutBefore(n)
+                } else {
+                    ConnectionFault::CutAfter(n)
+                }
+            }
             draw if draw < (self.cut + self.silent) / 2 => ConnectionFault::Silent(n),
             draw if draw < (self.cut + self.silent + self.stalled) / 2 => {
                 ConnectionFault::Stalled(n, random.millis(500..=50_000))
@@ -177,9 +180,6 @@ impl FaultProfile {
 
     /// Draws how many messages fit into one direction.
     pub(super) fn window(&self, random: &mut Random) -> usize {
-        match random.chance(self.narrow) {
-            true => random.within(1..=4),
-            false => 64,
-        }
+        if random.chance(self.narrow) { random.within(1..=4) } else { 64 }
     }
 }

@@ -191,10 +191,7 @@ impl Wire {
             let left = self.machine().draw(|random| random.within(0..=pipe.queue.len()));
             pipe.lost += pipe.queue.len() - left;
             pipe.queue.truncate(left);
-            let at = match deaf == n {
-                true => self.machine().now() + NEVER,
-                false => self.arrival(&mut pipe),
-            };
+            let at = if deaf == n { self.machine().now() + NEVER } else { self.arrival(&mut pipe) };
             pipe.end = Some((at, Closed::Lost("the network broke".into())));
             pipe.wake_reader();
         }

@@ -76,10 +76,7 @@ impl Application {
         let planted = world.planted.filter(|&planted| planted == Planted::TimersNeverFire);
         let process = world.machine.process(format!("client {client}")).with(planted);
         let is_patient = world.draw(|random| random.chance(500));
-        let policy = match is_patient {
-            true => Reconnect::default().keep_trying(),
-            false => Reconnect::default(),
-        };
+        let policy = if is_patient { Reconnect::default().keep_trying() } else { Reconnect::default() };
         let builder = ChatCamp::builder(world.backend.app().as_str())
             .transport(SimulatedTransport::new(world.network.clone(), client))
             .reconnect(policy)

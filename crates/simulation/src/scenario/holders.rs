@@ -201,9 +201,12 @@ impl Holder {
     async fn stay(&self, mut connection: Connection, known: Option<&mut Known>) {
         let Some(known) = known else { return };
         let process = &self.world.process;
-        let (reads, time) = self.world.draw(|random: &mut Random| match self.is_greedy {
-            true => (random.chance(250), random.millis(0..=30_000)),
-            false => (true, random.millis(2_000..=10_000)),
+        let (reads, time) = self.world.draw(|random: &mut Random| {
+            if self.is_greedy {
+                (random.chance(250), random.millis(0..=30_000))
+            } else {
+                (true, random.millis(2_000..=10_000))
+            }
         });
         let until = process.now() + time;
         while process.now() < until {

@@ -32,10 +32,7 @@ pub(super) async fn act(world: Arc<World>) {
             let users = world.backend.users();
             users.iter().any(|(user, behaviour)| *user == key.user && *behaviour == Behaviour::ById)
         };
-        let keys = match presents_replaced {
-            true => world.ledger.replaced_keys(),
-            false => world.ledger.newest_keys(),
-        };
+        let keys = if presents_replaced { world.ledger.replaced_keys() } else { world.ledger.newest_keys() };
         let keys: Vec<_> = keys.into_iter().filter(by_id).collect();
         if keys.is_empty() {
             continue;

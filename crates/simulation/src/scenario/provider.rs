@@ -63,9 +63,12 @@ impl CredentialProvider for Provider {
             .then(|| Question::open(&self.world.ledger, self.client));
         self.world.machine.note(format_args!("client {} asks for a credential: {why:?}", self.client));
         let is_recovering = self.world.is_recovering();
-        let (wait, fails) = self.world.draw(|random| match is_recovering {
-            true => (random.millis(1..=50), false),
-            false => (random.millis(1..=3_000), random.chance(60)),
+        let (wait, fails) = self.world.draw(|random| {
+            if is_recovering {
+                (random.millis(1..=50), false)
+            } else {
+                (random.millis(1..=3_000), random.chance(60))
+            }
         });
         self.process.sleep(wait).await;
         if fails {

@@ -52,10 +52,7 @@ impl UnreliableStore {
         if let Some(wait) = wait {
             self.process.sleep(wait).await;
         }
-        match self.is_up.load(Ordering::Relaxed) {
-            true => Ok(()),
-            false => Err(StoreError::unavailable("out of reach")),
-        }
+        if self.is_up.load(Ordering::Relaxed) { Ok(()) } else { Err(StoreError::unavailable("out of reach")) }
     }
 }
 

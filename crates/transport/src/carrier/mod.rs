@@ -157,10 +157,7 @@ impl fmt::Display for OneLine<'_> {
         for c in self.0.chars() {
             let deceives = c.is_control()
                 || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            match deceives {
-                true => write!(f, "{}", c.escape_default())?,
-                false => f.write_char(c)?,
-            }
+            if deceives { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
         }
         Ok(())
     }

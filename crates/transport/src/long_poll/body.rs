@@ -87,10 +87,7 @@ fn quoted_len(text: &str) -> usize {
 /// Parses an array of strings.
 pub(super) fn messages(body: &[u8], limit: usize) -> Result<Vec<Message>, BadBody> {
     let Array(messages) = serde_json::from_slice(body).map_err(|_| BadBody::Malformed)?;
-    match messages.iter().any(|message| message.len() > limit) {
-        true => Err(BadBody::TooLarge),
-        false => Ok(messages),
-    }
+    if messages.iter().any(|message| message.len() > limit) { Err(BadBody::TooLarge) } else { Ok(messages) }
 }
 
 /// Parses a body of the native dialect: an array of strings, or the close.

@@ -228,9 +228,10 @@ async fn open(accepted: Accepted, socket: impl Socket) -> Option<Driver> {
     let mut is_first = true;
     let mut is_authenticated = false;
     loop {
-        let asked = match served.chat {
-            true => Box::pin(request(&http, &socket, peer, &guard, &mut read, is_first)).await?,
-            false => Asked::Other,
+        let asked = if served.chat {
+            Box::pin(request(&http, &socket, peer, &guard, &mut read, is_first)).await?
+        } else {
+            Asked::Other
         };
         let (outcome, poll, keep_alive) = match asked {
             Asked::Upgrade(upgrade) => {
