@@ -203,7 +203,7 @@ impl PendingConnections {
         }
     }
 
-    /// Evicts the oldest pending connection; returns `false` if there is none.
+    /// Evicts the oldest pending connection. Returns `false` if no connection is pending.
     pub(crate) fn evict_oldest(&self) -> bool {
         self.queues.lock().make_room(|_| true)
     }
@@ -239,7 +239,8 @@ impl Queues {
         self.handshakes.len() + self.requests.len() + self.idle.len()
     }
 
-    /// Evicts the oldest pending connection for which `which` holds. Its room is free at once. Returns `false` if there is none.
+    /// Evicts the oldest pending connection for which `which` holds. Its room is free at once. Returns `false` if `which`
+    /// holds for no connection.
     fn make_room(&mut self, which: impl Fn(&Waiting) -> bool) -> bool {
         let oldest = |queues: &BTreeMap<u64, Waiting>| {
             queues.iter().find(|(_, w)| which(w)).map(|(&number, _)| number)

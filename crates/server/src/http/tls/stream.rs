@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -49,6 +50,8 @@ struct State {
     plaintext: Vec<u8>,
     /// Encrypted bytes that are not written yet.
     unsent: Vec<u8>,
+    /// Whether a byte has arrived.
+    has_begun: bool,
     /// Whether application data can be sent: the handshake is over.
     is_open: bool,
     /// Whether the peer has closed its half, by an alert or by closing the socket.
@@ -74,48 +77,30 @@ impl<S: Socket> Stream<S> {
     /// # Cancel safety
     /// Dropping the future drops the socket.
     pub(in crate::http) async fn accept(socket: S, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let mut first = [0; CHUNK];
-        let n = loop {
-            std::future::poll_fn(|cx| socket.poll_read_ready(cx)).await?;
-            match socket.try_read(&mut first) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => break read?,
-            }
-        };
-        match first[..n].first() {
-            None => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(&HANDSHAKE) => {}
-            Some(_) => {
-                let _ = socket.try_write(&[IoSlice::new(NOT_TLS)]);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not speak TLS"));
-            }
-        }
         let state = State {
             connection: UnbufferedServerConnection::new(config).map_err(invalid)?,
             received: Vec::new(),
             plaintext: Vec::new(),
             unsent: Vec::new(),
+            has_begun: false,
             is_open: false,
             is_at_end: false,
             is_closed: false,
         };
         let stream = Self { socket, state: Box::new(Mutex::new(state)) };
-        stream.state.lock().accept(&stream.socket, &mut first[..n])?;
         loop {
-            std::future::poll_fn(|cx| stream.poll_flushed(cx)).await?;
-            {
-                let state = stream.state.lock();
-                if state.is_open {
-                    break;
-                }
-                if state.is_at_end {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-            std::future::poll_fn(|cx| stream.socket.poll_read_ready(cx)).await?;
+            poll_fn(|cx| stream.socket.poll_read_ready(cx)).await?;
             match stream.state.lock().receive(&stream.socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 received => received?,
+            }
+            poll_fn(|cx| stream.poll_flushed(cx)).await?;
+            let state = stream.state.lock();
+            if state.is_open {
+                break;
+            }
+            if state.is_at_end {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
         Ok(stream)
@@ -129,11 +114,16 @@ impl State {
     /// [`io::ErrorKind::WouldBlock`] if nothing has arrived.
     fn receive(&mut self, socket: &impl Socket) -> io::Result<()> {
         let mut chunk = [0; CHUNK];
-        match socket.try_read(&mut chunk)? {
-            0 => self.is_at_end = true,
-            n => self.accept(socket, &mut chunk[..n])?,
+        let n = socket.try_read(&mut chunk)?;
+        if n == 0 {
+            self.is_at_end = true;
+            return Ok(());
         }
-        Ok(())
+        if !std::mem::replace(&mut self.has_begun, true) && chunk[0] != HANDSHAKE {
+            let _ = socket.try_write(&[IoSlice::new(NOT_TLS)]);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the client does not speak TLS"));
+        }
+        self.accept(socket, &mut chunk[..n])
     }
 
     /// Decrypts received bytes, and sends what TLS itself has to answer.
@@ -235,6 +225,14 @@ impl State {
             self.unsent = self.unsent[written..].to_vec();
         }
         flushed
+    }
+
+    /// Appends the alert of the end, once.
+    fn close(&mut self) -> io::Result<()> {
+        if !std::mem::replace(&mut self.is_closed, true) {
+            self.process_received(Outgoing::Close)?;
+        }
+        Ok(())
     }
 }
 
@@ -347,16 +345,6 @@ impl<S: Socket> Socket for Stream<S> {
         self.state.lock().close()?;
         ready!(self.poll_flushed(cx))?;
         self.socket.poll_close_write(cx)
-    }
-}
-
-impl State {
-    /// Appends the alert of the end, once.
-    fn close(&mut self) -> io::Result<()> {
-        if !std::mem::replace(&mut self.is_closed, true) {
-            self.process_received(Outgoing::Close)?;
-        }
-        Ok(())
     }
 }
 
