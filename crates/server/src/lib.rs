@@ -56,6 +56,7 @@ mod network;
 mod operations;
 mod private_file;
 mod random;
+mod rate;
 mod requests;
 mod server;
 mod session;

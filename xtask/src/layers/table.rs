@@ -81,7 +81,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "sessions, user_view",
             "bus, clock, limits, private_file, random",
             "session",
-            "bodies, network, shutdown",
+            "bodies, network, rate, shutdown",
         ],
     ),
     ("chatcamp-simulation", &["scenario", "network", "ledger", "keys, machine", "planted, random, trace"]),

@@ -1,0 +1,133 @@
+//! Rates: how often something may happen.
+//!
+//! The algorithm is GCRA, the generic cell rate algorithm of ATM networks: the state is one time, that at which the whole burst is
+//! available again. Times are milliseconds in a `u32`, so that a session has room for one.
+
+use std::time::Duration;
+
+/// How often something may happen: `burst` times at once, and `per_second` times a second in the long run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// The number of times per second, 1 to 1,000. The time between two is rounded down to whole milliseconds.
+    pub per_second: u32,
+    /// The number of times at once after a pause, 1 to 1,000,000.
+    pub burst: u32,
+}
+
+/// The state of one rate: when the whole burst is available again, in milliseconds of the clock that
+/// [`take`](Self::take) is given.
+///
+/// The clock may wrap. A time that is further ahead than the burst lasts cannot have been stored by `take`, so it is in the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meter(u32);
+
+impl Rate {
+    /// Returns the time between two in the long run, in milliseconds.
+    fn interval(self) -> u32 {
+        1000 / self.per_second.clamp(1, 1000)
+    }
+
+    /// Returns the time in which the whole burst becomes available, in milliseconds.
+    fn window(self) -> u32 {
+        self.interval() * self.burst.clamp(1, 1_000_000)
+    }
+}
+
+impl Meter {
+    /// Returns a state in which the whole burst is available.
+    pub(crate) fn full(now: u32) -> Self {
+        Self(now)
+    }
+
+    /// Counts one more.
+    ///
+    /// # Errors
+    /// How long to wait until one more is allowed. The attempt is not counted.
+    pub(crate) fn take(&mut self, rate: Rate, now: u32) -> Result<(), Duration> {
+        let after = self.ahead(rate, now) + rate.interval();
+        match after.checked_sub(rate.window()) {
+            None | Some(0) => {
+                self.0 = now.wrapping_add(after);
+                Ok(())
+            }
+            Some(wait) => Err(Duration::from_millis(wait.into())),
+        }
+    }
+
+    /// Returns whether the whole burst is available, so that the state holds nothing worth keeping.
+    pub(crate) fn is_full(self, rate: Rate, now: u32) -> bool {
+        self.ahead(rate, now) == 0
+    }
+
+    /// Returns the time until the whole burst is available, in milliseconds.
+    fn ahead(self, rate: Rate, now: u32) -> u32 {
+        let ahead = self.0.wrapping_sub(now);
+        if ahead <= rate.window() { ahead } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { per_second: 5, burst: 3 };
+
+    #[test]
+    fn a_burst_is_allowed_and_then_one_per_interval() {
+        let mut meter = Meter::full(10_000);
+        for _ in 0..3 {
+            assert_eq!(meter.take(RATE, 10_000), Ok(()));
+        }
+        assert_eq!(meter.take(RATE, 10_000), Err(Duration::from_millis(200)));
+        assert_eq!(
+            meter.take(RATE, 10_150),
+            Err(Duration::from_millis(50)),
+            "a refused attempt does not count"
+        );
+        assert_eq!(meter.take(RATE, 10_200), Ok(()));
+        assert_eq!(meter.take(RATE, 10_200), Err(Duration::from_millis(200)));
+        assert!(!meter.is_full(RATE, 10_799) && meter.is_full(RATE, 10_800));
+    }
+
+    #[test]
+    fn the_clock_may_wrap() {
+        let late = u32::MAX - 100;
+        let mut meter = Meter::full(late);
+        for _ in 0..3 {
+            assert_eq!(meter.take(RATE, late), Ok(()));
+        }
+        assert_eq!(meter.take(RATE, late.wrapping_add(150)), Err(Duration::from_millis(50)));
+        assert_eq!(meter.take(RATE, late.wrapping_add(200)), Ok(()));
+        assert!(meter.is_full(RATE, late.wrapping_add(u32::MAX / 2)));
+    }
+
+    /// A bucket that holds `burst` and gains one per interval decides in the same way.
+    #[test]
+    fn it_decides_as_a_bucket_does() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut below = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % bound
+        };
+        for _ in 0..300 {
+            let rate = Rate { per_second: 1 + below(1000) as u32, burst: 1 + below(50) as u32 };
+            let interval = u64::from(rate.interval());
+            let full = u64::from(rate.burst) * interval;
+            let mut now = below(1 << 32) as u32;
+            let (mut meter, mut bucket) = (Meter::full(now), full);
+            for _ in 0..100 {
+                let pause = match below(3) {
+                    0 => 0,
+                    1 => below(2 * interval),
+                    _ => below(2 * full),
+                };
+                now = now.wrapping_add(pause as u32);
+                bucket = (bucket + pause).min(full);
+                match meter.take(rate, now) {
+                    Ok(()) => bucket = bucket.checked_sub(interval).expect("the bucket has one"),
+                    Err(wait) => assert_eq!(bucket + wait.as_millis() as u64, interval, "{rate:?}"),
+                }
+            }
+        }
+    }
+}
