@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod pairs;
 mod support;
 
-use std::{fmt, io, net::Ipv4Addr, time::Duration};
+use std::{io, net::Ipv4Addr, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatcamp_transport::{
-    Carrier, Close, ConnectError, Connection, ConnectionInfo, Listener, MESSAGE_LIMIT, Message, Transport,
+    Carrier, Close, ConnectError, Connection, MESSAGE_LIMIT, Message, Transport,
     carrier::{self, Frame},
     memory,
     testing::{self, Faulty},
@@ -21,6 +22,8 @@ use tokio::{
     sync::mpsc,
 };
 use tokio_util::codec::LengthDelimitedCodec;
+
+use self::pairs::{Accepted, adapted};
 
 #[tokio::test]
 async fn memory_conforms() {
@@ -120,43 +123,6 @@ fn framed(stream: DuplexStream) -> impl Carrier {
     carrier::from_stream_sink(frames, sink)
 }
 
-/// A network whose connections are pairs of carriers from `pair`.
-fn adapted<A: Carrier + 'static, B: Carrier + 'static>(
-    pair: impl Fn() -> (A, B) + Send + Sync + 'static,
-) -> (Pairs, Accepted) {
-    let (dial, accept) = mpsc::channel(16);
-    let pair = move || {
-        let (near, far) = pair();
-        let connection = |carrier| Connection::from_parts(carrier, ConnectionInfo::default());
-        (connection(Box::new(near)), connection(Box::new(far)))
-    };
-    (Pairs { dial, pair: Box::new(pair) }, Accepted { accept })
-}
-
-struct Pairs {
-    dial: mpsc::Sender<Connection>,
-    pair: Box<dyn Fn() -> (Connection, Connection) + Send + Sync>,
-}
-
-impl fmt::Debug for Pairs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pairs").finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Transport for Pairs {
-    async fn connect(&self) -> Result<Connection, ConnectError> {
-        let (near, far) = (self.pair)();
-        self.dial.send(far).await.map_err(|_| ConnectError::unreachable("the listener was dropped"))?;
-        Ok(near)
-    }
-
-    fn is_exposed(&self) -> bool {
-        false
-    }
-}
-
 async fn loopback() -> (websocket::Transport, websocket::Listener) {
     let listener = websocket::Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let url = format!("ws://{}/chat", listener.local_addr().unwrap());
@@ -167,11 +133,6 @@ async fn loopback() -> (websocket::Transport, websocket::Listener) {
 #[derive(Debug)]
 struct Narrow {
     dial: mpsc::Sender<Connection>,
-}
-
-#[derive(Debug)]
-struct Accepted {
-    accept: mpsc::Receiver<Connection>,
 }
 
 #[async_trait]
@@ -189,12 +150,5 @@ impl Transport for Narrow {
 
     fn is_exposed(&self) -> bool {
         false
-    }
-}
-
-#[async_trait]
-impl Listener for Accepted {
-    async fn accept(&mut self) -> Option<Connection> {
-        self.accept.recv().await
     }
 }

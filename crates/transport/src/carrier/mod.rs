@@ -35,7 +35,13 @@ const REASON_LIMIT: usize = 123;
 ///   that should leave together with the first message.
 /// - **The end stays.** Once `poll_recv` has returned [`Closed`] it returns the same again, `try_send`
 ///   takes nothing, `poll_flush` is ready. Messages that arrived before the end are received before it.
+/// - **A loss is not a close.** Only a close that the peer sent is [`Closed::ByPeer`]; the end of a stream of bytes alone is
+///   [`Closed::Lost`], so that a client knows to connect again.
+/// - **Reports are true.** [`arrivals`](Self::arrivals) changes with everything that arrives and with nothing else,
+///   [`take_back`](Self::take_back) returns nothing that may have left, [`buffered`](Self::buffered) falls when messages leave.
 /// - **State lives in the object.** Dropping a future that polls it loses nothing. Dropping the object closes at best effort.
+///
+/// `testing::conformance` (feature `test-util`) checks these duties and names one that is violated.
 pub trait Carrier: fmt::Debug + Send {
     /// Returns the next message, or how the connection ended.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>>;

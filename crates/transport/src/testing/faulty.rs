@@ -258,6 +258,13 @@ impl Carrier for FaultyCarrier {
         }
     }
 
+    fn take_back(&mut self) -> Vec<Message> {
+        match (self.state, &mut self.inner) {
+            (State::Whole, Some(inner)) => inner.take_back(),
+            _ => Vec::new(),
+        }
+    }
+
     fn arrivals(&self) -> u32 {
         match (self.state, &self.inner) {
             (State::Whole, Some(inner)) => inner.arrivals(),
