@@ -205,11 +205,10 @@ impl Ledger {
     pub(crate) fn server_sent(&self, id: u64, envelope: &Envelope<'_>) {
         let now = self.machine.now();
         let mut records = self.records.lock();
-        let Some(wire) = records.wires.get_mut(&id) else { return };
+        let Some(wire) = records.wires.get(&id) else { return };
         if let (Some(session), Some(number)) = (wire.session, envelope.s) {
             records.sessions.sent(session, number);
         }
-        let Some(wire) = records.wires.get_mut(&id) else { return };
         match envelope.t.as_ref() {
             SessionClose::TYPE => {
                 if let Ok(close) = envelope.body::<SessionClose>() {
@@ -218,21 +217,7 @@ impl Ledger {
                 }
             }
             handshake::ACK_TYPE => match envelope.body::<handshake::AuthAck<'_>>() {
-                Ok(ack) if ack.ok => {
-                    wire.accepted = Some(now);
-                    let (client, proof) = (wire.client, wire.proof.clone());
-                    if let Some(key) = key_in(envelope) {
-                        wire.session = claims_of(&key).map(|claims| session_of(&claims));
-                        let was_unseen = std::mem::take(&mut wire.may_begin_unseen);
-                        if let Some(session) = wire.session {
-                            records.clients[client].holding.begins(session, was_unseen);
-                        }
-                        records.sessions.key_given(id, &key, proof.clone());
-                    }
-                    let client = &mut records.clients[client];
-                    client.accepted = now;
-                    proof.into_iter().for_each(|proof| client.authenticated_with(proof, now));
-                }
+                Ok(ack) if ack.ok => records.accepted(id, envelope, now),
                 Ok(handshake::AuthAck { error: Some(error), .. }) => {
                     let advice = error.advice.as_deref().and_then(Advice::from_wire);
                     // The published dialect puts the exact code into `reason`.
@@ -246,20 +231,10 @@ impl Ledger {
             },
             _ if envelope.acknowledges() == Some(RefreshCredential::TYPE) => {
                 let ok = envelope.body().is_ok_and(|status: AckStatus<'_>| status.ok);
-                if let Some(token) = wire.offered.take().filter(|_| ok) {
-                    let (client, proof) = (wire.client, Proof::Token(token));
-                    wire.proof = Some(proof.clone());
-                    records.clients[client].authenticated_with(proof, now);
-                }
+                records.refresh_answered(id, ok, now);
             }
             APP_EVENT => {
-                let (client, session) = (wire.client, wire.session);
-                if let Some((user, n)) = super::applications::event_of(envelope) {
-                    records.clients[client].handed.insert(n);
-                    if let (Some(session), Some(number)) = (session, envelope.s) {
-                        records.taken(session, number, &user, n, now);
-                    }
-                }
+                records.event_sent(id, envelope, now);
                 records.check_still_good(id, envelope);
             }
             _ => {}
@@ -343,6 +318,47 @@ impl Records {
         let before = (latest.1 + LAG > now).then_some(before);
         let wires = before.into_iter().chain([latest]);
         wires.filter_map(|(wire, _)| self.wires.get(&wire)?.announced.as_ref())
+    }
+
+    /// Records that the server accepted a connection.
+    fn accepted(&mut self, id: u64, envelope: &Envelope<'_>, now: Instant) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        wire.accepted = Some(now);
+        let proof = wire.proof.clone();
+        let client = &mut self.clients[wire.client];
+        if let Some(key) = key_in(envelope) {
+            wire.session = claims_of(&key).map(|claims| session_of(&claims));
+            let was_unseen = std::mem::take(&mut wire.may_begin_unseen);
+            if let Some(session) = wire.session {
+                client.holding.begins(session, was_unseen);
+            }
+            self.sessions.key_given(id, &key, proof.clone());
+        }
+        client.accepted = now;
+        if let Some(proof) = proof {
+            client.authenticated_with(proof, now);
+        }
+    }
+
+    /// Records that the server accepted or refused the token of a refresh.
+    fn refresh_answered(&mut self, id: u64, is_accepted: bool, now: Instant) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let offered = wire.offered.take();
+        if let Some(token) = offered.filter(|_| is_accepted) {
+            let proof = Proof::Token(token);
+            wire.proof = Some(proof.clone());
+            self.clients[wire.client].authenticated_with(proof, now);
+        }
+    }
+
+    /// Records that the server sent an event.
+    fn event_sent(&mut self, id: u64, envelope: &Envelope<'_>, now: Instant) {
+        let Some(wire) = self.wires.get(&id) else { return };
+        let Some((user, n)) = super::applications::event_of(envelope) else { return };
+        self.clients[wire.client].handed.insert(n);
+        if let (Some(session), Some(number)) = (wire.session, envelope.s) {
+            self.taken(session, number, &user, n, now);
+        }
     }
 
     /// Checks that a session is ended because of its token only after the token has ended.

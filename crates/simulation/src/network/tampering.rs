@@ -37,7 +37,7 @@ pub(super) struct Tampering {
 struct ChangedWire {
     client: usize,
     /// How many messages were dropped, to renumber the rest.
-    swallowed: u64,
+    dropped: u64,
     replays: bool,
     held: Option<Value>,
     has_spoken: bool,
@@ -123,87 +123,58 @@ impl Tampering {
         wire: u64,
         mut envelope: Value,
     ) -> Option<Vec<Message>> {
-        let Self { wires, final_messages, event, incarnation, .. } = self;
-        let changed = wires.get_mut(&wire)?;
+        let wire = self.wires.get_mut(&wire)?;
+        let is_first = !std::mem::replace(&mut wire.has_spoken, true);
         let is_event = envelope["t"] == APP_EVENT;
-        let is_answer = envelope["to"].is_u64() && envelope["s"].is_u64();
-        let begins = !std::mem::replace(&mut changed.has_spoken, true);
+        let is_close = envelope["t"] == SessionClose::TYPE;
         match planted {
-            Planted::AnswerDropped | Planted::ReplayDropped => {
-                let swallow = match planted {
-                    Planted::AnswerDropped => is_answer && often && envelope["t"] != "ping.ack",
-                    _ => std::mem::take(&mut changed.replays) && envelope["s"].is_u64(),
-                };
-                changed.replays =
-                    begins && envelope.pointer("/d/session/resumed/replayed").is_some_and(|n| *n != json!(0));
-                if swallow {
-                    changed.swallowed += 1;
-                    return Some(Vec::new());
-                }
-                let s = envelope["s"].as_u64()?;
-                envelope["s"] = json!(s - changed.swallowed);
-                Some(vec![text(&envelope)])
+            Planted::AnswerDropped => {
+                let is_answer = envelope["to"].is_u64() && envelope["s"].is_u64();
+                wire.drop_or_renumber(is_answer && often && envelope["t"] != "ping.ack", envelope)
+            }
+            Planted::ReplayDropped => {
+                let is_replayed = std::mem::take(&mut wire.replays) && envelope["s"].is_u64();
+                let replayed = envelope.pointer("/d/session/resumed/replayed");
+                wire.replays = is_first && replayed.is_some_and(|n| *n != json!(0));
+                wire.drop_or_renumber(is_replayed, envelope)
             }
             Planted::MessageRepeated if is_event && often => {
                 let first = text(&envelope);
                 envelope.as_object_mut()?.remove("s");
                 Some(vec![first, text(&envelope)])
             }
-            Planted::MessagesSwapped => match (changed.held.take(), is_event) {
-                (None, true) if often => {
-                    changed.held = Some(envelope);
-                    Some(Vec::new())
-                }
-                (Some(mut held), true) => {
-                    let (first, second) = (held["d"].take(), envelope["d"].take());
-                    (held["d"], envelope["d"]) = (second, first);
-                    Some(vec![text(&held), text(&envelope)])
-                }
-                (Some(held), false) => Some(vec![text(&held), text(&envelope)]),
-                (None, _) => None,
-            },
+            Planted::MessagesSwapped => wire.swap(is_event, often, envelope),
             Planted::EventMisdelivered if is_event => {
-                let (client, body) = event.replace((changed.client, envelope["d"].clone()))?;
-                if client == changed.client || !often {
-                    return None;
-                }
-                envelope["d"] = body;
-                Some(vec![text(&envelope)])
+                let client = wire.client;
+                self.misdeliver(client, often, envelope)
             }
-            Planted::CloseWithoutCode if envelope["t"] == SessionClose::TYPE => Some(Vec::new()),
-            Planted::RefusalEnds if envelope["t"] == "users.refresh.ack" && envelope["d"]["ok"] == false => {
-                let code = Code::CredentialRevoked;
-                let close = json!({ "code": code.as_str(), "reason": "", "advice": code.advice().as_str() });
-                Some(vec![text(&json!({ "t": SessionClose::TYPE, "d": close }))])
-            }
-            Planted::TokenOfAnother
-                if envelope["t"] == handshake::ACK_TYPE && envelope["d"]["ok"] == true =>
-            {
-                envelope["d"]["user"]["access_token"] = json!("the-token-of-another-user");
-                Some(vec![text(&envelope)])
-            }
-            Planted::EvictionClaimed
-                if envelope.pointer("/d/session/fresh").is_some_and(|why| why != "new") =>
-            {
-                envelope["d"]["session"]["fresh"] = json!("evicted");
-                Some(vec![text(&envelope)])
+            Planted::CloseWithoutCode if is_close => Some(Vec::new()),
+            Planted::CloseRepeated if is_close && envelope["d"]["advice"] != "retry" => {
+                self.final_messages.insert(wire.client, text(&envelope));
+                None
             }
             Planted::CloseRepeated => {
-                if envelope["t"] == SessionClose::TYPE && envelope["d"]["advice"] != "retry" {
-                    final_messages.insert(changed.client, text(&envelope));
-                    return None;
-                }
-                let again = final_messages.remove(&changed.client).filter(|_| begins)?;
+                let again = self.final_messages.remove(&wire.client).filter(|_| is_first)?;
                 Some(vec![again, text(&envelope)])
             }
             Planted::OldIncarnation => {
                 let key = envelope.pointer("/d/session/key")?.as_str()?;
-                *incarnation =
-                    session_key::open(&keyring(), &SessionKey::from(key), 0).map(|c| c.incarnation);
+                let claims = session_key::open(&keyring(), &SessionKey::from(key), 0);
+                self.incarnation = claims.map(|claims| claims.incarnation);
                 None
             }
-            _ => None,
+            _ => with_other_body(planted, envelope),
         }
+    }
+
+    /// Replaces the body of an event by that of the event before it, if that was for another client.
+    fn misdeliver(&mut self, client: usize, often: bool, mut envelope: Value) -> Option<Vec<Message>> {
+        let (before, body) = self.event.replace((client, envelope["d"].clone()))?;
+        if before == client || !often {
+            return None;
+        }
+        envelope["d"] = body;
+        Some(vec![text(&envelope)])
     }
 
     /// Returns the code that the reader of `side` receives when the network closes a connection with `code`.
@@ -222,6 +193,55 @@ impl Tampering {
             _ => why,
         }
     }
+}
+
+impl ChangedWire {
+    /// Drops a message, or sends it with the number it has after the dropped ones.
+    fn drop_or_renumber(&mut self, is_dropped: bool, mut envelope: Value) -> Option<Vec<Message>> {
+        if is_dropped {
+            self.dropped += 1;
+            return Some(Vec::new());
+        }
+        let s = envelope["s"].as_u64()?;
+        envelope["s"] = json!(s - self.dropped);
+        Some(vec![text(&envelope)])
+    }
+
+    /// Holds an event until the next message, and swaps the bodies if that is an event too.
+    fn swap(&mut self, is_event: bool, often: bool, mut envelope: Value) -> Option<Vec<Message>> {
+        match self.held.take() {
+            None if is_event && often => {
+                self.held = Some(envelope);
+                Some(Vec::new())
+            }
+            None => None,
+            Some(mut held) => {
+                if is_event {
+                    std::mem::swap(&mut held["d"], &mut envelope["d"]);
+                }
+                Some(vec![text(&held), text(&envelope)])
+            }
+        }
+    }
+}
+
+/// Changes what a message of the server says, for the faults that need nothing else.
+fn with_other_body(planted: Planted, mut envelope: Value) -> Option<Vec<Message>> {
+    match planted {
+        Planted::RefusalEnds if envelope["t"] == "users.refresh.ack" && envelope["d"]["ok"] == false => {
+            let code = Code::CredentialRevoked;
+            let close = json!({ "code": code.as_str(), "reason": "", "advice": code.advice().as_str() });
+            envelope = json!({ "t": SessionClose::TYPE, "d": close });
+        }
+        Planted::TokenOfAnother if envelope["t"] == handshake::ACK_TYPE && envelope["d"]["ok"] == true => {
+            envelope["d"]["user"]["access_token"] = json!("the-token-of-another-user");
+        }
+        Planted::EvictionClaimed if envelope.pointer("/d/session/fresh").is_some_and(|why| why != "new") => {
+            envelope["d"]["session"]["fresh"] = json!("evicted");
+        }
+        _ => return None,
+    }
+    Some(vec![text(&envelope)])
 }
 
 fn text(envelope: &Value) -> Message {

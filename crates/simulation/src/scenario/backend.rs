@@ -217,9 +217,7 @@ impl World {
             self.machine.note(format_args!("event {n} of {user} is published again: {again:?}"));
         }
     }
-}
 
-impl World {
     /// Publishes the next event of a user of any app, with this many bytes of data besides.
     pub(super) async fn publish_bytes(&self, app: &AppId, user: &str, bytes: usize) {
         let Some(server) = self.host.server() else { return };
@@ -246,7 +244,6 @@ async fn check_shut_out(world: &World) {
 
 /// Acts for the backend until the recovery phase.
 pub(super) async fn act(world: Arc<World>) {
-    let backend = world.backend.clone();
     let (harsh, mut floods) = match world.only_fault {
         None => world.draw(|random| (random.within(0..=300), usize::from(random.chance(120)))),
         Some(_) => (0, 0),
@@ -257,66 +254,76 @@ pub(super) async fn act(world: Arc<World>) {
             return;
         }
         check_shut_out(&world).await;
-        let users = backend.users();
-        let (user, behaviour) = users[world.draw(|random| random.below(users.len()))].clone();
-        if !world.draw(|random| random.chance(harsh)) {
-            let count = match world.draw(|random| random.below(100)) {
-                0 if floods > 0 => {
-                    floods -= 1;
-                    world.ledger.excuse(Some(&user), "more was published than is kept");
-                    world.ledger.flooded(&user);
-                    FLOOD
-                }
-                0..10 => world.draw(|random| random.within(20..=60)),
-                _ => world.draw(|random| random.within(1..=4)),
-            };
-            for _ in 0..count {
-                world.publish(&user).await;
-            }
-            continue;
+        let users = world.backend.users();
+        let (user, behaviour) = &users[world.draw(|random| random.below(users.len()))];
+        if world.draw(|random| random.chance(harsh)) {
+            world.interfere(user, *behaviour).await;
+        } else {
+            world.publish_some(user, &mut floods).await;
         }
-        match world.draw(|random| random.below(8)) {
-            0 | 1 if behaviour != Behaviour::ById => {
-                let grace = world.draw(|random| if random.chance(500) { random.within(3..=30) } else { 0 });
-                let lifetime = match behaviour {
-                    Behaviour::Provider => Some(Duration::from_secs(120)),
-                    _ => None,
-                };
-                world.ledger.excuse(Some(&user), "its token was rotated");
-                if world.draw(|random| random.chance(300)) {
-                    backend.choose(&user).await;
-                    continue;
-                }
-                backend.issue(&user, lifetime, Duration::from_secs(grace as u64)).await;
+    }
+}
+
+impl World {
+    /// Publishes a few events of a user, or more than a session can queue if `floods` allows it.
+    async fn publish_some(&self, user: &str, floods: &mut usize) {
+        let count = match self.draw(|random| random.below(100)) {
+            0 if *floods > 0 => {
+                *floods -= 1;
+                self.ledger.excuse(Some(user), "more was published than is kept");
+                self.ledger.flooded(user);
+                FLOOD
             }
+            0..10 => self.draw(|random| random.within(20..=60)),
+            _ => self.draw(|random| random.within(1..=4)),
+        };
+        for _ in 0..count {
+            self.publish(user).await;
+        }
+    }
+
+    /// Changes a user's credentials or restrictions, or ends its sessions.
+    async fn interfere(&self, user: &str, behaviour: Behaviour) {
+        let (backend, ledger) = (&self.backend, &self.ledger);
+        match self.draw(|random| random.below(8)) {
+            0 | 1 if behaviour != Behaviour::ById => self.rotate_token(user, behaviour).await,
             2 => {
-                world.ledger.excuse(Some(&user), "its tokens were revoked");
-                backend.revoke(&user).await;
+                ledger.excuse(Some(user), "its tokens were revoked");
+                backend.revoke(user).await;
             }
             3 => {
-                world.ledger.excuse(Some(&user), "it was suspended");
-                backend.suspend(&user, true).await;
+                ledger.excuse(Some(user), "it was suspended");
+                backend.suspend(user, true).await;
             }
-            4 => backend.suspend(&user, false).await,
+            4 => backend.suspend(user, false).await,
             5 if behaviour == Behaviour::ById => {
-                world.ledger.excuse(Some(&user), "it was locked");
-                let locked = world.draw(|random| random.chance(500));
-                backend.lock(&user, locked).await;
+                ledger.excuse(Some(user), "it was locked");
+                let locked = self.draw(|random| random.chance(500));
+                backend.lock(user, locked).await;
             }
-            _ => {
-                let come_back = world.draw(|random| random.chance(600));
-                if !come_back {
-                    world.ledger.excuse(Some(&user), "it was thrown out");
-                }
-                if let Some(server) = world.host.server() {
-                    let told =
-                        server.end_sessions(backend.app(), &id(&user), come_back).await.expect(ONE_NODE);
-                    world
-                        .machine
-                        .note(format_args!("{told} sessions of {user} end, coming back: {come_back}"));
-                }
-            }
+            _ => self.end_sessions(user).await,
         }
+    }
+
+    async fn rotate_token(&self, user: &str, behaviour: Behaviour) {
+        let grace = self.draw(|random| if random.chance(500) { random.within(3..=30) } else { 0 });
+        self.ledger.excuse(Some(user), "its token was rotated");
+        if self.draw(|random| random.chance(300)) {
+            self.backend.choose(user).await;
+            return;
+        }
+        let lifetime = (behaviour == Behaviour::Provider).then_some(Duration::from_secs(120));
+        self.backend.issue(user, lifetime, Duration::from_secs(grace as u64)).await;
+    }
+
+    async fn end_sessions(&self, user: &str) {
+        let come_back = self.draw(|random| random.chance(600));
+        if !come_back {
+            self.ledger.excuse(Some(user), "its sessions were ended");
+        }
+        let Some(server) = self.host.server() else { return };
+        let ended = server.end_sessions(self.backend.app(), &id(user), come_back).await.expect(ONE_NODE);
+        self.machine.note(format_args!("{ended} sessions of {user} end, coming back: {come_back}"));
     }
 }
 

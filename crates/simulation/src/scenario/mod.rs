@@ -195,41 +195,7 @@ async fn play(
     only_fault: Option<(Direction, ConnectionFault)>,
     shown: &OnceLock<Arc<World>>,
 ) {
-    let process = machine.process("world");
-    let faults = match only_fault {
-        None => machine.draw(FaultProfile::draw),
-        Some((way, only_fault)) => FaultProfile::only_first(way, only_fault),
-    };
-    let network = Network::new(machine.process("network"), ledger.clone(), faults, planted);
-    let backend = Backend::new(process.clone(), ledger.clone(), planted).await;
-    let mut limits = Limits::default();
-    if only_fault.is_none() {
-        let policy = machine.draw(|random| draw_bounds(random, &mut limits, planted));
-        backend.set_sessions(policy).await;
-        ledger.set_bounds(Bounds {
-            sessions: policy,
-            detached: limits.detached,
-            detached_per_user: limits.detached_per_user,
-            queued_bytes: limits.queued_bytes,
-        });
-    }
-    let scarce = (limits.queued_bytes < Limits::default().queued_bytes).then_some(limits.queued_bytes);
-    let host =
-        ServerHost::new(process.clone(), ledger.clone(), network.clone(), backend.store(), limits, planted);
-    host.start();
-    let is_recovering = Mutex::new(false);
-    let world = Arc::new(World {
-        machine,
-        ledger,
-        network,
-        host,
-        backend,
-        process,
-        is_recovering,
-        planted,
-        only_fault,
-        scarce,
-    });
+    let world = Arc::new(World::start(machine, ledger, planted, only_fault).await);
     shown.get_or_init(|| world.clone());
     let clients = populate(&world).await;
     let longest = if only_fault.is_some() { 60_000 } else { 240_000 };
@@ -293,6 +259,55 @@ fn draw_bounds(random: &mut Random, limits: &mut Limits, planted: Option<Planted
 }
 
 impl World {
+    /// Creates the network and the backend, draws the limits, and starts the server.
+    async fn start(
+        machine: Arc<Machine>,
+        ledger: Arc<Ledger>,
+        planted: Option<Planted>,
+        only_fault: Option<(Direction, ConnectionFault)>,
+    ) -> Self {
+        let process = machine.process("world");
+        let faults = match only_fault {
+            None => machine.draw(FaultProfile::draw),
+            Some((way, only_fault)) => FaultProfile::only_first(way, only_fault),
+        };
+        let network = Network::new(machine.process("network"), ledger.clone(), faults, planted);
+        let backend = Backend::new(process.clone(), ledger.clone(), planted).await;
+        let mut limits = Limits::default();
+        if only_fault.is_none() {
+            let policy = machine.draw(|random| draw_bounds(random, &mut limits, planted));
+            backend.set_sessions(policy).await;
+            ledger.set_bounds(Bounds {
+                sessions: policy,
+                detached: limits.detached,
+                detached_per_user: limits.detached_per_user,
+                queued_bytes: limits.queued_bytes,
+            });
+        }
+        let scarce = (limits.queued_bytes < Limits::default().queued_bytes).then_some(limits.queued_bytes);
+        let host = ServerHost::new(
+            process.clone(),
+            ledger.clone(),
+            network.clone(),
+            backend.store(),
+            limits,
+            planted,
+        );
+        host.start();
+        Self {
+            machine,
+            ledger,
+            network,
+            host,
+            backend,
+            process,
+            is_recovering: Mutex::new(false),
+            planted,
+            only_fault,
+            scarce,
+        }
+    }
+
     /// Checks the number of detached sessions.
     fn observe(self: &Arc<Self>) {
         if let Some(server) = self.host.server() {
