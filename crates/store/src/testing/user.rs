@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chatcamp_protocol::Profile;
+use chatcamp_protocol::{AppId, Profile};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
@@ -14,13 +14,15 @@ use crate::{
 /// Tests the users of a store; `make` creates an empty one.
 pub(super) async fn suite<S: Store>(make: &impl AsyncFn() -> S) {
     users_are_read_as_they_were_saved(&make().await).await;
-    users_are_edited_in_one_step(&make().await).await;
+    no_edit_of_a_user_is_lost(&make().await).await;
+    edits_keep_what_they_cannot_change(&make().await).await;
     many_users_are_created_or_edited_in_one_call(&make().await).await;
     every_saved_edit_is_a_new_revision(&make().await).await;
     nul_is_refused_in_every_text(&make().await).await;
     users_are_deleted(&make().await).await;
     users_are_listed_in_the_order_of_their_ids(&make().await).await;
     users_are_found_by_the_beginning_of_their_names(&make().await).await;
+    users_are_found_by_their_current_names(&make().await).await;
     active_users_are_counted(&make().await).await;
     one_of_a_hundred_creations_creates_the_user(&make().await).await;
     an_app_has_a_limit_of_users(&make().await).await;
@@ -73,12 +75,10 @@ async fn users_are_read_as_they_were_saved(store: &dyn Store) {
     assert_eq!(store.user(&app_id("nowhere"), &user_id("alice")).await.unwrap(), None);
 }
 
-async fn users_are_edited_in_one_step(store: &dyn Store) {
+async fn no_edit_of_a_user_is_lost(store: &dyn Store) {
     let app = open_app(store, "demo").await;
     let alice = user_id("alice");
     store.create_user(plain_user(&app, "alice")).await.unwrap();
-    store.create_user(plain_user(&app, "bob")).await.unwrap();
-
     let count = || -> UserEdit {
         Box::new(|user| {
             user.profile.data.push('+');
@@ -88,37 +88,33 @@ async fn users_are_edited_in_one_step(store: &dyn Store) {
     let edits = join_all((0..100).map(|_| store.edit_user(&app, &alice, count()))).await;
     assert!(edits.iter().all(|edit| edit.as_ref().unwrap().is_some()));
     let user = store.user(&app, &alice).await.unwrap().unwrap();
-    assert_eq!(user.profile.data.len(), 100, "no edit is lost");
+    assert_eq!(user.profile.data.len(), 100);
+}
 
-    let edited = store
-        .edit_user(
-            &app,
-            &alice,
-            Box::new(|user| {
-                user.app = app_id("other");
-                user.id = user_id("mallory");
-                user.created_at = 99;
-                user.rev = 99;
-                user.stamp = [3; 16];
-                user.profile = Profile::default();
-                Edited::Save
-            }),
-        )
-        .await
-        .unwrap();
-    let expected = User { stamp: [3; 16], rev: 102, ..plain_user(&app, "alice") };
+async fn edits_keep_what_they_cannot_change(store: &dyn Store) {
+    let app = open_app(store, "demo").await;
+    let alice = user_id("alice");
+    store.create_user(plain_user(&app, "alice")).await.unwrap();
+    store.create_user(plain_user(&app, "bob")).await.unwrap();
+
+    let overwrite = |user: &mut User| {
+        user.app = app_id("other");
+        user.id = user_id("mallory");
+        user.created_at = 99;
+        user.rev = 99;
+        user.stamp = [3; 16];
+        user.profile = Profile::default();
+        Edited::Save
+    };
+    let edited = store.edit_user(&app, &alice, Box::new(overwrite)).await.unwrap();
+    let expected = User { stamp: [3; 16], rev: 2, ..plain_user(&app, "alice") };
     assert_eq!(edited.as_deref(), Some(&expected), "the ids and the time of creation stay");
-    let kept = store
-        .edit_user(
-            &app,
-            &alice,
-            Box::new(|user| {
-                user.is_suspended = true;
-                Edited::Keep
-            }),
-        )
-        .await
-        .unwrap();
+
+    let suspend_without_saving = |user: &mut User| {
+        user.is_suspended = true;
+        Edited::Keep
+    };
+    let kept = store.edit_user(&app, &alice, Box::new(suspend_without_saving)).await.unwrap();
     assert_eq!(kept.as_deref(), Some(&expected));
     assert_eq!(store.user(&app, &alice).await.unwrap().as_deref(), Some(&expected));
 
@@ -285,21 +281,9 @@ async fn users_are_found_by_the_beginning_of_their_names(store: &dyn Store) {
         ("9", "a\u{10FFFF}"),
         ("A", "Ann"),
     ] {
-        let user = plain_user(&app, id);
-        let profile = Profile { display_name: name.into(), ..Profile::default() };
-        store.create_user(User { profile, ..user }).await.unwrap();
+        store.create_user(named_user(&app, id, name)).await.unwrap();
     }
-    let named = User {
-        profile: Profile { display_name: "Ann".into(), ..Profile::default() },
-        ..plain_user(&other, "1")
-    };
-    store.create_user(named).await.unwrap();
-    let find = async |prefix, after: Option<(&'static str, &str)>, limit| {
-        let after = after.map(|(name, id)| (name, user_id(id)));
-        let after = after.as_ref().map(|(name, id)| (*name, id));
-        let users = store.users_by_name(&app, prefix, after, limit).await.unwrap();
-        users.iter().map(|user| user.id.to_string()).collect::<Vec<_>>()
-    };
+    store.create_user(named_user(&other, "1", "Ann")).await.unwrap();
     for (prefix, after, limit, expected) in [
         ("ann", None, 10, &["1", "2", "A", "3"][..]),
         ("aNN", None, 2, &["1", "2"]),
@@ -316,16 +300,42 @@ async fn users_are_found_by_the_beginning_of_their_names(store: &dyn Store) {
         ("ann\0", None, 10, &[]),
         ("ann", None, 0, &[]),
     ] {
-        assert_eq!(find(prefix, after, limit).await, expected, "{prefix:?} after {after:?}");
+        assert_eq!(find(store, &app, prefix, after, limit).await, expected, "{prefix:?} after {after:?}");
     }
-    let all = find("", None, 100).await;
+    let all = find(store, &app, "", None, 100).await;
     assert_eq!(all, ["7", "6", "1", "2", "A", "3", "9", "8", "5"], "without users that have no name");
     assert_eq!(store.users_by_name(&app_id("nowhere"), "a", None, 5).await.unwrap(), []);
+}
 
+async fn users_are_found_by_their_current_names(store: &dyn Store) {
+    let app = open_app(store, "demo").await;
+    for (id, name) in [("1", "Ann"), ("2", "ann"), ("3", "ANNE"), ("4", ""), ("5", "Ann")] {
+        store.create_user(named_user(&app, id, name)).await.unwrap();
+    }
+    assert_eq!(find(store, &app, "ann", None, 10).await, ["1", "2", "5", "3"]);
     store.edit_user(&app, &user_id("2"), rename("Zoe")).await.unwrap();
     store.edit_user(&app, &user_id("4"), rename("anna")).await.unwrap();
-    store.delete_user(&app, &user_id("A")).await.unwrap();
-    assert_eq!(find("ann", None, 10).await, ["1", "4", "3"], "by their current names");
+    store.delete_user(&app, &user_id("5")).await.unwrap();
+    assert_eq!(find(store, &app, "ann", None, 10).await, ["1", "4", "3"]);
+}
+
+fn named_user(app: &AppId, id: &str, name: &str) -> User {
+    let profile = Profile { display_name: name.into(), ..Profile::default() };
+    User { profile, ..plain_user(app, id) }
+}
+
+/// Returns the ids of the users that a search by name finds.
+async fn find(
+    store: &dyn Store,
+    app: &AppId,
+    prefix: &str,
+    after: Option<(&str, &str)>,
+    limit: usize,
+) -> Vec<String> {
+    let after = after.map(|(name, id)| (name, user_id(id)));
+    let after = after.as_ref().map(|(name, id)| (*name, id));
+    let users = store.users_by_name(app, prefix, after, limit).await.unwrap();
+    users.iter().map(|user| user.id.to_string()).collect()
 }
 
 async fn active_users_are_counted(store: &dyn Store) {
