@@ -127,6 +127,7 @@ codes! {
     CredentialChanged   4009 "CREDENTIAL_CHANGED"    Retry      Silent            "the user's credentials changed; connect again"
     Reconnect           4010 "RECONNECT"             Retry      Silent            "the app's backend asks the client to connect again"
     ConnectionUnknown   4011 "CONNECTION_UNKNOWN"    Retry      Silent            "this server does not have this connection; one begins with users.auth"
+    RateLimited         4012 "RATE_LIMITED"          Retry      Silent            "too many connections or requests in a short time; wait before the next"
     AppNotFound         4500 "APP_NOT_FOUND"         Terminal   NotFound          "no app has this app id; `chatcamp app list` shows those there are"
     AppIdInvalid        4501 "APP_ID_INVALID"        Terminal   NotFound          "an app id is 1 to 64 characters of A-Z a-z 0-9 . _ ~ -, not dots alone"
     UserIdInvalid       4502 "USER_ID_INVALID"       Terminal   NotAuthorized     "a user id is 1 to 255 bytes of UTF-8 without control characters"

@@ -47,11 +47,19 @@ errors! {
     OwnUser = "OWN_USER",
     /// The user blocks as many others as it may; unblock one first.
     TooManyBlocks = "TOO_MANY_BLOCKS",
+    /// The session sends too many requests; send this one again after `error.retry_after_ms`.
+    RateLimited = "RATE_LIMITED",
     /// The server cannot reach its store; try the request again later.
     StoreUnavailable = "STORE_UNAVAILABLE",
 }
 
 impl ErrorCode {
+    /// Returns whether the same request may succeed later. It was not carried out.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::RateLimited | Self::StoreUnavailable)
+    }
+
     /// Reads a code from the wire; returns `None` for a code that this version does not know.
     #[must_use]
     pub fn from_wire(text: &str) -> Option<Self> {

@@ -23,7 +23,8 @@ impl<'a, T> PositiveAck<'a, T> {
     }
 }
 
-/// The body of a negative acknowledgement, as a server writes it: `{"ok":false,"error":{"code":…,"message":…}}`.
+/// The body of a negative acknowledgement, as a server writes it: `{"ok":false,"error":{"code":…,"message":…}}`. If the server asks
+/// to wait, `error` also has `retry_after_ms`.
 #[derive(Debug, Serialize)]
 pub struct NegativeAck<'a> {
     ok: bool,
@@ -34,8 +35,15 @@ impl<'a> NegativeAck<'a> {
     /// Creates the body from a code for programs and a message for people.
     #[must_use]
     pub fn new(code: ErrorCode, message: &'a str) -> Self {
-        let error = ErrorDetail { code: code.as_str().into(), message: message.into() };
+        let error = ErrorDetail { code: code.as_str().into(), message: message.into(), retry_after_ms: None };
         Self { ok: false, error }
+    }
+
+    /// Adds the shortest time, in milliseconds, after which the client may send the request again.
+    #[must_use]
+    pub fn retry_after_ms(mut self, wait: u64) -> Self {
+        self.error.retry_after_ms = Some(wait);
+        self
     }
 }
 
@@ -48,6 +56,9 @@ pub struct ErrorDetail<'a> {
     /// The message for people; empty if the server sends none.
     #[serde(borrow, default)]
     pub message: Cow<'a, str>,
+    /// The shortest time to wait before the same request is sent again, in milliseconds; absent if the server names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 /// The part of an acknowledgement that says whether the request was carried out, as a client reads it.
@@ -83,6 +94,17 @@ mod tests {
         let status: AckStatus<'_> = serde_json::from_str(&body).unwrap();
         let error = status.error.unwrap();
         assert_eq!((status.ok, ErrorCode::from_wire(&error.code)), (false, Some(ErrorCode::UnknownType)));
+    }
+
+    #[test]
+    fn a_negative_acknowledgement_may_ask_to_wait() {
+        let ack = NegativeAck::new(ErrorCode::RateLimited, "too fast").retry_after_ms(50);
+        let body = serde_json::to_string(&ack).unwrap();
+        let expected =
+            r#"{"ok":false,"error":{"code":"RATE_LIMITED","message":"too fast","retry_after_ms":50}}"#;
+        assert_eq!(body, expected);
+        let status: AckStatus<'_> = serde_json::from_str(&body).unwrap();
+        assert_eq!(status.error.unwrap().retry_after_ms, Some(50));
     }
 
     #[test]

@@ -24,6 +24,7 @@ export const CODES = Object.freeze({
   CREDENTIAL_CHANGED: [4009, "retry"],
   RECONNECT: [4010, "retry"],
   CONNECTION_UNKNOWN: [4011, "retry"],
+  RATE_LIMITED: [4012, "retry"],
   APP_NOT_FOUND: [4500, "terminal"],
   APP_ID_INVALID: [4501, "terminal"],
   USER_ID_INVALID: [4502, "terminal"],
