@@ -134,7 +134,7 @@ impl ChatCamp {
     ///
     /// # Errors
     /// [`RequestError`]; [`is_retryable`](RequestError::is_retryable) tells whether the request can be repeated without
-    /// running twice.
+    /// running twice, and [`retry_after`](RequestError::retry_after) how long to wait if too many were sent.
     ///
     /// # Cancel safety
     /// Dropping the future withdraws a request that was not sent yet. A request that was sent still runs; its response is

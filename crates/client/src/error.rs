@@ -150,6 +150,9 @@ pub enum RequestError {
         known: Option<ErrorCode>,
         /// The message for people.
         message: String,
+        /// The shortest time to wait before the same request is sent again, if the server names one. It does with
+        /// [`ErrorCode::RateLimited`].
+        retry_after: Option<Duration>,
     },
     /// The session ended or was replaced by a new one before the answer arrived.
     #[error("the session ended before the answer arrived")]
@@ -187,8 +190,39 @@ impl RequestError {
         match self {
             Self::Unanswered { may_have_run } | Self::TimedOut { may_have_run } => !may_have_run,
             Self::TooManyWaiting => true,
-            Self::Rejected { known, .. } => *known == Some(ErrorCode::StoreUnavailable),
+            Self::Rejected { known, .. } => known.is_some_and(ErrorCode::is_retryable),
             Self::NotConnected | Self::TooLarge | Self::InvalidBody(_) | Self::InvalidAnswer => false,
+        }
+    }
+
+    /// Returns how long the server asks to wait before the same request is sent again; `None` if it names no time.
+    ///
+    /// A server that limits the rate of requests (by default 20 a second, and 100 at once) rejects those above it with
+    /// [`ErrorCode::RateLimited`] and this time. It ends the connection of a client that goes on, and lets it back after a few seconds.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use chatcamp_client::{ChatCamp, RequestError, request::ListUsers};
+    ///
+    /// # async fn example(chat: ChatCamp) -> Result<(), RequestError> {
+    /// let page = loop {
+    ///     match chat.send(ListUsers::default()).await {
+    ///         Ok(page) => break page,
+    ///         Err(error) => match error.retry_after() {
+    ///             Some(wait) => tokio::time::sleep(wait).await,
+    ///             None => return Err(error),
+    ///         },
+    ///     }
+    /// };
+    /// # drop(page);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Rejected { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }

@@ -11,8 +11,8 @@ use std::{
 
 use chatcamp_auth::{Credential, credential::CredentialReason, credential::from_fn};
 use chatcamp_client::{
-    ChatCamp, Code, ConnectError, EndReason, Event, Events, Login, Profile, ProfileUpdate, RequestError,
-    State,
+    ChatCamp, Code, ConnectError, EndReason, ErrorCode, Event, Events, Login, Profile, ProfileUpdate,
+    RequestError, State,
     transport::{Close, Closed},
 };
 use chatcamp_protocol::{
@@ -82,6 +82,46 @@ async fn a_rejected_request_has_a_reason_and_the_session_continues() {
         chat.request("users.get", json!({})).await.unwrap();
     };
     join!(ask, serve);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_too_fast_has_a_code_and_the_time_to_wait() {
+    let (chat, _events, _server, mut peer) = connected().await;
+    let serve = async {
+        for wait in [json!(50), json!(null)] {
+            let (t, r, _) = peer.request().await;
+            let error = json!({"code": "RATE_LIMITED", "message": "slower", "retry_after_ms": wait});
+            peer.ack(&t, r, json!({"ok": false, "error": error})).await;
+        }
+        answer(&mut peer).await;
+    };
+    let ask = async {
+        for wait in [Some(Duration::from_millis(50)), None] {
+            let error = chat.request("x.y", ()).await.unwrap_err();
+            assert!(
+                matches!(&error, RequestError::Rejected { known: Some(ErrorCode::RateLimited), .. }),
+                "{error:?}"
+            );
+            assert_eq!((error.is_retryable(), error.retry_after()), (true, wait));
+        }
+        chat.request("users.get", json!({})).await.unwrap();
+    };
+    join!(ask, serve);
+}
+
+/// A server ends the connection of a client that floods it, and defers the client until it may resume.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_sent_away_for_its_rate_waits_as_told_each_time() {
+    let (_chat, mut events, mut server, peer) = connected().await;
+    let start = Instant::now();
+    peer.end_live(Code::RateLimited, Some(Duration::from_secs(5))).await;
+    assert_eq!(next(&mut events).await, "reconnecting Server");
+    server.asked().await.defer(Code::RateLimited, Duration::from_secs(3)).await;
+    assert!(next(&mut events).await.starts_with("reconnecting Attempt"));
+    assert!(start.elapsed() >= Duration::from_secs(5));
+    let _peer = server.admit().await;
+    assert!(start.elapsed() >= Duration::from_secs(8));
+    assert_eq!(next(&mut events).await, "connected alice New");
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,6 +139,20 @@ async fn a_provider_that_fails_or_offers_the_same_is_asked_again_while_there_is_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refresh_that_the_server_cannot_check_now_is_repeated() {
+    for code in ["RATE_LIMITED", "STORE_UNAVAILABLE"] {
+        let script = Script::of(&[Some("one"), Some("two"), Some("two")]);
+        let (_chat, mut events, _server, mut peer) = connected(&script).await;
+        let (t, r, _) = request(&mut peer).await;
+        refuse(&mut peer, &t, r, code).await;
+        let (t, r, d) = request(&mut peer).await;
+        assert_eq!(d, json!({"access_token": "two"}), "{code}");
+        peer.ack(&t, r, json!({"ok": true, "token_expires_in": LIFETIME})).await;
+        assert_eq!(next(&mut events).await, "token expires in 100, true");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_for_an_earlier_connection_is_ignored() {
     let (builder, mut server) = network();
     let chat = builder.build().unwrap();

@@ -57,7 +57,7 @@ impl Lifecycle {
             Some(ErrorCode::TokenRefused) if !after_rejection => {
                 goal.ask(CredentialReason::Rejected(Code::AccessTokenInvalid), &self.config);
             }
-            Some(ErrorCode::StoreUnavailable) => self.renew_later(),
+            Some(code) if code.is_retryable() => self.renew_later(),
             // The session continues until its credential expires; then the provider is asked again.
             _ => goal.give_up_renewal(self.config.now()),
         }

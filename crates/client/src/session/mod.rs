@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use chatcamp_protocol::{
@@ -291,6 +291,7 @@ fn parse(ack: &Envelope<'_>) -> Answer {
             known: ErrorCode::from_wire(&error.code),
             code: error.code.into_owned(),
             message: error.message.into_owned(),
+            retry_after: error.retry_after_ms.map(Duration::from_millis),
         }),
         _ => Err(RequestError::InvalidAnswer),
     }

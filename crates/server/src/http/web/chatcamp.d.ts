@@ -19,7 +19,7 @@ export class ChatCampError extends Error {
   readonly advice: Advice | null;
   /** Whether the same call may succeed later. Repeating it cannot run it twice. */
   readonly retryable: boolean;
-  /** The shortest time to wait, if the server asked to wait. */
+  /** The shortest time to wait, if the server asked to wait: before the next connect, or before the same request (`RATE_LIMITED`). */
   readonly retryAfterMs: number | null;
   /** For a request without an answer: whether the server may have run it. */
   readonly mayHaveRun: boolean;

@@ -89,8 +89,8 @@ const ACKNOWLEDGED_CHARS = 65_536;
 /** The close code that ends the session; any other keeps it for a resume. */
 const NORMAL = 1000;
 const GONE = CODES.LOST[0];
-/** The only error of a request that a repeated request may not have. */
-const RETRYABLE = "STORE_UNAVAILABLE";
+/** The errors of a request that a repeated request may not have. */
+const RETRYABLE = ["RATE_LIMITED", "STORE_UNAVAILABLE"];
 /** `readyState` of a WebSocket. */
 const CLOSED = 3;
 const VIOLATION = "the server broke the protocol";
@@ -118,11 +118,14 @@ export class ChatCampError extends Error {
 
 const lost = (message) => new ChatCampError("LOST", message, { advice: "retry" });
 
+/** Returns a wait that the server asks for, in milliseconds; null if it asks for none. */
+const asked = (ms) => (Number.isFinite(ms) ? Math.min(Math.max(ms, 0), LONGEST_WAIT_MS) : null);
+
 /** Returns the error for a `session.close` or a refusal; advice of a newer server is terminal. */
 function announced({ code, reason, message, advice = CODES[code]?.[1], retry_after_ms: after }) {
   return new ChatCampError(String(code), String(reason ?? message ?? code), {
     advice: ADVICE.includes(advice) ? advice : "terminal",
-    retryAfterMs: Number.isFinite(after) ? Math.min(Math.max(after, 0), LONGEST_WAIT_MS) : null,
+    retryAfterMs: asked(after),
   });
 }
 
@@ -847,8 +850,9 @@ class Session {
       const { ok, ...body } = d;
       entry.request.resolve(body);
     } else {
-      const { code = "INVALID_ANSWER", message = "the answer is not what the protocol asks for" } = d.error ?? {};
-      entry.request.reject(new ChatCampError(code, message, { retryable: code === RETRYABLE }));
+      const { code = "INVALID_ANSWER", message = "the answer is not what the protocol asks for", ...rest } = d.error ?? {};
+      const options = { retryable: RETRYABLE.includes(code), retryAfterMs: asked(rest.retry_after_ms) };
+      entry.request.reject(new ChatCampError(code, message, options));
     }
   }
 
