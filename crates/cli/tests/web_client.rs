@@ -35,6 +35,7 @@ scenarios! {
         lists_the_users_page_by_page,
         answers_a_request_of_an_unknown_type,
         sends_no_more_than_a_server_takes_at_once,
+        a_request_that_is_too_fast_says_how_long_to_wait,
         refuses_to_send_a_message_that_is_too_large,
         survives_the_heartbeat,
         a_cut_connection_reconnects,

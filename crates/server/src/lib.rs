@@ -83,5 +83,6 @@ pub use operations::{
     Written, WrittenUser,
 };
 pub use private_file::create_private_file;
+pub use rate::Rate;
 pub use server::{Load, Server};
 pub use session::SessionInfo;

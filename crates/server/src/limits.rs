@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::rate::Rate;
+
 /// The maximum number of bytes that connections without a session hold until they are closed, in total.
 pub(crate) const CLOSING: usize = 16 * 1024 * 1024;
 
@@ -42,6 +44,12 @@ pub struct Limits {
     /// The bytes that all sessions hold in total: queued messages, unacknowledged messages, and the memory of their connections.
     /// When seven eighths are in use, the sessions that hold most are ended. Default 256 MiB.
     pub queued_bytes: usize,
+    /// The rate of the requests of one session. Default 20 a second with a burst of 100; `None` sets no limit.
+    ///
+    /// A request above it is not carried out: it fails with `RATE_LIMITED`, and `error.retry_after_ms` tells when to send it again. After
+    /// three times the burst of such requests, the connection ends with `RATE_LIMITED`; the session can be resumed as soon as the whole
+    /// burst is available. Acknowledgements of messages that others caused are not counted, and a `ping` is always answered.
+    pub requests: Option<Rate>,
     /// The time that [`Server::shutdown`](crate::Server::shutdown) allows for telling all clients and closing their connections.
     /// Default 25 s.
     pub drain: Duration,
@@ -57,6 +65,7 @@ impl Default for Limits {
             sessions_per_user: 100,
             detached: 100_000,
             detached_per_user: 8,
+            requests: Some(Rate { per_second: 20, burst: 100 }),
             queued_bytes: 256 * 1024 * 1024,
             drain: Duration::from_secs(25),
         }

@@ -3,7 +3,10 @@
 //! The algorithm is GCRA, the generic cell rate algorithm of ATM networks: the state is one time, that at which the whole burst is
 //! available again. Times are milliseconds in a `u32`, so that a session has room for one.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 /// How often something may happen: `burst` times at once, and `per_second` times a second in the long run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +62,33 @@ impl Meter {
         self.ahead(rate, now) == 0
     }
 
+    /// Returns the time until the whole burst is available.
+    pub(crate) fn until_full(self, rate: Rate, now: u32) -> Duration {
+        Duration::from_millis(self.ahead(rate, now).into())
+    }
+
     /// Returns the time until the whole burst is available, in milliseconds.
     fn ahead(self, rate: Rate, now: u32) -> u32 {
         let ahead = self.0.wrapping_sub(now);
         if ahead <= rate.window() { ahead } else { 0 }
+    }
+}
+
+/// A [`Meter`] that several threads read, and one at a time changes.
+#[derive(Debug)]
+pub(crate) struct SharedMeter(AtomicU32);
+
+impl SharedMeter {
+    pub(crate) fn new(meter: Meter) -> Self {
+        Self(AtomicU32::new(meter.0))
+    }
+
+    pub(crate) fn get(&self) -> Meter {
+        Meter(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set(&self, meter: Meter) {
+        self.0.store(meter.0, Ordering::Relaxed);
     }
 }
 

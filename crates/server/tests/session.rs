@@ -436,7 +436,7 @@ async fn the_last_change_sent_is_the_stored_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_ended_and_does_not_delay_others() {
-    let world = World::open().await;
+    let world = World::without_request_rate().await;
     let mut slow = world.connect("alice").await;
     let mut other = world.connect("alice").await;
     let big = "x".repeat(4000);

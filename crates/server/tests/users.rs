@@ -213,7 +213,7 @@ async fn a_list_is_narrowed_by_its_filters() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_fits_into_a_message() {
-    let world = World::open().await;
+    let world = World::without_request_rate().await;
     let mut expected: Vec<String> = (0..120).map(|n| format!("user {n:03}")).collect();
     for id in &expected {
         let mut big = User::new(world.app.clone(), user(id), [7; 16], 1);
@@ -370,7 +370,7 @@ async fn deleting_a_user_ends_its_blocks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_user_can_block_at_most_a_thousand_others() {
-    let world = World::open().await;
+    let world = World::without_request_rate().await;
     let others: Vec<String> = (0..=MAX_BLOCKS).map(|n| format!("user {n:04}")).collect();
     keep(&world, &others).await;
     let mut alice = world.connect("alice").await;

@@ -157,6 +157,9 @@ fn attach(
         Found::Session(session, hint) => (session, hint),
         Found::None(reason) => return start_session(admitter, connection, half, admission, reason),
     };
+    if let Some(wait) = admitter.sessions.flood_wait(&session) {
+        return Err(Box::new((connection, half.defer(Code::RateLimited, wait))));
+    }
     // Do not evict for a connection that will be refused.
     if !session.is_live() && session.check_resume(hint).is_ok() && make_room(admitter, &admission).is_err() {
         return Err(Box::new((connection, half.refuse(Code::SessionLimit))));
@@ -226,7 +229,9 @@ fn start_session(
     let mut insert = || {
         admitter.sessions.registry.insert(app, user, most_live(admitter, &admission), |id| {
             let connection = connection.take().expect("the session is created at most once");
-            Session::new(id, half.dialect(), &admission, connection, admitter.sessions.wheel.now(), now)
+            let sessions = &admitter.sessions;
+            let (second, millis) = (sessions.wheel.now(), sessions.millis());
+            Session::new(id, half.dialect(), &admission, connection, second, millis, now)
         })
     };
     let mut inserted = insert();

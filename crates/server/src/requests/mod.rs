@@ -20,7 +20,7 @@ mod page;
 mod table;
 mod users;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chatcamp_auth::Authenticator;
 use chatcamp_protocol::{
@@ -34,12 +34,15 @@ use self::table::RequestType;
 use crate::{
     admission::Revalidation,
     operations::Operations,
-    session::{Budget, Handler, Session, SessionId, Work},
+    session::{Budget, Handler, RequestPace, Session, SessionId, Work},
     sessions::Sessions,
 };
 
 /// The maximum number of characters of an unknown type that are repeated to its client.
 const SHOWN: usize = 100;
+
+/// The message for people of a request above the session's rate.
+const TOO_FAST: &str = "the session sends too many requests; send this one again after retry_after_ms";
 
 /// Handles the requests of clients.
 #[derive(Debug)]
@@ -94,15 +97,57 @@ fn handle(requests: Arc<Requests>, session: &Arc<Session>, epoch: u32, text: &st
             return None;
         }
     }
-    if let Some(request_type) = RequestType::of(&request.t, session.dialect) {
+    let request_type = RequestType::of(&request.t, session.dialect);
+    // The handler of a native client's ping counts it. The published SDK does not expect an answer to its ping.
+    let is_ping = request.t == Ping::TYPE;
+    let is_counted_later = is_ping && request_type.is_some();
+    let pace = if is_counted_later { RequestPace::Allowed } else { requests.count(session) };
+    if let RequestPace::TooFast(wait) | RequestPace::Flood { wait, .. } = pace {
+        if !is_ping {
+            requests.refuse(session, &request, ErrorCode::RateLimited, TOO_FAST, Some(wait));
+        }
+        requests.end_flood(session, pace);
+        return None;
+    }
+    if let Some(request_type) = request_type {
         return request_type.handle(requests, session, &request);
     }
-    // The published SDK does not expect an answer to its heartbeat.
-    if request.t != Ping::TYPE {
+    if !is_ping {
         let shown: String = request.t.chars().take(SHOWN).collect();
         let message = format!("this server does not know requests of type {shown}");
-        let body = NegativeAck::new(ErrorCode::UnknownType, &message);
-        requests.sessions.push(session, &Message::from(envelope::ack(&request.t, request.r, &body)));
+        requests.refuse(session, &request, ErrorCode::UnknownType, &message, None);
     }
     None
+}
+
+impl Requests {
+    /// Counts a request of the session, if its rate is limited.
+    fn count(&self, session: &Session) -> RequestPace {
+        let Some(rate) = self.sessions.request_rate else { return RequestPace::Allowed };
+        session.count_request(rate, self.sessions.millis())
+    }
+
+    /// Ends the connection of a session whose client floods it. The session remains, so that the client cannot begin another one with
+    /// a whole burst, and loses no message.
+    fn end_flood(&self, session: &Session, pace: RequestPace) {
+        if let RequestPace::Flood { resume_after, .. } = pace {
+            self.sessions.end_connection(session, Code::RateLimited, Some(resume_after));
+        }
+    }
+
+    /// Acknowledges a request negatively. `wait` is the shortest time until the client may send it again, if the server names one.
+    fn refuse(
+        &self,
+        session: &Session,
+        request: &Envelope<'_>,
+        code: ErrorCode,
+        message: &str,
+        wait: Option<Duration>,
+    ) {
+        let mut body = NegativeAck::new(code, message);
+        if let Some(wait) = wait {
+            body = body.retry_after_ms(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        }
+        self.sessions.push(session, &Message::from(envelope::ack(&request.t, request.r, &body)));
+    }
 }

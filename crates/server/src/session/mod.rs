@@ -21,10 +21,15 @@ mod driver;
 mod info;
 mod link;
 mod outbox;
+mod request_rate;
 mod resume;
 mod shares;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicU16},
+    time::Duration,
+};
 
 use chatcamp_auth::{
     authenticator::Admission,
@@ -39,7 +44,10 @@ use chatcamp_protocol::{
 use chatcamp_transport::{Close, Connection, Message};
 use parking_lot::Mutex;
 
-use crate::network::network;
+use crate::{
+    network::network,
+    rate::{Meter, SharedMeter},
+};
 
 pub(crate) use budget::{Budget, Overflow, Reserved};
 pub(crate) use deadline::{Due, SPAN, reachable};
@@ -49,6 +57,7 @@ pub use info::SessionInfo;
 pub(crate) use link::Detachment;
 use link::Link;
 use outbox::Outbox;
+pub(crate) use request_rate::RequestPace;
 pub(crate) use resume::{NotResumed, Resumable, ResumePoint};
 pub(crate) use shares::{Holding, choose};
 
@@ -68,6 +77,9 @@ pub(crate) struct Session {
     pub(crate) dialect: Dialect,
     /// The time it began, in Unix seconds.
     since: u64,
+    /// The rate of its requests, and how many were refused for it. Both are in the padding after `dialect`.
+    requests: SharedMeter,
+    refused: AtomicU16,
     state: Mutex<State>,
     /// The request being carried out. It outlives the connection that brought it.
     work: Mutex<Option<Work>>,
@@ -173,6 +185,7 @@ impl Session {
         admission: &Admission,
         connection: Connection,
         now: u32,
+        millis: u32,
         unix_now: u64,
     ) -> Arc<Self> {
         let state = State {
@@ -195,6 +208,8 @@ impl Session {
             user: admission.user.id.clone(),
             dialect,
             since: unix_now,
+            requests: SharedMeter::new(Meter::full(millis)),
+            refused: AtomicU16::new(0),
             state: Mutex::new(state),
             work: Mutex::new(None),
         })
@@ -329,17 +344,18 @@ impl Session {
         is_all
     }
 
-    /// Native: drops the messages up to number `seen`, which the client has received. Returns `false` if that number was not sent
-    /// yet.
-    pub(crate) fn acknowledge(&self, seen: u64, budget: &Budget) -> bool {
+    /// Native: drops the messages up to number `seen`, which the client has received, and returns how many they were. Returns `None`
+    /// if that number was not sent yet.
+    pub(crate) fn acknowledge(&self, seen: u64, budget: &Budget) -> Option<usize> {
         let mut state = self.state.lock();
         if seen > state.last_sent() {
-            return false;
+            return None;
         }
         let State { outbox, sent, .. } = &mut *state;
         let kept = sent.last() - seen;
-        outbox.forget(outbox.len().saturating_sub(usize::try_from(kept).unwrap_or(usize::MAX)), budget);
-        true
+        let received = outbox.len().saturating_sub(usize::try_from(kept).unwrap_or(usize::MAX));
+        outbox.forget(received, budget);
+        Some(received)
     }
 
     /// Notes that a request arrived over connection `epoch`, and checks its number. A request shows that the client has the

@@ -17,8 +17,8 @@ use chatcamp_runtime::Runtime;
 use parking_lot::Mutex;
 
 use crate::{
-    Clock, Limits, limits, random,
-    session::{Budget, Detached},
+    Clock, Limits, Rate, limits, random,
+    session::{Budget, Detached, Session},
     shutdown::Shutdown,
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct Sessions {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) clock: Clock,
     pub(crate) shutdown: Arc<Shutdown>,
+    /// The rate of the requests of one session; `None` if it is not limited.
+    pub(crate) request_rate: Option<Rate>,
     max_detached: usize,
     max_detached_per_user: usize,
 }
@@ -69,6 +71,7 @@ impl Sessions {
             runtime,
             clock,
             shutdown,
+            request_rate: limits.requests,
             max_detached: limits.detached,
             max_detached_per_user: limits.detached_per_user,
         }
@@ -77,6 +80,16 @@ impl Sessions {
     /// Returns a random time between `base` and twice that, so that clients do not all reconnect at once.
     pub(crate) fn spread(&self, base: Duration) -> Duration {
         chatcamp_runtime::spread(&*self.runtime, base)
+    }
+
+    /// Returns the current millisecond for the meters of the sessions.
+    pub(crate) fn millis(&self) -> u32 {
+        self.wheel.millis(self.runtime.now())
+    }
+
+    /// Returns the time that a client has to wait before it may resume a session; `None` unless its requests flooded the server.
+    pub(crate) fn flood_wait(&self, session: &Session) -> Option<Duration> {
+        session.flood_wait(self.request_rate?, self.millis())
     }
 
     /// Returns the number of sessions that have a connection.

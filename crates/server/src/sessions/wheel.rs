@@ -29,6 +29,12 @@ impl Wheel {
         self.now.load(Ordering::Relaxed)
     }
 
+    /// Returns the milliseconds from the creation of the wheel to `instant`, modulo 2³².
+    #[allow(clippy::cast_possible_truncation, reason = "the milliseconds of a meter wrap")]
+    pub(crate) fn millis(&self, instant: Instant) -> u32 {
+        instant.saturating_duration_since(self.started).as_millis() as u32
+    }
+
     /// Schedules a check of `session` at second `at`, or earlier if that is too far ahead.
     pub(crate) fn schedule(&self, session: SessionId, at: u32) {
         let mut buckets = self.buckets.lock();

@@ -48,6 +48,13 @@ impl World {
         Self::new(AuthPolicy::Open, limits).await
     }
 
+    /// Creates a world with an open app, whose sessions may send requests at any rate.
+    pub(crate) async fn without_request_rate() -> Self {
+        let mut limits = Limits::default();
+        limits.requests = None;
+        Self::new(AuthPolicy::Open, limits).await
+    }
+
     pub(crate) async fn new(auth: AuthPolicy, limits: Limits) -> Self {
         Self::over(Arc::new(chatcamp_store::memory::Store::new()), auth, limits).await
     }

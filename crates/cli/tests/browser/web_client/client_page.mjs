@@ -40,8 +40,8 @@ export class ClientPage {
     await self.page.goto(new URL("empty", world.pageUrl).href);
     await self.page.evaluate(async ({ from, ...options }) => {
       const { ChatCamp } = await import(from);
-      const plain = (error) => error && (({ code, message, advice, retryable, mayHaveRun }) =>
-        ({ code, message, advice, retryable, mayHaveRun }))(error);
+      const plain = (error) => error && (({ code, message, advice, retryable, retryAfterMs, mayHaveRun }) =>
+        ({ code, message, advice, retryable, retryAfterMs, mayHaveRun }))(error);
       const types = ["state", "connected", "reconnecting", "disconnected", "user", "token_expires", "event", "message"];
       const traced = [];
       const chat = new ChatCamp({ ...options, trace: (direction, text) => traced.push(text) });

@@ -5,8 +5,9 @@ import { assertFailed } from "./expect.mjs";
 
 /** The time after which a silent client sends a ping, plus a margin. */
 const HEARTBEAT_MS = 25_100;
-/** Several times the number of requests that a client sends at once. */
-const MANY = 200;
+/** The burst of requests that a server takes, and fewer than that, but several times the number that a client sends at once. */
+const BURST = 100;
+const MANY = 90;
 /** The size of a request, chosen so that all together exceed what a server lets wait. */
 const LARGE = 2_000;
 
@@ -68,8 +69,29 @@ export async function sends_no_more_than_a_server_takes_at_once(world) {
   assert.ok(answers.every(({ error, value }) => !error && value.user.id === "max"), "all are answered");
   assert.equal(page.attempts.length, 1, "on one connection");
   const tooMany = await page.run(() => Promise.all(Array.from({ length: 400 }, () => outcome(chat.request("users.get")))));
-  const codes = new Set(tooMany.map(({ error }) => error && error.code));
+  const codes = new Set(tooMany.map(({ error }) => error && error.code).filter((code) => code !== "RATE_LIMITED"));
   assert.deepEqual([...codes], [null, "TOO_MANY_WAITING"]);
+}
+
+export async function a_request_that_is_too_fast_says_how_long_to_wait(world) {
+  const page = await world.open({ appId: world.openApp });
+  await page.connect("fay");
+  const refused = [];
+  // A slow machine may send so slowly that nothing is too fast.
+  for (let attempt = 0; refused.length === 0 && attempt < 10; attempt += 1) {
+    const outcomes = await page.run((many) =>
+      Promise.all(Array.from({ length: many }, () => outcome(chat.request("users.get")))), 2 * BURST);
+    refused.push(...outcomes.filter(({ error }) => error));
+  }
+  assert.ok(refused.length > 0);
+  for (const { error } of refused) {
+    assertFailed({ error }, "RATE_LIMITED");
+    assert.deepEqual([error.retryable, error.mayHaveRun, error.advice], [true, false, null]);
+    assert.ok(error.retryAfterMs > 0 && error.retryAfterMs <= 50, `${error.retryAfterMs} ms`);
+  }
+  await page.page.waitForTimeout(refused.at(-1).error.retryAfterMs);
+  assert.equal((await page.request("users.get", {})).error, null, "after the wait it is carried out");
+  assert.equal(page.attempts.length, 1, "on one connection");
 }
 
 export async function refuses_to_send_a_message_that_is_too_large(world) {
