@@ -57,6 +57,7 @@ mod operations;
 mod private_file;
 mod random;
 mod rate;
+mod rate_map;
 mod requests;
 mod server;
 mod session;

@@ -57,6 +57,19 @@ impl Meter {
         }
     }
 
+    /// Counts one more, also if the burst is used up. Returns how long to delay it so that the rate holds: zero within the burst.
+    ///
+    /// One that would be delayed for more than `longest` is not counted. Then `longest` is returned.
+    pub(crate) fn delay(&mut self, rate: Rate, longest: Duration, now: u32) -> Duration {
+        let most = rate.window() + millis(longest);
+        let after = self.ahead_within(most, now) + rate.interval();
+        if after > most {
+            return longest;
+        }
+        self.0 = now.wrapping_add(after);
+        Duration::from_millis(after.saturating_sub(rate.window()).into())
+    }
+
     /// Returns whether the whole burst is available, so that the state holds nothing worth keeping.
     pub(crate) fn is_full(self, rate: Rate, now: u32) -> bool {
         self.ahead(rate, now) == 0
@@ -67,11 +80,26 @@ impl Meter {
         Duration::from_millis(self.ahead(rate, now).into())
     }
 
+    /// Returns the same for a state that [`delay`](Self::delay) counts with.
+    pub(crate) fn is_full_within(self, rate: Rate, longest: Duration, now: u32) -> bool {
+        self.ahead_within(rate.window() + millis(longest), now) == 0
+    }
+
     /// Returns the time until the whole burst is available, in milliseconds.
     fn ahead(self, rate: Rate, now: u32) -> u32 {
-        let ahead = self.0.wrapping_sub(now);
-        if ahead <= rate.window() { ahead } else { 0 }
+        self.ahead_within(rate.window(), now)
     }
+
+    /// Returns the same if the time may be up to `most` milliseconds ahead.
+    fn ahead_within(self, most: u32, now: u32) -> u32 {
+        let ahead = self.0.wrapping_sub(now);
+        if ahead <= most { ahead } else { 0 }
+    }
+}
+
+/// Converts a wait to milliseconds, at most a million seconds.
+fn millis(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).min(1_000_000_000)
 }
 
 /// A [`Meter`] that several threads read, and one at a time changes.
@@ -113,6 +141,24 @@ mod tests {
         assert_eq!(meter.take(RATE, 10_200), Ok(()));
         assert_eq!(meter.take(RATE, 10_200), Err(Duration::from_millis(200)));
         assert!(!meter.is_full(RATE, 10_799) && meter.is_full(RATE, 10_800));
+    }
+
+    #[test]
+    fn a_delay_keeps_the_rate_beyond_the_burst_and_has_a_bound() {
+        let longest = Duration::from_millis(900);
+        for begin in [10_000, u32::MAX - 700] {
+            let mut meter = Meter::full(begin);
+            let delays: Vec<_> = (0..10).map(|_| meter.delay(RATE, longest, begin).as_millis()).collect();
+            assert_eq!(delays, [0, 0, 0, 200, 400, 600, 800, 900, 900, 900]);
+            let now = begin.wrapping_add(800);
+            assert_eq!(
+                meter.delay(RATE, longest, now),
+                Duration::from_millis(200),
+                "the last ones did not count"
+            );
+            assert!(!meter.is_full_within(RATE, longest, begin.wrapping_add(1_599)));
+            assert!(meter.is_full_within(RATE, longest, begin.wrapping_add(1_600)));
+        }
     }
 
     #[test]

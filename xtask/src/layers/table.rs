@@ -79,7 +79,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "api, data_dir, requests",
             "admission, operations",
             "sessions, user_view",
-            "bus, clock, limits, private_file, random",
+            "bus, clock, limits, private_file, random, rate_map",
             "session",
             "bodies, network, rate, shutdown",
         ],
