@@ -60,7 +60,8 @@ pub enum Error {
     /// The connection cannot be opened. Nothing was sent.
     #[error("cannot reach the server: {0}")]
     Unreachable(String),
-    /// The TLS handshake failed. Nothing was sent.
+    /// The TLS handshake failed, and nothing was sent; or the URL begins with `http://` and the server expects TLS, and did
+    /// not carry out the call.
     #[cfg(feature = "tls")]
     #[error("cannot open an encrypted connection to the server: {0}")]
     Tls(chatcamp_tls::TlsError),

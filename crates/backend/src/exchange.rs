@@ -129,6 +129,12 @@ impl Exchange {
                 return serde_json::from_slice(&body).map_err(invalid);
             }
         }
+        #[cfg(feature = "tls")]
+        if !self.address.is_tls() {
+            if let Some(cause) = TlsError::of_plain_response(status, &body) {
+                return Err(Error::Tls(cause));
+            }
+        }
         let RefusalBody { error: ErrorBody { code, message }, request_id } =
             serde_json::from_slice(&body).map_err(|_| not_the_api(None))?;
         let [code, message, request_id] = [code, message, request_id].map(|text| self.clean(&text));

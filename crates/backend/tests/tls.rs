@@ -5,7 +5,7 @@
 
 mod common;
 
-use chatcamp_backend::{Backend, BuildError, Disconnect, Error, RootsError, Tls, UserFields};
+use chatcamp_backend::{Backend, BuildError, Disconnect, Error, RootsError, Tls, TlsError, UserFields};
 use chatcamp_tls::testing::{Authority, Fault, FaultyServer, Proxy};
 use common::World;
 
@@ -41,6 +41,15 @@ async fn only_a_handshake_that_was_cut_is_retried() {
         assert_eq!(error.is_retryable(), fault == Fault::Cut);
         assert_eq!(server.connections(), if fault == Fault::Cut { 2 } else { 1 }, "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_expects_tls_is_named_without_a_retry() {
+    let server = FaultyServer::expecting_tls().await;
+    let backend = Backend::builder(server.url("http"), "ck1_key").retries(1).build().unwrap();
+    let error = backend.app().await.unwrap_err();
+    assert!(matches!(error, Error::Tls(TlsError::Required)), "{error:?}");
+    assert!(!error.is_retryable() && !error.may_have_run() && server.connections() == 1);
 }
 
 #[tokio::test]

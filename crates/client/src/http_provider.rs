@@ -173,8 +173,16 @@ impl HttpProvider {
         let post = self.client.post(self.url.clone()).headers(self.headers.clone());
         let post = post.header(ACCEPT, "application/json").json(&request);
         let mut response = post.send().await.map_err(failed)?;
-        if response.status() != 200 {
-            return Err(Failure::Status(response.status().as_u16()));
+        let status = response.status().as_u16();
+        #[cfg(feature = "tls")]
+        if status == 400 && self.url.scheme() == "http" {
+            let beginning = response.chunk().await.map_err(failed)?.unwrap_or_default();
+            if let Some(cause) = TlsError::of_plain_response(status, &beginning) {
+                return Err(Failure::Tls(cause));
+            }
+        }
+        if status != 200 {
+            return Err(Failure::Status(status));
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {

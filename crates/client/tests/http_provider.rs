@@ -85,6 +85,11 @@ async fn a_backend_is_asked_over_tls_and_a_failed_handshake_is_named() {
         let error = provider.credential(CredentialReason::Initial).await.unwrap_err().to_string();
         assert!(error.contains(fault.text()), "{fault:?}: {error}");
     }
+
+    let server = FaultyServer::expecting_tls().await;
+    let provider = HttpProvider::new(&server.url("http")).unwrap();
+    let error = provider.credential(CredentialReason::Initial).await.unwrap_err().to_string();
+    assert!(error.contains("expects TLS on this port"), "{error}");
 }
 
 #[tokio::test]

@@ -14,8 +14,17 @@ use rustls::{CertificateError, InvalidMessage, pki_types::UnixTime};
 const MAX_NAMES: usize = 8;
 /// Maximum length of such a name, in characters.
 const MAX_NAME: usize = 100;
+/// What servers answer, with status 400, to a request without TLS on a port for TLS.
+const TLS_EXPECTED: [&str; 4] = [
+    "this port expects TLS",                              // ChatCamp
+    "The plain HTTP request was sent to HTTPS port",      // nginx
+    "Client sent an HTTP request to an HTTPS server",     // Caddy, and others in Go
+    "speaking plain HTTP to an SSL-enabled server port.", // Apache httpd
+];
+/// The beginning of a body in which such a text is searched, in bytes.
+const SEARCHED: usize = 1024;
 
-/// Why a TLS handshake failed. No application data was sent.
+/// Why TLS failed. Except for [`Required`](Self::Required), no application data was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -56,6 +65,10 @@ pub enum TlsError {
          or begin the URL with http:// or ws:// if the server has no TLS"
     )]
     NotTls,
+    /// The client did not use TLS, and the server answered that this port is only for TLS. The request crossed the network
+    /// unencrypted.
+    #[error("the server expects TLS on this port: begin the URL with https:// or wss://")]
+    Required,
     /// The connection ended during the handshake. Another attempt may succeed.
     #[error("the connection ended during the TLS handshake: check that the server uses TLS on this port")]
     Cut,
@@ -89,6 +102,25 @@ impl TlsError {
         // The source of an I/O error is the source of what it wraps, not what it wraps.
         let wrapped = error.get_ref().and_then(|wrapped| Self::of_handshake(wrapped));
         wrapped.or_else(|| is_cut(error.kind()).then_some(Self::Cut))
+    }
+
+    /// Finds in the HTTP response to a request without TLS that the server expects TLS: [`Required`](Self::Required).
+    ///
+    /// Only the beginning of the body matters: 1 KiB. Recognizes the responses of ChatCamp, nginx, Caddy and Apache httpd.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_tls::TlsError;
+    ///
+    /// let body = b"Client sent an HTTP request to an HTTPS server.";
+    /// assert_eq!(TlsError::of_plain_response(400, body), Some(TlsError::Required));
+    /// assert_eq!(TlsError::of_plain_response(400, b"Bad Request"), None);
+    /// ```
+    #[must_use]
+    pub fn of_plain_response(status: u16, body: &[u8]) -> Option<Self> {
+        let body = String::from_utf8_lossy(&body[..body.len().min(SEARCHED)]);
+        let is_required = status == 400 && TLS_EXPECTED.iter().any(|text| body.contains(text));
+        is_required.then_some(Self::Required)
     }
 
     /// Returns whether another attempt may succeed within seconds.
@@ -237,6 +269,17 @@ mod tests {
             ),
         ] {
             assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_plain_response_is_searched() {
+        for text in TLS_EXPECTED {
+            for (status, before, expected) in [(400, 0, true), (400, SEARCHED, false), (200, 0, false)] {
+                let body = "x".repeat(before) + text;
+                let found = TlsError::of_plain_response(status, body.as_bytes());
+                assert_eq!(found.is_some(), expected, "{status} {before} {text}");
+            }
         }
     }
 

@@ -262,6 +262,19 @@ impl FaultyServer {
         }
     }
 
+    /// Starts a server that answers every request with what nginx answers on a port for TLS.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, nothing was started.
+    pub async fn expecting_tls() -> Self {
+        const RESPONSE: &[u8] =
+            b"HTTP/1.1 400 Bad Request\r\nServer: nginx/1.22.1\r\nContent-Type: text/html\r\n\
+            Content-Length: 147\r\nConnection: close\r\n\r\n\
+            <html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n\
+            <body>\r\n<center><h1>400 Bad Request</h1></center>\r\n</body>\r\n";
+        Self::plain(String::new(), RESPONSE).await
+    }
+
     async fn plain(root: String, answer: &'static [u8]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -115,7 +115,7 @@ pub enum ConnectError {
     /// The server does not accept this transport. Another transport may succeed.
     #[error("the server does not accept this transport: {}", carrier::OneLine(.0))]
     Refused(String),
-    /// The TLS handshake failed. Another attempt succeeds after the certificate of the server, the network or the clock of this
+    /// The TLS handshake failed, or the server expects one. Another attempt succeeds after the certificate of the server, the network or the clock of this
     /// machine has changed; [`TlsError::is_transient`] tells whether it may succeed within seconds.
     #[cfg(feature = "tls")]
     #[error("cannot open an encrypted connection")]

@@ -9,7 +9,12 @@ use std::{error::Error as _, net::Ipv4Addr};
 use async_trait::async_trait;
 use chatcamp_tls::testing::{Authority, Fault, FaultyServer, Handshake, Proxy};
 use chatcamp_transport::{
-    Closed, ConnectError, Connection, Listener, Tls, Transport, fallback, long_poll, testing, websocket,
+    Closed, ConnectError, Connection, Listener, Tls, TlsError, Transport, fallback, long_poll, testing,
+    websocket,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
 };
 
 /// A listener behind a TLS proxy.
@@ -146,6 +151,60 @@ async fn another_transport_is_tried_only_after_a_transient_failure() {
             }
             Err(ConnectError::Tls(cause)) => assert!(fault.is_reported_as(&cause) && fault != Fault::Cut),
             Err(error) => panic!("{fault:?}: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_expects_tls_is_named_over_every_transport() {
+    let server = FaultyServer::expecting_tls().await;
+    let first = websocket::Transport::new(&server.url("ws")).unwrap();
+    let poll = long_poll::Transport::new(&server.url("http")).unwrap();
+    let mut connection = poll.connect().await.unwrap();
+    connection.send("question".into()).await.unwrap();
+    let closed = connection.recv().await.unwrap_err();
+    assert_eq!(closed, Closed::Tls(Box::new(TlsError::Required)));
+
+    let before = server.connections();
+    let list: [Box<dyn Transport>; 2] = [Box::new(first), Box::new(poll)];
+    let error = fallback::Transport::new(list).connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Tls(TlsError::Required)), "{error:?}");
+    assert!(error.is_retryable() && server.connections() == before + 1, "no other transport is tried");
+}
+
+/// However the response is split and delimited, no more than its beginning is read.
+#[tokio::test]
+async fn only_a_response_that_says_so_means_that_the_server_expects_tls() {
+    let text = "Client sent an HTTP request to an HTTPS server.\n";
+    let many = "x".repeat(5000);
+    for (head, rest, is_required) in [
+        ("HTTP/1.0 400 Bad Request\r\n\r\n", text, true),
+        ("HTTP/1.1 400 Bad Request\r\nContent-Length: 48\r\n\r\n", text, true),
+        ("HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\n", text, false),
+        ("HTTP/1.1 400 Bad Request\r\nContent-Length: 5000\r\n\r\n", &many, false),
+        ("HTTP/1.1 400 Bad Request\r\nContent-Length: x\r\n\r\n", text, false),
+        ("HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n", "", false),
+        ("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 48\r\n\r\n", text, false),
+    ] {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+            stream.write_all(head.as_bytes()).await.unwrap();
+            tokio::task::yield_now().await;
+            // The client may have closed the connection already.
+            let _ = stream.write_all(rest.as_bytes()).await;
+        };
+        let transport = websocket::Transport::new(&url).unwrap();
+        let (outcome, ()) = tokio::join!(transport.connect(), answering);
+        match outcome.unwrap_err() {
+            ConnectError::Tls(TlsError::Required) => assert!(is_required, "{head}"),
+            ConnectError::Refused(why) => {
+                assert!(!is_required && why.starts_with("status "), "{head}: {why}")
+            }
+            error => panic!("{head}: {error:?}"),
         }
     }
 }

@@ -140,7 +140,15 @@ fn serve_accepts_tls_and_only_tls() {
     assert!(curl(&format!("{url}/healthz")).starts_with("HTTP/1.1 200 OK"));
     let sign_in = curl(&format!("{url}/dashboard/sign-in"));
     assert!(sign_in.starts_with("HTTP/1.1 200 OK"), "{sign_in}");
-    let plain = curl(&format!("{}/healthz", url.replace("https", "http")));
+    let plain_url = url.replace("https", "http");
+    for transport in TRANSPORTS {
+        let args = ["connect", "alice", "--app", app, "--url", &plain_url, "--transport", transport];
+        let done = folder.run(&args);
+        assert_eq!(done.code, 1, "{transport}: {}", done.stdout);
+        let said = done.stderr.trim_end();
+        assert!(said.ends_with("expects TLS on this port: begin the URL with https:// or wss://"), "{said}");
+    }
+    let plain = curl(&format!("{plain_url}/healthz"));
     assert!(plain.starts_with("HTTP/1.1 400 ") && plain.ends_with("https:// or wss:// URL"), "{plain}");
 }
 

@@ -185,7 +185,8 @@ pub enum Closed {
     /// The network failed.
     #[error("connection lost: {}", OneLine(.0))]
     Lost(Cow<'static, str>),
-    /// The TLS handshake failed, over a transport that opens connections without asking the server, such as long-poll.
+    /// The TLS handshake failed, or the server expects one, over a transport that opens connections without asking the server,
+    /// such as long-poll.
     #[cfg(feature = "tls")]
     #[error("{0}")]
     Tls(Box<chatcamp_tls::TlsError>),

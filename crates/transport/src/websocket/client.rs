@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use http::uri::{Authority, PathAndQuery};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 use tungstenite::handshake::{client::generate_key, derive_accept_key};
@@ -19,7 +19,13 @@ use crate::{
     url::{Url, check_authority},
 };
 #[cfg(feature = "tls")]
-use crate::{Tls, tls};
+use crate::{Tls, TlsError, tls};
+#[cfg(feature = "tls")]
+use tokio::io::AsyncReadExt as _;
+
+/// Maximum number of bytes read of the body of a refusal.
+#[cfg(feature = "tls")]
+const BODY_LIMIT: usize = 1024;
 
 /// Dials one URL.
 #[derive(Clone)]
@@ -96,11 +102,11 @@ impl crate::Transport for Transport {
             // In a future of its own: that of a plain connect stays as small as without TLS.
             let carrier = Box::pin(async {
                 let stream = tls::connect(tls, self.url.host(), stream).await?;
-                handshake(stream, &self.url.authority, &self.url.target).await
+                handshake(stream, &self.url.authority, &self.url.target, false).await
             });
             return Ok(Connection::new(carrier.await?, info));
         }
-        Ok(Connection::new(handshake(stream, &self.url.authority, &self.url.target).await?, info))
+        Ok(Connection::new(handshake(stream, &self.url.authority, &self.url.target, true).await?, info))
     }
 
     fn is_exposed(&self) -> bool {
@@ -132,14 +138,17 @@ where
     let authority = host.parse().map_err(|_| ConnectError::Invalid("the host is invalid".to_owned()))?;
     check_authority(&authority)?;
     let target = target.parse().map_err(|_| ConnectError::Invalid("the target is invalid".to_owned()))?;
-    let carrier = handshake(stream, &authority, &target).await?;
+    let carrier = handshake(stream, &authority, &target, false).await?;
     Ok(Connection::new(carrier, ConnectionInfo::new(NAME)))
 }
 
+/// Performs the opening handshake. `is_plain` says that the stream is certainly not encrypted.
+#[cfg_attr(not(feature = "tls"), allow(unused_variables, reason = "`is_plain` matters only beside TLS"))]
 async fn handshake<S>(
     mut stream: S,
     authority: &Authority,
     target: &PathAndQuery,
+    is_plain: bool,
 ) -> Result<Carrier<S>, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -154,8 +163,37 @@ where
     stream.flush().await.map_err(ConnectError::unreachable)?;
     let head = Head::read(&mut stream).await.map_err(ConnectError::unreachable)?;
     let head = head.ok_or_else(|| ConnectError::Refused("the answer is not HTTP/1.1".to_owned()))?;
-    judge(&head, &key).map_err(ConnectError::Refused)?;
+    if let Err(why) = judge(&head, &key) {
+        #[cfg(feature = "tls")]
+        if is_plain {
+            if let Some(cause) = Box::pin(expects_tls(&mut stream, &head)).await {
+                return Err(ConnectError::Tls(cause));
+            }
+        }
+        return Err(ConnectError::Refused(why));
+    }
     Ok(Carrier::client(stream, head.rest()))
+}
+
+/// Returns [`TlsError::Required`] if the answer says that the port is for TLS.
+#[cfg(feature = "tls")]
+async fn expects_tls(stream: &mut (impl AsyncRead + Unpin), head: &Head) -> Option<TlsError> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
+    let mut response = httparse::Response::new(&mut headers);
+    response.parse(head.bytes()).ok()?;
+    let status = response.code.filter(|status| *status == 400)?;
+    let header = |name| response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+    let length = match (header("content-length"), header("transfer-encoding")) {
+        (Some(length), _) => std::str::from_utf8(length.value).ok()?.trim().parse().ok()?,
+        (None, Some(_)) => 0,
+        // The body ends with the connection.
+        (None, None) => BODY_LIMIT,
+    };
+    let length = length.min(BODY_LIMIT);
+    let mut body = head.rest()[..head.rest().len().min(length)].to_vec();
+    // What arrived before an error may be enough.
+    let _ = stream.take((length - body.len()) as u64).read_to_end(&mut body).await;
+    TlsError::of_plain_response(status, &body)
 }
 
 /// Checks whether the answer accepts the upgrade with `key`; the error says what is wrong.

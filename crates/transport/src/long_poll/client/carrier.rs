@@ -210,7 +210,8 @@ impl Carrier {
             Err(error) => return self.over(lost(error)),
         };
         if !is_success(answer.status) {
-            return self.over(ended_by(&answer));
+            let how = self.ended_by(&answer);
+            return self.over(how);
         }
         self.arrivals = self.arrivals.wrapping_add(1);
         match body::messages(&answer.body, MESSAGE_LIMIT) {
@@ -242,9 +243,25 @@ impl Carrier {
                 self.outbox_bytes = 0;
                 self.stage = Stage::Refused { answers_left: LAST_ANSWERS };
             }
-            Ok(answer) => self.over(ended_by(&answer)),
+            Ok(answer) => {
+                let how = self.ended_by(&answer);
+                self.over(how);
+            }
             Err(error) => self.over(lost(error)),
         }
+    }
+
+    fn ended_by(&self, answer: &ExchangeAnswer) -> Closed {
+        if let Some(close) = body::closed(&answer.body) {
+            return Closed::ByPeer(close);
+        }
+        #[cfg(feature = "tls")]
+        if !self.wire.exchange.is_encrypted() {
+            if let Some(cause) = chatcamp_tls::TlsError::of_plain_response(answer.status, &answer.body) {
+                return Closed::Tls(Box::new(cause));
+            }
+        }
+        Closed::Lost(format!("the server answered with status {}", answer.status).into())
     }
 
     /// Stops sending and waiting for answers; received messages can still be read.
@@ -302,13 +319,6 @@ fn lost(error: ExchangeError) -> Closed {
         #[cfg(feature = "tls")]
         ExchangeError::Tls(cause) => Closed::Tls(Box::new(cause)),
         error => Closed::Lost(error.to_string().into()),
-    }
-}
-
-fn ended_by(answer: &ExchangeAnswer) -> Closed {
-    match body::closed(&answer.body) {
-        Some(close) => Closed::ByPeer(close),
-        None => Closed::Lost(format!("the server answered with status {}", answer.status).into()),
     }
 }
 
