@@ -7,7 +7,7 @@ use chatcamp_protocol::{AccessToken, UserId, id::InvalidUserId};
 
 /// A user id and the source of its credential; without a credential by default.
 ///
-/// Made from `"alice"`, from `("alice", "access-token")`, or with [`new`](Self::new). `connect` reports an invalid id. Two
+/// Made from `"alice"`, from `("alice", "access-token")`, from `("alice", Some(token))` or `None`, or with [`new`](Self::new). `connect` reports an invalid id. Two
 /// logins are equal if they have the same user and the same token or provider. Providers are the same only if one login is a
 /// clone of the other.
 #[derive(Clone, PartialEq)]
@@ -91,9 +91,36 @@ impl From<UserId> for Login {
     }
 }
 
-impl<I: AsRef<str>, T: Into<AccessToken>> From<(I, T)> for Login {
+impl<I: AsRef<str>, T: MaybeToken> From<(I, T)> for Login {
     fn from((user_id, token): (I, T)) -> Self {
-        Self::new(user_id).token(token)
+        match token.into_token() {
+            Some(token) => Self::new(user_id).token(token),
+            None => Self::new(user_id),
+        }
+    }
+}
+
+/// What can be an access token, or none: text, an [`AccessToken`], an `Option` of either, or a type of your own.
+pub trait MaybeToken {
+    /// Returns the token; `None` to connect without one.
+    fn into_token(self) -> Option<AccessToken>;
+}
+
+macro_rules! maybe_token {
+    ($($text:ty),*) => {$(
+        impl MaybeToken for $text {
+            fn into_token(self) -> Option<AccessToken> {
+                Some(self.into())
+            }
+        }
+    )*};
+}
+
+maybe_token!(&str, String, AccessToken);
+
+impl<T: MaybeToken> MaybeToken for Option<T> {
+    fn into_token(self) -> Option<AccessToken> {
+        self.and_then(MaybeToken::into_token)
     }
 }
 
@@ -114,6 +141,16 @@ mod tests {
     use chatcamp_auth::credential::from_fn;
 
     use super::*;
+
+    #[test]
+    fn a_token_may_be_optional() {
+        let with_token = Login::new("a").token("t");
+        assert_eq!(Login::from(("a", "t")), with_token);
+        assert_eq!(Login::from(("a", Some("t"))), with_token);
+        assert_eq!(Login::from(("a", Some(AccessToken::from("t")))), with_token);
+        assert_eq!(Login::from(("a", Some(Some(String::from("t"))))), with_token);
+        assert_eq!(Login::from(("a", None::<String>)), Login::from("a"));
+    }
 
     #[test]
     fn logins_are_the_same_by_user_and_token_or_by_user_and_provider() {

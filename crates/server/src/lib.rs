@@ -19,6 +19,7 @@
 //! | `bus` | the interface between nodes |
 //! | `session` | one session as plain data, and the task of its connection |
 //! | `data_dir` | the files of a server |
+//! | `testing` | a server for the tests of an application (feature `test-util`) |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -63,6 +64,8 @@ mod server;
 mod session;
 mod sessions;
 mod shutdown;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod user_view;
 
 pub use admission::PendingConnection;

@@ -73,6 +73,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
     (
         "chatcamp-server",
         &[
+            "testing",
             "builder",
             "server",
             "http",
