@@ -121,6 +121,38 @@ async fn a_session_cannot_be_resumed_by_another_user() {
     world.close().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_names_a_session_of_the_other_dialect_does_not_resume_it() {
+    // Only a holder of the master keys can make such a key.
+    let (clock, _) = set_clock(NOW);
+    let world = World::open_at(clock).await;
+    let alice = world.connect("alice").await;
+    let mut published = world.published(&format!("app_id={}&user_id=alice", world.app)).await;
+    let key = published.recv().await["d"]["session_key"].as_str().unwrap().to_owned();
+    let (mut of_native, mut of_published) =
+        (alice.hint(0), Resume { key: SessionKey::new(key.clone()), seen: 0, sent: 0 });
+    world.cut(alice).await;
+    world.cut(published).await;
+    assert_eq!(world.tell("alice", 1..=2).await, 2);
+
+    change(&mut of_published, |claims| claims.is_native = true);
+    let mut native = world.resume("alice", None, of_published).await.unwrap();
+    assert_eq!(native.fresh(), Some("unknown_key"));
+    native.receives_nothing().await;
+    change(&mut of_native, |claims| claims.is_native = false);
+    let mut refused = world.published(&format!("session_key={}", of_native.key.expose())).await;
+    assert_eq!(refused.recv().await["d"]["error"]["message"], "Session Key Invalid");
+    refused.closed_with(Code::SessionKeyInvalid).await;
+
+    let mut published = world.published(&format!("session_key={key}")).await;
+    assert_eq!(published.recv().await["d"]["ok"], true);
+    for n in 1..=2 {
+        assert_eq!(published.recv().await["d"]["data"], n);
+    }
+    drop((native, published));
+    world.close().await;
+}
+
 /// Changes alice.
 async fn happens(world: &World, what: &str) {
     let (accounts, app, alice) = (&world.accounts, &world.app, user("alice"));

@@ -173,7 +173,7 @@ fn attach(
             admitter.sessions.end_detached(&session);
             return Err(Box::new((connection, half.refuse(code))));
         }
-        Err(NotResumed::UnknownKey) if session.dialect == Dialect::Published => {
+        Err(NotResumed::UnknownKey) if half.dialect() == Dialect::Published => {
             return Err(Box::new((connection, half.refuse(Code::SessionKeyInvalid))));
         }
         Err(NotResumed::UnknownKey) => FreshReason::UnknownKey,

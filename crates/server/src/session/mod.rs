@@ -24,6 +24,8 @@ mod outbox;
 mod request_rate;
 mod resume;
 mod shares;
+#[cfg(test)]
+mod tests;
 
 use std::{
     net::IpAddr,

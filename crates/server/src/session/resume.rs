@@ -15,14 +15,15 @@ use super::{AuthState, Budget, Detached, Phase, Session, State, link::Link};
 pub(crate) struct ResumePoint {
     /// The serial number of the session key that the client has.
     pub(crate) serial: u32,
-    /// Native: the highest message number that the client has received, and the highest that it has sent.
+    /// The highest message number that a native client has received, and the highest that it has sent; `None` for a published
+    /// client.
     pub(crate) numbers: Option<(u64, u64)>,
 }
 
 /// The reason why a session is not resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotResumed {
-    /// The key was replaced, or the numbers do not fit the session.
+    /// The key was replaced, or the dialect or the numbers do not fit the session.
     UnknownKey,
     /// Messages that the client has missed are no longer kept, or the session is ending.
     TooLate,
@@ -47,6 +48,10 @@ impl Session {
     /// [`NotResumed`]; the session is unchanged.
     pub(crate) fn check_resume(&self, hint: ResumePoint) -> Result<Resumable<'_>, NotResumed> {
         let state = self.state.lock();
+        // A key of the server never names a session of the other dialect, but a holder of the master keys can make one.
+        if hint.numbers.is_some() != (self.dialect == Dialect::Native) {
+            return Err(NotResumed::UnknownKey);
+        }
         if !(state.keys.oldest..=state.keys.issued).contains(&hint.serial) {
             return Err(NotResumed::UnknownKey);
         }

@@ -226,6 +226,7 @@ impl Sessions {
 
     /// Removes a session that is over.
     fn remove(&self, session: &Session) {
+        debug_assert!(session.holding(&self.queued).is_none(), "a session that is over has freed its memory");
         self.registry.remove(session);
         session.drop_work();
     }
