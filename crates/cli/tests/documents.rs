@@ -16,6 +16,7 @@ const CONTRIBUTING: &str = include_str!("../../../docs/CONTRIBUTING.md");
 const PROTOCOL: &str = include_str!("../../../docs/PROTOCOL.md");
 const TRANSPORTS: &str = include_str!("../../../docs/TRANSPORTS.md");
 const ARCHITECTURE: &str = include_str!("../../../docs/ARCHITECTURE.md");
+const PROXIES: &str = include_str!("../../../docs/PROXIES.md");
 
 /// Commands that continuous integration runs, but a test cannot, because it would run itself.
 const OF_CI: [&str; 2] = ["cargo test --workspace", "cargo xtask ci"];
@@ -259,6 +260,7 @@ fn every_file_that_the_documents_name_exists() {
         ("ARCHITECTURE", ARCHITECTURE),
         ("CONTRIBUTING", CONTRIBUTING),
         ("PROTOCOL", PROTOCOL),
+        ("PROXIES", PROXIES),
     ] {
         let named: Vec<&str> = named_files(document).collect();
         assert!(!named.is_empty(), "{name} names files");

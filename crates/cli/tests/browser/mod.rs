@@ -4,17 +4,20 @@
 //! For long-poll, a proxy prevents WebSockets, as some networks do.
 //! npm packages are fetched by `npm ci` and never committed.
 
+mod packages;
+
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
-use std::{env, thread};
 
 use serde_json::{Value, json};
+
+use packages::{folder, install_packages, on_path};
 
 /// A token chosen by the backend, with characters that query strings must escape.
 const OWN_TOKEN: &str = "open+sesame/100%&a=b~(1)";
@@ -71,8 +74,7 @@ pub(crate) struct Run {
     log: String,
 }
 
-/// Why a suite could not run.
-pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+pub(crate) use packages::Failure;
 
 pub(crate) fn assert_passes(run: &Result<Run, Failure>, scenario: &str) {
     let outcome = of(run).outcomes.get(scenario).expect("the driver reports every scenario");
@@ -259,35 +261,4 @@ fn chatcamp(data: &Path, args: &[&str]) -> Result<Value, Failure> {
 fn text(object: &Value, field: &str) -> Result<String, Failure> {
     let value = object[field].as_str().ok_or_else(|| format!("no text `{field}` in {object}"))?;
     Ok(value.to_owned())
-}
-
-fn on_path(program: &str) -> Result<PathBuf, Failure> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
-        .ok_or_else(|| format!("{program} is not on PATH: apt-get install {program}").into())
-}
-
-/// Fetches the npm packages of the lock file, unless they are there; one process at a time.
-fn install_packages() -> Result<(), Failure> {
-    let installing = File::create(folder().join(".installing"))?;
-    installing.lock()?;
-    let wanted = fs::read(folder().join("package-lock.json"))?;
-    let installed = folder().join("node_modules/.installed");
-    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
-        return Ok(());
-    }
-    let done = Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .current_dir(folder())
-        .output()?;
-    if !done.status.success() {
-        return Err(format!("npm ci: {}: {}", done.status, String::from_utf8_lossy(&done.stderr)).into());
-    }
-    Ok(fs::write(installed, wanted)?)
-}
-
-fn folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser"))
 }
