@@ -74,6 +74,23 @@ pub(crate) fn users_return_after_a_restart_of_the_server(way: Way) {
     }
 }
 
+/// The server reads the replaced files, with OpenSSL as the client; connections stay.
+pub(crate) fn a_renewed_certificate_is_used(way: Way) {
+    let mut site = Site::start(way);
+    let user = site.stay("websocket");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let done = site.handshake(version);
+        assert!(done.code == 0 && done.stderr.contains("Verification: OK"), "{version}: {}", done.stderr);
+    }
+    assert_ne!(site.handshake("-tls1_1").code, 0);
+
+    site.renew_certificate();
+    // Nothing else trusts the new certificate.
+    assert_eq!(site.handshake("-tls1_3").code, 0);
+    assert_eq!(site.publish("still.there", &Value::Null), 1);
+    assert_eq!(text(&user.line(), "event"), "app.event");
+}
+
 /// Nothing is sent for longer than the idle time-outs of most proxies, except what keeps connections open.
 pub(crate) fn silence_ends_no_connection() {
     let sites = Way::ALL.map(Site::start);

@@ -58,7 +58,7 @@ macro_rules! ways {
 
 ways! {
     ServerAlone server_alone "needs openssl and curl: apt-get install openssl curl"
-        with plain_http_on_the_port_for_tls_is_named;
+        with a_renewed_certificate_is_used plain_http_on_the_port_for_tls_is_named;
     Nginx nginx "needs nginx: apt-get install nginx openssl curl"
         with a_new_proxy_resumes_the_sessions plain_http_on_the_port_for_tls_is_named;
     Caddy caddy "needs caddy: apt-get install caddy openssl curl"
@@ -67,5 +67,5 @@ ways! {
     Haproxy haproxy "needs haproxy: apt-get install haproxy openssl curl"
         with a_new_proxy_resumes_the_sessions;
     HaproxyPassThrough haproxy_pass_through "needs haproxy: apt-get install haproxy openssl curl"
-        with a_new_proxy_resumes_the_sessions plain_http_on_the_port_for_tls_is_named;
+        with a_new_proxy_resumes_the_sessions a_renewed_certificate_is_used plain_http_on_the_port_for_tls_is_named;
 }

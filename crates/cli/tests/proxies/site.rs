@@ -4,7 +4,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use chatcamp_backend::{Backend, Session};
@@ -198,6 +198,29 @@ impl Site {
             }
         }
         Outside::start(&mut command, self.proxy_folder.path(), self.proxy_address)
+    }
+
+    /// Replaces the files of the certificate, and waits until the server has noticed.
+    pub(crate) fn renew_certificate(&mut self) {
+        make_certificate(&self.folder);
+        self.server.as_mut().unwrap().logs("the certificates were replaced");
+    }
+
+    /// Performs a handshake with OpenSSL, in this version of TLS.
+    pub(crate) fn handshake(&self, version: &str) -> Done {
+        let address = self.proxy_address.to_string();
+        let mut openssl = Command::new("openssl");
+        openssl.args([
+            "s_client",
+            "-connect",
+            &address,
+            "-servername",
+            "localhost",
+            "-CAfile",
+            &self.ca,
+            version,
+        ]);
+        Done::of(openssl.args(["-verify_return_error", "-brief"]).stdin(Stdio::null()))
     }
 
     /// Ends the proxy and starts it again.
