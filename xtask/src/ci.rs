@@ -5,17 +5,22 @@ use std::time::Instant;
 
 use crate::cargo::{cargo, line, succeed};
 use crate::failure::{Failure, Reported};
-use crate::test::{self, Counts};
-use crate::{features, hygiene, layers, simulate};
+use crate::test::{self, Ran};
+use crate::{features, hygiene, layers, simulate, tools};
 
 struct Stage {
     name: &'static str,
-    run: fn(&mut Counts) -> Result<(), Failure>,
+    run: fn(&mut Ran) -> Result<(), Failure>,
     /// What to do when it fails.
     remedy: &'static str,
 }
 
 const STAGES: &[Stage] = &[
+    Stage {
+        name: "tools",
+        run: |_| tools::check(),
+        remedy: "install the programs that are named above; `.ci/run` does so on Debian",
+    },
     Stage { name: "fmt", run: |_| command(&["fmt", "--all", "--check"]), remedy: "run `cargo fmt --all`" },
     Stage {
         name: "hygiene",
@@ -64,12 +69,12 @@ const STAGES: &[Stage] = &[
 ///
 /// `Reported` if a stage fails. The stage, and what to do, are printed before the counts.
 pub(crate) fn run() -> Result<(), Failure> {
-    let mut counts = Counts::default();
+    let mut ran = Ran::default();
     let mut seconds = Vec::new();
     let verdict = STAGES.iter().try_for_each(|stage| {
         println!("\n== {}", stage.name);
         let started = Instant::now();
-        let outcome = (stage.run)(&mut counts);
+        let outcome = (stage.run)(&mut ran);
         let took = format!("stage {} {:.1} seconds", stage.name, started.elapsed().as_secs_f64());
         println!("{took}");
         seconds.push(took);
@@ -81,8 +86,8 @@ pub(crate) fn run() -> Result<(), Failure> {
         println!("\n{why}");
     }
     // Tools read this line: it must be the last, with an empty line before it.
-    if counts != Counts::default() {
-        println!("\n{counts}");
+    if ran != Ran::default() {
+        println!("\n{}", ran.counts);
     }
     verdict.map_err(|_| Reported.into())
 }
@@ -101,15 +106,23 @@ fn doc() -> Result<(), Failure> {
 }
 
 /// Runs the test command of the README.
-fn test_plain(counts: &mut Counts) -> Result<(), Failure> {
+fn test_plain(ran: &mut Ran) -> Result<(), Failure> {
     let (run, verdict) = test::run(cargo(&["test", "--workspace"]), io::stdout());
-    *counts += run;
+    ran.add(run);
     verdict
 }
 
-/// Runs only the tests that the plain run skips, because they need an outside part.
-fn test_ignored(counts: &mut Counts) -> Result<(), Failure> {
-    let (run, verdict) = test::run(cargo(&["test", "--workspace", "--", "--ignored"]), io::stdout());
-    counts.add_run_of_skipped(run);
+/// Runs only the tests that the plain run skips, because they need an outside part. Skips those whose part is missing.
+fn test_ignored(ran: &mut Ran) -> Result<(), Failure> {
+    let mut command = cargo(&["test", "--workspace", "--", "--ignored", "--exact"]);
+    for (test, reason) in &ran.ignored {
+        let missing = tools::missing_of(reason);
+        if !missing.is_empty() {
+            println!("skipped, without {}: {test}", missing.join(" and "));
+            command.args(["--skip", test]);
+        }
+    }
+    let (run, verdict) = test::run(command, io::stdout());
+    ran.counts.add_run_of_skipped(run.counts);
     verdict
 }

@@ -1,10 +1,10 @@
 //! `hygiene`: checks that committed files name no registry host and no path of one machine, and are no fetched packages.
 
 use std::fs;
-use std::process::Command;
 
 use crate::cargo::root;
 use crate::failure::Failure;
+use crate::git::tracked;
 
 /// Texts that a committed file must not contain, and why. Split, so that this file passes.
 const FORBIDDEN: &[(&str, &str)] = &[
@@ -36,16 +36,6 @@ pub(crate) fn run() -> Result<(), Failure> {
         found.extend(offences(&path, &String::from_utf8_lossy(&content)));
     }
     if found.is_empty() { Ok(()) } else { Err(found.join("\n").into()) }
-}
-
-fn tracked() -> Result<Vec<String>, Failure> {
-    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output()?;
-    if !listed.status.success() {
-        return Err(format!("git ls-files: {}", String::from_utf8_lossy(&listed.stderr)).into());
-    }
-    let paths: Vec<String> =
-        String::from_utf8(listed.stdout)?.split_terminator('\0').map(str::to_owned).collect();
-    if paths.is_empty() { Err("git tracks no file here".into()) } else { Ok(paths) }
 }
 
 fn offences(path: &str, content: &str) -> Vec<String> {

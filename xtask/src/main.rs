@@ -5,12 +5,14 @@ mod cargo;
 mod ci;
 mod failure;
 mod features;
+mod git;
 mod graph;
 mod hygiene;
 mod layers;
 mod restart;
 mod simulate;
 mod test;
+mod tools;
 
 use std::env;
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ const VERBS: &[Verb] = &[
     ("hygiene", "check that committed files name no registry host and no path of one machine", |_| {
         hygiene::run()
     }),
+    ("tools", "name the programs that tests need and that are missing", |_| tools::check()),
     ("restart", "restart a server under 5,000 clients, and draw when they reconnect", |_| restart::run()),
     (
         "simulate",

@@ -39,6 +39,32 @@ impl Counts {
     }
 }
 
+/// What runs of tests reported.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) counts: Counts,
+    /// The name and the reason of each ignored test.
+    pub(crate) ignored: Vec<(String, String)>,
+}
+
+impl Ran {
+    /// Adds another run.
+    pub(crate) fn add(&mut self, run: Self) {
+        self.counts += run.counts;
+        self.ignored.extend(run.ignored);
+    }
+
+    fn read(&mut self, line: &str) {
+        if let Some(summary) = Counts::of_summary(line) {
+            self.counts += summary;
+        }
+        let test = line.trim_end().strip_prefix("test ").and_then(|rest| rest.split_once(" ... ignored, "));
+        if let Some((name, reason)) = test {
+            self.ignored.push((name.to_owned(), reason.to_owned()));
+        }
+    }
+}
+
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
@@ -53,36 +79,34 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Runs a `cargo test`, copies its output to `to`, and returns the counts of its binaries with the result.
-pub(crate) fn run(mut test: Command, to: impl Write) -> (Counts, Result<(), Failure>) {
-    let mut counts = Counts::default();
-    let ended = stream(&mut test, to, &mut counts);
+/// Runs a `cargo test`, copies its output to `to`, and returns what its binaries reported with the result.
+pub(crate) fn run(mut test: Command, to: impl Write) -> (Ran, Result<(), Failure>) {
+    let mut ran = Ran::default();
+    let ended = stream(&mut test, to, &mut ran);
     let verdict = match ended {
         Err(why) => Err(why),
         Ok(false) => Err(format!("{} failed", line(&test)).into()),
-        Ok(true) if counts.ran() == 0 => Err(format!("{} ran no test", line(&test)).into()),
+        Ok(true) if ran.counts.ran() == 0 => Err(format!("{} ran no test", line(&test)).into()),
         Ok(true) => Ok(()),
     };
-    (counts, verdict)
+    (ran, verdict)
 }
 
-fn stream(test: &mut Command, to: impl Write, counts: &mut Counts) -> Result<bool, Failure> {
+fn stream(test: &mut Command, to: impl Write, ran: &mut Ran) -> Result<bool, Failure> {
     let mut process = test.stdout(Stdio::piped()).spawn()?;
     let stdout = process.stdout.take().expect("stdout is piped");
-    let copied = copy_and_count(BufReader::new(stdout), to, counts);
+    let copied = copy_and_read(BufReader::new(stdout), to, ran);
     let status = process.wait()?;
     copied?;
     Ok(status.success())
 }
 
-fn copy_and_count(mut from: impl BufRead, mut to: impl Write, counts: &mut Counts) -> io::Result<()> {
+fn copy_and_read(mut from: impl BufRead, mut to: impl Write, ran: &mut Ran) -> io::Result<()> {
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line)? > 0 {
         to.write_all(&line)?;
         to.flush()?;
-        if let Some(summary) = Counts::of_summary(&String::from_utf8_lossy(&line)) {
-            *counts += summary;
-        }
+        ran.read(&String::from_utf8_lossy(&line));
         line.clear();
     }
     Ok(())
@@ -97,14 +121,20 @@ mod tests {
         let output = "\
 running 3 tests
 test test result: ok. 9 passed ... ok
+test documents::in_php ... ignored, needs php: apt-get install php-cli
 test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.00s
 
 test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.02s
 no newline at the end";
-        let (mut counts, mut copy) = (Counts::default(), Vec::new());
-        copy_and_count(output.as_bytes(), &mut copy, &mut counts).unwrap();
+        let (mut ran, mut copy) = (Ran::default(), Vec::new());
+        copy_and_read(output.as_bytes(), &mut copy, &mut ran).unwrap();
         assert_eq!(String::from_utf8(copy).unwrap(), output);
-        assert_eq!(counts.to_string(), "12 passed, 2 failed, 1 skipped");
+        assert_eq!(ran.counts.to_string(), "12 passed, 2 failed, 1 skipped");
+        let (test, reason) = &ran.ignored[0];
+        assert_eq!(
+            (test.as_str(), reason.as_str()),
+            ("documents::in_php", "needs php: apt-get install php-cli")
+        );
     }
 
     #[test]
@@ -116,8 +146,8 @@ no newline at the end";
 
     #[test]
     fn a_command_that_runs_no_test_is_a_failure() {
-        let (counts, verdict) = run(Command::new("true"), io::sink());
-        assert_eq!(counts, Counts::default());
+        let (ran, verdict) = run(Command::new("true"), io::sink());
+        assert_eq!(ran, Ran::default());
         assert!(verdict.unwrap_err().to_string().contains("no test"));
     }
 
@@ -125,8 +155,8 @@ no newline at the end";
     fn a_command_that_fails_is_a_failure_whatever_it_counted() {
         let mut failing = Command::new("sh");
         failing.args(["-c", "echo 'test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured'; exit 101"]);
-        let (counts, verdict) = run(failing, io::sink());
-        assert_eq!(counts.passed, 1);
+        let (ran, verdict) = run(failing, io::sink());
+        assert_eq!(ran.counts.passed, 1);
         assert!(verdict.is_err());
     }
 }

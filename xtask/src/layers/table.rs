@@ -116,6 +116,13 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
     ),
     (
         "xtask",
-        &["main", "ci", "features, hygiene, layers, restart, simulate, test", "graph", "cargo", "failure"],
+        &[
+            "main",
+            "ci",
+            "features, hygiene, layers, restart, simulate, test, tools",
+            "git, graph",
+            "cargo",
+            "failure",
+        ],
     ),
 ];
