@@ -24,7 +24,7 @@ impl Away {
     fn new(dialect: Dialect) -> Self {
         let (connection, _peer) = memory::pair();
         let id = SessionId { slot: 0, generation: 1 };
-        let session = Session::new(id, dialect, &admission(), connection, 0, 0);
+        let session = Session::new(id, dialect, &admission(), connection, 0, 0, 0);
         let away = Self { session, detached: Detached::default(), budget: Budget::new(10_000) };
         away.session.open("{}".to_owned());
         let (detachment, _) = away.session.detach(None, 0, &away.detached, &away.budget);
