@@ -80,6 +80,8 @@ codes! {
     UnsupportedContentType = 415 "UNSUPPORTED_CONTENT_TYPE",
     /// The idempotency key was used for a request with another method or body.
     IdempotencyKeyReused = 422 "IDEMPOTENCY_KEY_REUSED",
+    /// The API key made too many requests; `Retry-After` says when to retry. The request was not carried out.
+    RateLimited = 429 "RATE_LIMITED",
     /// The server has too many requests now; try again later.
     Overloaded = 503 "OVERLOADED",
     /// The store cannot answer now; try again later.
@@ -96,7 +98,10 @@ impl ApiCode {
     /// Returns whether a retry may be answered differently.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::RequestInProgress | Self::Overloaded | Self::StoreUnavailable)
+        matches!(
+            self,
+            Self::RequestInProgress | Self::RateLimited | Self::Overloaded | Self::StoreUnavailable
+        )
     }
 }
 

@@ -155,7 +155,7 @@ impl Builder {
             revalidation: revalidation.clone(),
         };
         #[cfg(feature = "api")]
-        let api = Api::new(operations.clone(), sessions.clock.clone(), shutdown.clone(), limits.handshake);
+        let api = Api::new(operations.clone(), &sessions, &limits);
         let admission = Admitter {
             sessions,
             pending: PendingConnections::new(limits.clone(), runtime.clone()),

@@ -50,6 +50,10 @@ pub struct Limits {
     /// three times the burst of such requests, the connection ends with `RATE_LIMITED`; the session can be resumed as soon as the whole
     /// burst is available. Acknowledgements of messages that others caused are not counted, and a `ping` is always answered.
     pub requests: Option<Rate>,
+    /// The rate of Platform API calls with one API key. Default 500 a second with a burst of 1,000; `None` sets no limit.
+    ///
+    /// A call above it is not carried out: it is answered with 429, `RATE_LIMITED` and `Retry-After`.
+    pub api_calls: Option<Rate>,
     /// The time that [`Server::shutdown`](crate::Server::shutdown) allows for telling all clients and closing their connections.
     /// Default 25 s.
     pub drain: Duration,
@@ -66,6 +70,7 @@ impl Default for Limits {
             detached: 100_000,
             detached_per_user: 8,
             requests: Some(Rate { per_second: 20, burst: 100 }),
+            api_calls: Some(Rate { per_second: 500, burst: 1000 }),
             queued_bytes: 256 * 1024 * 1024,
             drain: Duration::from_secs(25),
         }

@@ -85,6 +85,11 @@ impl Meter {
         self.ahead_within(rate.window() + millis(longest), now) == 0
     }
 
+    /// Returns how many are allowed at once now.
+    pub(crate) fn remaining(self, rate: Rate, now: u32) -> u32 {
+        (rate.window() - self.ahead(rate, now)) / rate.interval()
+    }
+
     /// Returns the time until the whole burst is available, in milliseconds.
     fn ahead(self, rate: Rate, now: u32) -> u32 {
         self.ahead_within(rate.window(), now)
@@ -133,6 +138,8 @@ mod tests {
             assert_eq!(meter.take(RATE, 10_000), Ok(()));
         }
         assert_eq!(meter.take(RATE, 10_000), Err(Duration::from_millis(200)));
+        assert_eq!(meter.remaining(RATE, 10_199), 0);
+        assert_eq!((meter.remaining(RATE, 10_200), meter.remaining(RATE, 10_600)), (1, 3));
         assert_eq!(
             meter.take(RATE, 10_150),
             Err(Duration::from_millis(50)),

@@ -36,6 +36,17 @@ struct State {
     queue: Meter,
 }
 
+/// What a key has left after one more was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quota {
+    /// How long to wait if it was refused; `None` if it was allowed.
+    pub(crate) refused: Option<Duration>,
+    /// How many are allowed at once now.
+    pub(crate) remaining: u32,
+    /// The time until the whole burst is available.
+    pub(crate) until_full: Duration,
+}
+
 #[derive(Debug)]
 struct States {
     /// By the hash of the key, so that its length does not matter.
@@ -64,14 +75,16 @@ impl RateMap {
     /// How long to wait, at most [`LONGEST_WAIT`]: until one more is allowed, and longer if others of this key were refused before. A
     /// refused one is not counted.
     pub(crate) fn take(&self, key: &impl Hash, now: u32) -> Result<(), Duration> {
+        self.with(key, now, |state| state.take(self.rate, now))
+    }
+
+    /// Does the same, and returns what the key has left.
+    pub(crate) fn take_and_tell(&self, key: &impl Hash, now: u32) -> Quota {
         let rate = self.rate;
-        self.with(key, now, |state| {
-            let wait = match state.meter.take(rate, now) {
-                Ok(()) => return Ok(()),
-                Err(wait) => wait,
-            };
-            let queued = state.queue.delay(Rate { burst: 1, ..rate }, LONGEST_WAIT, now);
-            Err((wait + queued).min(LONGEST_WAIT))
+        self.with(key, now, |state| Quota {
+            refused: state.take(rate, now).err(),
+            remaining: state.meter.remaining(rate, now),
+            until_full: state.meter.until_full(rate, now),
         })
     }
 
@@ -147,6 +160,15 @@ impl States {
 impl State {
     fn full(now: u32) -> Self {
         Self { meter: Meter::full(now), queue: Meter::full(now) }
+    }
+
+    fn take(&mut self, rate: Rate, now: u32) -> Result<(), Duration> {
+        let wait = match self.meter.take(rate, now) {
+            Ok(()) => return Ok(()),
+            Err(wait) => wait,
+        };
+        let queued = self.queue.delay(Rate { burst: 1, ..rate }, LONGEST_WAIT, now);
+        Err((wait + queued).min(LONGEST_WAIT))
     }
 
     fn is_idle(self, rate: Rate, now: u32) -> bool {

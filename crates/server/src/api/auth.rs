@@ -20,21 +20,21 @@ const AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub(super) struct FailureThrottle(Semaphore);
 
-/// Returns the app of the key in `x-api-key`. If `x-app-id` is present, it must name the same app.
-pub(super) async fn app(api: &Api, headers: &HeaderMap) -> Result<Arc<App>, Refusal> {
+/// Returns the app of the key in `x-api-key`, and the key. If `x-app-id` is present, it must name the same app.
+pub(super) async fn app<'a>(api: &Api, headers: &'a HeaderMap) -> Result<(Arc<App>, &'a str), Refusal> {
     let Some(key) = single(headers, "x-api-key") else {
         return Err(Refusal::new(ApiCode::ApiKeyRequired, "give the app's API key in the header x-api-key"));
     };
     let app = match key {
-        Some(key) => api.operations.accounts.app_of_api_key(key).await?,
+        Some(key) => api.operations.accounts.app_of_api_key(key).await?.map(|app| (app, key)),
         None => None,
     };
-    let Some(app) = app else {
+    let Some((app, key)) = app else {
         api.throttle.wait().await;
         return Err(Refusal::new(ApiCode::ApiKeyInvalid, "the API key is unknown or revoked"));
     };
     let named = match single(headers, "x-app-id") {
-        None => return Ok(api.operations.accounts.app(&app).await?),
+        None => return Ok((api.operations.accounts.app(&app).await?, key)),
         Some(named) => named.and_then(|named| AppId::new(named).ok()),
     };
     let named = match named {
@@ -45,7 +45,7 @@ pub(super) async fn app(api: &Api, headers: &HeaderMap) -> Result<Arc<App>, Refu
         None => None,
     };
     let mismatch = || Refusal::new(ApiCode::AppMismatch, "the API key is not one of the app in x-app-id");
-    named.filter(|named| named.id == app).ok_or_else(mismatch)
+    Ok((named.filter(|named| named.id == app).ok_or_else(mismatch)?, key))
 }
 
 /// Returns the value of a header. Returns `None` if the header is missing, and `Some(None)` if it is repeated or not ASCII text.

@@ -42,6 +42,7 @@ pub(super) const REFUSED_BY_ALL: &[ApiCode] = &[
     ApiCode::AppMismatch,
     ApiCode::BodyTooLarge,
     ApiCode::UnsupportedContentType,
+    ApiCode::RateLimited,
     ApiCode::Overloaded,
     ApiCode::StoreUnavailable,
 ];

@@ -16,6 +16,7 @@ mod answer;
 mod app;
 mod auth;
 mod body;
+mod call_rate;
 mod fields;
 mod idempotency;
 mod imported_user;
@@ -43,6 +44,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     answer::{ApiAnswer, Refusal, RequestId},
+    call_rate::Counted,
     fields::Fields,
     idempotency::Attempt,
     methods::Method,
@@ -98,16 +100,30 @@ where
     let call_id = id.clone();
     let answer = RunToEnd::new(async move {
         let _task = task;
-        answer(&api, &call_id, &head, body).await
+        let mut counted = None;
+        let answer = answer(&api, &call_id, &head, body, &mut counted).await;
+        (answer, counted)
     });
-    let answer = answer.await.unwrap_or_else(|refusal| {
+    let (answer, counted) = answer.await;
+    let answer = answer.unwrap_or_else(|refusal| {
         tracing::debug!(request = %id, code = refusal.code.as_str(), "refused a request of a backend");
         refusal.answer(&id)
     });
-    answer.render()
+    let mut response = answer.render();
+    if let Some(counted) = counted {
+        counted.write(response.headers_mut());
+    }
+    response
 }
 
-async fn answer<B>(api: &Arc<Api>, id: &RequestId, head: &Parts, body: B) -> Result<ApiAnswer, Refusal>
+/// Carries out a request. Once its key is known, the call is `counted`.
+async fn answer<B>(
+    api: &Arc<Api>,
+    id: &RequestId,
+    head: &Parts,
+    body: B,
+    counted: &mut Option<Counted>,
+) -> Result<ApiAnswer, Refusal>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -116,9 +132,12 @@ where
     if head.method != http::Method::POST {
         return Err(Refusal::new(ApiCode::MethodNotAllowed, "every method of this API is a POST"));
     }
-    let app = auth::app(api, &head.headers).await?;
+    let (app, api_key) = auth::app(api, &head.headers).await?;
     if let Some(connection) = head.extensions.get::<PendingConnection>() {
         connection.mark_authenticated();
+    }
+    if let Some(rate) = &api.call_rate {
+        counted.insert(rate.count(api_key)).check()?;
     }
     let Some(method) = Method::named(name) else {
         let shown: String = name.chars().take(100).collect();

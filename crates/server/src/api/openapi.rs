@@ -160,7 +160,12 @@ fn idempotency_key() -> Value {
 fn responses(method: &Method, answer: &Schema, refusal: &Schema) -> Value {
     let request_id =
         json!({ "description": "Identifies the request.", "required": true, "schema": { "type": "string" } });
-    let mut headers = json!({ "x-request-id": request_id });
+    let list = |description| json!({ "description": description, "schema": { "type": "string" } });
+    let mut headers = json!({
+        "x-request-id": request_id,
+        "ratelimit-policy": list("The rate of calls with this API key: `q` at once, renewed within `w` seconds."),
+        "ratelimit": list("How many calls with this API key are allowed at once now, `r`, and after how many seconds all are, `t`."),
+    });
     if method.takes_key {
         headers["idempotency-replayed"] = json!({
             "description": "This is the answer to the first request with the idempotency key.",

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use chatcamp_protocol::AppId;
 use tokio::sync::Semaphore;
 
-use super::{auth::FailureThrottle, idempotency::IdempotencyCache};
-use crate::{Clock, bodies::Bodies, operations::Operations, shutdown::Shutdown};
+use super::{auth::FailureThrottle, call_rate::CallRate, idempotency::IdempotencyCache};
+use crate::{Clock, Limits, bodies::Bodies, operations::Operations, sessions::Sessions, shutdown::Shutdown};
 
 /// The maximum size of all request bodies in memory, in bytes.
 const BODIES: usize = 16 * 1024 * 1024;
@@ -21,6 +21,8 @@ pub(crate) struct Api {
     pub(super) shutdown: Arc<Shutdown>,
     /// The time limit for reading the body of a request.
     pub(super) body_timeout: Duration,
+    /// Counts the calls of each key; `None` if their rate is not limited.
+    pub(super) call_rate: Option<CallRate>,
     /// Delays answers to invalid keys.
     pub(super) throttle: FailureThrottle,
     /// Answers to requests with an idempotency key.
@@ -34,17 +36,13 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(
-        operations: Arc<Operations>,
-        clock: Clock,
-        shutdown: Arc<Shutdown>,
-        body_timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(operations: Arc<Operations>, sessions: &Arc<Sessions>, limits: &Limits) -> Self {
         Self {
             operations,
-            clock,
-            shutdown,
-            body_timeout,
+            clock: sessions.clock.clone(),
+            shutdown: sessions.shutdown.clone(),
+            body_timeout: limits.handshake,
+            call_rate: limits.api_calls.map(|rate| CallRate::new(rate, sessions.clone())),
             throttle: FailureThrottle::default(),
             idempotency: Arc::default(),
             bodies: Bodies::new(BODIES, BODIES / 2),
