@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use crate::{
     Error,
     exchange::{Exchange, Request, check_length},
+    pause::Pause,
     retry::{Outcome, Policy, Repeat},
 };
 
@@ -22,11 +23,12 @@ pub struct Backend(Arc<Inner>);
 struct Inner {
     exchange: Exchange,
     policy: Policy,
+    pause: Pause,
 }
 
 impl Backend {
     pub(crate) fn new(exchange: Exchange, policy: Policy) -> Self {
-        Self(Arc::new(Inner { exchange, policy }))
+        Self(Arc::new(Inner { exchange, policy, pause: Pause::default() }))
     }
 
     pub(crate) async fn call<T: DeserializeOwned>(
@@ -44,13 +46,13 @@ impl Backend {
         repeat: Repeat,
         fields: &impl Serialize,
     ) -> Outcome<T> {
-        let Inner { exchange, policy } = &*self.0;
+        let Inner { exchange, policy, pause } = &*self.0;
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime);
         let request = match runtime.and_then(|_| request(method, repeat, fields)) {
             Ok(request) => request,
             Err(error) => return Outcome { result: Err(error), may_have_run_before: false },
         };
-        policy.run(repeat, random, |time| exchange.post(&request, time)).await
+        policy.run(pause, repeat, random, |time| exchange.post(&request, time)).await
     }
 }
 

@@ -86,6 +86,9 @@ impl Builder {
 
     /// Sets the maximum number of retries after the first attempt; 4 by default.
     ///
+    /// An attempt that the server refuses because the API key made too many calls does not count, unless the maximum is 0: the call
+    /// waits as the server asks, within its [`timeout`](Self::timeout).
+    ///
     /// # Examples
     /// ```
     /// use chatcamp_backend::Backend;

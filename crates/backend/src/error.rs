@@ -130,6 +130,8 @@ pub mod code {
     pub const USER_EXISTS: &str = ApiCode::UserExists.as_str();
     /// An earlier attempt of the same call is still running.
     pub const REQUEST_IN_PROGRESS: &str = ApiCode::RequestInProgress.as_str();
+    /// The API key made too many requests. The call did not run.
+    pub const RATE_LIMITED: &str = ApiCode::RateLimited.as_str();
     /// The server is overloaded; retry later.
     pub const OVERLOADED: &str = ApiCode::Overloaded.as_str();
     /// The store is unavailable; retry later.
@@ -187,6 +189,13 @@ impl Error {
             Self::Refused(Refusal { retry_after, .. }) | Self::NotTheApi { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+}
+
+impl Error {
+    /// Returns whether the server refused the call because the API key made too many.
+    pub(crate) fn is_rate_limited(&self) -> bool {
+        self.code() == Some(code::RATE_LIMITED)
     }
 }
 

@@ -4,7 +4,8 @@
 //! from [`Backend::builder`]. [`Error`] tells what went wrong, whether to retry, and whether the call may have run.
 //!
 //! A call never runs twice. A failed call is retried only if that is safe: it only reads, it is idempotent, it was never sent,
-//! or it has an idempotency key. The API key is never sent unencrypted to another machine unless that is allowed. No `Debug`
+//! or it has an idempotency key. If the API key made too many calls, all calls wait as long as the server asks, within their time
+//! limits, and go on. The API key is never sent unencrypted to another machine unless that is allowed. No `Debug`
 //! output and no error contains a secret.
 //!
 //! URLs that begin with `https://` need the feature `tls`, which is enabled by default. The certificates that the operating system
@@ -16,7 +17,8 @@
 //! | `users`, `pages` | users, their tokens, and lists of them |
 //! | `sessions` | publishes events to live sessions, lists and ends them |
 //! | `app` | the app's settings and API keys |
-//! | `retry`, `exchange`, `address` | the retry policy, one HTTP request, the URL of the server |
+//! | `retry`, `pause` | the retry policy, and the pause after too many calls |
+//! | `exchange`, `address` | one HTTP request, the URL of the server |
 //! | `secret`, `error` | API keys and errors |
 //!
 //! ```no_run
@@ -40,6 +42,7 @@ mod builder;
 mod error;
 mod exchange;
 mod pages;
+mod pause;
 mod retry;
 mod secret;
 mod sessions;

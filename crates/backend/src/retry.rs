@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use chatcamp_runtime::backoff;
 use tokio::time::Instant;
 
-use crate::{Error, Refusal};
+use crate::{Error, Refusal, pause::Pause};
 
 /// Upper bound of the first delay.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -54,8 +54,12 @@ impl<T> Outcome<T> {
 
 impl Policy {
     /// Makes attempts until one succeeds or a retry is useless or unsafe. Passes each attempt its time limit.
+    ///
+    /// No attempt begins during the pause. One that is refused for the rate begins a pause, and is repeated without counting as a retry.
+    /// Without retries, neither applies.
     pub(crate) async fn run<T, F>(
         &self,
+        pause: &Pause,
         repeat: Repeat,
         random: impl Fn() -> u64,
         attempt: impl Fn(Duration) -> F,
@@ -69,6 +73,14 @@ impl Policy {
         // The last failure after which the request may have run.
         let mut uncertain = None;
         loop {
+            let wait = pause.left();
+            if !wait.is_zero() && self.retries > 0 {
+                let spread = backoff(FIRST_WAIT, LONGEST_WAIT, 0, random());
+                // A first attempt that could not wait so long is made at once: only the server knows whether it is too early.
+                if wait + spread < left() {
+                    tokio::time::sleep(wait + spread).await;
+                }
+            }
             let time = self.attempt.min(left());
             let limit = if time < self.attempt { self.total } else { self.attempt };
             let result = match attempt(time).await {
@@ -87,6 +99,13 @@ impl Policy {
                 }
                 result => return Outcome { result, may_have_run_before },
             };
+            if error.is_rate_limited() && self.retries > 0 {
+                pause.begin(error.retry_after().unwrap_or_default());
+                if pause.left() + FIRST_WAIT < left() {
+                    continue;
+                }
+                return Outcome { result: Err(final_error(error, uncertain)), may_have_run_before };
+            }
             let wait = error.retry_after().unwrap_or_default().saturating_add(backoff(
                 FIRST_WAIT,
                 LONGEST_WAIT,
@@ -139,9 +158,17 @@ mod tests {
         Refusal { status, code, message, request_id, retry_after, may_have_run_before }.into()
     }
 
+    fn refused_with(code: &str, status: u16, retry_after: Option<u64>) -> Error {
+        let Error::Refused(refusal) = refused(status, retry_after) else { panic!("not a refusal") };
+        Refusal { code: code.into(), ..refusal }.into()
+    }
+
     fn in_progress() -> Error {
-        let Error::Refused(refusal) = refused(409, Some(1)) else { panic!("not a refusal") };
-        Refusal { code: crate::code::REQUEST_IN_PROGRESS.into(), ..refusal }.into()
+        refused_with(crate::code::REQUEST_IN_PROGRESS, 409, Some(1))
+    }
+
+    fn too_fast(retry_after: Option<u64>) -> Error {
+        refused_with(crate::code::RATE_LIMITED, 429, retry_after)
     }
 
     fn proxy(status: u16) -> Error {
@@ -161,7 +188,7 @@ mod tests {
             attempts.borrow_mut().push(began.elapsed().as_millis());
             failures.borrow_mut().next().map_or(Ok("done"), Err)
         };
-        let outcome = policy.run(repeat, || random, attempt).await;
+        let outcome = policy.run(&Pause::default(), repeat, || random, attempt).await;
         (outcome, attempts.into_inner())
     }
 
@@ -221,6 +248,62 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_refused_for_the_rate_waits_and_goes_on_until_its_time_is_over() {
+        for repeat in [Repeat::Idempotent, Repeat::WithKey, Repeat::Never] {
+            // More often than a call is retried.
+            let failures = (0..6).map(|_| too_fast(Some(2))).collect();
+            let (outcome, attempts) = play(&POLICY, repeat, u64::MAX, failures).await;
+            let expected = [0, 2250, 4500, 6750, 9000, 11_250, 13_500];
+            assert_eq!((outcome.result.unwrap(), attempts), ("done", expected.into()), "{repeat:?}");
+        }
+        // Other failures in between count as before.
+        let failures = vec![unreachable(), too_fast(None), unreachable(), too_fast(Some(0)), unreachable()];
+        let (outcome, attempts) = play(&POLICY, Repeat::Never, 0, failures).await;
+        assert_eq!((outcome.result.unwrap(), attempts), ("done", vec![0, 0, 1000, 1000, 2000, 2000]));
+
+        let failures = (0..100).map(|_| too_fast(Some(7))).collect();
+        let (outcome, attempts) = play(&POLICY, Repeat::Never, 0, failures).await;
+        assert_eq!(attempts, [0, 7000, 14_000, 21_000, 28_000, 35_000, 42_000, 49_000, 56_000]);
+        let error = outcome.result.unwrap_err();
+        assert_eq!((error.code(), error.may_have_run()), (Some(crate::code::RATE_LIMITED), false));
+        let (outcome, _) = play(&POLICY, Repeat::WithKey, 0, vec![broken(), too_fast(Some(60))]).await;
+        assert!(outcome.result.unwrap_err().may_have_run(), "the first attempt may have");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_for_the_rate_pauses_all_calls() {
+        let (began, pause) = (Instant::now(), Pause::default());
+        let call = async |policy: &Policy, time: u64, failure: Option<Error>| {
+            let failure = RefCell::new(failure);
+            let attempt = async |_| {
+                tokio::time::sleep(Duration::from_millis(time)).await;
+                failure.take().map_or(Ok(began.elapsed().as_secs()), Err)
+            };
+            policy.run(&pause, Repeat::Never, || 0, attempt).await.result
+        };
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            call(&POLICY, 0, None).await
+        };
+        // The second is refused after the first, and for longer: that does not prolong the pause.
+        let (first, second, later) = tokio::join!(
+            call(&POLICY, 1, Some(too_fast(Some(3)))),
+            call(&POLICY, 2, Some(too_fast(Some(9)))),
+            later
+        );
+        assert_eq!((first.unwrap(), second.unwrap(), later.unwrap()), (3, 3, 3));
+
+        pause.begin(Duration::from_secs(100));
+        let now = call(&POLICY, 0, None).await.unwrap();
+        assert_eq!(now, 3, "a call whose time ends before the pause does is made at once");
+        assert!(pause.left() > Duration::from_secs(90));
+        let once = Policy { retries: 0, ..POLICY };
+        pause.begin(Duration::from_secs(10));
+        assert!(call(&once, 0, Some(too_fast(Some(1)))).await.is_err(), "one attempt");
+        pause.begin(Duration::MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn attempts_are_bounded_in_number_and_in_time() {
         let failures = |n| (0..n).map(|_| broken()).collect();
         let (outcome, attempts) = play(&POLICY, Repeat::Idempotent, 0, failures(9)).await;
@@ -237,12 +320,12 @@ mod tests {
             tokio::time::sleep(time).await;
             Err::<(), _>(Error::TimedOut(time))
         };
-        let outcome = policy.run(Repeat::Idempotent, || 0, slow).await;
+        let outcome = policy.run(&Pause::default(), Repeat::Idempotent, || 0, slow).await;
         assert!(outcome.result.is_err());
         assert_eq!((began.elapsed(), times.take()), (policy.total, vec![policy.attempt; 6]));
 
         let policy = Policy { total: Duration::from_secs(25), ..policy };
-        let outcome = policy.run(Repeat::Idempotent, || 0, slow).await;
+        let outcome = policy.run(&Pause::default(), Repeat::Idempotent, || 0, slow).await;
         let said = outcome.result.unwrap_err().to_string();
         assert_eq!(said, "the server did not answer within 25s", "the limit, not the remaining time");
     }
@@ -273,7 +356,7 @@ mod tests {
             asked.set(asked.get() + 1);
             0
         };
-        _ = POLICY.run(Repeat::Idempotent, random, async |_| Err::<(), _>(broken())).await;
+        _ = POLICY.run(&Pause::default(), Repeat::Idempotent, random, async |_| Err::<(), _>(broken())).await;
         assert_eq!(asked.get(), 4);
     }
 }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use chatcamp_backend::{Backend, Disconnect, Error, TokenFields, UserFields, code};
+use chatcamp_server::Rate;
 use common::{PATIENCE, World, published};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -128,6 +129,44 @@ async fn a_creation_is_retried_after_a_lost_answer_and_runs_once() {
     let new = backend.create_api_key("second").await.unwrap();
     assert_eq!(backend.api_keys().await.unwrap().len(), 2);
     assert!(cutter.next().await.1.contains(new.key.expose()));
+}
+
+/// The tasks of an import, and the users that each creates.
+const TASKS: usize = 8;
+const EACH: usize = 20;
+
+#[tokio::test]
+async fn an_import_at_full_speed_waits_for_the_rate_and_creates_every_user_once() {
+    let world = World::with_api_calls(Rate { per_second: 50, burst: 50 }).await;
+    let Cutter { address, mut exchanges } = Cutter::new(&world, 0).await;
+    let counting = tokio::spawn(async move {
+        let (mut answered, mut refused) = (0, 0);
+        while let Some((_, answer)) = exchanges.recv().await {
+            answered += 1;
+            refused += usize::from(answer.starts_with("HTTP/1.1 429"));
+            if answered - refused == TASKS * EACH {
+                break;
+            }
+        }
+        refused
+    });
+    let backend = world.at(address).build().unwrap();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let backend = backend.clone();
+            tokio::spawn(async move {
+                for n in 0..EACH {
+                    backend.create_user(format!("user {task} {n}"), UserFields::default()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let refused = timeout(PATIENCE, counting).await.unwrap().unwrap();
+    assert!(refused > 0, "the server refused none, so nothing was tested");
+    assert!(refused < TASKS * EACH, "{refused}: the calls did not wait");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use chatcamp_backend::{Backend, Builder};
 use chatcamp_client::{ChatCamp, Event, Events};
 use chatcamp_protocol::AppId;
-use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Server};
+use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Limits, Rate, Server};
 use chatcamp_store::memory::Store;
 use tokio::time::timeout;
 
@@ -25,10 +25,20 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with_limits(Limits::default()).await
+    }
+
+    /// Creates a server that allows each API key calls at this rate.
+    pub(crate) async fn with_api_calls(rate: Rate) -> Self {
+        let mut limits = Limits::default();
+        limits.api_calls = Some(rate);
+        Self::with_limits(limits).await
+    }
+
+    async fn with_limits(mut limits: Limits) -> Self {
         let (store, keyring) = (Arc::new(Store::new()), Keyring::new(vec![[7; 32]]).unwrap());
         let accounts = Accounts::new(store.clone(), keyring.clone());
         let app = accounts.create_app("test", AuthPolicy::Open, None).await.unwrap();
-        let mut limits = Limits::default();
         limits.drain = Duration::from_millis(250);
         let server = Server::builder(store, keyring).limits(limits).start();
         let door = FrontDoor::bind(server.clone(), ([127, 0, 0, 1], 0).into()).unwrap();
