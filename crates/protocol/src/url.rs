@@ -99,6 +99,24 @@ impl ServerUrl {
         format!("{self}{API}/{method}")
     }
 
+    /// Returns the origin of the server's web pages, as a browser sends it: `https://host[:port]`, lower case, without the default
+    /// port of the scheme.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let (scheme, default_port) = if self.is_tls { ("https", 443) } else { ("http", 80) };
+        let host = self.authority.host().to_ascii_lowercase();
+        match self.authority.port_u16() {
+            Some(port) if port != default_port => format!("{scheme}://{host}:{port}"),
+            _ => format!("{scheme}://{host}"),
+        }
+    }
+
+    /// Returns the path in front of the paths of the server: `/talk`, or empty. It does not end in a slash.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Returns whether connections to the server are encrypted.
     #[must_use]
     pub fn is_tls(&self) -> bool {
@@ -145,6 +163,19 @@ mod tests {
             assert_eq!(url.to_string(), base);
             assert_eq!(url.chat(), format!("{base}/chat/2.0"));
             assert_eq!(url.api("users.get"), format!("{base}/api/2.0/users.get"));
+        }
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (text, origin, path) in [
+            ("https://Chat.Example:443/talk/", "https://chat.example", "/talk"),
+            ("https://chat.example:80", "https://chat.example:80", ""),
+            ("http://chat.example:80/a/b/chat/2.0", "http://chat.example", "/a/b"),
+            ("wss://[::1]:9443", "https://[::1]:9443", ""),
+        ] {
+            let url = ServerUrl::parse(text).unwrap();
+            assert_eq!((url.origin().as_str(), url.path()), (origin, path), "{text}");
         }
     }
 

@@ -11,7 +11,7 @@ use chatcamp_transport::long_poll::{self, Hub};
 #[cfg(feature = "api")]
 use crate::api::Api;
 use crate::{
-    Accounts, Clock, Limits, Server,
+    Accounts, Clock, Limits, PublicUrl, Server,
     admission::{Admitter, PendingConnections, Revalidation, StoreAuthenticator},
     bodies::Bodies,
     bus::{Bus, Local},
@@ -31,6 +31,7 @@ pub struct Builder {
     store: Arc<dyn Store>,
     keyring: Keyring,
     limits: Limits,
+    public_url: Option<PublicUrl>,
     clock: Clock,
     runtime: Arc<dyn Runtime>,
 }
@@ -55,7 +56,7 @@ impl Server {
     /// ```
     pub fn builder(store: Arc<dyn Store>, keyring: Keyring) -> Builder {
         let limits = Limits::default();
-        Builder { store, keyring, limits, clock: Clock::system(), runtime: Arc::new(Tokio) }
+        Builder { store, keyring, limits, public_url: None, clock: Clock::system(), runtime: Arc::new(Tokio) }
     }
 }
 
@@ -77,6 +78,27 @@ impl Builder {
     /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets the address at which browsers and clients reach the server. Default: unknown.
+    ///
+    /// If it has a path, each front door accepts requests with and without this path. Code to copy, the API's OpenAPI document
+    /// and other addresses that the server shows begin with it; links and redirects are relative with and without it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// use chatcamp_server::{Keyring, Server};
+    ///
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let keyring = Keyring::new(vec![[7; 32]])?;
+    /// let builder = Server::builder(store, keyring).public_url("https://example.com/talk".parse()?);
+    /// # drop(builder);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn public_url(mut self, url: PublicUrl) -> Self {
+        self.public_url = Some(url);
         self
     }
 
@@ -137,7 +159,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn start(self) -> Server {
-        let Self { store, keyring, limits, clock, runtime } = self;
+        let Self { store, keyring, limits, public_url, clock, runtime } = self;
         let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
         let keyring = Arc::new(keyring);
         let shutdown = Arc::new(Shutdown::default());
@@ -155,7 +177,8 @@ impl Builder {
             revalidation: revalidation.clone(),
         };
         #[cfg(feature = "api")]
-        let api = Api::new(operations.clone(), &sessions, &limits);
+        let api =
+            Api::new(operations.clone(), &sessions, &limits, public_url.as_ref().map(PublicUrl::to_string));
         let admission = Admitter {
             sessions,
             pending: PendingConnections::new(limits.clone(), runtime.clone()),
@@ -179,6 +202,7 @@ impl Builder {
             health: Health::new(store, shutdown.clone(), runtime.clone()),
             bodies: Bodies::new(limits::BODIES, limits::BODIES / 8),
             limits,
+            public_url,
             runtime,
             shutdown,
         };

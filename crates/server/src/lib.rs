@@ -78,7 +78,7 @@ pub use chatcamp_store::{AuthPolicy, SessionPolicy};
 pub use clock::Clock;
 #[cfg(feature = "data-dir")]
 pub use data_dir::{BackedUp, DataDir, DataDirError, Restored};
-pub use http::{AnswerFuture, ChatService, FrontDoor, Pages};
+pub use http::{AnswerFuture, ChatService, FrontDoor, InvalidPublicUrl, Pages, PublicUrl};
 #[cfg(feature = "tls")]
 pub use http::{CertificateFiles, Tls, TlsError};
 pub use limits::Limits;

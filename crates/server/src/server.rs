@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 #[cfg(feature = "api")]
 use crate::ApiService;
 use crate::{
-    BusError, ChatService, FrontDoor, PublishError, Recipients, SessionInfo, SessionList,
+    BusError, ChatService, FrontDoor, PublicUrl, PublishError, Recipients, SessionInfo, SessionList,
     admission::Revalidation,
     bus::EndMode,
     http::Http,
@@ -135,6 +135,26 @@ impl Server {
             sessions: self.sessions_here().connected(),
             detached: self.sessions_here().detached.len(),
         }
+    }
+
+    /// Returns the address at which browsers and clients reach the server, or `None` if it was not set.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// let builder = Server::builder(store, Keyring::new(vec![[7; 32]])?);
+    /// let server = builder.public_url("https://example.com/talk".parse()?).start();
+    /// assert_eq!(server.public_url().map(|url| url.path()), Some("/talk"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn public_url(&self) -> Option<&PublicUrl> {
+        self.http.public_url.as_ref()
     }
 
     /// Lists the live sessions of an app, or of one of its users, newest first.

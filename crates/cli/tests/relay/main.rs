@@ -4,6 +4,7 @@
 
 mod restart;
 mod revocation;
+mod under_a_path;
 mod wire;
 
 use std::{

@@ -92,7 +92,7 @@ where
 {
     let id = RequestId::new();
     let (head, body) = request.into_parts();
-    if let Some(document) = openapi::answer(&head, &id) {
+    if let Some(document) = openapi::answer(api, &head, &id) {
         return document;
     }
     let api = api.clone();

@@ -1,8 +1,6 @@
 //! `GET /api/openapi.json`: an OpenAPI 3.1 document of the API, generated from the table of methods and the types of their
 //! requests and answers.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
 use chatcamp_protocol::ApiCode;
 use http::{HeaderValue, Method as Verb, Response, header::ALLOW, request::Parts};
@@ -11,7 +9,7 @@ use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{
-    BODY_LIMIT, KEY_LIMIT,
+    Api, BODY_LIMIT, KEY_LIMIT,
     answer::{Refusal, Refused, RequestId},
     methods::{self, Method},
     path_of,
@@ -21,12 +19,12 @@ const PATH: &str = "/api/openapi.json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Answers a request for the document, which needs no key and contains no secret. Returns `None` for other requests.
-pub(super) fn answer(head: &Parts, id: &RequestId) -> Option<Response<Full<Bytes>>> {
+pub(super) fn answer(api: &Api, head: &Parts, id: &RequestId) -> Option<Response<Full<Bytes>>> {
     if path_of(head.uri.path()) != PATH {
         return None;
     }
     if head.method == Verb::GET || head.method == Verb::HEAD {
-        return Some(id.render(200, document()));
+        return Some(id.render(200, document(api)));
     }
     let refusal = Refusal::new(ApiCode::MethodNotAllowed, "the document is there to be read: GET");
     let mut response = refusal.answer(id).render();
@@ -34,12 +32,11 @@ pub(super) fn answer(head: &Parts, id: &RequestId) -> Option<Response<Full<Bytes
     Some(response)
 }
 
-fn document() -> Bytes {
-    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
-    DOCUMENT.get_or_init(|| build().to_string().into()).clone()
+fn document(api: &Api) -> Bytes {
+    api.document.get_or_init(|| build(&api.server_url).to_string().into()).clone()
 }
 
-fn build() -> Value {
+fn build(server_url: &str) -> Value {
     let settings = || {
         SchemaSettings::draft2020_12().with(|settings| {
             settings.definitions_path = "/components/schemas".into();
@@ -66,7 +63,7 @@ fn build() -> Value {
             "description": "For the backend of an app. Keep API keys on servers, never in web pages.",
             "version": env!("CARGO_PKG_VERSION"),
         },
-        "servers": [{ "url": "/" }],
+        "servers": [{ "url": server_url }],
         // Callers of version 1.0 name the app too.
         "security": [{ "key": [] }, { "key": [], "app": [] }],
         "paths": paths,

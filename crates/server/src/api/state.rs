@@ -1,7 +1,12 @@
 //! The state that all requests of the API share.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use chatcamp_protocol::AppId;
 use tokio::sync::Semaphore;
 
@@ -31,12 +36,21 @@ pub(crate) struct Api {
     pub(super) bodies: Arc<Bodies<AppId>>,
     /// Permits for requests that run.
     pub(super) running: Semaphore,
+    /// The server's address in the OpenAPI document.
+    pub(super) server_url: String,
+    /// The OpenAPI document, made for the first request for it.
+    pub(super) document: OnceLock<Bytes>,
     /// Locked while the keys of an app are changed.
     pub(super) keys: tokio::sync::Mutex<()>,
 }
 
 impl Api {
-    pub(crate) fn new(operations: Arc<Operations>, sessions: &Arc<Sessions>, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        operations: Arc<Operations>,
+        sessions: &Arc<Sessions>,
+        limits: &Limits,
+        public_url: Option<String>,
+    ) -> Self {
         Self {
             operations,
             clock: sessions.clock.clone(),
@@ -47,6 +61,9 @@ impl Api {
             idempotency: Arc::default(),
             bodies: Bodies::new(BODIES, BODIES / 2),
             running: Semaphore::new(AT_ONCE),
+            // Relative to /api/openapi.json: the root of the server, under whichever path a proxy serves it.
+            server_url: public_url.unwrap_or_else(|| "..".to_owned()),
+            document: OnceLock::new(),
             keys: tokio::sync::Mutex::default(),
         }
     }

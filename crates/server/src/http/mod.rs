@@ -5,6 +5,7 @@
 mod endpoint;
 mod front_door;
 mod health;
+mod public_url;
 mod service;
 #[cfg(feature = "tls")]
 mod tls;
@@ -24,6 +25,7 @@ pub use self::tls::{CertificateFiles, Tls, TlsError};
 pub(crate) use self::{endpoint::AdmittedPolls, health::Health};
 pub use self::{
     front_door::{FrontDoor, Pages},
+    public_url::{InvalidPublicUrl, PublicUrl},
     service::{AnswerFuture, ChatService},
 };
 
@@ -41,6 +43,8 @@ pub(crate) struct Http {
     /// Bytes of request bodies being read and of answers that clients have not read yet, by network address.
     pub(crate) bodies: Arc<Bodies<IpAddr>>,
     pub(crate) limits: Limits,
+    /// The address at which browsers and clients reach the server, if it was set.
+    pub(crate) public_url: Option<PublicUrl>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) shutdown: Arc<Shutdown>,
 }

@@ -28,7 +28,8 @@ pub(super) const HOST: (&str, &str) =
 fn is_for_chat(head: &[u8]) -> bool {
     let mut words = head.trim_ascii_start().split(|b| b" \r\n".contains(b));
     let target = words.nth(1).unwrap_or_default();
-    target.split(|&b| b == b'?').next() == Some(PATH.as_bytes())
+    // A proxy may serve the chat under a path.
+    target.split(|&b| b == b'?').next().is_some_and(|path| path.ends_with(PATH.as_bytes()))
 }
 
 fn cors(head: &[u8]) -> Cors {
@@ -73,6 +74,7 @@ mod tests {
         assert_eq!(named(&whole.replace("origin", "x")), [""; 0]);
         assert_eq!(named(&whole.replace("bad", "Origin: http://b.example")), [""; 0], "named twice");
         assert_eq!(named(&whole.replace("http://a", "\x01")), [""; 0]);
+        assert_eq!(named(&whole.replace("/chat", "/talk/chat")), ["http://a.example", "true"]);
         for cut in [17, 30, whole.find("origin").unwrap() + 20] {
             assert_eq!(named(&whole[..cut]), ["*"], "cut at {cut}");
         }

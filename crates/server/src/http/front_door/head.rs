@@ -5,7 +5,10 @@ use std::io;
 use chatcamp_transport::websocket::Upgrade;
 
 use super::{
-    super::endpoint::{self, Answer, ChatHeaders, ChatRequest, Method},
+    super::{
+        PublicUrl,
+        endpoint::{self, Answer, ChatHeaders, ChatRequest, Method},
+    },
     socket::Socket,
 };
 
@@ -58,17 +61,24 @@ pub(super) fn read_some(socket: &impl Socket, read: &mut Vec<u8>) -> io::Result<
     }
 }
 
-/// Parses what was read of a request from `peer`.
-pub(super) fn parse(read: &[u8], peer: std::net::SocketAddr, is_encrypted: bool) -> Parsed<'_> {
+/// Parses what was read of a request from `peer`. The target may begin with the path of `public_url`.
+pub(super) fn parse<'a>(
+    read: &'a [u8],
+    peer: std::net::SocketAddr,
+    is_encrypted: bool,
+    public_url: Option<&PublicUrl>,
+) -> Parsed<'a> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(read) {
         // Hyper refuses heads that are too long or invalid.
         Ok(httparse::Status::Partial) if read.len() < LIMIT => Parsed::Partial,
-        Ok(httparse::Status::Complete(length)) => match chat(&request, length, peer, is_encrypted) {
-            Some(head) => Parsed::Chat(Box::new(head)),
-            None => Parsed::Other,
-        },
+        Ok(httparse::Status::Complete(length)) => {
+            match chat(&request, length, peer, is_encrypted, public_url) {
+                Some(head) => Parsed::Chat(Box::new(head)),
+                None => Parsed::Other,
+            }
+        }
         Ok(httparse::Status::Partial) | Err(_) => Parsed::Other,
     }
 }
@@ -79,9 +89,13 @@ fn chat<'a>(
     length: usize,
     peer: std::net::SocketAddr,
     is_encrypted: bool,
+    public_url: Option<&PublicUrl>,
 ) -> Option<Head<'a>> {
+    let path_of = |target: &'a str| target.split_once('?').map_or(target, |(path, _)| path);
     let target = request.path?;
-    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let below = public_url.and_then(|url| url.remainder(target));
+    let target = below.filter(|target| path_of(target) == endpoint::PATH).unwrap_or(target);
+    let path = path_of(target);
     let method = Method::new(request.method?);
     let is_plain = |b: u8| b.is_ascii_graphic() && !b"#\"<>".contains(&b);
     if method == Method::Other || path != endpoint::PATH || !target.bytes().all(is_plain) || length > LIMIT {
@@ -155,12 +169,12 @@ mod tests {
     fn an_upgrade_is_parsed_and_the_bytes_after_it_remain() {
         for cut in 0..UPGRADE.len() {
             assert!(
-                matches!(parse(&UPGRADE.as_bytes()[..cut], peer(), false), Parsed::Partial),
+                matches!(parse(&UPGRADE.as_bytes()[..cut], peer(), false, None), Parsed::Partial),
                 "cut at {cut}"
             );
         }
         let pipelined = format!("{UPGRADE}more");
-        let Parsed::Chat(head) = parse(pipelined.as_bytes(), peer(), false) else {
+        let Parsed::Chat(head) = parse(pipelined.as_bytes(), peer(), false, None) else {
             panic!("not parsed as a chat request")
         };
         assert!(matches!(head.upgrade, Some(Ok(_))));
@@ -169,13 +183,13 @@ mod tests {
 
     #[test]
     fn a_poll_is_parsed_with_the_length_of_its_body() {
-        let Parsed::Chat(head) = parse(POST.as_bytes(), peer(), false) else {
+        let Parsed::Chat(head) = parse(POST.as_bytes(), peer(), false, None) else {
             panic!("not parsed as a chat request")
         };
         assert!(head.upgrade.is_none());
         assert_eq!((head.chat.method, head.body, head.keep_alive), (Method::Post, 2, true));
         let last = POST.replace("Host: h", "Host: h\r\nConnection: Close");
-        let Parsed::Chat(head) = parse(last.as_bytes(), peer(), false) else {
+        let Parsed::Chat(head) = parse(last.as_bytes(), peer(), false, None) else {
             panic!("not parsed as a chat request")
         };
         assert!(!head.keep_alive);
@@ -185,7 +199,7 @@ mod tests {
     fn a_request_of_http_1_0_is_parsed_and_never_upgraded() {
         for request in [UPGRADE, POST] {
             let old = request.replace("HTTP/1.1", "HTTP/1.0").replace("Host: h\r\n", "");
-            let Parsed::Chat(head) = parse(old.as_bytes(), peer(), false) else {
+            let Parsed::Chat(head) = parse(old.as_bytes(), peer(), false, None) else {
                 panic!("not parsed as a chat request")
             };
             assert!(head.upgrade.is_none() && !head.keep_alive);
@@ -219,13 +233,16 @@ mod tests {
             (POST, "Content-Length: 2", "X: 2"),
         ] {
             let request = request.replacen(from, to, 1);
-            assert!(matches!(parse(request.as_bytes(), peer(), false), Parsed::Other), "{from} as {to}");
+            assert!(
+                matches!(parse(request.as_bytes(), peer(), false, None), Parsed::Other),
+                "{from} as {to}"
+            );
         }
     }
 
     #[test]
     fn a_head_over_the_limit_is_not_read_further() {
         let long = format!("GET /chat/2.0 HTTP/1.1\r\nX: {}", "x".repeat(LIMIT));
-        assert!(matches!(parse(long.as_bytes(), peer(), false), Parsed::Other));
+        assert!(matches!(parse(long.as_bytes(), peer(), false, None), Parsed::Other));
     }
 }

@@ -4,7 +4,7 @@
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, Version, header::HOST};
+use http::{Request, Response, Uri, Version, header::HOST};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tower_service::Service as _;
 
 use super::{
-    Served,
+    HEALTH, Served,
     connection::{HttpConnection, Phase},
     head,
     socket::Socket,
@@ -24,7 +24,7 @@ use crate::{
     ChatService, Pages,
     admission::{PendingConnection, PendingGuard},
     http::{
-        Http,
+        Http, PublicUrl,
         endpoint::{self, Answer},
         service,
     },
@@ -55,7 +55,10 @@ pub(super) async fn serve(
     let of_requests = (http.clone(), connection.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (http, connection) = of_requests.clone();
-        let pages = served.pages.iter().find(|pages| pages.claims(request.uri().path())).cloned();
+        if let Some(url) = &http.public_url {
+            without_public_path(&mut request, url, &served);
+        }
+        let pages = served.pages_at(request.uri().path()).cloned();
         let chat = served.chat.then(|| chat.clone());
         connection.requested(pages.is_some());
         request.extensions_mut().insert(pending.clone());
@@ -117,7 +120,7 @@ async fn respond(
         return Ok(pages.serve(request, peer).await);
     }
     let path = request.uri().path();
-    if path == "/healthz" {
+    if path == HEALTH {
         return Ok(service::render(&http.health.answer().await));
     }
     let Some(mut chat) = chat else { return Ok(service::render(&nothing_here())) };
@@ -127,6 +130,21 @@ async fn respond(
     }
     request.extensions_mut().insert(connection.clone());
     chat.call(request).await
+}
+
+/// Removes the path of the server's public address from a request, unless only the whole path is one that is served.
+fn without_public_path<B>(request: &mut Request<B>, url: &PublicUrl, served: &Served) {
+    let Some(path) = url.remainder(request.uri().path()) else { return };
+    let path = if path.is_empty() { "/" } else { path };
+    if !served.has(path) {
+        return;
+    }
+    let target = request.uri().query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = target.parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
 }
 
 /// Returns whether a request names its host once, as HTTP/1.1 requires (RFC 9112, section 3.2); HTTP/1.0 may leave it out.

@@ -35,7 +35,8 @@ use self::head::{Head, Parsed};
 use super::tls::{self, Tls};
 use super::{
     Http,
-    endpoint::{PollId, PollOutcome},
+    endpoint::{self, PollId, PollOutcome},
+    web::File,
 };
 use crate::{
     admission::{PendingGuard, PendingKind},
@@ -43,6 +44,8 @@ use crate::{
     shutdown::Task,
 };
 
+/// The path of the health check.
+const HEALTH: &str = "/healthz";
 /// How many connections the kernel queues until they are accepted.
 const BACKLOG: u32 = 4096;
 /// The kernel's send buffer, in bytes; Linux doubles it for its own use. Without a limit it grows to megabytes for each client
@@ -75,6 +78,22 @@ struct Served {
     pages: Arc<[Arc<dyn Pages>]>,
     /// Whether it serves the chat, its files and the Platform API.
     chat: bool,
+}
+
+impl Served {
+    /// Returns whether a path is one that this front door answers.
+    fn has(&self, path: &str) -> bool {
+        #[cfg(feature = "api")]
+        let is_of_api = crate::api::is_at(path);
+        #[cfg(not(feature = "api"))]
+        let is_of_api = false;
+        let is_of_chat = is_of_api || path == endpoint::PATH || File::at(path).is_some();
+        self.pages_at(path).is_some() || path == HEALTH || (self.chat && is_of_chat)
+    }
+
+    fn pages_at(&self, path: &str) -> Option<&Arc<dyn Pages>> {
+        self.pages.iter().find(|pages| pages.claims(path))
+    }
 }
 
 impl FrontDoor {
@@ -300,7 +319,7 @@ async fn request(
     // The deadline between two requests differs from the deadline within one.
     let mut is_begun = is_first;
     loop {
-        let head = match head::parse(read, peer, socket.is_encrypted()) {
+        let head = match head::parse(read, peer, socket.is_encrypted(), http.public_url.as_ref()) {
             Parsed::Other => return Some(Asked::Other),
             Parsed::Chat(head) if head.upgrade.is_some() || read.len() >= head.length + head.body => head,
             unfinished @ (Parsed::Chat(_) | Parsed::Partial) => {
