@@ -18,6 +18,7 @@
 //! | [`code`] | why a connection ends: code, WebSocket number, reason, advice |
 //! | [`error`] | why a single request fails |
 //! | [`api_code`] | why the Platform API refuses a request of a backend |
+//! | [`origin`] | the origins of web pages, and which of them an app accepts |
 //! | [`limits`] | every limit of sizes and times |
 //! | [`sequence`] | the numbers of messages and requests |
 //! | [`url`] | the address of a server |
@@ -45,6 +46,7 @@ pub mod event;
 pub mod handshake;
 pub mod id;
 pub mod limits;
+pub mod origin;
 pub mod request;
 pub mod secret;
 pub mod sequence;
@@ -57,6 +59,7 @@ pub use code::{Advice, Code};
 pub use envelope::Envelope;
 pub use error::ErrorCode;
 pub use id::{AppId, UserId};
+pub use origin::{Origin, OriginPattern, OriginPolicy};
 pub use secret::{AccessToken, SessionKey};
 pub use url::ServerUrl;
 pub use user::{Profile, User};

@@ -66,7 +66,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "api_code, code, envelope, error, handshake, sequence",
             "user",
             "id, secret",
-            "limits, text, url",
+            "limits, origin, text, url",
         ],
     ),
     ("chatcamp-runtime", &["tokio_runtime", "lib"]),
