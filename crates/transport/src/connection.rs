@@ -27,7 +27,8 @@ pub struct ConnectionInfo {
     pub peer: Option<SocketAddr>,
     /// The query string of the request that opened the connection, without `?`, percent-encoded.
     pub query: Option<String>,
-    /// The `Origin` header, which browsers send.
+    /// The `Origin` header, which browsers send. Not validated: bytes that are not UTF-8 are replaced, and repeated headers joined
+    /// by a comma, so that neither is a valid origin. `None` if the header is missing.
     pub origin: Option<String>,
     /// Whether this process encrypts the connection, as TLS does. `false` behind a proxy that does so instead.
     pub encrypted: bool,

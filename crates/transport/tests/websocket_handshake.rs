@@ -60,6 +60,26 @@ async fn the_listener_learns_query_and_origin() {
 }
 
 #[tokio::test]
+async fn an_origin_that_no_browser_sends_is_not_taken_for_a_missing_one() {
+    for (headers, seen) in [
+        (&b""[..], None),
+        (b"Origin: null\r\n", Some("null")),
+        (b"Origin:\r\n", Some("")),
+        (b"Origin: https://a\xff.example\r\n", Some("https://a\u{fffd}.example")),
+        (
+            b"Origin: https://a.example\r\norigin: https://b.example\r\n",
+            Some("https://a.example, https://b.example"),
+        ),
+    ] {
+        let (mut wire, stream) = duplex(1024);
+        let request = [b"GET /chat/2.0 HTTP/1.1\r\n", headers, UPGRADE.as_bytes(), b"\r\n"].concat();
+        wire.write_all(&request).await.unwrap();
+        let connection = websocket::accept(stream, None).await.unwrap();
+        assert_eq!(connection.info().origin.as_deref(), seen);
+    }
+}
+
+#[tokio::test]
 async fn a_client_takes_no_other_answer() {
     let table = [
         ("HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\nsecret".to_owned(), "status 404"),

@@ -5,7 +5,6 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
-    str,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -97,11 +96,12 @@ fn judge(head: &Head, peer: Option<SocketAddr>) -> Result<(Upgrade, ConnectionIn
         _ => return Err(AcceptError::NotHttp),
     }
     let upgrade = Upgrade::from_headers(request.headers.iter().map(|header| (header.name, header.value)))?;
-    let origin = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("origin"));
+    let origins = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("origin"));
+    let origins: Vec<_> = origins.map(|header| String::from_utf8_lossy(header.value)).collect();
     let info = ConnectionInfo {
         peer,
         query: request.path.and_then(|target| target.split_once('?')).map(|(_, query)| query.to_owned()),
-        origin: origin.and_then(|header| str::from_utf8(header.value).ok()).map(str::to_owned),
+        origin: (!origins.is_empty()).then(|| origins.join(", ")),
         ..ConnectionInfo::new(NAME)
     };
     Ok((upgrade, info))

@@ -124,8 +124,7 @@ impl ChatRequest<'_> {
         info.peer = self.peer;
         info.encrypted = self.is_encrypted;
         info.query = self.query().map(str::to_owned);
-        info.origin =
-            self.headers.origin.and_then(|origin| std::str::from_utf8(origin).ok()).map(str::to_owned);
+        info.origin = self.headers.origin.map(|origin| String::from_utf8_lossy(origin).into_owned());
         info
     }
 
