@@ -19,6 +19,8 @@ pub struct Question<'a> {
     pub user_id: &'a UserId,
     /// What the client presents in addition to the user id.
     pub proof: Proof<'a>,
+    /// The page that connects.
+    pub origin: OriginHeader<'a>,
 }
 
 /// What a client presents in addition to the user id.
@@ -30,6 +32,17 @@ pub enum Proof<'a> {
     Token(&'a AccessToken),
     /// A session key whose code is verified. Whether it was replaced or revoked is not yet known.
     SessionKey(&'a Claims),
+}
+
+/// The header `Origin` of the request that opened a connection. Browsers send it for pages; other clients do not need to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OriginHeader<'a> {
+    /// Its value, not validated.
+    Present(&'a str),
+    /// The request has none, or the transport has no headers.
+    Absent,
+    /// The user is connected and presents another credential. The origin was checked before.
+    Checked,
 }
 
 /// The decision of an [`Authenticator`].
@@ -82,6 +95,7 @@ impl Default for SessionLimit {
 /// - Check a token that is presented even if none is required, and refuse a token for an unknown user.
 /// - In an app that requires tokens, refuse an unknown user, a missing token and a wrong token with one code and after the
 ///   same work, so that a client cannot tell them apart.
+/// - Check the origin before the user is looked up or created.
 /// - If admitting creates the user, return after it is stored durably.
 #[async_trait]
 pub trait Authenticator: fmt::Debug + Send + Sync {
@@ -90,6 +104,12 @@ pub trait Authenticator: fmt::Debug + Send + Sync {
     /// # Cancel safety
     /// If the future is dropped, the user may have been created.
     async fn admit<'a>(&self, question: Question<'a>, now: u64) -> Verdict;
+}
+
+impl<'a> From<Option<&'a str>> for OriginHeader<'a> {
+    fn from(header: Option<&'a str>) -> Self {
+        header.map_or(Self::Absent, Self::Present)
+    }
 }
 
 const _: fn(&dyn Authenticator) = |_| ();

@@ -9,7 +9,7 @@
 //!  client                                              server
 //!  start(hello) -> AwaitAck + users.auth  --------->   open(query) -> AwaitRequest
 //!                                                      AwaitRequest.on_message -> AwaitVerdict
-//!                                                        question(): app, user, proof  -> Authenticator
+//!                                                        question(): app, user, proof, origin -> Authenticator
 //!  AwaitAck.on_message  <--------- users.auth.ack      AwaitVerdict.admit | refuse | defer
 //!    -> Established | Refused | RetryLater
 //! ```
@@ -24,7 +24,7 @@
 //! | [`session_key`] | the keys with which clients resume sessions |
 //!
 //! ```
-//! use chatcamp_auth::{Keyring, client, server};
+//! use chatcamp_auth::{Keyring, authenticator::OriginHeader, client, server};
 //! use chatcamp_protocol::{AppId, UserId};
 //!
 //! let keyring = Keyring::new(vec![[7; 32]])?;
@@ -35,7 +35,7 @@
 //! });
 //! let server::Opening::Native(half) = server::open(None, &keyring, 0)? else { panic!("no query, so native") };
 //! let half = half.on_message(&request, &keyring)?;
-//! assert_eq!(half.question().user_id, &user);
+//! assert_eq!(half.question(OriginHeader::Absent).user_id, &user);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

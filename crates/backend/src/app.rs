@@ -25,6 +25,12 @@ pub struct App {
     pub max_users: u64,
     /// Maximum number of sessions per user: `unlimited`, `reject_new:N` or `evict_oldest:N`.
     pub sessions: String,
+    /// The origins of the web pages that may connect; empty for pages of every origin.
+    #[serde(default)]
+    pub origins: Vec<String>,
+    /// Whether clients that send no header `Origin` are refused: all but browsers.
+    #[serde(default)]
+    pub require_origin: bool,
     /// The creation time, in Unix seconds.
     pub created_at: u64,
 }
@@ -54,6 +60,13 @@ pub struct AppFields {
     /// Maximum number of sessions per user, N from 1 to 100: `unlimited`, `reject_new:N` or `evict_oldest:N`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<String>,
+    /// The origins of the web pages that may connect, such as `https://shop.example`, or `https://*.shop.example` for all
+    /// subdomains, at most 100. An empty list accepts pages of every origin. Sessions that are connected continue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origins: Option<Vec<String>>,
+    /// Whether clients that send no header `Origin` are refused: all but browsers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_origin: Option<bool>,
 }
 
 /// An API key without its text.

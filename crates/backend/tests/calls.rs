@@ -242,10 +242,14 @@ async fn the_app_is_shown_and_changed() {
         policy: Some(AppPolicy::Token),
         directory: Some(!app.directory),
         sessions: Some("evict_oldest:2".into()),
+        origins: Some(vec!["HTTPS://Shop.example:443".into(), "https://*.shop.example".into()]),
+        require_origin: Some(true),
     };
     let changed = backend.update_app(fields).await.unwrap();
     assert_eq!((changed.name.as_str(), changed.policy), ("shop", AppPolicy::Token));
     assert_eq!((changed.directory, changed.sessions.as_str()), (!app.directory, "evict_oldest:2"));
+    assert!((app.origins.is_empty(), app.require_origin) == (true, false) && changed.require_origin);
+    assert_eq!(changed.origins, ["https://shop.example", "https://*.shop.example"]);
     assert_eq!(backend.app().await.unwrap(), changed);
 }
 

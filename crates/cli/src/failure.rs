@@ -87,9 +87,10 @@ impl From<DataDirError> for Failure {
 impl From<AccountError> for Failure {
     fn from(error: AccountError) -> Self {
         match error {
-            AccountError::InvalidToken(_) | AccountError::OverLimit(_) | AccountError::InvalidName => {
-                Self::usage(error)
-            }
+            AccountError::InvalidToken(_)
+            | AccountError::OverLimit(_)
+            | AccountError::InvalidName
+            | AccountError::TooManyOrigins(_) => Self::usage(error),
             _ => Self::failed(error),
         }
     }

@@ -146,6 +146,7 @@ codes! {
     UnsupportedVersion  4515 "UNSUPPORTED_VERSION"   Terminal   NotAuthorized     "the server speaks version 1 of this protocol"
     Disconnected        4516 "DISCONNECTED"          Terminal   NotAuthorized     "the app's backend ended the session"
     SessionEvicted      4517 "SESSION_EVICTED"       Terminal   NotAuthorized     "a newer session of the user took the place of this one"
+    OriginRefused       4518 "ORIGIN_REFUSED"        Terminal   NotAuthorized     "the app does not accept pages of this origin; `chatcamp app origins` changes that"
     ProtocolError       1002 "PROTOCOL_ERROR"        Terminal   Silent            "the WebSocket framing was violated"
     BinaryMessage       1003 "BINARY_MESSAGE"        Terminal   Silent            "messages are text, not binary"
     InvalidText         1007 "INVALID_TEXT"          Terminal   Silent            "a message was not UTF-8"

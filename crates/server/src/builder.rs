@@ -12,7 +12,7 @@ use chatcamp_transport::long_poll::{self, Hub};
 use crate::api::Api;
 use crate::{
     Accounts, Clock, Limits, PublicUrl, Server,
-    admission::{Admitter, PendingConnections, Revalidation, StoreAuthenticator},
+    admission::{Admitter, PendingConnections, RefusedOrigins, Revalidation, StoreAuthenticator},
     bodies::Bodies,
     bus::{Bus, Local},
     http::{Health, Http},
@@ -165,8 +165,13 @@ impl Builder {
         let shutdown = Arc::new(Shutdown::default());
         let sessions = Arc::new(Sessions::new(runtime.clone(), clock, &limits, shutdown.clone()));
 
-        let authenticator =
-            Arc::new(StoreAuthenticator::new(store.clone(), keyring.clone(), runtime.clone()));
+        let refused_origins = Arc::new(RefusedOrigins::default());
+        let authenticator = Arc::new(StoreAuthenticator::new(
+            store.clone(),
+            keyring.clone(),
+            runtime.clone(),
+            refused_origins.clone(),
+        ));
         let revalidation = Arc::new(Revalidation::new(sessions.clone(), store.clone()));
         let bus = local_bus(&sessions, &revalidation, &*store);
         let operations = Arc::new(Operations::new(accounts, store.clone(), sessions.clone(), bus));
@@ -184,6 +189,7 @@ impl Builder {
             pending: PendingConnections::new(limits.clone(), runtime.clone()),
             keyring,
             authenticator,
+            refused_origins,
             revalidation,
             handler: Arc::new(requests),
             max_sessions_per_user: limits.sessions_per_user,

@@ -68,7 +68,7 @@ mod shutdown;
 pub mod testing;
 mod user_view;
 
-pub use admission::PendingConnection;
+pub use admission::{ClientOrigin, PendingConnection, RefusedOrigin};
 #[cfg(feature = "api")]
 pub use api::ApiService;
 pub use builder::Builder;
@@ -83,8 +83,8 @@ pub use http::{AnswerFuture, ChatService, FrontDoor, InvalidPublicUrl, Pages, Pu
 pub use http::{CertificateFiles, Tls, TlsError};
 pub use limits::Limits;
 pub use operations::{
-    AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, PublishError, UserFields,
-    Written, WrittenUser,
+    AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, OriginChange, PublishError,
+    UserFields, Written, WrittenUser,
 };
 pub use private_file::create_private_file;
 pub use rate::Rate;

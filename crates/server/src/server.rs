@@ -17,7 +17,8 @@ use tokio::runtime::Handle;
 #[cfg(feature = "api")]
 use crate::ApiService;
 use crate::{
-    BusError, ChatService, FrontDoor, PublicUrl, PublishError, Recipients, SessionInfo, SessionList,
+    BusError, ChatService, FrontDoor, PublicUrl, PublishError, Recipients, RefusedOrigin, SessionInfo,
+    SessionList,
     admission::Revalidation,
     bus::EndMode,
     http::Http,
@@ -302,6 +303,34 @@ impl Server {
     /// ```
     pub async fn are_online(&self, app: &AppId, users: &[&UserId]) -> Result<Vec<bool>, BusError> {
         self.operations().are_online(app, users).await
+    }
+
+    /// Lists the origins that an app has refused in the last hour, the latest refusal first: at most 32, and only those of this
+    /// process. See [`AppFields::origins`](crate::AppFields::origins).
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::AppId;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// use chatcamp_server::ClientOrigin;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// # let app = AppId::new("shop")?;
+    /// for refused in server.refused_origins(&app) {
+    ///     if let ClientOrigin::Page(origin) = refused.origin {
+    ///         println!("{origin}: {} times", refused.count);
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn refused_origins(&self, app: &AppId) -> Vec<RefusedOrigin> {
+        self.http.admission.refused_origins.of_app(app, self.sessions_here().clock.now())
     }
 
     /// Publishes an event to each session of the recipients. Returns the number of sessions that it was sent to or queued for.

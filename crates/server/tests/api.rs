@@ -202,6 +202,8 @@ async fn an_invalid_request_gets_an_error_that_names_the_fault() {
         ("/api/2.0/users.list", as_json, r#"{"limit":"ten"}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/users.list", as_json, r#"{"reference":"\n"}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/app.update", as_json, r#"{"policy":"closed"}"#, (400, "INVALID_FIELD")),
+        ("/api/2.0/app.update", as_json, r#"{"origins":["https://a.example/"]}"#, (400, "INVALID_FIELD")),
+        ("/api/2.0/app.update", as_json, r#"{"origins":"https://a.example"}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/app.update", as_json, r#"{"name":""}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/app.update", as_json, r#"{"name":"  "}"#, (400, "INVALID_FIELD")),
         ("/api/2.0/app.update", as_json, r#"{"name":"a\nb"}"#, (400, "INVALID_FIELD")),

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use async_trait::async_trait;
-use chatcamp_protocol::AppId;
+use chatcamp_protocol::{AppId, OriginPolicy};
 
 use crate::{Edited, StoreError};
 
@@ -65,6 +65,8 @@ pub struct App {
     pub max_users: u64,
     /// The maximum number of sessions that a user may have; default [`SessionPolicy::Unlimited`].
     pub sessions: SessionPolicy,
+    /// Which web pages may connect; default all.
+    pub origins: OriginPolicy,
     /// When it was created, in Unix seconds.
     pub created_at: u64,
     /// The revision: 1 when the app is created, and one more after every saved edit. The store sets it and ignores the caller's value.
@@ -127,6 +129,7 @@ impl App {
             directory: true,
             max_users: MAX_USERS,
             sessions: SessionPolicy::Unlimited,
+            origins: OriginPolicy::default(),
             created_at,
             rev: 1,
         }

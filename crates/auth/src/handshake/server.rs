@@ -10,7 +10,7 @@ use chatcamp_protocol::{
 };
 
 use crate::{
-    authenticator::{Admission, Proof, Question},
+    authenticator::{Admission, OriginHeader, Proof, Question},
     keyring::Keyring,
     query,
     session_key::{self, Claims},
@@ -179,15 +179,20 @@ impl AwaitVerdict {
         })
     }
 
-    /// Returns the question for the authenticator.
+    /// Returns the question for the authenticator, with the header `Origin` of the connection.
     #[must_use]
-    pub fn question(&self) -> Question<'_> {
-        let proof = match &self.proof {
+    pub fn question<'a>(&'a self, origin: OriginHeader<'a>) -> Question<'a> {
+        Question { app_id: &self.app_id, user_id: &self.user_id, proof: self.proof(), origin }
+    }
+
+    /// Returns what the client presents in addition to the user id.
+    #[must_use]
+    pub fn proof(&self) -> Proof<'_> {
+        match &self.proof {
             Presented::Nothing => Proof::None,
             Presented::Token(token) => Proof::Token(token),
             Presented::SessionKey(claims) => Proof::SessionKey(claims),
-        };
-        Question { app_id: &self.app_id, user_id: &self.user_id, proof }
+        }
     }
 
     /// Returns the dialect of the connection.

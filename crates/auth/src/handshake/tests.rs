@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{client, server};
 use crate::{
     Keyring,
-    authenticator::{Admission, Proof, SessionLimit},
+    authenticator::{Admission, OriginHeader, Proof, SessionLimit},
     session_key::{self, Claims, ProvenBy},
     token::Stamp,
 };
@@ -103,7 +103,7 @@ fn a_native_client_is_admitted_with_its_token() {
     let token = AccessToken::from("secret");
     let (await_ack, request) = start(Some(&token), None);
     let verdict = native(&request).unwrap();
-    assert_eq!(verdict.question().proof, Proof::Token(&token));
+    assert_eq!(verdict.proof(), Proof::Token(&token));
 
     let (established, ack) = verdict.admit(admission("alice", Some("secret")), &offer(), NOW);
     assert_eq!(established.dialect, server::Dialect::Native);
@@ -142,8 +142,8 @@ fn a_native_client_is_told_when_to_retry_and_the_published_sdk_gets_the_close_al
 #[test]
 fn a_published_client_is_admitted_with_the_token_that_it_presented() {
     let verdict = published("app_id=demo&user_id=a%40b.example&access_token=s%2B%20+").unwrap();
-    assert_eq!(verdict.question().user_id.as_str(), "a@b.example");
-    assert_eq!(verdict.question().proof, Proof::Token(&AccessToken::from("s+ +")));
+    assert_eq!(verdict.question(OriginHeader::Absent).user_id.as_str(), "a@b.example");
+    assert_eq!(verdict.proof(), Proof::Token(&AccessToken::from("s+ +")));
 
     let (_, ack) = verdict.admit(admission("a@b.example", Some("s+ +")), &offer(), NOW);
     let ack: Value = serde_json::from_str(&ack).unwrap();
@@ -201,18 +201,18 @@ fn an_invalid_published_query_is_refused_in_band() {
 
 #[test]
 fn an_empty_token_counts_as_absent() {
-    assert_eq!(published("app_id=demo&user_id=alice&access_token=").unwrap().question().proof, Proof::None);
+    assert_eq!(published("app_id=demo&user_id=alice&access_token=").unwrap().proof(), Proof::None);
     let (_, request) = start(Some(&AccessToken::from("")), None);
-    assert_eq!(native(&request).unwrap().question().proof, Proof::None);
+    assert_eq!(native(&request).unwrap().proof(), Proof::None);
 }
 
 #[test]
 fn a_session_key_alone_identifies_app_and_user() {
     let key = session_key::seal(&keyring(), &claims("名前"));
     let verdict = published(&format!("session_key={}", key.expose())).unwrap();
-    assert_eq!(verdict.question().app_id, &app());
-    assert_eq!(verdict.question().user_id, &user("名前"));
-    assert_eq!(verdict.question().proof, Proof::SessionKey(&claims("名前")));
+    assert_eq!(verdict.question(OriginHeader::Absent).app_id, &app());
+    assert_eq!(verdict.question(OriginHeader::Absent).user_id, &user("名前"));
+    assert_eq!(verdict.proof(), Proof::SessionKey(&claims("名前")));
 }
 
 #[test]
@@ -304,6 +304,6 @@ fn no_state_prints_a_secret() {
     let key = session_key::seal(&keyring(), &claims("alice"));
     let (await_ack, request) = start(Some(&token), Some(Resume { key: key.clone(), seen: 0, sent: 0 }));
     let verdict = native(&request).unwrap();
-    let printed = format!("{await_ack:?} {verdict:?} {:?}", verdict.question());
+    let printed = format!("{await_ack:?} {verdict:?} {:?}", verdict.question(OriginHeader::Absent));
     assert!(!printed.contains("hunter2") && !printed.contains(key.expose()), "{printed}");
 }

@@ -25,6 +25,46 @@ fn apps_are_created_listed_and_changed() {
 }
 
 #[test]
+fn origins_of_an_app_are_set_shown_added_and_removed() {
+    let folder = Folder::new();
+    let shop = "https://shop.example";
+    let create = ["app", "create", "shop", "--auth", "open", "--id", "shop", "--require-origin"];
+    folder.ok(&[
+        &create[..],
+        &["--origin", "HTTPS://shop.example:443", "--origin", "https://*.shop.example"],
+    ]
+    .concat());
+    let change = |args: &[&str]| {
+        let app = folder.ok(&[&["app", "origins", "shop"], args].concat());
+        let origins: Vec<_> =
+            app["origins"].as_array().unwrap().iter().map(|o| o.as_str().unwrap().to_owned()).collect();
+        (origins.join(" "), text(&app, "require_origin").to_owned())
+    };
+    let is = |origins: &str, required: &str| (origins.to_owned(), required.to_owned());
+    assert_eq!(change(&[]), is("https://shop.example https://*.shop.example", "on"));
+    assert_eq!(change(&["--remove", "https://*.shop.example", "--require-origin", "off"]), is(shop, "off"));
+    assert_eq!(change(&["--add", "null", "--add", shop]), is("https://shop.example null", "off"));
+    let listed = &folder.run(&["app", "list"]).objects()[0];
+    assert_eq!((&listed["origins"][1], &listed["require_origin"]), (&"null".into(), &"off".into()));
+
+    for (args, code, says) in [
+        (&["--remove", shop, "--remove", "null"][..], 1, "chatcamp app origins APP --any"),
+        (&["--remove", "https://other.example"], 1, "does not name the origin https://other.example"),
+        (&["--add", "shop.example"], 2, "an origin begins with a scheme"),
+        (&["--add", "https://shop.example/"], 2, "remove the slash"),
+        (&["--add", "*"], 2, "without any origin, an app accepts all"),
+        (&["--any", "--add", shop], 2, "cannot be used with"),
+    ] {
+        let done = folder.run(&[&["app", "origins", "shop"], args].concat());
+        assert_eq!(done.code, code, "{args:?}: {}", done.stderr);
+        assert!(done.stderr.contains(says), "{args:?}: {}", done.stderr);
+    }
+    assert_eq!(change(&[]), is("https://shop.example null", "off"), "a refused change changes nothing");
+    assert_eq!(change(&["--any"]), is("", "off"));
+    assert_eq!(folder.run(&["app", "origins", "other"]).code, 1);
+}
+
+#[test]
 fn api_keys_are_shown_once_and_revoked_by_their_id() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, fmt, time::Duration};
 use async_trait::async_trait;
 use chatcamp_auth::{
     Keyring,
-    authenticator::{Admission, SessionLimit},
+    authenticator::{Admission, OriginHeader, SessionLimit},
     server::{self, AwaitVerdict, Opening},
     session_key::ProvenBy,
     token::Stamp,
@@ -114,7 +114,7 @@ impl Asked {
 
     /// Admits with this session, and a token that ends after `lifetime` seconds.
     pub(crate) async fn admit_with(self, offer: &Offer, lifetime: Option<u64>) -> Peer {
-        let user = user(self.verdict.question().user_id.as_str());
+        let user = user(self.verdict.question(OriginHeader::Absent).user_id.as_str());
         self.admit_user(user, offer, lifetime).await
     }
 
@@ -150,14 +150,14 @@ impl Asked {
 
     /// Returns the presented token as text.
     pub(crate) fn token(&self) -> Option<String> {
-        match self.verdict.question().proof {
+        match self.verdict.proof() {
             chatcamp_auth::authenticator::Proof::Token(token) => Some(token.expose().to_owned()),
             _ => None,
         }
     }
 
     pub(crate) fn user(&self) -> String {
-        self.verdict.question().user_id.to_string()
+        self.verdict.question(OriginHeader::Absent).user_id.to_string()
     }
 
     /// Returns the numbers that the client sent to resume its session: the highest received, and the highest sent.

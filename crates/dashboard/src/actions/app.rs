@@ -34,6 +34,7 @@ pub(super) async fn update(request: &PageRequest<'_>, form: &Fields) -> Result<C
         auth: Some(auth_policy(form)?),
         directory: Some(form.get("directory").is_some()),
         sessions: session_policy(form)?,
+        ..AppFields::default()
     };
     request.services.accounts.update_app(&app, fields).await?;
     Ok(on_settings_page(&app, FlashMessage::success("Saved.")))

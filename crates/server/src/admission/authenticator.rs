@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chatcamp_auth::{
     Authenticator, Keyring, Question, Verdict,
-    authenticator::{Admission, Proof, SessionLimit},
+    authenticator::{Admission, OriginHeader, Proof, SessionLimit},
     session_key::{Claims, ProvenBy},
     token::{self, Form, Stamp},
 };
@@ -13,6 +13,7 @@ use chatcamp_protocol::{AccessToken, AppId, Code, UserId};
 use chatcamp_runtime::{Runtime, spread};
 use chatcamp_store::{App, AuthPolicy, Created, SessionPolicy, Store, StoreError, TokenRecord, User};
 
+use super::RefusedOrigins;
 use crate::{random, session::AuthState, user_view::own_user};
 
 /// The wait of a client if the store fails; spread up to twice this.
@@ -26,23 +27,33 @@ pub(crate) struct StoreAuthenticator {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     runtime: Arc<dyn Runtime>,
+    refused_origins: Arc<RefusedOrigins>,
     /// Checked instead of a user that does not exist, so that both answers take the same time.
     decoy: User,
 }
 
 impl StoreAuthenticator {
-    pub(crate) fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>, runtime: Arc<dyn Runtime>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        keyring: Arc<Keyring>,
+        runtime: Arc<dyn Runtime>,
+        refused_origins: Arc<RefusedOrigins>,
+    ) -> Self {
         let app = AppId::new("decoy").expect("`decoy` is a valid id");
         let id = UserId::new("decoy").expect("`decoy` is a valid id");
         let mut decoy = User::new(app, id, random::bytes(), 0);
         decoy.token = TokenRecord::Custom { digest: random::bytes() };
-        Self { store, keyring, runtime, decoy }
+        Self { store, keyring, runtime, refused_origins, decoy }
     }
 
     async fn verdict(&self, question: Question<'_>, now: u64) -> Result<Verdict, StoreError> {
         let Some(app) = self.store.app(question.app_id).await? else {
             return Ok(Verdict::Refuse(Code::AppNotFound));
         };
+        if !accepts_origin(&app, question.origin) {
+            self.refused_origins.add(&app.id, question.origin, now);
+            return Ok(Verdict::Refuse(Code::OriginRefused));
+        }
         let known = self.store.user(&app.id, question.user_id).await?;
         let (user, checked) = match (known, question.proof) {
             (Some(user), proof) => {
@@ -206,6 +217,15 @@ pub(crate) fn standing(
         },
         _ if by_id => Err(Code::CredentialChanged),
         _ => Err(Code::CredentialRevoked),
+    }
+}
+
+/// Parses nothing if the app accepts all origins.
+fn accepts_origin(app: &App, origin: OriginHeader<'_>) -> bool {
+    match origin {
+        OriginHeader::Present(header) => app.origins.accepts(Some(header)),
+        OriginHeader::Absent => app.origins.accepts(None),
+        OriginHeader::Checked => true,
     }
 }
 

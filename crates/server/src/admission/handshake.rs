@@ -99,7 +99,7 @@ async fn authenticate(
     let dialect = half.dialect();
     let verdict = tokio::select! {
         biased;
-        verdict = get_verdict(admitter, &half, now) => verdict,
+        verdict = get_verdict(admitter, &half, connection.info().origin.as_deref(), now) => verdict,
         _ = admitter.sessions.shutdown.unless_begun(guard.evicted()) => return Err(Some(eviction_end(admitter, dialect))),
     };
     match verdict {
@@ -119,13 +119,14 @@ async fn authenticate(
 /// presented is checked instead.
 ///
 /// Not every token can be computed again from the key alone, so a key is valid longer while its session exists.
-async fn get_verdict(admitter: &Admitter, half: &AwaitVerdict, now: u64) -> Verdict {
-    let question = half.question();
+async fn get_verdict(admitter: &Admitter, half: &AwaitVerdict, origin: Option<&str>, now: u64) -> Verdict {
+    let question = half.question(origin.into());
     let Some(token) = held_token(admitter, question.proof) else {
         return admitter.authenticator.admit(question, now).await;
     };
     match admitter.authenticator.admit(Question { proof: Proof::Token(&token), ..question }, now).await {
-        Verdict::Refuse(code) if code != Code::UserSuspended => Verdict::Refuse(Code::SessionKeyInvalid),
+        verdict @ Verdict::Refuse(Code::UserSuspended | Code::OriginRefused) => verdict,
+        Verdict::Refuse(_) => Verdict::Refuse(Code::SessionKeyInvalid),
         verdict => verdict,
     }
 }
@@ -304,7 +305,7 @@ enum Found {
 }
 
 fn find_session(admitter: &Admitter, half: &AwaitVerdict, admission: &Admission) -> Found {
-    let (claims, numbers) = match (half.question().proof, half.resume()) {
+    let (claims, numbers) = match (half.proof(), half.resume()) {
         (Proof::SessionKey(claims), _) => (claims, None),
         (_, Some(hint)) => match &hint.claims {
             Some(claims) => (claims, Some((hint.seen, hint.sent))),

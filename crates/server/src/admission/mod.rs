@@ -4,6 +4,7 @@ mod authenticator;
 mod descriptors;
 mod handshake;
 mod pending;
+mod refused_origins;
 mod revalidation;
 
 use std::{fmt, sync::Arc};
@@ -22,10 +23,14 @@ pub(crate) use self::authenticator::standing;
 pub(crate) use self::{
     authenticator::StoreAuthenticator,
     pending::{PendingConnections, PendingGuard, PendingKind},
+    refused_origins::RefusedOrigins,
     revalidation::Revalidation,
 };
 
-pub use self::pending::PendingConnection;
+pub use self::{
+    pending::PendingConnection,
+    refused_origins::{ClientOrigin, RefusedOrigin},
+};
 
 /// Admits connections: runs their handshakes, with the parts that these need.
 pub(crate) struct Admitter {
@@ -33,6 +38,7 @@ pub(crate) struct Admitter {
     pub(crate) pending: Arc<PendingConnections>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) refused_origins: Arc<RefusedOrigins>,
     pub(crate) revalidation: Arc<Revalidation>,
     /// Handles the requests of the sessions that are opened.
     pub(crate) handler: Arc<dyn Handler>,

@@ -201,6 +201,7 @@ impl From<AccountError> for Refusal {
             AccountError::OverLimit(over) => Self::new(ApiCode::ValueTooLong, over.to_string()),
             AccountError::InvalidToken(why) => Self::invalid("access_token", why),
             AccountError::InvalidName => Self::invalid("name", error),
+            AccountError::TooManyOrigins(_) => Self::invalid("origins", error),
             AccountError::InvalidField(_) => Self::new(ApiCode::InvalidField, error.to_string()),
             AccountError::Store(StoreError::UserLimit) => {
                 Self::new(ApiCode::UserLimitReached, "the app has as many users as it may have")

@@ -2,6 +2,7 @@
 
 use std::future::{Ready, ready};
 
+use chatcamp_protocol::{OriginPattern, origin::MAX_ORIGINS};
 use chatcamp_store::{App, AuthPolicy, SessionPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Call, Nothing,
     answer::Refusal,
-    values::{Flag, Name, Sessions},
+    values::{Flag, Name, Origin, Sessions},
 };
 use crate::AppFields;
 
@@ -29,6 +30,13 @@ pub(super) struct Update {
     /// means the server's limit of 100.
     #[schemars(with = "Option<Sessions>")]
     sessions: Option<String>,
+    /// The origins of the web pages that may connect, such as `https://shop.example`, or `https://*.shop.example` for all
+    /// subdomains; an empty list accepts pages of every origin. Sessions that are connected continue.
+    #[schemars(with = "Option<Vec<Origin>>", length(max = MAX_ORIGINS))]
+    origins: Option<Vec<String>>,
+    /// Whether clients that send no header `Origin` are refused: all but browsers.
+    #[schemars(with = "Option<Flag>")]
+    require_origin: Option<bool>,
 }
 
 /// `open`: a user id suffices, and unknown users are created. `token`: an access token is always required.
@@ -59,6 +67,11 @@ struct AppView {
     /// How many sessions a user may have.
     #[schemars(with = "Sessions")]
     sessions: String,
+    /// The origins of the web pages that may connect; empty for pages of every origin.
+    #[schemars(with = "Vec<Origin>")]
+    origins: Vec<String>,
+    /// Whether clients that send no header `Origin` are refused.
+    require_origin: bool,
     /// Unix seconds.
     created_at: u64,
 }
@@ -76,8 +89,20 @@ pub(super) async fn update(call: &Call, update: Update) -> Result<AppBody, Refus
     });
     let sessions = update.sessions.map(|text| text.parse::<SessionPolicy>()).transpose();
     let sessions = sessions.map_err(|why| Refusal::invalid("sessions", why))?;
-    let fields = AppFields { name: update.name, auth, directory: update.directory, sessions };
+    let fields = AppFields {
+        name: update.name,
+        auth,
+        directory: update.directory,
+        sessions,
+        origins: update.origins.map(|origins| parsed(&origins)).transpose()?,
+        require_origin: update.require_origin,
+    };
     Ok(AppBody::new(&*call.accounts().update_app(&call.app.id, fields).await?))
+}
+
+fn parsed(origins: &[String]) -> Result<Vec<OriginPattern>, Refusal> {
+    let invalid = |at, why| Refusal::invalid("origins", format_args!("item {}: {why}", at + 1));
+    origins.iter().enumerate().map(|(at, text)| text.parse().map_err(|why| invalid(at, why))).collect()
 }
 
 impl AppBody {
@@ -93,6 +118,8 @@ impl AppBody {
                 directory: app.directory,
                 max_users: app.max_users,
                 sessions: app.sessions.to_string(),
+                origins: app.origins.patterns().iter().map(ToString::to_string).collect(),
+                require_origin: app.origins.is_required(),
                 created_at: app.created_at,
             },
         }

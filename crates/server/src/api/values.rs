@@ -98,8 +98,28 @@ kind! {
 }
 
 kind! {
+    /// An origin of web pages, or the origins of all subdomains of a host.
+    Origin = json_schema!({ "type": "string", "maxLength": 300, "pattern": origin() })
+}
+
+kind! {
     /// A boolean.
     Flag = json_schema!({ "enum": [true, false, 1, 0, "true", "false", "1", "0"] })
+}
+
+/// Returns a pattern for origins that an app can name.
+fn origin() -> String {
+    let scheme = "(?![Ww][Ss]{1,2}:)[A-Za-z][A-Za-z0-9+.-]*";
+    let name = r"(\*\.)?([A-Za-z0-9_-]{1,63}\.)*[A-Za-z_-][A-Za-z0-9_-]{0,62}\.?";
+    let byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+    let group = "[0-9A-Fa-f]{1,4}";
+    let shortened =
+        (1..7).map(|n| format!("({group}:){{1,{n}}}(:{group}){{1,{}}}", 7 - n)).collect::<Vec<_>>().join("|");
+    let address = format!("({group}:){{7}}{group}|({group}:){{1,7}}:|:((:{group}){{1,7}}|:)|{shortened}");
+    let port = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]";
+    format!(
+        r"^(null|[Ff][Ii][Ll][Ee]://|{scheme}://({name}|({byte}\.){{3}}{byte}|\[({address})\])(:0*({port}))?)$"
+    )
 }
 
 /// Returns the characters as the inside of a bracket expression.

@@ -24,8 +24,8 @@ pub(crate) use self::last_seen::write_last_seen;
 use self::per_user_locks::PerUserLocks;
 pub use self::{
     accounts::{
-        AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, UserFields, Written,
-        WrittenUser,
+        AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, OriginChange,
+        UserFields, Written, WrittenUser,
     },
     live::PublishError,
 };

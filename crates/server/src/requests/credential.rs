@@ -2,7 +2,7 @@
 
 use chatcamp_auth::{
     Verdict,
-    authenticator::{Proof, Question},
+    authenticator::{OriginHeader, Proof, Question},
 };
 use chatcamp_protocol::{
     ErrorCode,
@@ -22,7 +22,8 @@ pub(super) async fn refresh(call: &Call<RefreshCredential>, request: RefreshCred
     let now = requests.sessions.clock.now();
     let epoch = session.epoch();
     let proof = Proof::Token(&request.access_token);
-    let question = Question { app_id: &session.app, user_id: &session.user, proof };
+    let origin = OriginHeader::Checked;
+    let question = Question { app_id: &session.app, user_id: &session.user, proof, origin };
     match requests.authenticator.admit(question, now).await {
         Verdict::Admit(admission) => {
             session.set_auth(epoch, AuthState::by(&admission));

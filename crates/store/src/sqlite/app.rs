@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chatcamp_protocol::AppId;
+use chatcamp_protocol::{AppId, OriginPattern, OriginPolicy};
 use rusqlite::{Connection, Error, OptionalExtension, Result as SqlResult, Row, params, types::Type};
 
 use super::{
@@ -20,7 +20,10 @@ use crate::{
 /// The columns of an app, in the order in which [`read_app`] reads them.
 macro_rules! select_app {
     ($rest:literal) => {
-        concat!("SELECT id, name, auth, directory, max_users, sessions, created_at, rev FROM apps ", $rest)
+        concat!(
+            "SELECT id, name, auth, directory, max_users, sessions, origins, require_origin, created_at, rev FROM apps ",
+            $rest
+        )
     };
 }
 
@@ -102,8 +105,8 @@ pub(super) fn apps(connection: &Connection) -> SqlResult<Vec<Arc<App>>> {
 fn insert_app(connection: &Connection, app: &App) -> SqlResult<bool> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO apps(id, rounded, name, auth, directory, max_users, sessions, created_at, rev) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1) ON CONFLICT DO NOTHING",
+            "INSERT INTO apps(id, rounded, name, auth, directory, max_users, sessions, origins, require_origin, \
+             created_at, rev) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             app.id.as_str(),
@@ -113,6 +116,8 @@ fn insert_app(connection: &Connection, app: &App) -> SqlResult<bool> {
             app.directory,
             app.max_users.cast_signed(),
             app.sessions.to_string(),
+            origins_text(&app.origins),
+            app.origins.is_required(),
             app.created_at.cast_signed(),
         ])?;
     Ok(inserted == 1)
@@ -122,8 +127,8 @@ fn insert_app(connection: &Connection, app: &App) -> SqlResult<bool> {
 fn update_app(connection: &Connection, app: &App) -> SqlResult<()> {
     connection
         .prepare_cached(
-            "UPDATE apps SET name = ?2, auth = ?3, directory = ?4, max_users = ?5, sessions = ?6, rev = ?7 \
-             WHERE id = ?1",
+            "UPDATE apps SET name = ?2, auth = ?3, directory = ?4, max_users = ?5, sessions = ?6, origins = ?7, \
+             require_origin = ?8, rev = ?9 WHERE id = ?1",
         )?
         .execute(params![
             app.id.as_str(),
@@ -132,6 +137,8 @@ fn update_app(connection: &Connection, app: &App) -> SqlResult<()> {
             app.directory,
             app.max_users.cast_signed(),
             app.sessions.to_string(),
+            origins_text(&app.origins),
+            app.origins.is_required(),
             app.rev.cast_signed(),
         ])?;
     Ok(())
@@ -145,12 +152,30 @@ fn read_app(row: &Row<'_>) -> SqlResult<App> {
         directory: row.get(3)?,
         max_users: number(row, 4)?,
         sessions: session_policy(row, 5)?,
-        created_at: number(row, 6)?,
-        rev: number(row, 7)?,
+        origins: origin_policy(row, 6)?,
+        created_at: number(row, 8)?,
+        rev: number(row, 9)?,
     })
 }
 
 fn session_policy(row: &Row<'_>, column: usize) -> SqlResult<SessionPolicy> {
     let text: String = row.get(column)?;
-    text.parse().map_err(|error| Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+    text.parse().map_err(|error| unreadable(column, error))
+}
+
+/// Writes the origins that an app accepts, one a line.
+fn origins_text(policy: &OriginPolicy) -> String {
+    policy.patterns().iter().map(OriginPattern::as_str).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads the origins from a column and whether one is required from the next.
+fn origin_policy(row: &Row<'_>, column: usize) -> SqlResult<OriginPolicy> {
+    let text: String = row.get(column)?;
+    let patterns: Result<Vec<OriginPattern>, _> = text.lines().map(str::parse).collect();
+    let patterns = patterns.map_err(|error| unreadable(column, error))?;
+    OriginPolicy::new(patterns, row.get(column + 1)?).map_err(|error| unreadable(column, error))
+}
+
+fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }

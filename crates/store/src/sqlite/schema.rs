@@ -162,6 +162,11 @@ pub(super) const STEPS: &[&str] = &[
     CREATE TABLE schema(key INTEGER PRIMARY KEY CHECK(key = 1), compatible INTEGER NOT NULL) STRICT;
     INSERT INTO schema(key, compatible) VALUES (1, 8);
 ",
+    // Releases before this step ignore the origins, as they did before.
+    "
+    ALTER TABLE apps ADD COLUMN origins TEXT NOT NULL DEFAULT '';
+    ALTER TABLE apps ADD COLUMN require_origin INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The oldest schema whose releases can use a file of the newest schema. A migration writes it to the table `schema`.

@@ -459,3 +459,20 @@ async fn a_store_may_be_dropped_by_its_own_listener() {
     given_up.send(()).unwrap();
     is_done.recv().unwrap();
 }
+
+/// A later release may write origins that this one does not know. The app must not accept all then.
+#[tokio::test]
+async fn an_app_with_unreadable_origins_is_not_read() {
+    let dir = TempDir::new().unwrap();
+    let app = open_app(&open(&dir), "demo").await;
+    for (origins, is_read) in
+        [("", true), ("https://a.example\nnull", true), ("https://a.example/[a-z]", false)]
+    {
+        let other = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+        other.execute("UPDATE apps SET origins = ?1", [origins]).unwrap();
+        drop(other);
+        let read = open(&dir).app(&app).await;
+        assert_eq!(read.is_ok(), is_read, "{origins}: {read:?}");
+        assert!(is_read || matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Apps.
 
+use chatcamp_protocol::OriginPolicy;
+
 use super::{app_id, open_app};
 use crate::{App, AuthPolicy, Edited, SessionPolicy, Store, StoreError};
 
@@ -56,6 +58,7 @@ async fn apps_are_found_by_their_ids(store: &dyn Store) {
         directory: false,
         max_users: u64::MAX,
         sessions: SessionPolicy::EvictOldest(1),
+        origins: origins(&["https://shop.example", "https://*.shop.example:8443", "null"], true),
         created_at: 1_800_000_000,
         rev: 1,
     };
@@ -108,6 +111,7 @@ async fn apps_are_edited(store: &dyn Store) {
                 app.directory = false;
                 app.max_users = 5;
                 app.sessions = SessionPolicy::RejectNew(2);
+                app.origins = origins(&["http://[::1]:3000"], false);
                 app.id = app_id("other");
                 app.created_at = 99;
                 app.rev = 99;
@@ -119,7 +123,8 @@ async fn apps_are_edited(store: &dyn Store) {
         .unwrap();
     let sessions = SessionPolicy::RejectNew(2);
     let new = App::new(id.clone(), "New", AuthPolicy::Token, 1);
-    let expected = App { directory: false, max_users: 5, sessions, rev: 2, ..new };
+    let origins = origins(&["http://[::1]:3000"], false);
+    let expected = App { directory: false, max_users: 5, sessions, origins, rev: 2, ..new };
     assert_eq!(*edited, expected, "the id and the time of creation stay");
     assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
 
@@ -136,4 +141,8 @@ async fn apps_are_edited(store: &dyn Store) {
     assert_eq!(kept.as_deref(), Some(&expected));
     assert_eq!(store.app(&id).await.unwrap().as_deref(), Some(&expected));
     assert_eq!(store.edit_app(&app_id("nobody"), Box::new(|_| Edited::Save)).await.unwrap(), None);
+}
+
+fn origins(patterns: &[&str], is_required: bool) -> OriginPolicy {
+    OriginPolicy::new(patterns.iter().map(|text| text.parse().unwrap()), is_required).unwrap()
 }

@@ -43,6 +43,7 @@ export const CODES = Object.freeze({
   UNSUPPORTED_VERSION: [4515, "terminal"],
   DISCONNECTED: [4516, "terminal"],
   SESSION_EVICTED: [4517, "terminal"],
+  ORIGIN_REFUSED: [4518, "terminal"],
   PROTOCOL_ERROR: [1002, "terminal"],
   BINARY_MESSAGE: [1003, "terminal"],
   INVALID_TEXT: [1007, "terminal"],

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use chatcamp_protocol::{AppId, limits};
+use chatcamp_protocol::{AppId, OriginPattern, OriginPolicy, limits};
 use chatcamp_store::{App, AuthPolicy, Edited, SessionPolicy};
+use parking_lot::Mutex;
 
 use super::{AccountError, Accounts, NewApiKey, name};
 use crate::random;
@@ -31,6 +32,22 @@ pub struct AppFields {
     pub directory: Option<bool>,
     /// The number of sessions that a user may have, and what happens with one more.
     pub sessions: Option<SessionPolicy>,
+    /// The origins of the web pages that may connect. If the list is empty, pages of every origin may. Sessions that are connected
+    /// continue; the origin is checked when they connect again.
+    pub origins: Option<Vec<OriginPattern>>,
+    /// Whether clients that send no header `Origin` are refused: all but browsers.
+    pub require_origin: Option<bool>,
+}
+
+/// Origins to add to those of an app, and to remove from them; see [`Accounts::change_origins`].
+#[derive(Debug, Clone, Default)]
+pub struct OriginChange {
+    /// The origins to add.
+    pub add: Vec<OriginPattern>,
+    /// The origins to remove.
+    pub remove: Vec<OriginPattern>,
+    /// Whether clients that send no header `Origin` are refused; unchanged if `None`.
+    pub require_origin: Option<bool>,
 }
 
 impl Accounts {
@@ -62,10 +79,45 @@ impl Accounts {
         auth: AuthPolicy,
         id: Option<AppId>,
     ) -> Result<NewApp, AccountError> {
+        self.create_app_for_origins(name, auth, id, OriginPolicy::default()).await
+    }
+
+    /// Creates an app that accepts only pages of some origins, like [`create_app`](Self::create_app).
+    ///
+    /// # Errors
+    /// Those of [`create_app`](Self::create_app).
+    ///
+    /// # Cancel safety
+    /// Like [`create_app`](Self::create_app).
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// use chatcamp_protocol::OriginPolicy;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// let origins = OriginPolicy::new(["https://shop.example".parse()?], false)?;
+    /// let app = accounts.create_app_for_origins("shop", AuthPolicy::Token, None, origins).await?;
+    /// # drop(app);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn create_app_for_origins(
+        &self,
+        name: &str,
+        auth: AuthPolicy,
+        id: Option<AppId>,
+        origins: OriginPolicy,
+    ) -> Result<NewApp, AccountError> {
         let name = name::trimmed(name)?;
         let given = id.is_some();
         let mut id = id.unwrap_or_else(generate_app_id);
-        while !self.store.create_app(App::new(id.clone(), name, auth, self.clock.now())).await? {
+        let new = App { origins, ..App::new(id.clone(), name, auth, self.clock.now()) };
+        while !self.store.create_app(App { id: id.clone(), ..new.clone() }).await? {
             if given {
                 return Err(AccountError::AppExists(id));
             }
@@ -131,7 +183,8 @@ impl Accounts {
     /// Changes the given fields of an app, atomically, and returns the app with the changes.
     ///
     /// # Errors
-    /// [`AccountError::NoApp`], [`AccountError::InvalidName`], [`AccountError::InvalidSessionPolicy`], [`AccountError::Store`].
+    /// [`AccountError::NoApp`], [`AccountError::InvalidName`], [`AccountError::InvalidSessionPolicy`],
+    /// [`AccountError::TooManyOrigins`], [`AccountError::Store`].
     ///
     /// # Cancel safety
     /// If the future is dropped, the app may have been changed or not. The call can be repeated.
@@ -158,6 +211,7 @@ impl Accounts {
             // Only parsing checks the range. The store could not read a policy outside of it back.
             sessions.to_string().parse::<SessionPolicy>()?;
         }
+        let origins = fields.origins.map(|patterns| OriginPolicy::new(patterns, false)).transpose()?;
         let app = self.app(app).await?;
         let edit = move |app: &mut App| {
             let before = app.clone();
@@ -165,9 +219,65 @@ impl Accounts {
             app.auth = fields.auth.unwrap_or(app.auth);
             app.directory = fields.directory.unwrap_or(app.directory);
             app.sessions = fields.sessions.unwrap_or(app.sessions);
+            app.origins = origins
+                .unwrap_or_else(|| before.origins.clone())
+                .required(fields.require_origin.unwrap_or_else(|| before.origins.is_required()));
             if *app == before { Edited::Keep } else { Edited::Save }
         };
         let edited = self.store.edit_app(&app.id, Box::new(edit)).await?;
+        edited.ok_or_else(|| AccountError::NoApp(app.id.clone()))
+    }
+
+    /// Adds and removes origins of an app, atomically, and returns the app with the changes.
+    ///
+    /// The first origin that is added to an app refuses the pages of all other origins. Origins that the app has already are not
+    /// added again.
+    ///
+    /// # Errors
+    /// [`AccountError::NoApp`]; [`AccountError::TooManyOrigins`]; [`AccountError::NoOrigin`] if an origin to remove is not there;
+    /// [`AccountError::LastOrigin`] if no origin would be left, for which [`update_app`](Self::update_app) with an empty list is
+    /// needed; [`AccountError::Store`].
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the app may have been changed or not.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring};
+    /// use chatcamp_server::OriginChange;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let accounts = Accounts::new(store, Keyring::new(vec![[7; 32]])?);
+    /// # let app = accounts.create_app("shop", AuthPolicy::Open, None).await?.id;
+    /// let change = OriginChange { add: vec!["https://*.shop.example".parse()?], ..OriginChange::default() };
+    /// let app = accounts.change_origins(&app, change).await?;
+    /// assert!(app.origins.accepts(Some("https://www.shop.example")));
+    /// assert!(!app.origins.accepts(Some("https://other.example")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn change_origins(&self, app: &AppId, change: OriginChange) -> Result<Arc<App>, AccountError> {
+        let app = self.app(app).await?;
+        let failure = Arc::new(Mutex::new(None));
+        let failed = failure.clone();
+        let edit = move |app: &mut App| match change.apply(&app.origins) {
+            Ok(origins) if origins == app.origins => Edited::Keep,
+            Ok(origins) => {
+                app.origins = origins;
+                Edited::Save
+            }
+            Err(error) => {
+                *failed.lock() = Some(error);
+                Edited::Keep
+            }
+        };
+        let edited = self.store.edit_app(&app.id, Box::new(edit)).await?;
+        if let Some(error) = failure.lock().take() {
+            return Err(error);
+        }
         edited.ok_or_else(|| AccountError::NoApp(app.id.clone()))
     }
 
@@ -285,6 +395,23 @@ impl Accounts {
         };
         let edited = self.store.edit_app(&app.id, Box::new(edit)).await?;
         edited.map(drop).ok_or_else(|| AccountError::NoApp(app.id.clone()))
+    }
+}
+
+impl OriginChange {
+    /// Returns the policy after the change.
+    fn apply(&self, before: &OriginPolicy) -> Result<OriginPolicy, AccountError> {
+        let patterns = before.patterns();
+        if let Some(missing) = self.remove.iter().find(|pattern| !patterns.contains(pattern)) {
+            return Err(AccountError::NoOrigin(missing.clone()));
+        }
+        let kept = patterns.iter().filter(|pattern| !self.remove.contains(pattern));
+        let is_required = self.require_origin.unwrap_or_else(|| before.is_required());
+        let after = OriginPolicy::new(kept.chain(&self.add).cloned(), is_required)?;
+        if after.patterns().is_empty() && !patterns.is_empty() {
+            return Err(AccountError::LastOrigin);
+        }
+        Ok(after)
     }
 }
 

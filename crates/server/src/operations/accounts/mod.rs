@@ -10,12 +10,12 @@ mod write;
 use std::sync::Arc;
 
 use chatcamp_auth::{Keyring, token::InvalidCustomToken};
-use chatcamp_protocol::{AppId, UserId, user::OverLimit};
+use chatcamp_protocol::{AppId, OriginPattern, UserId, origin::TooManyOrigins, user::OverLimit};
 use chatcamp_store::{InvalidSessionPolicy, Store, StoreError};
 
 pub use self::{
     api_keys::NewApiKey,
-    apps::{AppFields, NewApp},
+    apps::{AppFields, NewApp, OriginChange},
     import::ImportedUser,
     users::NewUser,
     write::{UserFields, Written, WrittenUser},
@@ -70,6 +70,17 @@ pub enum AccountError {
     /// The number of sessions in a session policy is out of range.
     #[error(transparent)]
     InvalidSessionPolicy(#[from] InvalidSessionPolicy),
+    /// An app would have too many origins.
+    #[error(transparent)]
+    TooManyOrigins(#[from] TooManyOrigins),
+    /// The origin to remove is not among the app's.
+    #[error("the app does not name the origin {0}")]
+    NoOrigin(OriginPattern),
+    /// No origin would be left.
+    #[error(
+        "no origin would be left, and the app would accept pages of every origin; `chatcamp app origins APP --any` sets that"
+    )]
+    LastOrigin,
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
