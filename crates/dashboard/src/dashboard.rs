@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chatcamp_server::{Accounts, Clock, Keyring, Pages, Server};
+use chatcamp_server::{Accounts, ClientInfo, Clock, Keyring, Pages, Server};
 use chatcamp_store::Store;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -50,6 +50,8 @@ impl Dashboard {
     }
 
     /// Says that the front door speaks TLS: cookies are `Secure`, and code to copy contains `https` with every name.
+    ///
+    /// Not needed behind a trusted proxy that names the scheme of each request.
     #[must_use]
     pub fn with_tls(mut self) -> Self {
         self.router.hosts.is_encrypted = true;
@@ -89,8 +91,8 @@ impl Pages for Dashboard {
         path == "/" || path.starts_with(paths::HOME) || Some(path) == paths::HOME.strip_suffix('/')
     }
 
-    async fn serve(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let reply = self.router.answer(request, peer.ip()).await;
+    async fn serve(&self, request: Request<Incoming>, client: ClientInfo) -> Response<Full<Bytes>> {
+        let reply = self.router.answer(request, client).await;
         reply.unwrap_or_else(|error| pages::error(&error)).into_response()
     }
 }

@@ -90,8 +90,8 @@ impl Hosts {
     /// Returns the origin that a request was sent to, or `None` if its `Host` header does not name this dashboard.
     ///
     /// Loopback names are always accepted. If the server listens on all addresses, every IP address is: DNS rebinding
-    /// needs a name.
-    pub(crate) fn origin(&self, headers: &HeaderMap) -> Option<Origin> {
+    /// needs a name. `is_encrypted` says whether the browser's connection is.
+    pub(crate) fn origin(&self, headers: &HeaderMap, is_encrypted: bool) -> Option<Origin> {
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
         let requested = authority(host.to_str().ok()?)?;
@@ -100,7 +100,7 @@ impl Hosts {
             None if self.is_own_address(requested.host()) => "http",
             None => return None,
         };
-        let scheme = if self.is_encrypted { "https" } else { scheme };
+        let scheme = if self.is_encrypted || is_encrypted { "https" } else { scheme };
         // Browsers omit the default port from an origin.
         let is_default_port = requested.port_u16() == Some(default_port(scheme));
         let authority = if is_default_port { requested.host() } else { requested.as_str() };
@@ -199,13 +199,13 @@ mod tests {
             ("127.0.0.1:9080", "default.example.com", Some("https://default.example.com")),
             ("127.0.0.1:9080", "default.example.com:8443", None),
         ] {
-            let found = at(listen).origin(&headers(host)).map(|origin| origin.to_string());
+            let found = at(listen).origin(&headers(host), false).map(|origin| origin.to_string());
             assert_eq!(found.as_deref(), origin, "{host} at {listen}");
         }
-        assert_eq!(at("127.0.0.1:1").origin(&HeaderMap::new()), None);
+        assert_eq!(at("127.0.0.1:1").origin(&HeaderMap::new(), false), None);
         let mut twice = headers("localhost");
         twice.append(HOST, "localhost".parse().unwrap());
-        assert_eq!(at("127.0.0.1:1").origin(&twice), None);
+        assert_eq!(at("127.0.0.1:1").origin(&twice, false), None);
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
             ("localhost:9443", Some("https://localhost:9443")),
             ("evil.example", None),
         ] {
-            let found = hosts.origin(&headers(host)).map(|origin| origin.to_string());
+            let found = hosts.origin(&headers(host), false).map(|origin| origin.to_string());
             assert_eq!(found.as_deref(), origin, "{host}");
         }
     }
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_form_of_another_origin_is_recognised() {
         let hosts = Hosts::new("127.0.0.1:9080".parse().unwrap(), Vec::new());
-        let origin = hosts.origin(&headers("localhost:9080")).unwrap();
+        let origin = hosts.origin(&headers("localhost:9080"), false).unwrap();
         for (sent, is_ours) in [
             (Some("http://localhost:9080"), true),
             (Some("https://localhost:9080"), false),

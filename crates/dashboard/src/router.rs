@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use chatcamp_server::PendingConnection;
+use chatcamp_server::{ClientInfo, PendingConnection};
 use http::{HeaderMap, Method, Request, StatusCode, header::CONTENT_TYPE, request::Parts};
 use hyper::body::Incoming;
 
@@ -32,9 +32,13 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Reply, PageError> {
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: ClientInfo,
+    ) -> Result<Reply, PageError> {
         let (head, body) = request.into_parts();
-        let origin = self.hosts.origin(&head.headers).ok_or_else(PageError::wrong_host)?;
+        let origin = self.hosts.origin(&head.headers, client.encrypted).ok_or_else(PageError::wrong_host)?;
         let path = head.uri.path();
         match head.method {
             Method::GET | Method::HEAD if path == "/" => Ok(Reply::see_other(paths::HOME)),
@@ -43,7 +47,7 @@ impl Router {
                 None => self.show(&head, origin).await,
             },
             Method::POST => match origin.sender(&head.headers) {
-                Sender::Ours => self.act(&head, origin, body, peer).await,
+                Sender::Ours => self.act(&head, origin, body, client.address.ip()).await,
                 Sender::Unnamed => Err(refuse(body, PageError::foreign_form()).await),
                 Sender::Foreign(sender) => {
                     Err(refuse(body, PageError::foreign_origin(&sender, &origin)).await)

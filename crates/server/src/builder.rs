@@ -11,7 +11,7 @@ use chatcamp_transport::long_poll::{self, Hub};
 #[cfg(feature = "api")]
 use crate::api::Api;
 use crate::{
-    Accounts, Clock, Limits, PublicUrl, Server,
+    Accounts, Clock, Limits, Proxies, PublicUrl, Server,
     admission::{Admitter, PendingConnections, RefusedOrigins, Revalidation, StoreAuthenticator},
     bodies::Bodies,
     bus::{Bus, Local},
@@ -32,6 +32,7 @@ pub struct Builder {
     keyring: Keyring,
     limits: Limits,
     public_url: Option<PublicUrl>,
+    proxies: Proxies,
     clock: Clock,
     runtime: Arc<dyn Runtime>,
 }
@@ -55,8 +56,15 @@ impl Server {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn builder(store: Arc<dyn Store>, keyring: Keyring) -> Builder {
-        let limits = Limits::default();
-        Builder { store, keyring, limits, public_url: None, clock: Clock::system(), runtime: Arc::new(Tokio) }
+        Builder {
+            store,
+            keyring,
+            limits: Limits::default(),
+            public_url: None,
+            proxies: Proxies::default(),
+            clock: Clock::system(),
+            runtime: Arc::new(Tokio),
+        }
     }
 }
 
@@ -99,6 +107,27 @@ impl Builder {
     /// ```
     pub fn public_url(mut self, url: PublicUrl) -> Self {
         self.public_url = Some(url);
+        self
+    }
+
+    /// Sets the reverse proxies whose word about a client's address counts. Default: none.
+    ///
+    /// Applies to each front door, and to each [`ChatService`](crate::ChatService) that knows its peer.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// use chatcamp_server::{Keyring, Proxies, Server};
+    ///
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let keyring = Keyring::new(vec![[7; 32]])?;
+    /// let proxies = Proxies::trusting(["10.0.0.0/8".parse()?]);
+    /// let builder = Server::builder(store, keyring).behind(proxies);
+    /// # drop(builder);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn behind(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
         self
     }
 
@@ -159,11 +188,12 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn start(self) -> Server {
-        let Self { store, keyring, limits, public_url, clock, runtime } = self;
+        let Self { store, keyring, limits, public_url, proxies, clock, runtime } = self;
         let accounts = Accounts::new(store.clone(), keyring.clone()).with_clock(clock.clone());
         let keyring = Arc::new(keyring);
         let shutdown = Arc::new(Shutdown::default());
-        let sessions = Arc::new(Sessions::new(runtime.clone(), clock, &limits, shutdown.clone()));
+        let sessions =
+            Arc::new(Sessions::new(runtime.clone(), clock, &limits, proxies.clone(), shutdown.clone()));
 
         let refused_origins = Arc::new(RefusedOrigins::default());
         let authenticator = Arc::new(StoreAuthenticator::new(
@@ -186,7 +216,7 @@ impl Builder {
             Api::new(operations.clone(), &sessions, &limits, public_url.as_ref().map(PublicUrl::to_string));
         let admission = Admitter {
             sessions,
-            pending: PendingConnections::new(limits.clone(), runtime.clone()),
+            pending: PendingConnections::new(limits.clone(), proxies.clone(), runtime.clone()),
             keyring,
             authenticator,
             refused_origins,
@@ -209,6 +239,7 @@ impl Builder {
             bodies: Bodies::new(limits::BODIES, limits::BODIES / 8),
             limits,
             public_url,
+            proxies,
             runtime,
             shutdown,
         };

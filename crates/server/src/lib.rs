@@ -78,10 +78,11 @@ pub use chatcamp_store::{AuthPolicy, SessionPolicy};
 pub use clock::Clock;
 #[cfg(feature = "data-dir")]
 pub use data_dir::{BackedUp, DataDir, DataDirError, Restored};
-pub use http::{AnswerFuture, ChatService, FrontDoor, InvalidPublicUrl, Pages, PublicUrl};
+pub use http::{AnswerFuture, ChatService, ClientInfo, FrontDoor, InvalidPublicUrl, Pages, PublicUrl};
 #[cfg(feature = "tls")]
 pub use http::{CertificateFiles, Tls, TlsError};
 pub use limits::Limits;
+pub use network::{Proxies, ProxyHeader};
 pub use operations::{
     AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, OriginChange, PublishError,
     UserFields, Written, WrittenUser,

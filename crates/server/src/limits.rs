@@ -24,7 +24,8 @@ pub struct Limits {
     pub unverified: usize,
     /// The number of pending connections per network address, or per /64 network of IPv6. Default 64.
     ///
-    /// Loopback is exempt: its clients are a reverse proxy or the operator.
+    /// Loopback is exempt, unless a proxy there is trusted: its clients are the operator, or a reverse proxy whose clients cannot be told
+    /// apart. The address is the one that a trusted proxy names ([`Proxies`](crate::Proxies)).
     pub unverified_per_address: usize,
     /// The time from accepting a connection to the verdict of its handshake. Default 10 s.
     ///

@@ -14,7 +14,7 @@ use std::{
 use api_backend::Backend;
 use async_trait::async_trait;
 use bytes::Bytes;
-use chatcamp_server::{ApiService, AuthPolicy, FrontDoor, Limits, Pages};
+use chatcamp_server::{ApiService, AuthPolicy, ClientInfo, FrontDoor, Limits, Pages};
 use chatcamp_transport::{Transport, websocket};
 use common::{Adapter, PATIENCE, Peer, World, eventually, gated::Gated, listen, user};
 use http::{Request, Response};
@@ -40,7 +40,7 @@ impl Pages for Page {
         path == "/page"
     }
 
-    async fn serve(&self, _request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn serve(&self, _request: Request<Incoming>, _client: ClientInfo) -> Response<Full<Bytes>> {
         self.0.acquire().await.unwrap().forget();
         Response::new(Full::from("a page"))
     }

@@ -8,7 +8,7 @@ use std::{future::pending, net::SocketAddr, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chatcamp_server::{AuthPolicy, FrontDoor, Limits, Pages};
+use chatcamp_server::{AuthPolicy, ClientInfo, FrontDoor, Limits, Pages};
 use common::{PATIENCE, World};
 use http::{Request, Response};
 use http_body_util::Full;
@@ -30,7 +30,7 @@ impl Pages for Slow {
         path.starts_with("/page")
     }
 
-    async fn serve(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn serve(&self, request: Request<Incoming>, _client: ClientInfo) -> Response<Full<Bytes>> {
         if request.uri().path() == "/page/slow" {
             self.0.add_permits(1);
             pending::<()>().await;

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Pages, Server};
+use chatcamp_server::{Accounts, AuthPolicy, ClientInfo, FrontDoor, Pages, Server};
 use common::keyring;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -32,7 +32,7 @@ impl Pages for Echo {
         ["/", "/page"].contains(&path)
     }
 
-    async fn serve(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn serve(&self, request: Request<Incoming>, _client: ClientInfo) -> Response<Full<Bytes>> {
         Response::new(Full::from(format!("page at {}", request.uri())))
     }
 }

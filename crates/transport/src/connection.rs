@@ -23,14 +23,15 @@ pub struct Connection {
 pub struct ConnectionInfo {
     /// The name of the transport, such as `websocket`.
     pub transport: &'static str,
-    /// The network address of the peer; IPv4 is never written as IPv6. `None` if the transport has no addresses.
+    /// The network address of the client; IPv4 is never written as IPv6. Behind a proxy that the server trusts it is the address that the
+    /// proxy names, with port 0 if the proxy names none. `None` if the transport has no addresses.
     pub peer: Option<SocketAddr>,
     /// The query string of the request that opened the connection, without `?`, percent-encoded.
     pub query: Option<String>,
     /// The `Origin` header, which browsers send. Not validated: bytes that are not UTF-8 are replaced, and repeated headers joined
     /// by a comma, so that neither is a valid origin. `None` if the header is missing.
     pub origin: Option<String>,
-    /// Whether this process encrypts the connection, as TLS does. `false` behind a proxy that does so instead.
+    /// Whether the client's connection is encrypted: by this process, as TLS does, or by a proxy that the server trusts and that says so.
     pub encrypted: bool,
 }
 

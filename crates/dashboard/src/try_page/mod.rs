@@ -10,7 +10,7 @@ use std::{fmt, net::SocketAddr};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chatcamp_protocol::{AppId, UserId, limits};
-use chatcamp_server::{Pages, PublishError, Recipients, Server};
+use chatcamp_server::{ClientInfo, Pages, PublishError, Recipients, Server};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
@@ -79,8 +79,8 @@ impl TryPage {
         Self { hosts: Hosts::new(self.listen, names), ..self }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let Some(origin) = self.hosts.origin(request.headers()) else {
+    async fn answer(&self, request: Request<Incoming>, client: ClientInfo) -> Response<Full<Bytes>> {
+        let Some(origin) = self.hosts.origin(request.headers(), client.encrypted) else {
             let message = "this page answers only to localhost, to the address it listens on and to the names given with --dashboard-host";
             return fail(StatusCode::MISDIRECTED_REQUEST, message);
         };
@@ -146,9 +146,9 @@ impl Pages for TryPage {
         path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    async fn serve(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn serve(&self, request: Request<Incoming>, client: ClientInfo) -> Response<Full<Bytes>> {
         let is_head = request.method() == Method::HEAD;
-        let mut answer = self.answer(request).await;
+        let mut answer = self.answer(request, client).await;
         if is_head {
             *answer.body_mut() = Full::default();
         }

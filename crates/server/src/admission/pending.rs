@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::descriptors;
-use crate::{Limits, network::network};
+use crate::{Limits, Proxies};
 
 /// The time that the answer to one HTTP request may take before its connection is evicted.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -24,6 +24,7 @@ pub(crate) struct PendingConnections {
     limits: Limits,
     /// The maximum number of pending connections: [`Limits::unverified`], or fewer if the process may open few files.
     most: usize,
+    proxies: Proxies,
     runtime: Arc<dyn Runtime>,
     queues: Mutex<Queues>,
 }
@@ -79,7 +80,6 @@ struct Waiting {
 #[derive(Debug)]
 pub(crate) struct PendingGuard {
     pending: Arc<PendingConnections>,
-    address: Option<IpAddr>,
     eviction: Arc<Notify>,
     /// Changed only while the lock of the queues is held.
     place: Mutex<Place>,
@@ -87,6 +87,8 @@ pub(crate) struct PendingGuard {
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
+    /// The network that the connection counts for.
+    address: Option<IpAddr>,
     is_authenticated: bool,
     /// `None` while a request of an authenticated connection is answered: then it has no deadline here.
     queued: Option<(Queue, u64)>,
@@ -112,6 +114,13 @@ impl PendingConnection {
         }
     }
 
+    /// Counts the connection for a client; see [`PendingGuard::count_for`]. Does nothing once the connection is closed.
+    pub(crate) fn count_for(&self, client: Option<IpAddr>) {
+        if let Some(guard) = self.0.upgrade() {
+            guard.count_for(client);
+        }
+    }
+
     /// Sets the activity of the connection, and with it the deadline. Does nothing once the connection is closed.
     pub(crate) fn change(&self, kind: PendingKind) {
         if let Some(guard) = self.0.upgrade() {
@@ -121,9 +130,9 @@ impl PendingConnection {
 }
 
 impl PendingConnections {
-    pub(crate) fn new(limits: Limits, runtime: Arc<dyn Runtime>) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, proxies: Proxies, runtime: Arc<dyn Runtime>) -> Arc<Self> {
         let most = limits.unverified.min(descriptors::share()).max(1);
-        Arc::new(Self { limits, most, runtime, queues: Mutex::default() })
+        Arc::new(Self { limits, most, proxies, runtime, queues: Mutex::default() })
     }
 
     /// Adds a connection. If a bound is exceeded, evicts the oldest connection, of the same address or of all.
@@ -142,13 +151,13 @@ impl PendingConnections {
         kind: PendingKind,
         is_authenticated: bool,
     ) -> PendingGuard {
-        let address = address.and_then(network);
+        let address = address.and_then(|address| self.proxies.network(address));
         let eviction = Arc::new(Notify::new());
         let mut queues = self.queues.lock();
         let queued = self.queue(&mut queues, kind, is_authenticated, address, &eviction);
         drop(queues);
-        let place = Mutex::new(Place { is_authenticated, queued });
-        PendingGuard { pending: self.clone(), address, eviction, place }
+        let place = Mutex::new(Place { address, is_authenticated, queued });
+        PendingGuard { pending: self.clone(), eviction, place }
     }
 
     /// Adds a connection to its queue. Returns the queue and its number there; `None` if it has no deadline.
@@ -166,16 +175,6 @@ impl PendingConnections {
             (true, PendingKind::Idle) => Queue::KeptAlive,
             (true, PendingKind::Http) => return None,
         };
-        let address =
-            address.filter(|_| matches!(queue, Queue::Pending(PendingKind::Handshake | PendingKind::Http)));
-        if let Some(address) = address
-            && queues.per_address.get(&address).is_some_and(|&n| n >= self.limits.unverified_per_address)
-        {
-            queues.make_room(|w| w.address == Some(address));
-        }
-        if matches!(queue, Queue::Pending(_)) && queues.pending() >= self.most {
-            queues.make_room(|_| true);
-        }
         queues.arrived += 1;
         let number = queues.arrived;
         let time = match kind {
@@ -184,11 +183,25 @@ impl PendingConnections {
             PendingKind::Idle => self.limits.keep_alive,
         };
         let deadline = self.runtime.now() + time;
-        queues.of(queue).insert(number, Waiting { deadline, address, eviction: eviction.clone() });
-        if let Some(address) = address {
+        self.insert(queues, queue, number, Waiting { deadline, address, eviction: eviction.clone() });
+        Some((queue, number))
+    }
+
+    /// Adds an entry to a queue. If a bound is exceeded, evicts the oldest connection, of the same address or of all.
+    fn insert(&self, queues: &mut Queues, queue: Queue, number: u64, mut waiting: Waiting) {
+        waiting.address = waiting.address.filter(|_| queue.counts_for_address());
+        if let Some(address) = waiting.address
+            && queues.per_address.get(&address).is_some_and(|&n| n >= self.limits.unverified_per_address)
+        {
+            queues.make_room(|w| w.address == Some(address));
+        }
+        if matches!(queue, Queue::Pending(_)) && queues.pending() >= self.most {
+            queues.make_room(|_| true);
+        }
+        if let Some(address) = waiting.address {
             *queues.per_address.entry(address).or_default() += 1;
         }
-        Some((queue, number))
+        queues.of(queue).insert(number, waiting);
     }
 
     /// Evicts the connections whose deadline has passed.
@@ -221,6 +234,22 @@ impl PendingConnections {
     /// Returns the number of pending connections.
     pub(crate) fn len(&self) -> usize {
         self.queues.lock().pending()
+    }
+}
+
+impl Queue {
+    /// Whether its connections count towards the bound of their address.
+    fn counts_for_address(self) -> bool {
+        matches!(self, Self::Pending(PendingKind::Handshake | PendingKind::Http))
+    }
+
+    /// Returns the queue with the same timeout for a connection that is not authenticated.
+    fn unauthenticated(self) -> Self {
+        match self {
+            Self::Pending(kind) => Self::Pending(kind),
+            Self::Head => Self::Pending(PendingKind::Handshake),
+            Self::KeptAlive => Self::Pending(PendingKind::Idle),
+        }
     }
 }
 
@@ -299,6 +328,25 @@ impl PendingGuard {
         self.update(|_| (PendingKind::Http, true));
     }
 
+    /// Counts the connection for the client at this address from now on, and no longer as authenticated: the credential may have been
+    /// another client's. `None` counts it for no address, until the next request is known. The deadline stays.
+    ///
+    /// For the connections of trusted proxies, which carry the requests of several clients.
+    pub(crate) fn count_for(&self, client: Option<IpAddr>) {
+        let address = client.and_then(|client| self.pending.proxies.network(client));
+        let mut queues = self.pending.queues.lock();
+        let mut place = self.place.lock();
+        place.address = address;
+        place.is_authenticated &= client.is_none();
+        if let Some((queue, number)) = place.queued
+            && let Some(waiting) = queues.remove(queue, number)
+        {
+            let queue = if place.is_authenticated { queue } else { queue.unauthenticated() };
+            self.pending.insert(&mut queues, queue, number, Waiting { address, ..waiting });
+            place.queued = Some((queue, number));
+        }
+    }
+
     fn update(&self, to: impl FnOnce(Place) -> (PendingKind, bool)) {
         let mut queues = self.pending.queues.lock();
         let mut place = self.place.lock();
@@ -308,8 +356,9 @@ impl PendingGuard {
             return;
         }
         let (kind, is_authenticated) = to(*place);
-        let queued = self.pending.queue(&mut queues, kind, is_authenticated, self.address, &self.eviction);
-        *place = Place { is_authenticated, queued };
+        let queued = self.pending.queue(&mut queues, kind, is_authenticated, place.address, &self.eviction);
+        place.is_authenticated = is_authenticated;
+        place.queued = queued;
     }
 }
 
@@ -331,7 +380,7 @@ mod tests {
 
     fn connections(unverified: usize, unverified_per_address: usize) -> Arc<PendingConnections> {
         let limits = Limits { unverified, unverified_per_address, ..Limits::default() };
-        PendingConnections::new(limits, Arc::new(Tokio))
+        PendingConnections::new(limits, Proxies::default(), Arc::new(Tokio))
     }
 
     fn is_evicted(guard: &PendingGuard) -> bool {

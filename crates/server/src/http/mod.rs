@@ -5,6 +5,7 @@
 mod endpoint;
 mod front_door;
 mod health;
+mod proxies;
 mod public_url;
 mod service;
 #[cfg(feature = "tls")]
@@ -18,13 +19,16 @@ use chatcamp_transport::long_poll::Hub;
 
 #[cfg(feature = "api")]
 use crate::api::Api;
-use crate::{Limits, admission::Admitter, bodies::Bodies, operations::Operations, shutdown::Shutdown};
+use crate::{
+    Limits, Proxies, admission::Admitter, bodies::Bodies, operations::Operations, shutdown::Shutdown,
+};
 
 #[cfg(feature = "tls")]
 pub use self::tls::{CertificateFiles, Tls, TlsError};
 pub(crate) use self::{endpoint::AdmittedPolls, health::Health};
 pub use self::{
     front_door::{FrontDoor, Pages},
+    proxies::ClientInfo,
     public_url::{InvalidPublicUrl, PublicUrl},
     service::{AnswerFuture, ChatService},
 };
@@ -45,6 +49,7 @@ pub(crate) struct Http {
     pub(crate) limits: Limits,
     /// The address at which browsers and clients reach the server, if it was set.
     pub(crate) public_url: Option<PublicUrl>,
+    pub(crate) proxies: Proxies,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) shutdown: Arc<Shutdown>,
 }

@@ -26,6 +26,7 @@ use super::{
     Http,
     endpoint::{self, Answer, ChatHeaders, ChatRequest, Method, PollOutcome},
     front_door::HttpConnection,
+    proxies::{ClientInfo, Peer},
     web::File,
 };
 
@@ -61,7 +62,10 @@ impl ChatService {
         Self { http, peer: None, is_encrypted: false }
     }
 
-    /// Returns a service for the requests of one peer, whose address then counts for the limits on connections.
+    /// Returns a service for the requests over a connection of this peer, whose address then counts for the limits on connections.
+    ///
+    /// If the peer is a proxy that the server trusts ([`Builder::behind`](crate::Builder::behind)), the address in the headers of each
+    /// request counts instead.
     #[must_use]
     pub fn for_peer(mut self, peer: SocketAddr) -> Self {
         self.peer = Some(peer);
@@ -90,67 +94,100 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> AnswerFuture {
-        let path = request.uri().path();
-        if path != endpoint::PATH {
-            let has = request.headers().get(http::header::IF_NONE_MATCH).map(HeaderValue::as_bytes);
-            let answer = match (File::at(path), request.method()) {
-                (Some(file), &http::Method::GET | &http::Method::HEAD) => Answer::file(file, has),
-                (Some(_), _) => Answer::file_is_read(),
-                (None, _) => {
-                    Answer::failure(404, "NOT_FOUND", "nothing is served here; chat is at /chat/2.0")
-                }
-            };
-            return AnswerFuture::now(render(&answer));
-        }
-        let chat =
-            chat_request(request.method(), request.uri(), request.headers(), self.peer, self.is_encrypted);
-        let upgrade = match request.version() {
-            Version::HTTP_11 => chat.upgrade(pairs(request.headers())),
-            _ => None,
+    fn call(&mut self, request: Request<B>) -> AnswerFuture {
+        let proxies = &self.http.proxies;
+        let sender = match self.peer.map(|peer| Peer::new(peer, proxies)) {
+            Some(peer) => peer.hop(proxies, self.is_encrypted).client(pairs(request.headers())).into(),
+            None => Sender { peer: None, is_encrypted: self.is_encrypted },
         };
-        // The body would be read as WebSocket frames.
-        if upgrade.is_some() && !request.body().is_end_stream() {
-            return AnswerFuture::now(render(&chat.body_behind_upgrade()));
-        }
-        match upgrade {
-            Some(Ok(upgrade)) => {
-                let info = chat.info("websocket");
-                let upgraded = hyper::upgrade::on(&mut request);
-                let admission = self.http.admission.clone();
-                let task = self.http.shutdown.enter();
-                tokio::spawn(async move {
-                    match upgraded.await {
-                        Ok(stream) => {
-                            let carrier = websocket::Carrier::server(TokioIo::new(stream), &[], Vec::new());
-                            admission.serve(Connection::new(carrier, info)).await;
-                        }
-                        Err(error) => tracing::debug!(%error, "an upgrade failed"),
+        serve(self.http.clone(), sender, request)
+    }
+}
+
+/// The client that sent a request, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender {
+    peer: Option<SocketAddr>,
+    is_encrypted: bool,
+}
+
+impl From<ClientInfo> for Sender {
+    fn from(client: ClientInfo) -> Self {
+        Self { peer: Some(client.address), is_encrypted: client.encrypted }
+    }
+}
+
+/// Answers a request.
+pub(super) fn serve<B>(http: Arc<Http>, sender: Sender, mut request: Request<B>) -> AnswerFuture
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let path = request.uri().path();
+    if path != endpoint::PATH {
+        let has = request.headers().get(http::header::IF_NONE_MATCH).map(HeaderValue::as_bytes);
+        let answer = match (File::at(path), request.method()) {
+            (Some(file), &http::Method::GET | &http::Method::HEAD) => Answer::file(file, has),
+            (Some(_), _) => Answer::file_is_read(),
+            (None, _) => Answer::failure(404, "NOT_FOUND", "nothing is served here; chat is at /chat/2.0"),
+        };
+        return AnswerFuture::now(render(&answer));
+    }
+    let chat = chat_request(request.method(), request.uri(), request.headers(), sender);
+    let upgrade = match request.version() {
+        Version::HTTP_11 => chat.upgrade(pairs(request.headers())),
+        _ => None,
+    };
+    // The body would be read as WebSocket frames.
+    if upgrade.is_some() && !request.body().is_end_stream() {
+        return AnswerFuture::now(render(&chat.body_behind_upgrade()));
+    }
+    match upgrade {
+        Some(Ok(upgrade)) => {
+            let info = chat.info("websocket");
+            let upgraded = hyper::upgrade::on(&mut request);
+            let admission = http.admission.clone();
+            let task = http.shutdown.enter();
+            tokio::spawn(async move {
+                match upgraded.await {
+                    Ok(stream) => {
+                        let carrier = websocket::Carrier::server(TokioIo::new(stream), &[], Vec::new());
+                        admission.serve(Connection::new(carrier, info)).await;
                     }
-                    drop(task);
-                });
-                AnswerFuture::now(switching(&upgrade))
-            }
-            Some(Err(answer)) => AnswerFuture::now(render(&answer)),
-            None => AnswerFuture(Box::pin(poll(self.clone(), request))),
+                    Err(error) => tracing::debug!(%error, "an upgrade failed"),
+                }
+                drop(task);
+            });
+            AnswerFuture::now(switching(&upgrade))
         }
+        Some(Err(answer)) => AnswerFuture::now(render(&answer)),
+        None => AnswerFuture(Box::pin(poll(http, sender, request))),
     }
 }
 
 /// Reads the body, up to the limit, and passes the request to the endpoint.
-async fn poll<B>(service: ChatService, request: Request<B>) -> Rendered
+async fn poll<B>(http: Arc<Http>, sender: Sender, request: Request<B>) -> Rendered
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
-    let http = &service.http;
     let connection = head.extensions.get::<HttpConnection>();
-    let chat = chat_request(&head.method, &head.uri, &head.headers, service.peer, service.is_encrypted);
-    let outcome = match read_body(http, &chat, body).await {
+    let chat = chat_request(&head.method, &head.uri, &head.headers, sender);
+    let mark = || {
+        if let Some(connection) = connection
+            && http.admitted_polls.id(&chat).is_some_and(|poll| http.admitted_polls.contains(poll))
+        {
+            connection.mark_authenticated();
+        }
+    };
+    let outcome = match read_body(&http, &chat, body).await {
         Ok(body) => http.poll(&chat, body),
         Err(answer) => PollOutcome::Answer(answer),
     };
+    // A held poll of a session is not pending.
+    mark();
     let answer = match (outcome, connection) {
         (PollOutcome::Answer(answer), _) => answer,
         (PollOutcome::Held { held, cors, waits_for_messages: true }, Some(connection)) => {
@@ -158,11 +195,8 @@ where
         }
         (PollOutcome::Held { held, cors, .. }, _) => cors.answer(held.await),
     };
-    if let Some(connection) = connection
-        && http.admitted_polls.id(&chat).is_some_and(|poll| http.admitted_polls.contains(poll))
-    {
-        connection.mark_authenticated();
-    }
+    // A session may have begun.
+    mark();
     Ok(render(&answer))
 }
 
@@ -193,20 +227,19 @@ pub(super) fn chat_request<'a>(
     method: &http::Method,
     uri: &'a http::Uri,
     headers: &'a HeaderMap,
-    peer: Option<SocketAddr>,
-    is_encrypted: bool,
+    sender: Sender,
 ) -> ChatRequest<'a> {
     let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     ChatRequest {
         method: Method::new(method.as_str()),
         target,
         headers: ChatHeaders::from_headers(pairs(headers)),
-        peer,
-        is_encrypted,
+        peer: sender.peer,
+        is_encrypted: sender.is_encrypted,
     }
 }
 
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+pub(super) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 

@@ -47,7 +47,7 @@ use chatcamp_transport::{Close, Connection, Message};
 use parking_lot::Mutex;
 
 use crate::{
-    network::network,
+    Proxies,
     rate::{Meter, SharedMeter},
 };
 
@@ -320,7 +320,7 @@ impl Session {
     /// Returns the memory that the session holds; `None` if it holds none.
     ///
     /// Counts the carrier's memory again first: a client that polls takes messages from it without notice to the session.
-    pub(crate) fn holding(&self, budget: &Budget) -> Option<Holding<'_>> {
+    pub(crate) fn holding(&self, budget: &Budget, proxies: &Proxies) -> Option<Holding<'_>> {
         let mut state = self.state.lock();
         if let Some(link) = &mut state.link {
             link.count(budget);
@@ -332,7 +332,7 @@ impl Session {
             Phase::Closing { .. } | Phase::Over => true,
             _ => is_live && state.outbox.is_idle() && buffered == 0,
         };
-        let address = state.address.and_then(network);
+        let address = state.address.and_then(|address| proxies.network(address));
         (bytes > 0).then_some(Holding { app: &self.app, user: &self.user, address, bytes, is_spare })
     }
 

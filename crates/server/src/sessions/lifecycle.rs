@@ -43,7 +43,9 @@ impl Sessions {
         // One thread is enough.
         let Some(_reclaiming) = self.reclaiming.try_lock() else { return };
         let sessions = self.registry.all();
-        let holdings = sessions.iter().filter_map(|session| Some((session, session.holding(&self.queued)?)));
+        let holdings = sessions
+            .iter()
+            .filter_map(|session| Some((session, session.holding(&self.queued, &self.proxies)?)));
         let (holders, holdings): (Vec<_>, Vec<_>) = holdings.unzip();
         let chosen = choose(&holdings, self.queued.total());
         if !chosen.is_empty() {
@@ -226,7 +228,10 @@ impl Sessions {
 
     /// Removes a session that is over.
     fn remove(&self, session: &Session) {
-        debug_assert!(session.holding(&self.queued).is_none(), "a session that is over has freed its memory");
+        debug_assert!(
+            session.holding(&self.queued, &self.proxies).is_none(),
+            "a session that is over has freed its memory"
+        );
         self.registry.remove(session);
         session.drop_work();
     }

@@ -17,7 +17,7 @@ use chatcamp_runtime::Runtime;
 use parking_lot::Mutex;
 
 use crate::{
-    Clock, Limits, Rate, limits, random,
+    Clock, Limits, Proxies, Rate, limits, random,
     session::{Budget, Detached, Session},
     shutdown::Shutdown,
 };
@@ -45,6 +45,7 @@ pub(crate) struct Sessions {
     pub(crate) incarnation: u64,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) clock: Clock,
+    pub(crate) proxies: Proxies,
     pub(crate) shutdown: Arc<Shutdown>,
     /// The rate of the requests of one session; `None` if it is not limited.
     pub(crate) request_rate: Option<Rate>,
@@ -57,6 +58,7 @@ impl Sessions {
         runtime: Arc<dyn Runtime>,
         clock: Clock,
         limits: &Limits,
+        proxies: Proxies,
         shutdown: Arc<Shutdown>,
     ) -> Self {
         Self {
@@ -70,6 +72,7 @@ impl Sessions {
             incarnation: u64::from_le_bytes(random::bytes()),
             runtime,
             clock,
+            proxies,
             shutdown,
             request_rate: limits.requests,
             max_detached: limits.detached,

@@ -23,7 +23,7 @@ pub(crate) use self::{
     refused::{bad_host, refused_head},
 };
 use super::Http;
-use crate::{bodies::BodyRoom, network::network};
+use crate::bodies::BodyRoom;
 /// The largest body of a POST, in bytes. A native client sends several messages in one POST.
 pub(crate) use chatcamp_transport::long_poll::BODY_LIMIT;
 
@@ -37,8 +37,9 @@ pub(crate) struct ChatRequest<'a> {
     /// Path and query, unchanged.
     pub(crate) target: &'a str,
     pub(crate) headers: ChatHeaders<'a>,
+    /// The address of the client, if it is known.
     pub(crate) peer: Option<SocketAddr>,
-    /// Whether this process encrypts the connection.
+    /// Whether the client's connection is encrypted, by this process or by a trusted proxy.
     pub(crate) is_encrypted: bool,
 }
 
@@ -235,7 +236,7 @@ impl Http {
         chat: &ChatRequest<'_>,
         length: usize,
     ) -> Result<BodyRoom<IpAddr>, Answer> {
-        let network = chat.peer.and_then(|peer| network(peer.ip()));
+        let network = chat.peer.and_then(|peer| self.proxies.network(peer.ip()));
         self.bodies.reserve(network, length).ok_or_else(|| {
             chat.cors().failure(503, "OVERLOADED", "too much is being sent to this server now")
         })

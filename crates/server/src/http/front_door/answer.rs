@@ -14,7 +14,6 @@ use super::{
     super::{Http, endpoint::Answer},
     socket::Socket,
 };
-use crate::network::network;
 
 /// How long a client may take to read a whole answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +26,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) async fn write(
     http: &Http,
     socket: &impl Socket,
-    peer: SocketAddr,
+    client: SocketAddr,
     answer: &Answer,
     keep_alive: bool,
 ) -> io::Result<()> {
@@ -42,7 +41,7 @@ pub(super) async fn write(
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if room.is_none() {
                         let held = bytes.len() + answer.body.len();
-                        let reserved = http.bodies.reserve(network(peer.ip()), held);
+                        let reserved = http.bodies.reserve(http.proxies.network(client.ip()), held);
                         room = Some(reserved.ok_or(io::ErrorKind::OutOfMemory)?);
                     }
                     poll_fn(|cx| socket.poll_write_ready(cx)).await?;

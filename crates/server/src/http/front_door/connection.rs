@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -20,6 +21,8 @@ pub(in crate::http) struct HttpConnection(Arc<Inner<dyn Socket>>);
 
 struct Inner<S: ?Sized> {
     pending: PendingConnection,
+    /// Whether a trusted proxy has opened the connection: then each request counts for its own client.
+    is_of_proxy: bool,
     phase: AtomicU8,
     is_in_page: AtomicBool,
     socket: S,
@@ -41,9 +44,10 @@ pub(super) enum Phase {
 
 impl HttpConnection {
     /// Creates a connection on which the first bytes of a request have arrived.
-    pub(super) fn new(socket: impl Socket, pending: PendingConnection) -> Self {
+    pub(super) fn new(socket: impl Socket, pending: PendingConnection, is_of_proxy: bool) -> Self {
         Self(Arc::new(Inner {
             pending,
+            is_of_proxy,
             phase: AtomicU8::new(Phase::Head as u8),
             is_in_page: AtomicBool::new(false),
             socket,
@@ -74,12 +78,14 @@ impl HttpConnection {
     /// Records that bytes of a request have arrived.
     pub(super) fn received(&self) {
         if self.phase() == Phase::Idle {
+            self.count_for(None);
             self.set(Phase::Head, Some(PendingKind::Handshake));
         }
     }
 
-    /// Records that the head of a request is complete; `is_page` says whether mounted pages answer it.
-    pub(super) fn requested(&self, is_page: bool) {
+    /// Records that the head of a request of `client` is complete; `is_page` says whether mounted pages answer it.
+    pub(super) fn requested(&self, client: IpAddr, is_page: bool) {
+        self.count_for(Some(client));
         self.0.is_in_page.store(is_page, Ordering::Relaxed);
         self.set(Phase::Request, Some(PendingKind::Http));
     }
@@ -94,6 +100,12 @@ impl HttpConnection {
     pub(super) fn writes(&self) {
         if self.phase() == Phase::Response {
             self.set(Phase::Idle, None);
+        }
+    }
+
+    fn count_for(&self, client: Option<IpAddr>) {
+        if self.0.is_of_proxy {
+            self.0.pending.count_for(client);
         }
     }
 

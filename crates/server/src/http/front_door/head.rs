@@ -8,6 +8,7 @@ use super::{
     super::{
         PublicUrl,
         endpoint::{self, Answer, ChatHeaders, ChatRequest, Method},
+        proxies::Hop,
     },
     socket::Socket,
 };
@@ -61,24 +62,17 @@ pub(super) fn read_some(socket: &impl Socket, read: &mut Vec<u8>) -> io::Result<
     }
 }
 
-/// Parses what was read of a request from `peer`. The target may begin with the path of `public_url`.
-pub(super) fn parse<'a>(
-    read: &'a [u8],
-    peer: std::net::SocketAddr,
-    is_encrypted: bool,
-    public_url: Option<&PublicUrl>,
-) -> Parsed<'a> {
+/// Parses what was read of a request that came over `hop`. The target may begin with the path of `public_url`.
+pub(super) fn parse<'a>(read: &'a [u8], hop: Hop<'_>, public_url: Option<&PublicUrl>) -> Parsed<'a> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(read) {
         // Hyper refuses heads that are too long or invalid.
         Ok(httparse::Status::Partial) if read.len() < LIMIT => Parsed::Partial,
-        Ok(httparse::Status::Complete(length)) => {
-            match chat(&request, length, peer, is_encrypted, public_url) {
-                Some(head) => Parsed::Chat(Box::new(head)),
-                None => Parsed::Other,
-            }
-        }
+        Ok(httparse::Status::Complete(length)) => match chat(&request, length, hop, public_url) {
+            Some(head) => Parsed::Chat(Box::new(head)),
+            None => Parsed::Other,
+        },
         Ok(httparse::Status::Partial) | Err(_) => Parsed::Other,
     }
 }
@@ -87,8 +81,7 @@ pub(super) fn parse<'a>(
 fn chat<'a>(
     request: &httparse::Request<'_, 'a>,
     length: usize,
-    peer: std::net::SocketAddr,
-    is_encrypted: bool,
+    hop: Hop<'_>,
     public_url: Option<&PublicUrl>,
 ) -> Option<Head<'a>> {
     let path_of = |target: &'a str| target.split_once('?').map_or(target, |(path, _)| path);
@@ -130,12 +123,13 @@ fn chat<'a>(
         }
     }
     let pairs = || request.headers.iter().map(|h| (h.name, h.value));
+    let client = hop.client(pairs());
     let chat = ChatRequest {
         method,
         target,
         headers: ChatHeaders::from_headers(pairs()),
-        peer: Some(peer),
-        is_encrypted,
+        peer: Some(client.address),
+        is_encrypted: client.encrypted,
     };
     let upgrade = if is_old { None } else { chat.upgrade(pairs()) };
     // An upgrade must not have a body, and a POST must state the length of its body.
@@ -161,20 +155,20 @@ mod tests {
     const POST: &str =
         "POST /chat/2.0 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n";
 
-    fn peer() -> std::net::SocketAddr {
-        ([127, 0, 0, 1], 1).into()
+    fn hop() -> Hop<'static> {
+        Hop::direct(([127, 0, 0, 1], 1).into(), false)
     }
 
     #[test]
     fn an_upgrade_is_parsed_and_the_bytes_after_it_remain() {
         for cut in 0..UPGRADE.len() {
             assert!(
-                matches!(parse(&UPGRADE.as_bytes()[..cut], peer(), false, None), Parsed::Partial),
+                matches!(parse(&UPGRADE.as_bytes()[..cut], hop(), None), Parsed::Partial),
                 "cut at {cut}"
             );
         }
         let pipelined = format!("{UPGRADE}more");
-        let Parsed::Chat(head) = parse(pipelined.as_bytes(), peer(), false, None) else {
+        let Parsed::Chat(head) = parse(pipelined.as_bytes(), hop(), None) else {
             panic!("not parsed as a chat request")
         };
         assert!(matches!(head.upgrade, Some(Ok(_))));
@@ -183,13 +177,13 @@ mod tests {
 
     #[test]
     fn a_poll_is_parsed_with_the_length_of_its_body() {
-        let Parsed::Chat(head) = parse(POST.as_bytes(), peer(), false, None) else {
+        let Parsed::Chat(head) = parse(POST.as_bytes(), hop(), None) else {
             panic!("not parsed as a chat request")
         };
         assert!(head.upgrade.is_none());
         assert_eq!((head.chat.method, head.body, head.keep_alive), (Method::Post, 2, true));
         let last = POST.replace("Host: h", "Host: h\r\nConnection: Close");
-        let Parsed::Chat(head) = parse(last.as_bytes(), peer(), false, None) else {
+        let Parsed::Chat(head) = parse(last.as_bytes(), hop(), None) else {
             panic!("not parsed as a chat request")
         };
         assert!(!head.keep_alive);
@@ -199,7 +193,7 @@ mod tests {
     fn a_request_of_http_1_0_is_parsed_and_never_upgraded() {
         for request in [UPGRADE, POST] {
             let old = request.replace("HTTP/1.1", "HTTP/1.0").replace("Host: h\r\n", "");
-            let Parsed::Chat(head) = parse(old.as_bytes(), peer(), false, None) else {
+            let Parsed::Chat(head) = parse(old.as_bytes(), hop(), None) else {
                 panic!("not parsed as a chat request")
             };
             assert!(head.upgrade.is_none() && !head.keep_alive);
@@ -233,16 +227,13 @@ mod tests {
             (POST, "Content-Length: 2", "X: 2"),
         ] {
             let request = request.replacen(from, to, 1);
-            assert!(
-                matches!(parse(request.as_bytes(), peer(), false, None), Parsed::Other),
-                "{from} as {to}"
-            );
+            assert!(matches!(parse(request.as_bytes(), hop(), None), Parsed::Other), "{from} as {to}");
         }
     }
 
     #[test]
     fn a_head_over_the_limit_is_not_read_further() {
         let long = format!("GET /chat/2.0 HTTP/1.1\r\nX: {}", "x".repeat(LIMIT));
-        assert!(matches!(parse(long.as_bytes(), peer(), false, None), Parsed::Other));
+        assert!(matches!(parse(long.as_bytes(), hop(), None), Parsed::Other));
     }
 }

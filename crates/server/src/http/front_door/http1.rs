@@ -1,7 +1,7 @@
 //! Serves the requests that the front door does not read itself: hyper reads them, and the API, the mounted pages or the chat
 //! endpoint answers.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header::HOST};
@@ -9,7 +9,6 @@ use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
-use tower_service::Service as _;
 
 use super::{
     HEALTH, Served,
@@ -21,11 +20,12 @@ use super::{
 #[cfg(feature = "api")]
 use crate::api;
 use crate::{
-    ChatService, Pages,
+    ClientInfo, Pages,
     admission::{PendingConnection, PendingGuard},
     http::{
         Http, PublicUrl,
         endpoint::{self, Answer},
+        proxies::Peer,
         service,
     },
 };
@@ -42,16 +42,15 @@ pub(super) async fn serve(
     served: Served,
     read: Vec<u8>,
     socket: impl Socket,
-    peer: SocketAddr,
+    peer: Peer,
     guard: PendingGuard,
 ) {
     let guard = Arc::new(guard);
     let pending = PendingConnection::new(&guard);
     let is_encrypted = socket.is_encrypted();
-    let connection = HttpConnection::new(socket, pending.clone());
+    let address = peer.address();
+    let connection = HttpConnection::new(socket, pending.clone(), peer.is_proxy());
     let stream = HttpStream::new(read, connection.clone());
-    let chat = ChatService::of(http.clone()).for_peer(peer);
-    let chat = if is_encrypted { chat.encrypted() } else { chat };
     let of_requests = (http.clone(), connection.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (http, connection) = of_requests.clone();
@@ -59,11 +58,12 @@ pub(super) async fn serve(
             without_public_path(&mut request, url, &served);
         }
         let pages = served.pages_at(request.uri().path()).cloned();
-        let chat = served.chat.then(|| chat.clone());
-        connection.requested(pages.is_some());
+        let has_chat = served.chat;
+        let client = peer.hop(&http.proxies, is_encrypted).client(service::pairs(request.headers()));
+        connection.requested(client.address.ip(), pages.is_some());
         request.extensions_mut().insert(pending.clone());
         async move {
-            let response = respond(&http, pages, chat, &connection, request, peer).await;
+            let response = respond(&http, pages, has_chat, &connection, request, client).await;
             connection.responded();
             response
         }
@@ -94,42 +94,43 @@ pub(super) async fn serve(
     match ended {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, "an HTTP connection failed"),
-        None => tracing::debug!(%peer, "an HTTP connection was cut off"),
+        None => tracing::debug!(peer = %address, "an HTTP connection was cut off"),
     }
 }
 
 async fn respond(
     http: &Arc<Http>,
     pages: Option<Arc<dyn Pages>>,
-    chat: Option<ChatService>,
+    has_chat: bool,
     connection: &HttpConnection,
     mut request: Request<Incoming>,
-    peer: SocketAddr,
+    client: ClientInfo,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     if !has_one_host(&request) {
-        let answer = match (&chat, request.uri().path()) {
-            (Some(_), endpoint::PATH) => {
-                service::chat_request(request.method(), request.uri(), request.headers(), Some(peer), false)
-                    .bad_host()
-            }
-            _ => endpoint::bad_host(),
+        let answer = if has_chat && request.uri().path() == endpoint::PATH {
+            service::chat_request(request.method(), request.uri(), request.headers(), client.into())
+                .bad_host()
+        } else {
+            endpoint::bad_host()
         };
         return Ok(service::render(&answer));
     }
     if let Some(pages) = pages {
-        return Ok(pages.serve(request, peer).await);
+        return Ok(pages.serve(request, client).await);
     }
     let path = request.uri().path();
     if path == HEALTH {
         return Ok(service::render(&http.health.answer().await));
     }
-    let Some(mut chat) = chat else { return Ok(service::render(&nothing_here())) };
+    if !has_chat {
+        return Ok(service::render(&nothing_here()));
+    }
     #[cfg(feature = "api")]
     if api::is_at(path) {
         return Ok(api::serve(&http.api, request).await);
     }
     request.extensions_mut().insert(connection.clone());
-    chat.call(request).await
+    service::serve(http.clone(), client.into(), request).await
 }
 
 /// Removes the path of the server's public address from a request, unless only the whole path is one that is served.

@@ -29,6 +29,8 @@ use tokio::{
 pub(super) use self::connection::HttpConnection;
 pub use self::pages::Pages;
 pub(super) use self::socket::Socket;
+#[cfg(test)]
+pub(super) use self::tests::memory;
 
 use self::head::{Head, Parsed};
 #[cfg(feature = "tls")]
@@ -36,6 +38,7 @@ use super::tls::{self, Tls};
 use super::{
     Http,
     endpoint::{self, PollId, PollOutcome},
+    proxies::{Peer, read_preface},
     web::File,
 };
 use crate::{
@@ -58,6 +61,9 @@ const EVICTING: Duration = Duration::from_millis(5);
 /// The shortest time between two warnings that connections cannot be accepted.
 const WARNINGS: Duration = Duration::from_secs(60);
 
+/// How long a balancer may take to send the preface of the PROXY protocol.
+const PREFACE: Duration = Duration::from_secs(1);
+
 /// How long a polling client has at a shutdown to fetch its final messages; it polls again after 100 ms
 /// (`docs/PROTOCOL.md`, "Transports").
 const FINAL_POLL: Duration = Duration::from_secs(1);
@@ -68,6 +74,8 @@ pub struct FrontDoor {
     listener: TcpListener,
     http: Arc<Http>,
     served: Served,
+    /// Whether each connection begins with a preface of the PROXY protocol.
+    has_preface: bool,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
 }
@@ -109,6 +117,7 @@ impl FrontDoor {
             listener: socket.listen(BACKLOG)?,
             http,
             served,
+            has_preface: false,
             #[cfg(feature = "tls")]
             tls: None,
         })
@@ -133,6 +142,19 @@ impl FrontDoor {
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Expects a preface of the PROXY protocol, version 2, at the beginning of each connection, before TLS. It names the address of the
+    /// client.
+    ///
+    /// For balancers that pass connections on without reading them. Only trusted proxies ([`Builder::behind`](crate::Builder::behind))
+    /// may connect: other connections are closed at once, and so are those whose preface is missing, invalid or of version 1, or
+    /// does not arrive within a second. The headers of such a connection count only if the preface names a trusted proxy. A preface
+    /// without an address (`LOCAL`) is for the balancer itself, such as a health check. Additional fields of the preface are ignored.
+    #[must_use]
+    pub fn proxy_protocol(mut self) -> Self {
+        self.has_preface = true;
         self
     }
 
@@ -170,7 +192,12 @@ impl FrontDoor {
         }
     }
 
-    fn receive(&self, socket: impl Socket, peer: SocketAddr) {
+    fn receive(&self, socket: impl Socket, address: SocketAddr) {
+        let peer = Peer::new(address, &self.http.proxies);
+        if self.has_preface && !peer.is_proxy() {
+            tracing::debug!(%address, "closed a connection that does not come from a trusted proxy");
+            return;
+        }
         let accepted = self.enter(peer);
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
@@ -179,13 +206,11 @@ impl FrontDoor {
         spawn(Box::pin(open(accepted, socket)));
     }
 
-    fn enter(&self, peer: SocketAddr) -> Accepted {
-        // A listener for both families names a client of IPv4 by an address of IPv6.
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    fn enter(&self, peer: Peer) -> Accepted {
         let http = self.http.clone();
         let task = http.shutdown.enter();
-        let guard = http.admission.pending.enter(Some(peer.ip()), PendingKind::Handshake);
-        Accepted { task, http, served: self.served.clone(), peer, guard }
+        let guard = http.admission.pending.enter(peer.counts_for(), PendingKind::Handshake);
+        Accepted { task, http, served: self.served.clone(), has_preface: self.has_preface, peer, guard }
     }
 }
 
@@ -194,8 +219,39 @@ struct Accepted {
     task: Task,
     http: Arc<Http>,
     served: Served,
-    peer: SocketAddr,
+    /// Whether the preface is still to be read.
+    has_preface: bool,
+    peer: Peer,
     guard: PendingGuard,
+}
+
+impl Accepted {
+    /// Reads the preface; from then on the connection is one of the client that it names. Returns `None` if there is no valid preface in
+    /// time.
+    async fn read_preface(&mut self, socket: &impl Socket) -> Option<()> {
+        let reading = tokio::time::timeout(PREFACE, read_preface(socket));
+        let read = tokio::select! {
+            biased;
+            read = self.http.shutdown.unless_begun(reading) => read?,
+            () = self.guard.evicted() => return None,
+        };
+        let balancer = self.peer.address();
+        let client = match read {
+            Ok(Ok(client)) => client,
+            Ok(Err(error)) => {
+                tracing::debug!(%balancer, %error, "closed a connection without a valid preface");
+                return None;
+            }
+            Err(_) => {
+                tracing::debug!(%balancer, "closed a connection whose preface did not arrive within a second");
+                return None;
+            }
+        };
+        self.has_preface = false;
+        self.peer = self.peer.announced(client, &self.http.proxies);
+        self.guard.count_for(self.peer.counts_for());
+        Some(())
+    }
 }
 
 /// Runs a connection in its own task.
@@ -212,10 +268,13 @@ fn spawn(opening: Pin<Box<impl Future<Output = Option<Driver>> + Send + 'static>
 /// Performs the TLS handshake, then opens the connection.
 #[cfg(feature = "tls")]
 async fn open_encrypted(
-    accepted: Accepted,
+    mut accepted: Accepted,
     socket: impl Socket,
     config: Arc<rustls::ServerConfig>,
 ) -> Option<Driver> {
+    if accepted.has_preface {
+        Box::pin(accepted.read_preface(&socket)).await?;
+    }
     let handshake = Box::pin(accepted.http.shutdown.unless_begun(tls::Stream::accept(socket, config)));
     let stream = tokio::select! {
         biased;
@@ -225,7 +284,7 @@ async fn open_encrypted(
     match stream {
         Ok(stream) => Box::pin(open(accepted, stream)).await,
         Err(error) => {
-            tracing::debug!(peer = %accepted.peer, %error, "a TLS handshake failed");
+            tracing::debug!(peer = %accepted.peer.address(), %error, "a TLS handshake failed");
             None
         }
     }
@@ -241,14 +300,17 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 ///
 /// While it waits for a request, or the rest of one, the connection is pending, unless a poll over it had a session. Futures
 /// that need much memory are boxed, so that a held poll does not keep their memory.
-async fn open(accepted: Accepted, socket: impl Socket) -> Option<Driver> {
-    let Accepted { task, http, served, peer, mut guard } = accepted;
+async fn open(mut accepted: Accepted, socket: impl Socket) -> Option<Driver> {
+    if accepted.has_preface {
+        Box::pin(accepted.read_preface(&socket)).await?;
+    }
+    let Accepted { task, http, served, has_preface: _, mut peer, mut guard } = accepted;
     let mut read = Vec::new();
     let mut is_first = true;
     let mut is_authenticated = false;
     loop {
         let asked = if served.chat {
-            Box::pin(request(&http, &socket, peer, &guard, &mut read, is_first)).await?
+            Box::pin(request(&http, &socket, &mut peer, &guard, &mut read, is_first)).await?
         } else {
             Asked::Other
         };
@@ -274,16 +336,17 @@ async fn open(accepted: Accepted, socket: impl Socket) -> Option<Driver> {
             }
         };
         let keep_alive = keep_alive && !(http.shutdown.has_begun() && answer.status != 200);
-        Box::pin(answer::write(&http, &socket, peer, &answer, keep_alive)).await.ok()?;
+        Box::pin(answer::write(&http, &socket, peer.client(), &answer, keep_alive)).await.ok()?;
         if !keep_alive {
             return None;
         }
         is_first = false;
+        is_authenticated &= !peer.is_proxy();
         is_authenticated |= poll.is_some_and(|poll| http.admitted_polls.contains(poll));
         guard = if is_authenticated {
-            http.admission.pending.enter_authenticated(Some(peer.ip()))
+            http.admission.pending.enter_authenticated(peer.counts_for())
         } else {
-            http.admission.pending.enter(Some(peer.ip()), PendingKind::Idle)
+            http.admission.pending.enter(peer.counts_for(), PendingKind::Idle)
         };
     }
 }
@@ -310,7 +373,7 @@ struct Upgraded {
 async fn request(
     http: &Arc<Http>,
     socket: &impl Socket,
-    peer: SocketAddr,
+    peer: &mut Peer,
     guard: &PendingGuard,
     read: &mut Vec<u8>,
     is_first: bool,
@@ -319,7 +382,14 @@ async fn request(
     // The deadline between two requests differs from the deadline within one.
     let mut is_begun = is_first;
     loop {
-        let head = match head::parse(read, peer, socket.is_encrypted(), http.public_url.as_ref()) {
+        let parsed =
+            head::parse(read, peer.hop(&http.proxies, socket.is_encrypted()), http.public_url.as_ref());
+        if let Parsed::Chat(head) = &parsed
+            && let Some(client) = head.chat.peer
+        {
+            peer.begin_request(client, guard);
+        }
+        let head = match parsed {
             Parsed::Other => return Some(Asked::Other),
             Parsed::Chat(head) if head.upgrade.is_some() || read.len() >= head.length + head.body => head,
             unfinished @ (Parsed::Chat(_) | Parsed::Partial) => {

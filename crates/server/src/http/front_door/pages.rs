@@ -1,12 +1,14 @@
 //! Pages that a front door serves beside the chat.
 
-use std::{fmt, net::SocketAddr};
+use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+
+use crate::ClientInfo;
 
 /// Pages behind some paths of a [`FrontDoor`](crate::FrontDoor), such as a dashboard.
 ///
@@ -23,6 +25,6 @@ pub trait Pages: fmt::Debug + Send + Sync {
     /// Returns whether these pages answer requests for this path.
     fn claims(&self, path: &str) -> bool;
 
-    /// Answers a request from `peer`.
-    async fn serve(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>>;
+    /// Answers a request of `client`.
+    async fn serve(&self, request: Request<Incoming>, client: ClientInfo) -> Response<Full<Bytes>>;
 }

@@ -1,13 +1,17 @@
 //! A stream in memory whose server end receives one byte at a time.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
 };
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    task::unconstrained,
+};
 
 use super::super::socket::Socket;
 
@@ -16,7 +20,7 @@ const BUFFER: usize = 256 * 1024;
 
 /// The server's end.
 #[derive(Debug)]
-pub(super) struct ServerEnd {
+pub(in crate::http) struct ServerEnd {
     stream: Mutex<DuplexStream>,
     received: Mutex<Option<Received>>,
 }
@@ -28,7 +32,7 @@ enum Received {
 }
 
 /// Returns the client's end and the server's end.
-pub(super) fn pair() -> (DuplexStream, ServerEnd) {
+pub(in crate::http) fn pair() -> (DuplexStream, ServerEnd) {
     let (client, server) = tokio::io::duplex(BUFFER);
     (client, ServerEnd { stream: Mutex::new(server), received: Mutex::default() })
 }
@@ -70,7 +74,10 @@ impl Socket for ServerEnd {
 
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut cx = Context::from_waker(Waker::noop());
-        match Pin::new(&mut *self.stream.lock()).poll_write_vectored(&mut cx, bytes) {
+        let mut stream = self.stream.lock();
+        // Otherwise a task that has read many single bytes must yield before it may write.
+        let writing = unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_write_vectored(cx, bytes)));
+        match pin!(writing).poll(&mut cx) {
             Poll::Ready(written) => written,
             Poll::Pending => panic!("the tests write less than the buffer holds"),
         }

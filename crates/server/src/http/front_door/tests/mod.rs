@@ -5,19 +5,22 @@ use std::{
     time::Duration,
 };
 
+use chatcamp_protocol::AppId;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream},
     net::TcpStream,
 };
 
 use super::*;
-use crate::{Accounts, AuthPolicy, Keyring, Limits, Server};
+use crate::{Accounts, AuthPolicy, Keyring, Limits, Proxies, Server};
 
-mod memory;
+pub(in crate::http) mod memory;
+mod proxies;
 
 const ADDRESS: [u8; 4] = [192, 0, 2, 1];
 
 struct Host {
+    server: Server,
     door: FrontDoor,
     app: String,
     key: String,
@@ -28,20 +31,28 @@ struct Client<S = TcpStream>(S);
 
 impl Host {
     async fn new(limits: Limits) -> Self {
+        Self::behind(Proxies::default(), limits).await
+    }
+
+    async fn behind(proxies: Proxies, limits: Limits) -> Self {
         let store = Arc::new(chatcamp_store::memory::Store::new());
         let keyring = Keyring::new(vec![[7; 32]]).unwrap();
         let accounts = Accounts::new(store.clone(), keyring.clone());
         let app = accounts.create_app("test", AuthPolicy::Open, None).await.unwrap().id;
         let key = accounts.create_api_key(&app, "test").await.unwrap().key;
-        let server = Server::builder(store, keyring).limits(limits).start();
-        let door = FrontDoor::bind(server, "127.0.0.1:0".parse().unwrap()).unwrap();
-        Self { door, app: app.to_string(), key }
+        let server = Server::builder(store, keyring).limits(limits).behind(proxies).start();
+        let door = FrontDoor::bind(server.clone(), "127.0.0.1:0".parse().unwrap()).unwrap();
+        Self { server, door, app: app.to_string(), key }
     }
 
     /// Connects through memory; the server receives one byte at a time.
     fn connect_in_memory(&self) -> Client<DuplexStream> {
+        self.connect_in_memory_from(ADDRESS)
+    }
+
+    fn connect_in_memory_from(&self, address: impl Into<IpAddr>) -> Client<DuplexStream> {
         let (client, server) = memory::pair();
-        self.door.receive(server, SocketAddr::new(ADDRESS.into(), 1));
+        self.door.receive(server, SocketAddr::new(address.into(), 1));
         Client(client)
     }
 
@@ -53,11 +64,28 @@ impl Host {
         Client(client.unwrap())
     }
 
+    /// Returns the addresses of the live sessions.
+    async fn session_addresses(&self) -> Vec<String> {
+        let sessions = self.server.sessions(&AppId::new(&*self.app).unwrap(), None).await.unwrap();
+        sessions.iter().map(|session| session.address.unwrap().to_string()).collect()
+    }
+
     fn call(&self) -> String {
         format!(
             "POST /api/2.0/users.list HTTP/1.1\r\nHost: h\r\nx-api-key: {}\r\nContent-Length: 0\r\n\r\n",
             self.key
         )
+    }
+
+    /// Waits until this many connections are pending.
+    async fn pending(&self, count: usize) {
+        let reached = async {
+            while self.door.http.admission.pending.len() != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let reached = tokio::time::timeout(Duration::from_secs(20), reached).await;
+        assert!(reached.is_ok(), "{} are pending, not {count}", self.door.http.admission.pending.len());
     }
 
     fn poll(&self, id: usize) -> String {

@@ -1,10 +1,16 @@
-//! The network of an address, to which limits per address apply.
+//! The network of an address, to which limits per address apply, and the proxies that name addresses.
+
+mod proxies;
 
 use std::net::{IpAddr, Ipv6Addr};
 
+pub use self::proxies::{Proxies, ProxyHeader};
+
 /// Returns the network that an address counts for: itself, or for IPv6 its /64, which usually belongs to one customer. Returns `None`
 /// for loopback, whose clients cannot be told apart. An IPv4 address mapped to IPv6 counts as IPv4.
-pub(crate) fn network(address: IpAddr) -> Option<IpAddr> {
+///
+/// [`Proxies::network`] is this function for a server that may be behind proxies.
+fn network(address: IpAddr) -> Option<IpAddr> {
     let address = address.to_canonical();
     match address {
         _ if address.is_loopback() => None,
