@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use chatcamp_dashboard::{AdminPassword, Dashboard, HostName, PasswordError};
-use chatcamp_server::{DataDir, Server};
+use chatcamp_server::{DataDir, PublicUrl, Server};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -62,8 +62,8 @@ pub(crate) fn make_dev_password(data: &DataDir, dev: &mut DevFile) -> Result<(),
     Ok(())
 }
 
-/// Creates the dashboard of a server, reached at `listen`; `chat_url` is given if the chat is at another address. `is_encrypted` says
-/// that `listen` accepts TLS only.
+/// Creates the dashboard of a server, reached at `listen`; `chat_url` is given if the chat listens at another address. `is_encrypted`
+/// says that `listen` accepts TLS only.
 pub(crate) fn dashboard(
     server: &Server,
     data: &DataDir,
@@ -73,7 +73,8 @@ pub(crate) fn dashboard(
     is_encrypted: bool,
 ) -> Arc<Dashboard> {
     if !is_encrypted && !listen.ip().is_loopback() {
-        if names.iter().any(HostName::is_https) {
+        let is_public_https = server.public_url().is_some_and(PublicUrl::is_https);
+        if is_public_https || names.iter().any(HostName::is_https) {
             tracing::warn!(
                 "the dashboard also answers at {listen} without TLS, where its password can be read on the network; make sure \
                  that only the TLS proxy can reach this address"
@@ -81,7 +82,7 @@ pub(crate) fn dashboard(
         } else {
             tracing::warn!(
                 "the dashboard at {listen} is without TLS: its password can be read on the network; use --tls-cert-file, or put a \
-                 TLS proxy in front of it and name the proxy with --dashboard-host https://NAME"
+                 TLS proxy in front of it and name the proxy with --public-url https://NAME"
             );
         }
     }

@@ -34,13 +34,19 @@ pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failur
     admin::make_dev_password(&data, &mut dev)?;
     let app = dev.app_id.clone();
     let mut sign_in = String::new();
-    let serving =
-        Serving::start_with(data, options.listen, Limits::default(), None, |server, data, address| {
+    let serving = Serving::start_with(
+        data,
+        options.listen,
+        options.public_url,
+        Limits::default(),
+        None,
+        |server, data, address| {
             let names = options.dashboard_host;
             let dashboard = admin::dashboard(server, data, address, names.clone(), None, false);
             sign_in = dashboard.one_time_path();
             vec![dashboard, Arc::new(TryPage::new(server.clone(), app, address).with_hosts(names))]
-        })?;
+        },
+    )?;
     dev.url = Some(serving.url());
     dev.write(&context.folder)?;
     if !serving.address.ip().is_loopback() {
@@ -53,8 +59,8 @@ pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failur
         listening: serving.address,
         app_id: dev.app_id,
         api_key: dev.api_key,
-        dashboard: format!("{}{sign_in}", serving.url()),
-        url: serving.url(),
+        dashboard: format!("{}{sign_in}", serving.shown_url()),
+        url: serving.shown_url(),
         folder: context.folder.clone(),
     }))?;
 

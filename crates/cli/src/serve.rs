@@ -10,8 +10,7 @@ use std::{
 };
 
 use chatcamp_dashboard::{AdminPassword, HostName};
-use chatcamp_protocol::ServerUrl;
-use chatcamp_server::{DataDir, FrontDoor, Limits, Pages, Server, Tls};
+use chatcamp_server::{Builder, DataDir, FrontDoor, Limits, Pages, PublicUrl, Server, Tls};
 use clap::{Args, value_parser};
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -31,8 +30,12 @@ pub(crate) struct Listen {
     /// The address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", env = "CHATCAMP_LISTEN", default_value = "127.0.0.1:9080")]
     pub(crate) listen: SocketAddr,
-    /// A name under which the dashboard is reached, in addition to localhost and its address: chat.example.com, or
-    /// https://chat.example.com behind a TLS proxy. May be given several times.
+    /// The address at which browsers and apps reach the server: https://chat.example.com, or https://example.com/talk if a proxy
+    /// serves it under a path. Code to copy and printed links begin with it. The proxy may remove the path from requests or leave it.
+    #[arg(long, value_name = "URL", env = "CHATCAMP_PUBLIC_URL")]
+    pub(crate) public_url: Option<PublicUrl>,
+    /// A name under which the dashboard is reached, in addition to localhost, its address and the name in --public-url:
+    /// chat.example.com, or https://chat.example.com behind a TLS proxy. May be given several times.
     #[arg(long, value_name = "NAME")]
     pub(crate) dashboard_host: Vec<HostName>,
     /// Creates an empty database in a data folder whose database is missing or empty. Refused if the folder has a database.
@@ -53,10 +56,6 @@ pub(crate) struct Serve {
     /// Serves the dashboard only on this separate address; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<SocketAddr>,
-    /// The URL at which apps reach the chat, such as https://chat.example.com, shown by the dashboard in code to copy. By default
-    /// the URL of the dashboard, or with --admin-listen the address of --listen.
-    #[arg(long, value_name = "URL", value_parser = chat_url)]
-    chat_url: Option<String>,
     /// How long an HTTP connection may be idle between two requests, in seconds. A proxy in front must close its idle
     /// connections sooner, or it answers 502 now and then.
     #[arg(long, value_name = "SECONDS", env = "CHATCAMP_KEEP_ALIVE", default_value_t = 75, value_parser = value_parser!(u64).range(1..=86_400))]
@@ -66,9 +65,10 @@ pub(crate) struct Serve {
 /// Runs a server until a signal arrives.
 pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure> {
     let wants_dashboard = options.dashboard || options.admin_listen.is_some();
-    if !wants_dashboard && (options.chat_url.is_some() || !options.listen.dashboard_host.is_empty()) {
-        let why = "--dashboard-host and --chat-url need a dashboard; add --dashboard or --admin-listen ADDR";
-        return Err(Failure::usage(why));
+    if !wants_dashboard && !options.listen.dashboard_host.is_empty() {
+        return Err(Failure::usage(
+            "--dashboard-host needs a dashboard; add --dashboard or --admin-listen ADDR",
+        ));
     }
     let signals = Signals::install()?;
     let mut hangups = Hangups::install()?;
@@ -77,21 +77,25 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
     let data = context.open_to_serve(options.listen.new_database).await?;
     let password_file =
         if wants_dashboard { AdminPassword::at(data.path()).generate_unless_set()? } else { None };
-    let Listen { listen, dashboard_host: names, .. } = options.listen;
+    let Listen { listen, public_url, dashboard_host: names, .. } = options.listen;
     let mut limits = Limits::default();
     limits.keep_alive = Duration::from_secs(options.keep_alive);
     let mut dashboard = None;
     let serving = match options.admin_listen {
-        None => Serving::start_with(data, listen, limits, tls.clone(), |server, data, address| {
-            if !wants_dashboard {
-                return Vec::new();
-            }
-            dashboard = Some(address);
-            vec![admin::dashboard(server, data, address, names, options.chat_url, is_encrypted)]
-        })?,
+        None => {
+            Serving::start_with(data, listen, public_url, limits, tls.clone(), |server, data, address| {
+                if !wants_dashboard {
+                    return Vec::new();
+                }
+                dashboard = Some(shown_url(server, address, is_encrypted));
+                vec![admin::dashboard(server, data, address, names, None, is_encrypted)]
+            })?
+        }
         Some(separate) => {
-            let serving = Serving::start_with(data, listen, limits, tls.clone(), |_, _, _| Vec::new())?;
-            dashboard = Some(serving.listen_separately(separate, names, options.chat_url)?);
+            let serving =
+                Serving::start_with(data, listen, public_url, limits, tls.clone(), |_, _, _| Vec::new())?;
+            let separate = serving.listen_separately(separate, names)?;
+            dashboard = Some(url(separate, is_encrypted));
             serving
         }
     };
@@ -103,7 +107,7 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
     }
     ignore_unread(context.out.print(&Listening {
         listening: serving.address,
-        dashboard: dashboard.map(|address| format!("{}/dashboard/", url(address, is_encrypted))),
+        dashboard: dashboard.map(|url| format!("{url}/dashboard/")),
         admin_password_file: password_file,
     }))?;
     tokio::select! {
@@ -129,11 +133,13 @@ impl Serving {
     pub(crate) fn start_with(
         mut data: DataDir,
         listen: SocketAddr,
+        public_url: Option<PublicUrl>,
         limits: Limits,
         tls: Option<Tls>,
         pages: impl FnOnce(&Server, &DataDir, SocketAddr) -> Vec<Arc<dyn Pages>>,
     ) -> Result<Self, Failure> {
-        let server = Server::builder(data.store(), data.keyring()).limits(limits).start();
+        let builder = Server::builder(data.store(), data.keyring()).limits(limits);
+        let server = public_url.into_iter().fold(builder, Builder::public_url).start();
         let (door, address) = bind(&server, listen, "--listen", tls.as_ref())?;
         let door = pages(&server, &data, address).into_iter().fold(door, FrontDoor::mount);
         data.announce(&format!("process {} on {address}", process::id()))?;
@@ -141,14 +147,9 @@ impl Serving {
     }
 
     /// Also listens on another address, which serves only the dashboard, until the server shuts down.
-    fn listen_separately(
-        &self,
-        listen: SocketAddr,
-        names: Vec<HostName>,
-        chat_url: Option<String>,
-    ) -> Result<SocketAddr, Failure> {
+    fn listen_separately(&self, listen: SocketAddr, names: Vec<HostName>) -> Result<SocketAddr, Failure> {
         let (door, address) = bind(&self.server, listen, "--admin-listen", self.tls.as_ref())?;
-        let chat_url = chat_url.or_else(|| Some(self.url()));
+        let chat_url = Some(self.url());
         let dashboard =
             admin::dashboard(&self.server, &self.data, address, names, chat_url, self.tls.is_some());
         tokio::spawn(door.pages_only().mount(dashboard).run());
@@ -158,6 +159,11 @@ impl Serving {
     /// Returns the URL under which this machine reaches the server.
     pub(crate) fn url(&self) -> String {
         url(self.address, self.tls.is_some())
+    }
+
+    /// Returns the URL to show to people: the public one if it is known.
+    pub(crate) fn shown_url(&self) -> String {
+        shown_url(&self.server, self.address, self.tls.is_some())
     }
 
     /// Waits for a signal, then shuts down.
@@ -197,11 +203,9 @@ fn bind(
     Ok((door, address))
 }
 
-/// Parses the URL of a server and returns it without a slash at the end.
-fn chat_url(text: &str) -> Result<String, String> {
-    let url = ServerUrl::parse(text)
-        .map_err(|why| format!("invalid server URL: {why}; an example is https://chat.example.com"))?;
-    Ok(url.to_string())
+/// Returns the public URL of a server, or the URL of an address if it has none.
+fn shown_url(server: &Server, address: SocketAddr, is_encrypted: bool) -> String {
+    server.public_url().map_or_else(|| url(address, is_encrypted), PublicUrl::to_string)
 }
 
 /// Returns the URL under which this machine reaches an address.

@@ -13,7 +13,8 @@ use hyper::body::Incoming;
 use crate::{
     access::{Access, AdminPassword},
     host::{HostName, Hosts},
-    pages, paths,
+    pages,
+    paths::{self, Root},
     request::Services,
     router::Router,
 };
@@ -26,7 +27,8 @@ pub struct Dashboard {
 impl Dashboard {
     /// Creates the dashboard of a server, of its store and its keyring, reached at the address `listen`.
     ///
-    /// It answers to loopback names and to that address. [`with_hosts`](Self::with_hosts) adds other names.
+    /// It answers to loopback names, to that address and to the host of the server's public URL. [`with_hosts`](Self::with_hosts)
+    /// adds other names.
     #[must_use]
     pub fn new(
         server: Server,
@@ -38,8 +40,9 @@ impl Dashboard {
         let clock = Clock::system();
         let accounts = Accounts::new(store.clone(), keyring);
         let access = Access::new(password, listen.port(), clock.clone());
+        let hosts = Hosts::new(listen, Vec::new(), server.public_url());
         let services = Services { server, accounts, store, clock, chat_url: None };
-        Self { router: Router { services, access, hosts: Hosts::new(listen, Vec::new()) } }
+        Self { router: Router { services, access, hosts } }
     }
 
     /// Answers to these names too.
@@ -58,7 +61,8 @@ impl Dashboard {
         self
     }
 
-    /// Sets the URL of the chat, which code to copy contains. Required if the dashboard has its own address.
+    /// Sets the URL of the chat, which code to copy contains if the server has no public URL. Required if the dashboard has its own
+    /// address.
     #[must_use]
     pub fn with_chat_url(mut self, url: impl Into<String>) -> Self {
         self.router.services.chat_url = Some(url.into());
@@ -92,8 +96,9 @@ impl Pages for Dashboard {
     }
 
     async fn serve(&self, request: Request<Incoming>, client: ClientInfo) -> Response<Full<Bytes>> {
-        let reply = self.router.answer(request, client).await;
-        reply.unwrap_or_else(|error| pages::error(&error)).into_response()
+        let root = Root::from(request.uri().path());
+        let reply = self.router.answer(request, root, client).await;
+        reply.unwrap_or_else(|error| pages::error(root, &error)).into_response()
     }
 }
 

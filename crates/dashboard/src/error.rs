@@ -34,7 +34,8 @@ impl PageError {
     /// The request names a host that is not this server's.
     pub(crate) fn wrong_host() -> Self {
         let advice = "The dashboard answers only to localhost and to the address it listens on, so that no other site can \
-                      direct a browser to it. To reach it by another name, start the server with --dashboard-host NAME.";
+                      direct a browser to it. To reach it by another name, start the server with --public-url URL, or with \
+                      --dashboard-host NAME for a further name.";
         Self::new(StatusCode::MISDIRECTED_REQUEST, "This server does not have that name", advice)
     }
 
@@ -54,8 +55,9 @@ impl PageError {
     pub(crate) fn foreign_origin(sender: &str, ours: &Origin) -> Self {
         let advice = format!(
             "Nothing was changed. Your browser sent the form from {sender}, but the request reached this server as {ours}. If \
-             you opened the dashboard at {sender}, a proxy in between changed the Host header: it must pass it on unchanged \
-             (nginx: proxy_set_header Host $http_host), and the server must be started with --dashboard-host {sender}."
+             you opened the dashboard at {sender}, a proxy in between changed the Host header: start the server with \
+             --public-url and the address at which browsers reach it, such as {sender}. Or let the proxy pass the header on \
+             unchanged (nginx: proxy_set_header Host $http_host), and start the server with --dashboard-host {sender}."
         );
         Self::new(StatusCode::FORBIDDEN, "The form was not accepted", advice)
     }

@@ -6,6 +6,7 @@ use std::{
     str::FromStr,
 };
 
+use chatcamp_server::PublicUrl;
 use http::{
     HeaderMap,
     header::{HOST, ORIGIN},
@@ -32,6 +33,8 @@ pub struct InvalidHostName;
 pub(crate) struct Hosts {
     listen: IpAddr,
     pub(crate) names: Vec<HostName>,
+    /// The name in the server's public URL.
+    public: Option<HostName>,
     /// Whether the front door itself speaks TLS, so that every name is reached by https.
     pub(crate) is_encrypted: bool,
 }
@@ -83,28 +86,32 @@ impl HostName {
 }
 
 impl Hosts {
-    pub(crate) fn new(listen: SocketAddr, names: Vec<HostName>) -> Self {
-        Self { listen: listen.ip(), names, is_encrypted: false }
+    pub(crate) fn new(listen: SocketAddr, names: Vec<HostName>, public_url: Option<&PublicUrl>) -> Self {
+        let public = public_url.and_then(|url| url.origin().parse().ok());
+        Self { listen: listen.ip(), names, public, is_encrypted: false }
     }
 
     /// Returns the origin that a request was sent to, or `None` if its `Host` header does not name this dashboard.
     ///
     /// Loopback names are always accepted. If the server listens on all addresses, every IP address is: DNS rebinding
     /// needs a name. `is_encrypted` says whether the browser's connection is.
+    ///
+    /// A proxy may put an accepted name in the place of the public one. A page of the public origin is recognised by the `Origin`
+    /// header, which browsers set, and the public origin is returned.
     pub(crate) fn origin(&self, headers: &HeaderMap, is_encrypted: bool) -> Option<Origin> {
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
         let requested = authority(host.to_str().ok()?)?;
-        let scheme = match self.names.iter().find(|name| name.matches(&requested)) {
+        let mut names = self.public.iter().chain(&self.names);
+        let scheme = match names.find(|name| name.matches(&requested)) {
             Some(name) => name.scheme,
             None if self.is_own_address(requested.host()) => "http",
             None => return None,
         };
         let scheme = if self.is_encrypted || is_encrypted { "https" } else { scheme };
-        // Browsers omit the default port from an origin.
-        let is_default_port = requested.port_u16() == Some(default_port(scheme));
-        let authority = if is_default_port { requested.host() } else { requested.as_str() };
-        Some(Origin { scheme, authority: authority.to_ascii_lowercase() })
+        let public = self.public.as_ref().map(|name| Origin::new(name.scheme, &name.authority));
+        let origin = public.filter(|public| public.has_sent(headers));
+        Some(origin.unwrap_or_else(|| Origin::new(scheme, &requested)))
     }
 
     fn is_own_address(&self, host: &str) -> bool {
@@ -118,6 +125,13 @@ impl Hosts {
 }
 
 impl Origin {
+    fn new(scheme: &'static str, authority: &Authority) -> Self {
+        // Browsers omit the default port from an origin.
+        let is_default_port = authority.port_u16() == Some(default_port(scheme));
+        let authority = if is_default_port { authority.host() } else { authority.as_str() };
+        Self { scheme, authority: authority.to_ascii_lowercase() }
+    }
+
     pub(crate) fn is_https(&self) -> bool {
         self.scheme == "https"
     }
@@ -173,7 +187,7 @@ mod tests {
             "https://default.example.com:443",
         ];
         let names = names.map(|name| name.parse().unwrap());
-        let at = |listen: &str| Hosts::new(listen.parse().unwrap(), names.to_vec());
+        let at = |listen: &str| Hosts::new(listen.parse().unwrap(), names.to_vec(), None);
         for (listen, host, origin) in [
             ("127.0.0.1:9080", "localhost:9080", Some("http://localhost:9080")),
             ("127.0.0.1:9080", "LOCALHOST", Some("http://localhost")),
@@ -211,7 +225,7 @@ mod tests {
     #[test]
     fn every_name_is_https_if_the_front_door_speaks_tls() {
         let names = vec!["chat.example.com".parse().unwrap()];
-        let hosts = Hosts { is_encrypted: true, ..Hosts::new("0.0.0.0:443".parse().unwrap(), names) };
+        let hosts = Hosts { is_encrypted: true, ..Hosts::new("0.0.0.0:443".parse().unwrap(), names, None) };
         for (host, origin) in [
             ("chat.example.com", Some("https://chat.example.com")),
             ("chat.example.com:443", Some("https://chat.example.com")),
@@ -224,8 +238,34 @@ mod tests {
     }
 
     #[test]
+    fn a_form_of_the_public_origin_is_accepted_though_a_proxy_changed_the_host() {
+        let public = "https://Example.com:443/talk".parse().unwrap();
+        let hosts = Hosts::new("127.0.0.1:9080".parse().unwrap(), Vec::new(), Some(&public));
+        for (host, sent, origin, is_ours) in [
+            ("example.com", "https://example.com", "https://example.com", true),
+            ("127.0.0.1:9080", "https://example.com", "https://example.com", true),
+            ("127.0.0.1:9080", "http://127.0.0.1:9080", "http://127.0.0.1:9080", true),
+            ("127.0.0.1:9080", "http://example.com", "http://127.0.0.1:9080", false),
+            ("127.0.0.1:9080", "https://evil.example", "http://127.0.0.1:9080", false),
+            ("example.com", "null", "https://example.com", false),
+        ] {
+            let mut headers = headers(host);
+            headers.insert(ORIGIN, sent.parse().unwrap());
+            let found = hosts.origin(&headers, false).unwrap();
+            assert_eq!(
+                (found.to_string().as_str(), found.has_sent(&headers)),
+                (origin, is_ours),
+                "{host} {sent}"
+            );
+        }
+        let mut rebound = headers("evil.example");
+        rebound.insert(ORIGIN, "https://example.com".parse().unwrap());
+        assert_eq!(hosts.origin(&rebound, false), None);
+    }
+
+    #[test]
     fn a_form_of_another_origin_is_recognised() {
-        let hosts = Hosts::new("127.0.0.1:9080".parse().unwrap(), Vec::new());
+        let hosts = Hosts::new("127.0.0.1:9080".parse().unwrap(), Vec::new(), None);
         let origin = hosts.origin(&headers("localhost:9080"), false).unwrap();
         for (sent, is_ours) in [
             (Some("http://localhost:9080"), true),

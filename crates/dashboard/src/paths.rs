@@ -1,4 +1,4 @@
-//! Paths that several modules name.
+//! Paths that several modules name, and links to them.
 
 /// The list of apps. All other paths of the dashboard are below it.
 pub(crate) const HOME: &str = "/dashboard/";
@@ -10,5 +10,47 @@ pub(crate) const SIGN_OUT: &str = "/dashboard/sign-out";
 pub(crate) const USE_LINK: &str = "/dashboard/enter";
 /// The page of a one-time link; the link's secret follows.
 pub(crate) const LINK_PREFIX: &str = "/dashboard/enter/";
-/// The table of live sessions alone, which the script reloads.
-pub(crate) const LIVE_ROWS: &str = "/dashboard/live/sessions";
+/// The table of live sessions alone, which the script inserts into pages: it is as deep as these, so that its links lead to the same
+/// pages.
+pub(crate) const LIVE_ROWS: &str = "/dashboard/live-sessions";
+
+/// The way from a requested page to the root of the server. Links and redirects are relative, because a proxy may serve the server
+/// under a path that it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Root {
+    /// The number of folders to go up.
+    depth: usize,
+}
+
+impl Root {
+    /// Returns the way from the page at `path`, which begins with a slash.
+    pub(crate) fn from(path: &str) -> Self {
+        Self { depth: path.bytes().filter(|&b| b == b'/').count().saturating_sub(1) }
+    }
+
+    /// Returns the relative link to `path`, which begins with a slash and may have a query.
+    pub(crate) fn to(self, path: &str) -> String {
+        let up = if self.depth == 0 { "./".to_owned() } else { "../".repeat(self.depth) };
+        up + path.trim_start_matches('/')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_relative_to_the_requested_page() {
+        for (from, link) in [
+            ("/", "./dashboard/"),
+            ("/dashboard", "./dashboard/"),
+            ("/dashboard/", "../dashboard/"),
+            ("/dashboard/app", "../dashboard/"),
+            ("/dashboard/user/create", "../../dashboard/"),
+            ("/dashboard/a/b/", "../../../dashboard/"),
+        ] {
+            assert_eq!(Root::from(from).to(HOME), link, "{from}");
+        }
+        assert_eq!(Root::from("/dashboard/app").to("//evil.example"), "../evil.example");
+    }
+}

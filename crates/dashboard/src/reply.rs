@@ -35,7 +35,7 @@ impl Reply {
         reply
     }
 
-    /// Redirects to another page, which is read with GET.
+    /// Redirects to another page, which is read with GET. `location` is relative to the requested page.
     pub(crate) fn see_other(location: &str) -> Self {
         let mut reply = Self::new(StatusCode::SEE_OTHER, "text/plain", Bytes::new());
         reply.set(CACHE_CONTROL, "no-store");

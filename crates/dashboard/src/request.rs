@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use chatcamp_protocol::AppId;
-use chatcamp_server::{Accounts, Clock, Server};
+use chatcamp_server::{Accounts, Clock, PublicUrl, Server};
 use chatcamp_store::{App, Store};
 
 use crate::{
     access::{BrowserSession, BrowserSessions},
     error::PageError,
-    fields::Fields,
+    fields::{Fields, href},
     flash::FlashMessage,
     host::Origin,
+    paths::Root,
 };
 
 /// What pages read and actions change.
@@ -20,7 +21,7 @@ pub(crate) struct Services {
     pub(crate) accounts: Accounts,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
-    /// The URL of the chat, if it differs from the dashboard's.
+    /// The URL of the chat, if it differs from the dashboard's and the server has no public URL.
     pub(crate) chat_url: Option<String>,
 }
 
@@ -30,6 +31,7 @@ pub(crate) struct PageRequest<'a> {
     pub(crate) sessions: &'a BrowserSessions,
     pub(crate) session: BrowserSession,
     pub(crate) origin: Origin,
+    pub(crate) root: Root,
     pub(crate) path_and_query: String,
     pub(crate) query: Fields,
     /// The body of the answer will be dropped: a flash message must not be used up.
@@ -43,9 +45,22 @@ impl PageRequest<'_> {
         Ok(self.services.accounts.app(&id).await?)
     }
 
+    /// Returns the link to a page, relative to the requested one.
+    pub(crate) fn href(&self, path: &str, query: &[(&str, &str)]) -> String {
+        self.root.to(&href(path, query))
+    }
+
     /// Returns the URL at which apps reach the chat.
     pub(crate) fn chat_url(&self) -> String {
-        self.services.chat_url.clone().unwrap_or_else(|| self.origin.to_string())
+        let known = self.services.server.public_url().map(PublicUrl::to_string);
+        known.or_else(|| self.services.chat_url.clone()).unwrap_or_else(|| self.origin.to_string())
+    }
+
+    /// Returns the URL of the chat if it is a guess that misses the path of a proxy: the page's script, which sees the path, corrects
+    /// it.
+    pub(crate) fn guessed_url(&self) -> Option<String> {
+        let is_known = self.services.server.public_url().is_some() || self.services.chat_url.is_some();
+        (!is_known).then(|| self.origin.to_string())
     }
 
     /// Returns the current Unix time in seconds.

@@ -13,7 +13,8 @@ use crate::{
     error::PageError,
     fields::{Fields, href},
     host::{Hosts, Origin, Sender},
-    pages, paths,
+    pages,
+    paths::{self, Root},
     reply::Reply,
     request::{PageRequest, Services},
     sign_in,
@@ -32,22 +33,27 @@ pub(crate) struct Router {
 }
 
 impl Router {
+    /// Answers a request for a page from which `root` leads to the root of the server.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
+        root: Root,
         client: ClientInfo,
     ) -> Result<Reply, PageError> {
         let (head, body) = request.into_parts();
         let origin = self.hosts.origin(&head.headers, client.encrypted).ok_or_else(PageError::wrong_host)?;
         let path = head.uri.path();
         match head.method {
-            Method::GET | Method::HEAD if path == "/" => Ok(Reply::see_other(paths::HOME)),
+            Method::GET | Method::HEAD if path == "/" => Ok(self.to_home(root)),
+            Method::GET | Method::HEAD if Some(path) == paths::HOME.strip_suffix('/') => {
+                Ok(Reply::see_other(&root.to(paths::HOME)))
+            }
             Method::GET | Method::HEAD => match assets::at(path) {
                 Some(file) => Ok(file),
-                None => self.show(&head, origin).await,
+                None => self.show(&head, origin, root).await,
             },
             Method::POST => match origin.sender(&head.headers) {
-                Sender::Ours => self.act(&head, origin, body, client.address.ip()).await,
+                Sender::Ours => self.act(&head, origin, root, body, client.address.ip()).await,
                 Sender::Unnamed => Err(refuse(body, PageError::foreign_form()).await),
                 Sender::Foreign(sender) => {
                     Err(refuse(body, PageError::foreign_origin(&sender, &origin)).await)
@@ -57,30 +63,41 @@ impl Router {
         }
     }
 
-    async fn show(&self, head: &Parts, origin: Origin) -> Result<Reply, PageError> {
+    /// Redirects from the root of the server. A proxy may answer `/talk` with the root: then a relative link would miss the path.
+    fn to_home(&self, root: Root) -> Reply {
+        match self.services.server.public_url() {
+            Some(url) => Reply::see_other(&format!("{}{}", url.path(), paths::HOME)),
+            None => Reply::see_other(&root.to(paths::HOME)),
+        }
+    }
+
+    async fn show(&self, head: &Parts, origin: Origin, root: Root) -> Result<Reply, PageError> {
         let query = Fields::parse(head.uri.query().unwrap_or_default().as_bytes())
             .map_err(|error| PageError::bad_request(format!("The address is invalid: {error}.")))?;
         let path = head.uri.path();
         if let Some(secret) = path.strip_prefix(paths::LINK_PREFIX) {
             return Ok(if self.access.links.is_valid(secret, self.access.clock.now()) {
-                Reply::page(StatusCode::OK, pages::one_time_link(secret))
+                Reply::page(StatusCode::OK, pages::one_time_link(root, secret))
             } else {
-                Reply::page(StatusCode::FORBIDDEN, pages::invalid_link())
+                Reply::page(StatusCode::FORBIDDEN, pages::invalid_link(root))
             });
         }
         let trigger = if path == paths::LIVE_ROWS { Trigger::Script } else { Trigger::User };
         let session = self.access.session(&head.headers, trigger).await?;
         if path == paths::SIGN_IN {
             return Ok(match session {
-                Some(_) => Reply::see_other(paths::HOME),
-                None => Reply::page(StatusCode::OK, pages::sign_in(query.text("to"), None)),
+                Some(_) => Reply::see_other(&root.to(paths::HOME)),
+                None => Reply::page(StatusCode::OK, pages::sign_in(root, query.text("to"), None)),
             });
         }
         let path_and_query = head.uri.path_and_query().map_or(paths::HOME, |path| path.as_str());
         let Some(session) = session else {
             return match trigger {
                 Trigger::Script => Err(PageError::signed_out()),
-                Trigger::User => Ok(Reply::see_other(&href(paths::SIGN_IN, &[("to", path_and_query)]))),
+                Trigger::User => {
+                    let sign_in = href(paths::SIGN_IN, &[("to", path_and_query)]);
+                    Ok(Reply::see_other(&root.to(&sign_in)))
+                }
             };
         };
         mark_authenticated(head);
@@ -89,6 +106,7 @@ impl Router {
             sessions: &self.access.sessions,
             session,
             origin,
+            root,
             path_and_query: path_and_query.to_owned(),
             query,
             is_head: head.method == Method::HEAD,
@@ -101,17 +119,18 @@ impl Router {
         &self,
         head: &Parts,
         origin: Origin,
+        root: Root,
         body: Incoming,
         peer: IpAddr,
     ) -> Result<Reply, PageError> {
         let path = head.uri.path();
         if path == paths::SIGN_IN {
             let form = read_form(&head.headers, body, MAX_SIGN_IN_FORM).await?;
-            return sign_in::by_password(&self.access, &head.headers, &origin, &form, peer).await;
+            return sign_in::by_password(&self.access, &head.headers, &origin, root, &form, peer).await;
         }
         if path == paths::USE_LINK {
             let form = read_form(&head.headers, body, MAX_SIGN_IN_FORM).await?;
-            return sign_in::by_link(&self.access, &origin, &form, peer).await;
+            return sign_in::by_link(&self.access, &origin, root, &form, peer).await;
         }
         let Some(session) = self.access.session(&head.headers, Trigger::User).await? else {
             return Err(refuse(body, PageError::signed_out()).await);
@@ -122,13 +141,14 @@ impl Router {
             return Err(PageError::foreign_form());
         }
         if path == paths::SIGN_OUT {
-            return Ok(sign_in::sign_out(&self.access, &origin, &session));
+            return Ok(sign_in::sign_out(&self.access, &origin, root, &session));
         }
         let request = PageRequest {
             services: &self.services,
             sessions: &self.access.sessions,
             session,
             origin,
+            root,
             path_and_query: path.to_owned(),
             query: Fields::default(),
             is_head: false,

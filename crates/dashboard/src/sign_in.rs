@@ -9,7 +9,8 @@ use crate::{
     error::PageError,
     fields::Fields,
     host::Origin,
-    pages, paths,
+    pages,
+    paths::{self, Root},
     reply::Reply,
 };
 
@@ -17,6 +18,7 @@ pub(crate) async fn by_password(
     access: &Access,
     headers: &HeaderMap,
     origin: &Origin,
+    root: Root,
     form: &Fields,
     peer: IpAddr,
 ) -> Result<Reply, PageError> {
@@ -32,14 +34,15 @@ pub(crate) async fn by_password(
                 access.sessions.end(&earlier);
             }
             let to = if to.starts_with(paths::HOME) && is_valid_location(to) { to } else { paths::HOME };
-            Ok(Reply::see_other(to).with_cookie(&access.start_session(hash, origin.is_https())))
+            Ok(Reply::see_other(&root.to(to)).with_cookie(&access.start_session(hash, origin.is_https())))
         }
         Attempt::Wrong => {
-            let page = pages::sign_in(to, Some("That is not the admin password."));
+            let page = pages::sign_in(root, to, Some("That is not the admin password."));
             Ok(Reply::page(StatusCode::FORBIDDEN, page))
         }
         Attempt::Busy => {
-            let page = pages::sign_in(to, Some("Too many sign-ins are waiting. Try again in a few seconds."));
+            let page =
+                pages::sign_in(root, to, Some("Too many sign-ins are waiting. Try again in a few seconds."));
             Ok(Reply::page(StatusCode::TOO_MANY_REQUESTS, page).with_retry_after(5))
         }
     }
@@ -48,6 +51,7 @@ pub(crate) async fn by_password(
 pub(crate) async fn by_link(
     access: &Access,
     origin: &Origin,
+    root: Root,
     form: &Fields,
     peer: IpAddr,
 ) -> Result<Reply, PageError> {
@@ -55,14 +59,15 @@ pub(crate) async fn by_link(
     match hash.filter(|_| access.links.take(form.text("secret"), access.clock.now())) {
         Some(hash) => {
             tracing::info!(%peer, "signed in to the dashboard by one-time link");
-            Ok(Reply::see_other(paths::HOME).with_cookie(&access.start_session(hash, origin.is_https())))
+            Ok(Reply::see_other(&root.to(paths::HOME))
+                .with_cookie(&access.start_session(hash, origin.is_https())))
         }
-        None => Ok(Reply::page(StatusCode::FORBIDDEN, pages::invalid_link())),
+        None => Ok(Reply::page(StatusCode::FORBIDDEN, pages::invalid_link(root))),
     }
 }
 
-pub(crate) fn sign_out(access: &Access, origin: &Origin, session: &BrowserSession) -> Reply {
-    Reply::see_other(paths::SIGN_IN).with_cookie(&access.end_session(session, origin.is_https()))
+pub(crate) fn sign_out(access: &Access, origin: &Origin, root: Root, session: &BrowserSession) -> Reply {
+    Reply::see_other(&root.to(paths::SIGN_IN)).with_cookie(&access.end_session(session, origin.is_https()))
 }
 
 /// Returns whether a path can be sent as a `Location` header.

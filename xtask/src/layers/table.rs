@@ -51,11 +51,11 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "router",
             "actions, body, sign_in",
             "pages",
-            "assets, paths, request, visible_text",
+            "assets, request, visible_text",
             "error, reply",
             "access, host",
             "flash",
-            "fields",
+            "fields, paths",
         ],
     ),
     (

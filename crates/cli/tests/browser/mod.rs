@@ -126,6 +126,7 @@ pub(crate) fn drive(suite: &str) -> Result<Run, Failure> {
         "suite": suite,
         "server": server.address,
         "chromium": chromium,
+        "binary": env!("CARGO_BIN_EXE_chatcamp"),
         "openApp": server.app,
         "apiKey": server.api_key,
         "dashboardLink": server.dashboard,

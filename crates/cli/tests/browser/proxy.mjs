@@ -1,5 +1,5 @@
-// A proxy between the browser and the server. It can cut every connection, refuse requests, change their heads, and drop the
-// upgrade header, as proxies without WebSocket support do. It reports the HTTP messages that pass.
+// A proxy between the browser and the server. It can serve the server under a path, cut every connection, refuse requests, change
+// their heads, and drop the upgrade header, as proxies without WebSocket support do. It reports the HTTP messages that pass.
 
 import net from "node:net";
 import { HttpStream } from "./http_stream.mjs";
@@ -8,7 +8,11 @@ export class Proxy {
   #pairs = new Set();
   #listener;
   #upgrades;
+  #prefix;
+  #keepsPrefix;
   #stalled = false;
+  /** The address of the server, `HOST:PORT`. */
+  server;
   /** Whether to reset the connection of this request instead of passing it on. */
   refuses = () => false;
   /** Changes the head of every request. */
@@ -16,11 +20,20 @@ export class Proxy {
   /** Called with each request before it is forwarded; returns a function that is called with its response before that is forwarded. */
   onRequest = () => () => {};
 
-  static async start(server, { upgrades }) {
+  /** Targets of requests outside the prefix, which are answered 404. */
+  strays = [];
+
+  /**
+   * Starts a proxy for `server`. With a `prefix` such as `/talk`, it serves the server under this path, and removes the path from
+   * requests unless `keepsPrefix` is set.
+   */
+  static async start(server, { upgrades, prefix = "", keepsPrefix = false }) {
     const proxy = new Proxy();
     proxy.#upgrades = upgrades;
-    const [host, port] = [server.slice(0, server.lastIndexOf(":")), Number(server.split(":").at(-1))];
-    proxy.#listener = net.createServer((browser) => proxy.#carry(browser, net.connect(port, host)));
+    proxy.#prefix = prefix;
+    proxy.#keepsPrefix = keepsPrefix;
+    proxy.server = server;
+    proxy.#listener = net.createServer((browser) => proxy.#carry(browser, proxy.#dial()));
     await new Promise((resolve) => proxy.#listener.listen(0, "127.0.0.1", resolve));
     return proxy;
   }
@@ -50,6 +63,11 @@ export class Proxy {
     this.#listener.close();
   }
 
+  #dial() {
+    const [, host, port] = this.server.match(/^(.*):(\d+)$/);
+    return net.connect(Number(port), host);
+  }
+
   #carry(browser, server) {
     const pair = [browser, server];
     this.#pairs.add(pair);
@@ -63,11 +81,13 @@ export class Proxy {
     const [requests, answers, unanswered] = [new HttpStream(), new HttpStream(), []];
     const onRequests = (chunk) => {
       for (const { start, head, headers, body } of requests.read(chunk)) {
-        const [method, target] = start.split(" ");
+        const [method, sent] = start.split(" ");
+        if (!`${sent}/`.startsWith(`${this.#prefix}/`)) return this.#answerStray(sent, browser);
+        const target = this.#keepsPrefix ? sent : sent.slice(this.#prefix.length);
         const request = { method, target, headers, body };
         if (this.refuses(request)) return reset(pair);
         unanswered.push(this.onRequest(request));
-        server.write(`${this.#altered(head)}\r\n\r\n`, "latin1");
+        server.write(`${this.#altered(head.replace(sent, target))}\r\n\r\n`, "latin1");
         server.write(body);
       }
     };
@@ -87,6 +107,11 @@ export class Proxy {
     };
     browser.on("data", onRequests);
     server.on("data", onAnswers);
+  }
+
+  #answerStray(target, browser) {
+    this.strays.push(target);
+    browser.end("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
   }
 
   #altered(head) {

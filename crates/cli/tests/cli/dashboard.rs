@@ -11,7 +11,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{Done, Folder, mode, text};
+use crate::process::{Done, Folder, Running, mode, text};
 
 /// Returns the response of `http://HOST:PORT/PATH` to a GET or a form.
 fn ask(url: &str, form: Option<&str>) -> String {
@@ -154,10 +154,10 @@ fn serve_has_the_dashboard_on_a_separate_address() {
 fn code_to_copy_contains_the_url_of_the_chat() {
     let folder = Folder::new();
     folder.ok(&["app", "create", "shop", "--auth", "open", "--id", "shop"]);
-    let elsewhere = "https://chat.example.com";
+    let elsewhere = "http://127.0.0.1:1/talk";
     for (options, url) in [
-        (&["--chat-url", "https://chat.example.com/", "--admin-listen", "127.0.0.1:0"][..], Some(elsewhere)),
-        (&["--chat-url", elsewhere, "--dashboard"], Some(elsewhere)),
+        (&["--public-url", "http://127.0.0.1:1/talk/", "--admin-listen", "127.0.0.1:0"][..], Some(elsewhere)),
+        (&["--public-url", elsewhere, "--dashboard"], Some(elsewhere)),
         (&["--admin-listen", "127.0.0.1:0"], None),
     ] {
         let serve = folder.start(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
@@ -166,7 +166,14 @@ fn code_to_copy_contains_the_url_of_the_chat() {
         let password = folder.file("own");
         fs::write(&password, "correct-horse-battery").unwrap();
         folder.run(&["admin", "password", "--password-file", password.to_str().unwrap()]);
-        let dashboard = text(&ready, "dashboard");
+        let separate = options.contains(&"--admin-listen");
+        let dashboard = match url {
+            Some(url) if !separate => {
+                assert_eq!(text(&ready, "dashboard"), format!("{url}/dashboard/"));
+                format!("http://{}/talk/dashboard/", text(&ready, "listening"))
+            }
+            _ => text(&ready, "dashboard").to_owned(),
+        };
         let deadline = Instant::now() + Duration::from_secs(10);
         let cookie = loop {
             let answer = ask(&format!("{dashboard}sign-in"), Some("password=correct-horse-battery"));
@@ -179,10 +186,50 @@ fn code_to_copy_contains_the_url_of_the_chat() {
         let chat = format!("http://{}", text(&ready, "listening"));
         assert!(page.contains(&format!("{}/chatcamp.js", url.unwrap_or(&chat))), "{options:?}: {page}");
     }
-    let done =
-        folder.run(&["serve", "--listen", "127.0.0.1:0", "--dashboard", "--chat-url", "chat.example.com"]);
-    assert_eq!(done.code, 2);
-    assert!(done.stderr.contains("https://chat.example.com"), "{}", done.stderr);
+}
+
+#[test]
+fn an_invalid_public_url_is_refused_with_an_example() {
+    let folder = Folder::new();
+    for (url, advice) in [
+        ("example.com/talk", "https://"),
+        ("https://example.com/talk?a=b", "query"),
+        ("https://example.com/talk#top", "fragment"),
+        ("https://admin:secret@example.com/talk", "user name"),
+        ("https://example.com/a%20b", "letters"),
+    ] {
+        for command in ["serve", "dev"] {
+            let done = folder.run(&[command, "--listen", "127.0.0.1:0", "--public-url", url]);
+            assert_eq!(done.code, 2, "{url}: {}", done.stderr);
+            for text in [advice, "an example is https://example.com/talk"] {
+                assert!(done.stderr.contains(text), "{url}: {}", done.stderr);
+            }
+        }
+    }
+    assert!(!folder.path().exists());
+}
+
+#[test]
+fn dev_prints_public_links_and_its_own_commands_still_reach_it() {
+    let folder = Folder::new();
+    let mut dev = folder.command(&["dev", "--listen", "127.0.0.1:0", "--json"]);
+    let dev = Running::start(dev.env("CHATCAMP_PUBLIC_URL", "https://example.com/talk/"));
+    let ready = dev.line();
+    assert_eq!(text(&ready, "url"), "https://example.com/talk");
+    let link = text(&ready, "dashboard").strip_prefix("https://example.com").unwrap();
+    assert!(link.starts_with("/talk/dashboard/enter/"), "{ready}");
+    let address = text(&ready, "listening");
+    for path in [link, link.strip_prefix("/talk").unwrap(), "/talk/try"] {
+        let answer = ask_at(address, "example.com", path.strip_prefix('/').unwrap());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+    for (path, location) in
+        [("", "/talk/dashboard/"), ("talk", "/talk/dashboard/"), ("talk/dashboard", "./dashboard/")]
+    {
+        let answer = ask_at(address, "example.com", path);
+        assert!(answer.contains(&format!("location: {location}\r\n")), "{path}: {answer}");
+    }
+    assert_eq!(text(&dev_json(&folder), "url"), format!("http://{address}"), "connect uses it");
 }
 
 #[test]
@@ -191,11 +238,9 @@ fn options_for_the_dashboard_are_refused_without_one() {
     // A used address, so that the command ends even if it is not refused.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for option in [["--dashboard-host", "x.example"], ["--chat-url", "https://x.example"]] {
-        let done = folder.run(&["serve", "--listen", &address, option[0], option[1]]);
-        assert_eq!(done.code, 2, "{}", done.stderr);
-        assert!(done.stderr.contains("--dashboard or --admin-listen"), "{}", done.stderr);
-    }
+    let done = folder.run(&["serve", "--listen", &address, "--dashboard-host", "x.example"]);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(done.stderr.contains("--dashboard or --admin-listen"), "{}", done.stderr);
 }
 
 #[test]
@@ -219,7 +264,11 @@ fn a_password_on_stdin_without_the_option_is_an_error() {
 #[test]
 fn a_name_with_tls_does_not_make_the_address_itself_safe() {
     let folder = Folder::new();
-    for host in [&[][..], &["--dashboard-host", "https://chat.example.com"]] {
+    for host in [
+        &[][..],
+        &["--dashboard-host", "https://chat.example.com"],
+        &["--public-url", "https://chat.example.com"],
+    ] {
         let serve = folder.start(&[&["serve", "--listen", "0.0.0.0:0", "--dashboard"], host].concat());
         serve.line();
         serve.signal(Signal::TERM);
@@ -236,7 +285,7 @@ fn dev_answers_to_a_configured_name_and_redirects_to_the_dashboard() {
     let ready = dev.line();
     let url = text(&ready, "url");
     let front = ask(&format!("{url}/"), None);
-    assert!(front.contains("location: /dashboard/\r\n"), "{front}");
+    assert!(front.contains("location: ./dashboard/\r\n"), "{front}");
     let address = text(&ready, "listening");
     for (host, status) in [("camp.example", 200), ("evil.example", 421)] {
         let answer = ask_at(address, host, "try");

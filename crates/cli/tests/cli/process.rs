@@ -49,7 +49,7 @@ impl Folder {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatcamp"));
         command.args(args).arg("--data").arg(self.path()).stdin(Stdio::null());
-        for variable in ["CHATCAMP_KEYS_FILE", "CHATCAMP_TOKEN", "CHATCAMP_LOG"] {
+        for variable in ["CHATCAMP_KEYS_FILE", "CHATCAMP_TOKEN", "CHATCAMP_LOG", "CHATCAMP_PUBLIC_URL"] {
             command.env_remove(variable);
         }
         command

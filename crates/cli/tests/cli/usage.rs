@@ -47,7 +47,7 @@ fn invalid_arguments_exit_with_two_and_create_nothing() {
             "--transport",
             "long-poll",
         ],
-        &["serve", "--listen", "127.0.0.1:0", "--dashboard", "--chat-url", "http://127.0.0.1:1/?room=1"],
+        &["serve", "--listen", "127.0.0.1:0", "--dashboard", "--public-url", "http://127.0.0.1:1/?room=1"],
         &["connect", "alice", "--app", "demo", "--url", "http://127.0.0.1:1", "--transport", "pigeon"],
     ] {
         let done = folder.run(args);

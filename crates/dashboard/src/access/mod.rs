@@ -78,7 +78,9 @@ impl Access {
     fn cookie(&self, value: &str, max_age: u64, is_https: bool) -> String {
         let secure = if is_https { "; Secure" } else { "" };
         let name = &self.cookie_name;
-        format!("{name}={value}; Path=/dashboard; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}")
+        // Without `Path`, a browser sends the cookie to the folder of the form that set it: to the pages of the dashboard only, under
+        // whichever path a proxy serves them.
+        format!("{name}={value}; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}")
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) async fn act(path: &str, request: &PageRequest<'_>, form: Fields) -> 
         Err(ActionError::Page(error)) => return Err(error),
     };
     request.set_flash(&next_page, flash);
-    Ok(Reply::see_other(&next_page))
+    Ok(Reply::see_other(&request.root.to(&next_page)))
 }
 
 /// Returns the page that contains a form.

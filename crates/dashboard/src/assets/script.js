@@ -1,7 +1,12 @@
-// Copies values and keeps the tables of live sessions up to date. Everything else works without the script.
+// Copies values, keeps the tables of live sessions up to date, and completes the chat's URL in code to copy. Everything else works
+// without the script.
 
 const RELOAD_MS = 2000;
 const TIMEOUT_MS = 8000;
+/** The URL of the server. Under the path of a proxy, only the browser knows it. */
+const SERVER_URL = new URL("..", document.currentScript.src).href.replace(/\/$/, "");
+
+completeUrls(document);
 
 for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
 
@@ -34,6 +39,15 @@ async function copy(text, near) {
   area.remove();
   near.focus();
   return isCopied;
+}
+
+/** Replaces the URL that the server guessed, in code and in the values of copy buttons. */
+function completeUrls(root) {
+  for (const part of root.querySelectorAll("[data-guessed-url]")) {
+    const complete = (text) => text.replaceAll(part.dataset.guessedUrl, SERVER_URL);
+    for (const code of part.querySelectorAll("code")) code.textContent = complete(code.textContent);
+    for (const button of part.querySelectorAll("button[data-copy]")) button.dataset.copy = complete(button.dataset.copy);
+  }
 }
 
 for (const table of document.querySelectorAll("[data-live]")) keepUpToDate(table);
@@ -78,6 +92,7 @@ function keepUpToDate(table) {
     if (html === shown || isPressed) return;
     const focused = table.contains(document.activeElement) ? document.activeElement.id : "";
     table.innerHTML = html;
+    completeUrls(table);
     shown = html;
     for (const button of table.querySelectorAll("button[data-copy]")) button.hidden = false;
     if (focused) document.getElementById(focused)?.focus();

@@ -7,7 +7,7 @@ use super::{
     layout::{self, Tab},
     live, snippets,
 };
-use crate::{error::PageError, fields::href, reply::Reply, request::PageRequest, visible_text::VisibleText};
+use crate::{error::PageError, reply::Reply, request::PageRequest, visible_text::VisibleText};
 
 pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> {
     let app = request.app().await?;
@@ -21,11 +21,11 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
             section.card.first {
                 h2.quiet { "Values for your code" }
                 (components::copyable("APP_ID", id))
-                (components::copyable("Chat URL", &url))
+                div data-guessed-url=[request.guessed_url()] { (components::copyable("Chat URL", &url)) }
                 p.facts {
-                    a href=(href("/dashboard/users", &[("app", id)])) { (count(users, "user", "users")) }
+                    a href=(request.href("/dashboard/users", &[("app", id)])) { (count(users, "user", "users")) }
                     " · "
-                    a href=(href("/dashboard/live", &[("app", id)])) { (live_sessions) }
+                    a href=(request.href("/dashboard/live", &[("app", id)])) { (live_sessions) }
                 }
             }
             section.card {
@@ -33,13 +33,13 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
                 p.lead {
                     @if snippets::needs_token(app.auth) {
                         "Every user of this app needs an access token: your backend creates the user and receives the token. "
-                        "To try it, " a href=(href("/dashboard/users", &[("app", id)])) { "create a user here" } "."
+                        "To try it, " a href=(request.href("/dashboard/users", &[("app", id)])) { "create a user here" } "."
                     } @else {
                         "This app is open: users connect with a user id alone. Require access tokens in the "
-                        a href=(href("/dashboard/settings", &[("app", id)])) { "settings" } " before others can reach the app."
+                        a href=(request.href("/dashboard/settings", &[("app", id)])) { "settings" } " before others can reach the app."
                     }
                 }
-                (snippets::show(&url, &app))
+                div data-guessed-url=[request.guessed_url()] { (snippets::show(&url, &app)) }
             }
         }
     }))

@@ -7,11 +7,7 @@ use super::{
     layout, live,
 };
 use crate::{
-    error::PageError,
-    fields::{Fields, href},
-    reply::Reply,
-    request::PageRequest,
-    visible_text::VisibleText,
+    error::PageError, fields::Fields, reply::Reply, request::PageRequest, visible_text::VisibleText,
 };
 
 pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> {
@@ -23,14 +19,14 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
         cards.push(html! {
             li.card {
                 div.app {
-                    h2 { a href=(href("/dashboard/app", &[("app", id)])) { bdi { (VisibleText(&app.name)) } } }
+                    h2 { a href=(request.href("/dashboard/app", &[("app", id)])) { bdi { (VisibleText(&app.name)) } } }
                     (components::auth_policy(app.auth))
                 }
                 (components::copyable("APP_ID", id))
                 p.facts {
-                    a href=(href("/dashboard/users", &[("app", id)])) { (count(users, "user", "users")) }
+                    a href=(request.href("/dashboard/users", &[("app", id)])) { (count(users, "user", "users")) }
                     " · "
-                    a href=(href("/dashboard/live", &[("app", id)])) { (live_sessions) }
+                    a href=(request.href("/dashboard/live", &[("app", id)])) { (live_sessions) }
                 }
             }
         });

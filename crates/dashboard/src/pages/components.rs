@@ -13,7 +13,7 @@ pub(super) fn form(
     content: Markup,
 ) -> Markup {
     html! {
-        form method="post" action=(action) {
+        form method="post" action=(request.href(action, &[])) {
             input type="hidden" name="form_token" value=(*request.session.form_token);
             @for (name, value) in hidden { input type="hidden" name=(name) value=(value); }
             (content)

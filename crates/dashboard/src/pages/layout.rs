@@ -7,9 +7,9 @@ use maud::{DOCTYPE, Markup, html};
 use super::components;
 use crate::{
     assets,
-    fields::{Fields, href},
+    fields::Fields,
     flash::{FlashKind, FlashMessage},
-    paths,
+    paths::{self, Root},
     reply::Reply,
     request::PageRequest,
     visible_text::VisibleText,
@@ -34,16 +34,17 @@ pub(super) fn page(
     let mut flash = request.take_flash();
     let kept = flash.as_mut().and_then(|flash| flash.kept.take()).unwrap_or_default();
     let page = document(
+        request.root,
         title,
         html! {
             header.top {
                 div.wide {
-                    a.brand href=(paths::HOME) { img src=(assets::icon()) alt="" width="28" height="28"; "ChatCamp" }
+                    a.brand href=(request.href(paths::HOME, &[])) { img src=(request.href(assets::icon(), &[])) alt="" width="28" height="28"; "ChatCamp" }
                     (components::form(request, paths::SIGN_OUT, &[], html! { button.quiet { "Sign out" } }))
                 }
             }
             main #main.wide tabindex="-1" {
-                @if let Some((app, tab)) = app { (app_heading(app, tab)) }
+                @if let Some((app, tab)) = app { (app_heading(request, app, tab)) }
                 @if let Some(flash) = &flash { (flash_message(flash)) }
                 (content(&kept))
             }
@@ -52,8 +53,8 @@ pub(super) fn page(
     Reply::page(StatusCode::OK, page)
 }
 
-/// An HTML document with this body.
-pub(super) fn document(title: &str, body: Markup) -> Markup {
+/// An HTML document with this body, for a page from which `root` leads to the root of the server.
+pub(super) fn document(root: Root, title: &str, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -63,9 +64,9 @@ pub(super) fn document(title: &str, body: Markup) -> Markup {
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
                 title { (title) " · ChatCamp" }
-                link rel="icon" type="image/svg+xml" href=(assets::icon());
-                link rel="stylesheet" href=(assets::style());
-                script src=(assets::script()) defer {}
+                link rel="icon" type="image/svg+xml" href=(root.to(assets::icon()));
+                link rel="stylesheet" href=(root.to(assets::style()));
+                script src=(root.to(assets::script())) defer {}
             }
             body {
                 a.skip href="#main" { "Skip to content" }
@@ -76,10 +77,10 @@ pub(super) fn document(title: &str, body: Markup) -> Markup {
 }
 
 /// The app's name, and links to its tabs.
-fn app_heading(app: &App, current: Tab) -> Markup {
+fn app_heading(request: &PageRequest<'_>, app: &App, current: Tab) -> Markup {
     let id = app.id.as_str();
     html! {
-        nav.trail aria-label="Breadcrumb" { a href=(paths::HOME) { "Apps" } " / " bdi { (VisibleText(&app.name)) } }
+        nav.trail aria-label="Breadcrumb" { a href=(request.href(paths::HOME, &[])) { "Apps" } " / " bdi { (VisibleText(&app.name)) } }
         div.app {
             h1 { bdi { (VisibleText(&app.name)) } }
             (components::auth_policy(app.auth))
@@ -91,7 +92,7 @@ fn app_heading(app: &App, current: Tab) -> Markup {
                 (Tab::Live, "/dashboard/live", "Live"),
                 (Tab::Settings, "/dashboard/settings", "Settings"),
             ] {
-                a href=(href(path, &[("app", id)])) aria-current=[(tab == current).then_some("page")] { (name) }
+                a href=(request.href(path, &[("app", id)])) aria-current=[(tab == current).then_some("page")] { (name) }
             }
         }
     }

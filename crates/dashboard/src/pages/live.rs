@@ -13,12 +13,7 @@ use super::{
     time::ago,
 };
 use crate::{
-    error::PageError,
-    fields::{Fields, href},
-    paths,
-    reply::Reply,
-    request::PageRequest,
-    visible_text::VisibleText,
+    error::PageError, fields::Fields, paths, reply::Reply, request::PageRequest, visible_text::VisibleText,
 };
 
 /// Maximum number of sessions in the table; the newest are shown.
@@ -72,7 +67,7 @@ pub(super) fn updating_table(
     let query = [("app", Some(app.id.as_str())), ("user", user.map(UserId::as_str))];
     let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     html! {
-        div data-live=(href(paths::LIVE_ROWS, &query)) { (sessions(request, app, user, requires_token, list)) }
+        div data-live=(request.href(paths::LIVE_ROWS, &query)) { (sessions(request, app, user, requires_token, list)) }
         p.refresh-status role="status" hidden { "Updates automatically." }
         noscript { p.hint { "Reload the page to update the list." } }
     }
@@ -142,7 +137,7 @@ fn row(request: &PageRequest<'_>, app: &App, session: &SessionInfo, of: Option<&
         tr {
             @if of.is_none() {
                 th scope="row" {
-                    a #{ "user-" (session.id) } href=(href("/dashboard/user", &[("app", app), ("id", user)])) {
+                    a #{ "user-" (session.id) } href=(request.href("/dashboard/user", &[("app", app), ("id", user)])) {
                         bdi title=(visible_user) { (VisibleText(user)) }
                     }
                 }
@@ -167,7 +162,7 @@ fn no_sessions(request: &PageRequest<'_>, app: &App, user: Option<&UserId>, requ
             p { "Connect with your app: the session appears here." }
             @if needs_no_quotes {
                 p { "Or from a terminal:" }
-                div.code {
+                div.code data-guessed-url=[request.guessed_url()] {
                     (components::copy_button("Copy the command", &command))
                     pre tabindex="0" aria-label="Command" { code { (command) } }
                 }

@@ -21,7 +21,7 @@ use crate::{error::PageError, paths, reply::Reply, request::PageRequest};
 /// Shows a page to a signed-in browser.
 pub(crate) async fn show(path: &str, request: &PageRequest<'_>) -> Result<Reply, PageError> {
     match path {
-        "/dashboard" | paths::HOME => apps::show(request).await,
+        paths::HOME => apps::show(request).await,
         "/dashboard/app" => app::show(request).await,
         "/dashboard/users" => users::show(request).await,
         "/dashboard/user" => user::show(request).await,

@@ -5,13 +5,18 @@ use maud::{Markup, html};
 
 use super::layout::document;
 use crate::{
-    access::MAX_PASSWORD_BYTES, assets, error::PageError, paths, reply::Reply, visible_text::VisibleText,
+    access::MAX_PASSWORD_BYTES,
+    assets,
+    error::PageError,
+    paths::{self, Root},
+    reply::Reply,
+    visible_text::VisibleText,
 };
 
 /// The sign-in page, which leads on to `to`. `error` says why the previous attempt failed.
-pub(crate) fn sign_in(to: &str, error: Option<&str>) -> Markup {
+pub(crate) fn sign_in(root: Root, to: &str, error: Option<&str>) -> Markup {
     let form = html! {
-        form method="post" action=(paths::SIGN_IN) {
+        form method="post" action=(root.to(paths::SIGN_IN)) {
             input type="hidden" name="to" value=(to);
             // Password managers need a user name.
             input.visually-hidden name="name" value="admin" autocomplete="username" tabindex="-1" aria-hidden="true" readonly;
@@ -26,49 +31,50 @@ pub(crate) fn sign_in(to: &str, error: Option<&str>) -> Markup {
             code { "admin-password" } " there. " code { "chatcamp admin password" } " sets a new password."
         }
     };
-    small_page("Sign in", error, form)
+    small_page(root, "Sign in", error, form)
 }
 
 /// The page of a one-time link. Opening it does not use the link.
-pub(crate) fn one_time_link(secret: &str) -> Markup {
+pub(crate) fn one_time_link(root: Root, secret: &str) -> Markup {
     let form = html! {
         p { "This link signs this browser in to the dashboard, once." }
-        form method="post" action=(paths::USE_LINK) {
+        form method="post" action=(root.to(paths::USE_LINK)) {
             input type="hidden" name="secret" value=(secret);
             button.main autofocus { "Sign in" }
         }
     };
-    small_page("Open the dashboard", None, form)
+    small_page(root, "Open the dashboard", None, form)
 }
 
 /// The page of a one-time link that was used or has expired.
-pub(crate) fn invalid_link() -> Markup {
+pub(crate) fn invalid_link(root: Root) -> Markup {
     let advice = html! {
         p {
             "A link works once, within an hour. To get a new one, restart " code { "chatcamp dev" }
             ", or sign in with the password."
         }
-        p { a.button.main href=(paths::SIGN_IN) { "Sign in with the password" } }
+        p { a.button.main href=(root.to(paths::SIGN_IN)) { "Sign in with the password" } }
     };
-    small_page("This link was already used or has expired", None, advice)
+    small_page(root, "This link was already used or has expired", None, advice)
 }
 
 /// The page of an error.
-pub(crate) fn error(error: &PageError) -> Reply {
+pub(crate) fn error(root: Root, error: &PageError) -> Reply {
     let advice = html! {
         p { (VisibleText(&error.advice)) }
-        p { a.button href=(paths::HOME) { "Go to the dashboard" } }
+        p { a.button href=(root.to(paths::HOME)) { "Go to the dashboard" } }
     };
-    let reply = Reply::page(error.status, small_page(error.title, None, advice));
+    let reply = Reply::page(error.status, small_page(root, error.title, None, advice));
     if error.status == StatusCode::METHOD_NOT_ALLOWED { reply.with_allow("GET, HEAD, POST") } else { reply }
 }
 
-fn small_page(title: &str, error: Option<&str>, content: Markup) -> Markup {
+fn small_page(root: Root, title: &str, error: Option<&str>, content: Markup) -> Markup {
     document(
+        root,
         title,
         html! {
             main #main.signed-out tabindex="-1" {
-                p.brand { img src=(assets::icon()) alt="" width="36" height="36"; "ChatCamp" }
+                p.brand { img src=(root.to(assets::icon())) alt="" width="36" height="36"; "ChatCamp" }
                 h1 { (title) }
                 @if let Some(error) = error { p.flash.rejected role="alert" { (error) } }
                 (content)

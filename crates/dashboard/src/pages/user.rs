@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     error::PageError,
-    fields::href,
     reply::Reply,
     request::PageRequest,
     visible_text::{VisibleLines, VisibleText},
@@ -50,7 +49,7 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
     let title = format!("{} of {}", VisibleText(id.as_str()), VisibleText(&app.name));
     Ok(layout::page(request, &title, Some((&app, Tab::Users)), |kept| {
         html! {
-            p.trail { a href=(href("/dashboard/users", &[("app", app.id.as_str())])) { "← All users" } }
+            p.trail { a href=(request.href("/dashboard/users", &[("app", app.id.as_str())])) { "← All users" } }
             div.app.person {
                 h2 { bdi { (VisibleText(display_name(&user))) } }
                 (access(&user)) (presence(request, &user, is_online))

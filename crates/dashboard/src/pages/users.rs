@@ -12,11 +12,7 @@ use super::{
     time::{ago, until},
 };
 use crate::{
-    error::PageError,
-    fields::{Fields, href},
-    reply::Reply,
-    request::PageRequest,
-    visible_text::VisibleText,
+    error::PageError, fields::Fields, reply::Reply, request::PageRequest, visible_text::VisibleText,
 };
 
 /// Number of users on a page.
@@ -48,11 +44,11 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
                 (components::empty_state("No users yet", html! {
                     p {
                         "Create a user here or from your backend, or connect: the code is on the tab "
-                        a href=(href("/dashboard/app", &[("app", id)])) { "Connect" } "."
+                        a href=(request.href("/dashboard/app", &[("app", id)])) { "Connect" } "."
                     }
                 }))
             } @else {
-                form.search role="search" action="/dashboard/users" {
+                form.search role="search" action=(request.href("/dashboard/users", &[])) {
                     input type="hidden" name="app" value=(id);
                     label.visually-hidden for="q" { "Search users by the start of their id or name" }
                     input #q type="search" name="q" value=(search) maxlength="255" placeholder="Id or name"
@@ -63,12 +59,12 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
                     (components::empty_state("No matching users", html! {
                         p {
                             "No user id or display name starts with “" (VisibleText(search)) "”. "
-                            a href=(href("/dashboard/users", &[("app", id)])) { "Show all users" }
+                            a href=(request.href("/dashboard/users", &[("app", id)])) { "Show all users" }
                         }
                     }))
                 } @else {
                     (table(request, &found.users, &online))
-                    (next_page(id, search, &found))
+                    (next_page(request, id, search, &found))
                 }
             }
         }
@@ -120,7 +116,7 @@ fn table(request: &PageRequest<'_>, users: &[Arc<User>], online: &[bool]) -> Mar
                 }
                 tbody {
                     @for (user, &is_online) in users.iter().zip(online) {
-                        @let to = href("/dashboard/user", &[("app", user.app.as_str()), ("id", user.id.as_str())]);
+                        @let to = request.href("/dashboard/user", &[("app", user.app.as_str()), ("id", user.id.as_str())]);
                         tr {
                             th scope="row" { a.user-link href=(to) { (name_and_id(user)) } }
                             td data-label="Access" { (access(user)) }
@@ -134,12 +130,12 @@ fn table(request: &PageRequest<'_>, users: &[Arc<User>], online: &[bool]) -> Mar
     }
 }
 
-fn next_page(app: &str, search: &str, found: &UserPage) -> Markup {
+fn next_page(request: &PageRequest<'_>, app: &str, search: &str, found: &UserPage) -> Markup {
     html! {
         @if let Some(last) = found.users.last().filter(|_| found.has_more) {
             p.pager {
                 @if search.is_empty() {
-                    a.button href=(href("/dashboard/users", &[("app", app), ("after", last.id.as_str())])) { "Next page" }
+                    a.button href=(request.href("/dashboard/users", &[("app", app), ("after", last.id.as_str())])) { "Next page" }
                 } @else {
                     "There are more matches. Enter more characters to narrow the search."
                 }

@@ -51,7 +51,6 @@ const COMMON_HEADERS: [(HeaderName, &str); 6] = [
 pub struct TryPage {
     server: Server,
     app: AppId,
-    listen: SocketAddr,
     hosts: Hosts,
 }
 
@@ -67,21 +66,25 @@ enum Refusal {
 impl TryPage {
     /// Creates the page for users of an app, reached at the address `listen`.
     ///
-    /// It answers to loopback names and to that address. [`with_hosts`](Self::with_hosts) adds other names.
+    /// It answers to loopback names, to that address and to the host of the server's public URL. [`with_hosts`](Self::with_hosts)
+    /// adds other names.
     #[must_use]
     pub fn new(server: Server, app: AppId, listen: SocketAddr) -> Self {
-        Self { server, app, listen, hosts: Hosts::new(listen, Vec::new()) }
+        let hosts = Hosts::new(listen, Vec::new(), server.public_url());
+        Self { server, app, hosts }
     }
 
     /// Answers to these names too.
     #[must_use]
-    pub fn with_hosts(self, names: Vec<HostName>) -> Self {
-        Self { hosts: Hosts::new(self.listen, names), ..self }
+    pub fn with_hosts(mut self, names: Vec<HostName>) -> Self {
+        self.hosts.names = names;
+        self
     }
 
     async fn answer(&self, request: Request<Incoming>, client: ClientInfo) -> Response<Full<Bytes>> {
         let Some(origin) = self.hosts.origin(request.headers(), client.encrypted) else {
-            let message = "this page answers only to localhost, to the address it listens on and to the names given with --dashboard-host";
+            let message = "this page answers only to localhost, to the address it listens on and to the names given with --public-url and \
+                           --dashboard-host";
             return fail(StatusCode::MISDIRECTED_REQUEST, message);
         };
         let allowed = match request.uri().path() {
@@ -97,7 +100,7 @@ impl TryPage {
         match request.uri().path() {
             "/try/" => {
                 let mut answer = respond(StatusCode::SEE_OTHER, HTML, Bytes::new());
-                answer.headers_mut().insert(LOCATION, HeaderValue::from_static(PATH));
+                answer.headers_mut().insert(LOCATION, HeaderValue::from_static("../try"));
                 answer
             }
             PATH => respond(StatusCode::OK, HTML, template::render(&self.app).into_string().into()),

@@ -1,6 +1,6 @@
 // The page /try: two clients of one app, each with a network that can be cut.
 
-import { ChatCamp } from "/chatcamp.js";
+import { ChatCamp } from "../chatcamp.js";
 import { CuttableNetwork } from "./network.js";
 
 /** On narrow screens, the wire log is closed at first. */
@@ -191,7 +191,7 @@ function keepEndVisible(list, change) {
 /** Publishes an event to a user through the page's server; returns the outcome as text. */
 async function publish(to, data) {
   try {
-    const answer = await fetch("/try/publish", {
+    const answer = await fetch(new URL("publish", import.meta.url), {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ to, type: EVENT, data }),

@@ -1,4 +1,4 @@
-//! The page's HTML. `page.js` makes it work.
+//! The page's HTML. `page.js` makes it work. Links are relative to `/try`: a proxy may serve the server under a path.
 
 use chatcamp_protocol::AppId;
 use maud::{DOCTYPE, Markup, html};
@@ -15,9 +15,9 @@ pub(super) fn render(app: &AppId) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { "Try ChatCamp" }
-                link rel="icon" type="image/svg+xml" href="/try/icon.svg";
-                link rel="stylesheet" href="/try/page.css";
-                script type="module" src="/try/page.js" {}
+                link rel="icon" type="image/svg+xml" href="try/icon.svg";
+                link rel="stylesheet" href="try/page.css";
+                script type="module" src="try/page.js" {}
             }
             body {
                 header.top {
@@ -39,8 +39,8 @@ pub(super) fn render(app: &AppId) -> Markup {
                     p {
                         "A client receives events. To send one, the page of an app asks its backend, which publishes it with the "
                         "API key (" code { "users.publish" } "). Here, the server of this page replaces the backend, for the "
-                        "development app only. The client is " a href="/chatcamp.js" { "chatcamp.js" } "; its types are in "
-                        a href="/chatcamp.d.ts" { "chatcamp.d.ts" } "."
+                        "development app only. The client is " a href="chatcamp.js" { "chatcamp.js" } "; its types are in "
+                        a href="chatcamp.d.ts" { "chatcamp.d.ts" } "."
                     }
                 }
             }

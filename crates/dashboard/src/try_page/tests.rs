@@ -60,10 +60,16 @@ async fn every_file_that_the_page_links_exists() {
     let (address, _) = listen().await;
     let page = exchange(address, "GET /try HTTP/1.1\nHost: HERE", "").await;
     let script = exchange(address, "GET /try/page.js HTTP/1.1\nHost: HERE", "").await;
-    assert!(script.contains("from \"/chatcamp.js\"") && script.contains("from \"./network.js\""));
-    let linked = page.split('"').filter(|part| part.starts_with('/'));
-    for path in linked.chain(["/try/network.js"]) {
-        let answer = exchange(address, &format!("GET {path} HTTP/1.1\nHost: HERE"), "").await;
+    assert!(script.contains("from \"../chatcamp.js\"") && script.contains("from \"./network.js\""));
+    // Relative to `/try`.
+    let linked: Vec<_> = [" href=\"", " src=\""]
+        .iter()
+        .flat_map(|attribute| page.split(attribute).skip(1))
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    assert_eq!(linked.len(), 5, "{linked:?}");
+    for path in linked.into_iter().chain(["try/network.js"]) {
+        let answer = exchange(address, &format!("GET /{path} HTTP/1.1\nHost: HERE"), "").await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
     }
 }
@@ -80,7 +86,7 @@ async fn the_page_answers_to_configured_names_and_redirects_a_trailing_slash() {
     let answer = exchange(address, publish, r#"{"to":"bob","type":"t"}"#).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let answer = exchange(address, "GET /try/ HTTP/1.1\nHost: HERE", "").await;
-    assert!(answer.starts_with("HTTP/1.1 303 ") && answer.contains("\r\nlocation: /try\r\n"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 303 ") && answer.contains("\r\nlocation: ../try\r\n"), "{answer}");
 }
 
 #[tokio::test]

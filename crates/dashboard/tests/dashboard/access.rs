@@ -17,12 +17,12 @@ async fn the_right_password_signs_in_and_redirects_to_the_requested_page() {
     let requested = fixture.path("users");
     let redirect = browser.get(&requested).await;
     assert_eq!(redirect.status, 303);
-    let sign_in = browser.get(redirect.header("location").unwrap()).await;
+    let sign_in = browser.get(&redirect.location().unwrap()).await;
     let to = sign_in.between("name=\"to\" value=\"", "\"").unwrap().to_owned();
     assert_eq!(to, requested);
 
     let signed_in = browser.post("/dashboard/sign-in", &[("password", PASSWORD), ("to", &to)]).await;
-    assert_eq!((signed_in.status, signed_in.header("location")), (303, Some(&*requested)));
+    assert_eq!((signed_in.status, signed_in.location()), (303, Some(requested.clone())));
     let users = browser.get(&requested).await;
     assert_eq!(users.status, 200);
     users.assert_contains("No users yet");
@@ -42,7 +42,7 @@ async fn sign_in_redirects_only_to_pages_of_the_dashboard() {
     ] {
         let mut browser = fixture.browser();
         let signed_in = browser.post("/dashboard/sign-in", &[("password", PASSWORD), ("to", to)]).await;
-        assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/dashboard/")), "{to:?}");
+        assert_eq!((signed_in.status, signed_in.location()), (303, Some("/dashboard/".to_owned())), "{to:?}");
     }
 }
 
@@ -71,7 +71,8 @@ async fn the_cookie_is_limited_to_the_dashboard_and_hidden_from_scripts() {
     let signed_in = browser.enter(&fixture.dashboard.one_time_path()).await;
     let cookie = signed_in.header("set-cookie").unwrap();
     let (pair, attributes) = cookie.split_once("; ").unwrap();
-    assert_eq!(attributes, "Path=/dashboard; Max-Age=43200; HttpOnly; SameSite=Strict");
+    // Without `Path`, the cookie is for the folder of the form, which may be below the path of a proxy.
+    assert_eq!(attributes, "Max-Age=43200; HttpOnly; SameSite=Strict");
     let (name, value) = pair.split_once('=').unwrap();
     assert_eq!(
         name,
@@ -127,7 +128,7 @@ async fn a_browser_session_ends_by_sign_out_by_time_and_with_a_new_password() {
 
     let mut idle = fixture.admin().await;
     let mut watching = idle.clone();
-    let live = format!("{}&user=alice", fixture.path("live/sessions"));
+    let live = format!("{}&user=alice", fixture.path("live-sessions"));
     fixture.advance_time(60 * 60 - 1);
     assert_eq!(watching.get(&live).await.status, 200);
     fixture.advance_time(1);
@@ -257,7 +258,7 @@ async fn every_answer_forbids_framing_foreign_scripts_and_caching() {
         browser.sign_in("wrong").await,
         admin.get("/dashboard/").await,
         admin.get("/dashboard/nowhere").await,
-        admin.get(&fixture.path("live/sessions")).await,
+        admin.get(&fixture.path("live-sessions")).await,
         admin.post("/dashboard/user/create", &[("app", fixture.app.as_str()), ("id", "alice")]).await,
         browser.get(&style).await,
     ];
@@ -332,5 +333,5 @@ async fn other_paths_of_the_server_stay_reachable() {
     }
     assert_eq!(browser.get("/dashboard").await.status, 303);
     let front = browser.get("/").await;
-    assert_eq!((front.status, front.header("location")), (303, Some("/dashboard/")));
+    assert_eq!((front.status, front.location()), (303, Some("/dashboard/".to_owned())));
 }

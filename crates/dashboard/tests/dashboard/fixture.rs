@@ -39,9 +39,12 @@ pub(crate) struct Browser {
     pub(crate) origin: Option<String>,
     pub(crate) cookie: Option<String>,
     pub(crate) form_token: String,
+    /// The path of the last page, which links are relative to.
+    page: String,
 }
 
 pub(crate) struct Answer {
+    path: String,
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
@@ -99,6 +102,7 @@ impl Fixture {
             host,
             cookie: None,
             form_token: String::new(),
+            page: "/".to_owned(),
         }
     }
 
@@ -186,8 +190,7 @@ impl Browser {
     pub(crate) async fn submit(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
         let answer = self.post(path, form).await;
         assert_eq!(answer.status, 303, "{path}: {}", answer.body);
-        let to = answer.header("location").unwrap().to_owned();
-        self.get(&to).await
+        self.get(&answer.location().unwrap()).await
     }
 
     /// Opens a one-time link and sends its form.
@@ -201,7 +204,10 @@ impl Browser {
         self.post("/dashboard/sign-in", &[("password", password), ("to", "/dashboard/")]).await
     }
 
+    /// Sends a request for a path or a relative link.
     pub(crate) async fn ask(&mut self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let path = resolved(&self.page, path);
+        self.page.clone_from(&path);
         let mut head =
             format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}", self.host);
         if method != "GET" && method != "HEAD" {
@@ -218,7 +224,7 @@ impl Browser {
         let read = String::from_utf8(read).unwrap();
         let (head, body) = read.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {read:?}"));
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let answer = Answer { status, head: head.to_owned(), body: body.to_owned() };
+        let answer = Answer { path, status, head: head.to_owned(), body: body.to_owned() };
         if let Some(cookie) = answer.header("set-cookie") {
             let cookie = cookie.split(';').next().unwrap();
             self.cookie = (!cookie.ends_with('=')).then(|| cookie.to_owned());
@@ -234,6 +240,13 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find_map(|(n, value)| n.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    /// Returns the path that the answer redirects to; the answer must be relative, because a proxy may add a path in front.
+    pub(crate) fn location(&self) -> Option<String> {
+        let location = self.header("location")?;
+        assert!(location.starts_with('.'), "{location}");
+        Some(resolved(&self.path, location))
     }
 
     pub(crate) fn between(&self, before: &str, after: &str) -> Option<&str> {
@@ -259,6 +272,21 @@ impl Answer {
         let before = format!("<span class=\"name\">{name}</span><code>");
         self.between(&before, "</code>").unwrap_or_else(|| panic!("no {name} in {}", self.body)).to_owned()
     }
+}
+
+/// Returns the path of a link on the page at `page`, as a browser resolves it.
+fn resolved(page: &str, link: &str) -> String {
+    if link.starts_with('/') {
+        return link.to_owned();
+    }
+    let page = page.split('?').next().unwrap();
+    let mut folder = page.rsplit_once('/').unwrap().0;
+    let mut link = link.strip_prefix("./").unwrap_or(link);
+    while let Some(rest) = link.strip_prefix("../") {
+        folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+        link = rest;
+    }
+    format!("{folder}/{link}")
 }
 
 fn encoded(text: &str) -> String {

@@ -43,10 +43,10 @@ async fn a_head_request_does_not_use_up_a_flash_message() {
     let fixture = Fixture::new().await;
     let mut admin = fixture.admin().await;
     let made = admin.post("/dashboard/key/create", &[("app", fixture.app.as_str()), ("name", "k")]).await;
-    let page = made.header("location").unwrap();
-    let head = admin.ask("HEAD", page, "", "").await;
+    let page = made.location().unwrap();
+    let head = admin.ask("HEAD", &page, "", "").await;
     assert_eq!((head.status, head.body.as_str()), (200, ""));
-    assert!(!admin.get(page).await.secret("API key").is_empty());
+    assert!(!admin.get(&page).await.secret("API key").is_empty());
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_session_is_listed_receives_an_event_and_is_ended() {
     let fixture = Fixture::new().await;
     let mut admin = fixture.admin().await;
     let app = fixture.app.as_str();
-    let live = fixture.path("live/sessions");
+    let live = fixture.path("live-sessions");
     admin.get(&live).await.assert_contains("No live sessions");
     let mut alice = fixture.connect("alice", None).await;
     let mut bob = fixture.connect("bob", None).await;

@@ -75,9 +75,9 @@ async fn the_command_to_copy_has_a_token_if_one_is_required() {
     for (page, has) in [
         (format!("{}&id=alice", fixture.path("user")), true),
         (format!("{}&id=bob", fixture.path("user")), false),
-        (format!("{}&user=alice", fixture.path("live/sessions")), true),
-        (format!("{}&user=bob", fixture.path("live/sessions")), false),
-        (format!("{}&user=nobody", fixture.path("live/sessions")), false),
+        (format!("{}&user=alice", fixture.path("live-sessions")), true),
+        (format!("{}&user=bob", fixture.path("live-sessions")), false),
+        (format!("{}&user=nobody", fixture.path("live-sessions")), false),
         (fixture.path("live"), false),
     ] {
         let shown = admin.get(&page).await;
@@ -150,7 +150,7 @@ async fn a_page_shows_a_limited_number_of_sessions() {
         sessions.push(fixture.connect(&format!("user-{n}"), None).await);
     }
     let mut admin = fixture.admin().await;
-    let table = admin.get(&fixture.path("live/sessions")).await;
+    let table = admin.get(&fixture.path("live-sessions")).await;
     table.assert_contains("105 sessions, the newest 100 are shown.");
     assert_eq!(table.body.matches("/dashboard/session/end\"").count(), 100);
 }

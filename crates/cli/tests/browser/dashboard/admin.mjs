@@ -33,7 +33,7 @@ export class Admin {
   }
 
   go(path) {
-    return this.page.goto(new URL(path, `http://${this.#world.server}`).href);
+    return this.page.goto(`http://${this.#world.server}${this.#world.prefix ?? ""}${path}`);
   }
 
   /** Opens a tab of the development app. */

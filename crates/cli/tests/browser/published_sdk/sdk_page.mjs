@@ -15,6 +15,7 @@ export class SdkPage {
   longPolls = new Log("long poll");
   #traffic = new Traffic();
   #transport;
+  #prefix;
   #pollIds = new Set();
   #uncaught = [];
   #strayed = [];
@@ -28,11 +29,12 @@ export class SdkPage {
   static async open(world, { appId, hosted = false, fakeClock = false, beside = null }) {
     const self = new SdkPage();
     self.#transport = world.transport;
+    self.#prefix = world.prefix ?? "";
     if (beside) {
       Object.assign(self, { proxy: beside.proxy, context: beside.context });
       self.#traffic = beside.#traffic;
     } else {
-      self.proxy = await Proxy.start(world.server, { upgrades: world.transport === "web_socket" });
+      self.proxy = await Proxy.start(world.server, { upgrades: world.transport === "web_socket", prefix: world.prefix });
       self.proxy.onRequest = self.#traffic.note;
       self.comeUp();
       self.context = await world.browser.newContext();
@@ -46,7 +48,7 @@ export class SdkPage {
     self.page.on("websocket", (socket) => self.#noteSocket(socket, hosts));
     if (fakeClock) await self.page.clock.install();
     const url = new URL(world.pageUrl);
-    if (hosted) url.searchParams.set("before", `http://${HOST}:${PORT}/compat.js`);
+    if (hosted) url.searchParams.set("before", `http://${HOST}:${PORT}${self.#prefix}/compat.js`);
     await self.page.goto(url.href);
     await self.page.evaluate(
       ({ APP_ID, ...place }) => {
@@ -275,7 +277,7 @@ export class SdkPage {
   #noteSocket(socket, hosts) {
     const { host, pathname, search } = new URL(socket.url());
     if (!hosts.includes(host)) this.#strayed.push(socket.url());
-    if (pathname === CHAT_PATH) this.dials.push(pathname + search);
+    if (pathname === this.#prefix + CHAT_PATH) this.dials.push(pathname + search);
     socket.on("framesent", ({ payload }) => this.sent.push(JSON.parse(payload)));
     socket.on("framereceived", ({ payload }) => this.received.push(JSON.parse(payload)));
   }
@@ -284,7 +286,7 @@ export class SdkPage {
     const { protocol, host, pathname, search } = new URL(request.url());
     if (protocol !== "data:" && !hosts.includes(host)) this.#strayed.push(request.url());
     const id = request.headers()[ID_HEADER];
-    if (pathname !== CHAT_PATH || !id || this.#pollIds.has(id)) return;
+    if (pathname !== this.#prefix + CHAT_PATH || !id || this.#pollIds.has(id)) return;
     this.#pollIds.add(id);
     this.longPolls.push(pathname + search);
   }

@@ -20,7 +20,7 @@ export class TryPage {
     self.page.on("response", (response) => {
       if (response.status() >= 400) self.#failures.push(`${response.status()} ${response.url()}`);
     });
-    await self.page.goto(`http://${world.server}/try`);
+    await self.page.goto(`http://${world.server}${world.prefix ?? ""}/try`);
     self.users = ["0", "1"].map((index) => new User(self.page.locator(`section[data-user="${index}"]`)));
     for (const user of self.users) await user.transport.selectOption(CHOICES[world.transport]);
     return self;

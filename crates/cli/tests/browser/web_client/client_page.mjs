@@ -20,6 +20,7 @@ export class ClientPage {
   /** Ids of long-poll connections, one entry for each poll that the server answered without a message. */
   emptyPolls = new Log("poll without a message");
   #transport;
+  #prefix;
   #uncaught = [];
   #refused = [];
   #isDown = false;
@@ -28,7 +29,8 @@ export class ClientPage {
   static async open(world, { appId, options = {}, fakeClock = false }) {
     const self = new ClientPage();
     self.#transport = world.transport;
-    self.proxy = await Proxy.start(world.server, { upgrades: world.transport === "web_socket" });
+    self.#prefix = world.prefix ?? "";
+    self.proxy = await Proxy.start(world.server, { upgrades: world.transport === "web_socket", prefix: world.prefix });
     self.proxy.refuses = (request) => self.#refuses(request);
     self.proxy.onRequest = (request) => self.#noteHttp(request);
     self.context = await world.browser.newContext();
@@ -60,7 +62,7 @@ export class ClientPage {
   }
 
   get moduleUrl() {
-    return `http://127.0.0.1:${this.proxy.port}/chatcamp.js`;
+    return `http://127.0.0.1:${this.proxy.port}${this.#prefix}/chatcamp.js`;
   }
 
   /** Returns all attempts over the transport of this page. */

@@ -313,9 +313,9 @@ function told(promise, callback) {
   return promise;
 }
 
-/** Returns the URL of the chat endpoint, by default on the server that this module came from. */
+/** Returns the URL of the chat endpoint, by default beside this module: a proxy may serve the server under a path. */
 function endpoint(url) {
-  if (url === undefined || url === null) return new URL(PATH, import.meta.url);
+  if (url === undefined || url === null) return new URL(`.${PATH}`, import.meta.url);
   const refuse = (why) => {
     throw new ChatCampError("INVALID_ARGUMENT", `invalid url: ${why}`);
   };

@@ -1,9 +1,10 @@
 // Load this before the published ChatCamp SDK. It redirects the SDK's WebSockets and XHRs from the hosted service to the server
-// that this script came from. Pages need no other change.
+// that this script came from, below the same path. Pages need no other change.
 (function () {
   "use strict";
   var hosted = "api.chatcamp.io";
   var here = new URL(document.currentScript.src);
+  var below = here.pathname.replace(/\/[^/]*$/, "");
 
   function redirected(url) {
     var target;
@@ -16,7 +17,7 @@
     if (target.hostname !== hosted) return url;
     var secure = here.protocol === "https:";
     var socket = target.protocol === "ws:" || target.protocol === "wss:";
-    return (socket ? "ws" : "http") + (secure ? "s" : "") + "://" + here.host + target.pathname + target.search;
+    return (socket ? "ws" : "http") + (secure ? "s" : "") + "://" + here.host + below + target.pathname + target.search;
   }
 
   /** Returns the arguments with the URL at `index` redirected, if it is present. */
