@@ -1,6 +1,6 @@
 //! Changes to apps and their API keys.
 
-use chatcamp_protocol::AppId;
+use chatcamp_protocol::{AppId, OriginPattern};
 use chatcamp_server::{AppFields, AuthPolicy, SessionPolicy};
 use chatcamp_store::MAX_SESSIONS;
 
@@ -34,7 +34,8 @@ pub(super) async fn update(request: &PageRequest<'_>, form: &Fields) -> Result<C
         auth: Some(auth_policy(form)?),
         directory: Some(form.get("directory").is_some()),
         sessions: session_policy(form)?,
-        ..AppFields::default()
+        origins: origins(form)?,
+        require_origin: form.get("origins").map(|_| form.get("require_origin").is_some()),
     };
     request.services.accounts.update_app(&app, fields).await?;
     Ok(on_settings_page(&app, FlashMessage::success("Saved.")))
@@ -64,6 +65,14 @@ fn session_policy(form: &Fields) -> Result<Option<SessionPolicy>, ActionError> {
     policy.map(Some).map_err(|_| {
         ActionError::Rejected(format!("The limit of sessions per user must be between 1 and {MAX_SESSIONS}."))
     })
+}
+
+/// Returns the origins, or `None` if the form does not contain the field.
+fn origins(form: &Fields) -> Result<Option<Vec<OriginPattern>>, ActionError> {
+    let Some(text) = form.get("origins") else { return Ok(None) };
+    let invalid = |text, why| ActionError::Rejected(format!("The origin {text} is invalid: {why}."));
+    let origins = text.split_whitespace().map(|text| text.parse().map_err(|why| invalid(text, why)));
+    origins.collect::<Result<_, _>>().map(Some)
 }
 
 fn auth_policy(form: &Fields) -> Result<AuthPolicy, ActionError> {

@@ -13,6 +13,7 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
     let app = request.app().await?;
     let users = request.services.store.user_count(&app.id).await?;
     let live_sessions = live::count(request, &app).await?;
+    let refused = request.services.server.refused_origins(&app.id).len();
     let id = app.id.as_str();
     let url = request.chat_url();
     let title = VisibleText(&app.name).to_string();
@@ -26,6 +27,12 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
                     a href=(request.href("/dashboard/users", &[("app", id)])) { (count(users, "user", "users")) }
                     " · "
                     a href=(request.href("/dashboard/live", &[("app", id)])) { (live_sessions) }
+                    @if refused > 0 {
+                        " · "
+                        a href=(format!("{}#refused-origins", request.href("/dashboard/settings", &[("app", id)]))) {
+                            (count(refused as u64, "refused origin", "refused origins"))
+                        }
+                    }
                 }
             }
             section.card {

@@ -1,51 +1,74 @@
-//! An app's settings: its name, its policies and its API keys.
+//! An app's settings: its name, its policies, its origins and its API keys.
 
+use chatcamp_protocol::OriginPattern;
+use chatcamp_server::{AuthPolicy, ClientOrigin, RefusedOrigin};
 use chatcamp_store::{ApiKey, App, MAX_SESSIONS, SessionPolicy};
 use maud::{Markup, html};
 
 use super::{
-    components,
+    components::{self, count},
     layout::{self, Tab},
     time::ago,
 };
-use crate::{error::PageError, reply::Reply, request::PageRequest, visible_text::VisibleText};
+use crate::{
+    error::PageError, fields::Fields, reply::Reply, request::PageRequest, visible_text::VisibleText,
+};
 
 pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> {
     let app = request.app().await?;
     let keys = request.services.accounts.api_keys(&app.id).await?;
+    let refused = request.services.server.refused_origins(&app.id);
     let title = format!("Settings of {}", VisibleText(&app.name));
-    Ok(layout::page(request, &title, Some((&app, Tab::Settings)), |_| {
+    Ok(layout::page(request, &title, Some((&app, Tab::Settings)), |kept| {
         html! {
             div.columns {
-                section.card { h2 { "App" } (app_form(request, &app)) }
-                section.card { h2 { "API keys" } (api_keys(request, &app, &keys)) }
+                section.card { h2 { "App" } (app_form(request, &app, kept)) }
+                div {
+                    section.card { h2 { "API keys" } (api_keys(request, &app, &keys)) }
+                    @if !refused.is_empty() {
+                        section.card #refused-origins {
+                            h2 { "Refused origins" }
+                            (refused_origins(request, &app, &refused))
+                        }
+                    }
+                }
             }
         }
     }))
 }
 
-fn app_form(request: &PageRequest<'_>, app: &App) -> Markup {
+/// The form of the app's settings. If this form was rejected before, it has what was submitted.
+fn app_form(request: &PageRequest<'_>, app: &App, kept: &Fields) -> Markup {
+    let kept = kept.get("origins").map(|_| kept);
+    let auth = kept.map_or(Some(app.auth), |kept| match kept.text("auth") {
+        "open" => Some(AuthPolicy::Open),
+        "token" => Some(AuthPolicy::Token),
+        _ => None,
+    });
     let content = html! {
-        label { "Name" input name="name" required maxlength="255" value=(app.name); }
-        (components::auth_policy_choice(Some(app.auth)))
+        label { "Name" input name="name" required maxlength="255" value=(kept.map_or(&*app.name, |kept| kept.text("name"))); }
+        (components::auth_policy_choice(auth))
         p.hint { "Requiring a token ends every session that was opened with a user id only." }
         label.check {
-            input type="checkbox" name="directory" value="yes" checked[app.directory];
+            input type="checkbox" name="directory" value="yes" checked[kept.map_or(app.directory, |kept| kept.get("directory").is_some())];
             span { strong { "User directory." } " Clients may list and search the users of this app." }
         }
-        (session_limit(app.sessions))
+        (session_limit(app.sessions, kept))
+        (origins(app, kept))
         button.main { "Save" }
     };
     components::form(request, "/dashboard/app/update", &[("app", app.id.as_str())], content)
 }
 
 /// The maximum number of sessions of a user.
-fn session_limit(policy: SessionPolicy) -> Markup {
+fn session_limit(policy: SessionPolicy, kept: Option<&Fields>) -> Markup {
     let (chosen, max) = match policy {
         SessionPolicy::Unlimited => ("unlimited", MAX_SESSIONS),
         SessionPolicy::RejectNew(max) => ("reject_new", max),
         SessionPolicy::EvictOldest(max) => ("evict_oldest", max),
     };
+    let max = max.to_string();
+    let (chosen, max) = kept.map_or((chosen, &*max), |kept| (kept.text("sessions"), kept.text("most")));
     let choices = [
         ("unlimited", "Unlimited"),
         ("reject_new", "Limited: refuse new sessions"),
@@ -61,6 +84,52 @@ fn session_limit(policy: SessionPolicy) -> Markup {
             }
         }
         label { "Maximum, if limited" input name="most" type="number" min="1" max=(MAX_SESSIONS) value=(max); }
+    }
+}
+
+/// The web pages that may connect.
+fn origins(app: &App, kept: Option<&Fields>) -> Markup {
+    let named = app.origins.patterns().iter().map(OriginPattern::as_str).collect::<Vec<_>>().join("\n");
+    let text = kept.map_or(&*named, |kept| kept.text("origins"));
+    let is_required = kept.map_or(app.origins.is_required(), |kept| kept.get("require_origin").is_some());
+    html! {
+        label {
+            "Origins of web pages " span.optional { "one a line; empty for pages of every origin" }
+            textarea name="origins" rows="3" spellcheck="false" autocapitalize="none" placeholder="https://shop.example" { (text) }
+        }
+        p.hint { code { "https://*.shop.example" } " stands for all subdomains. Sessions that are connected continue." }
+        label.check {
+            input type="checkbox" name="require_origin" value="yes" checked[is_required];
+            span { strong { "Browsers only." } " Clients that send no origin are refused, such as apps and command lines." }
+        }
+    }
+}
+
+fn refused_origins(request: &PageRequest<'_>, app: &App, refused: &[RefusedOrigin]) -> Markup {
+    html! {
+        p.lead { "Clients that this app refused in the last hour because of their origin. To accept one, add it to the list of origins, or run:" }
+        div.code {
+            pre tabindex="0" aria-label="Command" { code { "chatcamp app origins " (app.id) " --add ORIGIN" } }
+        }
+        ul.keys {
+            @for RefusedOrigin { origin, count: times, last, .. } in refused {
+                li {
+                    div {
+                        bdi.name {
+                            @match origin {
+                                ClientOrigin::Page(origin) => (VisibleText(origin.as_str())),
+                                ClientOrigin::Missing => "No origin: not a browser",
+                                ClientOrigin::Invalid => "An invalid origin: not a browser",
+                            }
+                        }
+                        span.dim { (count(*times, "time", "times")) " · last " (ago(*last, request.now())) }
+                    }
+                    @if let ClientOrigin::Page(origin) = origin {
+                        (components::copy_button(&format!("Copy {origin}"), origin.as_str()))
+                    }
+                }
+            }
+        }
     }
 }
 

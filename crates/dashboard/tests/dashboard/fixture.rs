@@ -127,16 +127,27 @@ impl Fixture {
     /// Connects a user as the published SDK does; returns when the session is open.
     pub(crate) async fn connect(&self, user: &str, token: Option<&str>) -> Connected {
         let token = token.map(|token| format!("&access_token={token}")).unwrap_or_default();
+        let mut connected = self.open(user, &token, "").await;
+        connected.wait_for("users.auth.ack").await;
+        connected
+    }
+
+    /// Connects with this header `Origin`, and waits until the server refuses it.
+    pub(crate) async fn refused(&self, user: &str, origin: &str) {
+        let mut connected = self.open(user, "", origin).await;
+        connected.wait_for("ORIGIN_REFUSED").await;
+        connected.wait_for_end().await;
+    }
+
+    async fn open(&self, user: &str, token: &str, headers: &str) -> Connected {
         let mut tcp = TcpStream::connect(self.address).await.unwrap();
         let head = format!(
             "GET /chat/2.0?app_id={}&user_id={user}{token} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n",
             self.app
         );
         tcp.write_all(head.as_bytes()).await.unwrap();
-        let mut connected = Connected { tcp, read: Vec::new() };
-        connected.wait_for("users.auth.ack").await;
-        connected
+        Connected { tcp, read: Vec::new() }
     }
 }
 

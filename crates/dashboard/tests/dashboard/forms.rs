@@ -87,6 +87,74 @@ async fn the_session_limit_is_saved() {
 }
 
 #[tokio::test]
+async fn origins_are_saved_and_a_rejected_form_is_kept() {
+    let fixture = Fixture::new().await;
+    let mut admin = fixture.admin().await;
+    let form = |name: &'static str, origins: &'static str, more: &[(&'static str, &'static str)]| {
+        [&[("app", fixture.app.as_str()), ("name", name), ("auth", "open"), ("origins", origins)], more]
+            .concat()
+    };
+    let saved = async || {
+        let app = fixture.accounts.app(&fixture.app).await.unwrap();
+        let origins: Vec<_> = app.origins.patterns().iter().map(ToString::to_string).collect();
+        (origins.join(" "), app.origins.is_required())
+    };
+    let text = "HTTPS://Shop.example:443\r\n\r\n  https://*.shop.example ";
+    let page = admin.submit("/dashboard/app/update", &form("N", text, &[("require_origin", "yes")])).await;
+    page.assert_contains("https://shop.example\nhttps://*.shop.example</textarea>");
+    page.assert_contains("name=\"require_origin\" value=\"yes\" checked");
+    let two = ("https://shop.example https://*.shop.example".to_owned(), true);
+    assert_eq!(saved().await, two);
+
+    let wrong = "https://shop.example\n<b>.example";
+    let page = admin.submit("/dashboard/app/update", &form("Other", wrong, &[])).await;
+    page.assert_contains("The origin &lt;b&gt;.example is invalid: an origin begins with a scheme");
+    page.assert_contains("https://shop.example\n&lt;b&gt;.example</textarea>");
+    page.assert_contains("value=\"Other\"");
+    assert_eq!(saved().await, two, "a rejected form changes nothing");
+    let app = fixture.accounts.app(&fixture.app).await.unwrap();
+    assert_eq!(app.name, "N");
+
+    let without = [("app", fixture.app.as_str()), ("name", "N"), ("auth", "open")];
+    admin.submit("/dashboard/app/update", &without).await.assert_contains("Saved.");
+    assert_eq!(saved().await, two, "a form without the fields leaves them unchanged");
+    let many: String = (0..101).map(|n| format!("https://a{n}.example\n")).collect();
+    let form_of_many = [("app", fixture.app.as_str()), ("name", "N"), ("auth", "open"), ("origins", &many)];
+    admin.submit("/dashboard/app/update", &form_of_many).await.assert_contains("at most 100 origins");
+    admin.submit("/dashboard/app/update", &form("N", "", &[])).await.assert_contains("Saved.");
+    assert_eq!(saved().await, (String::new(), false));
+}
+
+#[tokio::test]
+async fn refused_origins_are_listed_with_a_button_that_copies_each() {
+    let fixture = Fixture::new().await;
+    let mut admin = fixture.admin().await;
+    admin.get(&fixture.path("settings")).await.assert_lacks("Refused origins");
+    fixture.connect("alice", None).await;
+    let form = [
+        ("app", fixture.app.as_str()),
+        ("name", "N"),
+        ("auth", "open"),
+        ("origins", "https://shop.example"),
+        ("require_origin", "yes"),
+    ];
+    admin.submit("/dashboard/app/update", &form).await.assert_lacks("Refused origins");
+    for origin in
+        ["Origin: https://New.example:443\r\n", "Origin: https://new.example\r\n", "Origin: <b>\r\n", ""]
+    {
+        fixture.refused("alice", origin).await;
+    }
+    let page = admin.get(&fixture.path("settings")).await;
+    page.assert_contains("data-copy=\"https://new.example\"");
+    page.assert_contains("2 times");
+    page.assert_contains("No origin: not a browser");
+    page.assert_contains("An invalid origin: not a browser");
+    page.assert_lacks("<b>");
+    page.assert_contains(&format!("chatcamp app origins {} --add ORIGIN", fixture.app));
+    admin.get(&fixture.path("app")).await.assert_contains("3 refused origins");
+}
+
+#[tokio::test]
 async fn an_api_key_is_created_shown_once_and_revoked() {
     let fixture = Fixture::new().await;
     let mut admin = fixture.admin().await;
