@@ -13,7 +13,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "users",
             "backend",
             "exchange, retry",
-            "address, secret",
+            "address, pause, secret",
             "error",
         ],
     ),
