@@ -68,7 +68,55 @@ pub enum OverLimit {
     Deep,
 }
 
+/// A text of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProfileText<'a> {
+    /// The name of the field on the wire.
+    pub field: &'static str,
+    /// The text; empty if it is not set.
+    pub text: &'a str,
+    /// The maximum length of the text, in bytes.
+    pub limit: usize,
+}
+
 impl Profile {
+    /// Returns every field except `metadata`, in the order of the fields: the one table of their names and limits.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_protocol::Profile;
+    ///
+    /// let profile = Profile { email: "alice@shop.example".into(), ..Profile::default() };
+    /// let set = profile.texts().into_iter().filter(|text| !text.text.is_empty());
+    /// assert_eq!(set.map(|text| text.field).collect::<Vec<_>>(), ["email"]);
+    /// ```
+    #[must_use]
+    pub fn texts(&self) -> [ProfileText<'_>; 8] {
+        // Names every field, so that a new field does not compile until it is in the table.
+        let Self {
+            display_name,
+            first_name,
+            last_name,
+            email,
+            phone_number,
+            profile_url,
+            avatar_url,
+            data,
+            metadata: _,
+        } = self;
+        [
+            ("display_name", display_name, limits::DISPLAY_NAME),
+            ("first_name", first_name, limits::PROFILE_FIELD),
+            ("last_name", last_name, limits::PROFILE_FIELD),
+            ("email", email, limits::PROFILE_FIELD),
+            ("phone_number", phone_number, limits::PROFILE_FIELD),
+            ("profile_url", profile_url, limits::PROFILE_URL),
+            ("avatar_url", avatar_url, limits::PROFILE_URL),
+            ("data", data, limits::METADATA),
+        ]
+        .map(|(field, text, limit)| ProfileText { field, text, limit })
+    }
+
     /// Checks every value against its limit.
     ///
     /// # Errors
@@ -77,21 +125,11 @@ impl Profile {
         if self.metadata.values().any(|value| !is_nested_within(value, limits::METADATA_DEPTH - 1)) {
             return Err(OverLimit::Deep);
         }
-        let metadata = if self.metadata.is_empty() { 0 } else { json_len(&self.metadata) };
-        for (field, len, limit) in [
-            ("display_name", self.display_name.len(), limits::DISPLAY_NAME),
-            ("first_name", self.first_name.len(), limits::PROFILE_FIELD),
-            ("last_name", self.last_name.len(), limits::PROFILE_FIELD),
-            ("email", self.email.len(), limits::PROFILE_FIELD),
-            ("phone_number", self.phone_number.len(), limits::PROFILE_FIELD),
-            ("profile_url", self.profile_url.len(), limits::PROFILE_URL),
-            ("avatar_url", self.avatar_url.len(), limits::PROFILE_URL),
-            ("data", self.data.len(), limits::METADATA),
-            ("metadata", metadata, limits::METADATA),
-        ] {
-            if len > limit {
-                return Err(OverLimit::Long { field, limit });
-            }
+        if let Some(long) = self.texts().iter().find(|text| text.text.len() > text.limit) {
+            return Err(OverLimit::Long { field: long.field, limit: long.limit });
+        }
+        if !self.metadata.is_empty() && json_len(&self.metadata) > limits::METADATA {
+            return Err(OverLimit::Long { field: "metadata", limit: limits::METADATA });
         }
         Ok(())
     }
@@ -103,11 +141,12 @@ impl Profile {
                 *value = new;
             }
         }
-        set(&mut self.display_name, update.display_name);
-        set(&mut self.profile_url, update.profile_url);
-        set(&mut self.avatar_url, update.avatar_url);
-        set(&mut self.data, update.data);
-        set(&mut self.metadata, update.metadata);
+        let ProfileUpdate { display_name, profile_url, avatar_url, data, metadata } = update;
+        set(&mut self.display_name, display_name);
+        set(&mut self.profile_url, profile_url);
+        set(&mut self.avatar_url, avatar_url);
+        set(&mut self.data, data);
+        set(&mut self.metadata, metadata);
     }
 }
 
@@ -243,6 +282,23 @@ mod tests {
         profile.apply(update);
         assert_eq!((profile.avatar_url.as_str(), profile.email.as_str()), ("//x", "a@b.example"));
         assert_eq!(profile.display_name, "Alice");
+    }
+
+    #[test]
+    fn the_table_of_texts_has_the_names_on_the_wire_in_their_order() {
+        let filled = Profile {
+            display_name: "a".into(),
+            first_name: "b".into(),
+            last_name: "c".into(),
+            email: "d".into(),
+            phone_number: "e".into(),
+            profile_url: "f".into(),
+            avatar_url: "g".into(),
+            data: "h".into(),
+            metadata: serde_json::Map::new(),
+        };
+        let texts = filled.texts().map(|text| format!("\"{}\":\"{}\"", text.field, text.text)).join(",");
+        assert_eq!(serde_json::to_string(&filled).unwrap(), format!("{{{texts},\"metadata\":{{}}}}"));
     }
 
     #[test]

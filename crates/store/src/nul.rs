@@ -1,36 +1,15 @@
 //! Checks texts for NUL.
 
-use chatcamp_protocol::Profile;
 use serde_json::{Map, Value};
 
 use crate::{ApiKey, App, StoreError, User};
 
 /// Refuses NUL in the texts of a new user. Ids cannot contain it.
 pub(crate) fn check_user(user: &User) -> Result<(), StoreError> {
-    let Profile {
-        display_name,
-        first_name,
-        last_name,
-        email,
-        phone_number,
-        profile_url,
-        avatar_url,
-        data,
-        metadata,
-    } = &user.profile;
-    for (field, text) in [
-        ("display_name", display_name),
-        ("first_name", first_name),
-        ("last_name", last_name),
-        ("email", email),
-        ("phone_number", phone_number),
-        ("profile_url", profile_url),
-        ("avatar_url", avatar_url),
-        ("data", data),
-    ] {
-        check(field, text)?;
+    for text in user.profile.texts() {
+        check(text.field, text.text)?;
     }
-    if has_nul(metadata) { Err(StoreError::Nul { field: "metadata" }) } else { Ok(()) }
+    if has_nul(&user.profile.metadata) { Err(StoreError::Nul { field: "metadata" }) } else { Ok(()) }
 }
 
 /// Refuses NUL in the texts of an edited user.

@@ -88,19 +88,9 @@ impl fmt::Display for ShownUser<'_> {
         let Self(user) = self;
         writeln!(f, "id            {}", field(user.id.as_str()))?;
         writeln!(f, "app           {}", user.app_id)?;
-        for (label, value) in [
-            ("display name", &user.profile.display_name),
-            ("first name", &user.profile.first_name),
-            ("last name", &user.profile.last_name),
-            ("e-mail", &user.profile.email),
-            ("phone", &user.profile.phone_number),
-            ("page", &user.profile.profile_url),
-            ("picture", &user.profile.avatar_url),
-            ("data", &user.profile.data),
-        ] {
-            if !value.is_empty() {
-                writeln!(f, "{label:<12}  {}", field(value))?;
-            }
+        for text in user.profile.texts().iter().filter(|text| !text.text.is_empty()) {
+            let label = text.field.replace('_', " ");
+            writeln!(f, "{label:<12}  {}", field(text.text))?;
         }
         if !user.profile.metadata.is_empty() {
             let metadata = serde_json::to_string(&user.profile.metadata).map_err(|_| fmt::Error)?;

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use chatcamp_protocol::{AppId, Profile, UserId};
+use chatcamp_protocol::{AppId, UserId};
 use parking_lot::Mutex;
 use quick_cache::{DefaultHashBuilder, Equivalent, UnitWeighter, Weighter, sync};
 use serde_json::{Map, Value};
@@ -149,21 +149,8 @@ pub(super) struct UserWeight;
 impl Weighter<UserKey, Arc<User>> for UserWeight {
     fn weight(&self, key: &UserKey, user: &Arc<User>) -> u64 {
         const ENTRY: usize = size_of::<User>() + size_of::<UserKey>() + 64;
-        let Profile {
-            display_name,
-            first_name,
-            last_name,
-            email,
-            phone_number,
-            profile_url,
-            avatar_url,
-            data,
-            metadata,
-        } = &user.profile;
-        let texts = [display_name, first_name, last_name, email, phone_number, profile_url, avatar_url, data];
-        let bytes =
-            texts.iter().map(|text| text.len()).sum::<usize>() + key.id.as_str().len() + members(metadata);
-        (ENTRY + bytes) as u64
+        let texts: usize = user.profile.texts().iter().map(|text| text.text.len()).sum();
+        (ENTRY + key.id.as_str().len() + texts + members(&user.profile.metadata)) as u64
     }
 }
 

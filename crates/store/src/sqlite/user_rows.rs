@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use chatcamp_protocol::{AppId, Profile, UserId};
+use chatcamp_protocol::{AppId, Profile, UserId, user::ProfileText};
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, Rows, params, types::Type};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::columns::{malformed, number};
 use crate::{Previous, TokenRecord, User};
@@ -134,8 +133,9 @@ pub(super) fn update_user(connection: &Connection, app: i64, user: &User) -> Res
 }
 
 fn write_user(connection: &Connection, sql: &str, app: i64, user: &User) -> Result<usize> {
-    let profile = Stored::of(&user.profile)
-        .map(|stored| serde_json::to_string(&stored))
+    let stored = Stored(&user.profile);
+    let profile = (!stored.is_empty())
+        .then(|| serde_json::to_string(&stored))
         .transpose()
         .map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
     let token = token_columns(&user.token);
@@ -236,45 +236,27 @@ fn read_token(row: &Row<'_>, at: usize) -> Result<TokenRecord> {
 }
 
 /// A profile as stored in its column: without the display name, which has a column of its own, and without empty fields.
-#[derive(Serialize)]
-struct Stored<'a> {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    first_name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    last_name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    email: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    phone_number: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    profile_url: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    avatar_url: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    data: &'a str,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    metadata: &'a Map<String, Value>,
+struct Stored<'a>(&'a Profile);
+
+impl Stored<'_> {
+    fn texts(&self) -> impl Iterator<Item = ProfileText<'_>> {
+        self.0.texts().into_iter().filter(|text| text.field != "display_name" && !text.text.is_empty())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.metadata.is_empty() && self.texts().next().is_none()
+    }
 }
 
-impl<'a> Stored<'a> {
-    /// Returns `None` if there is nothing but a display name.
-    fn of(profile: &'a Profile) -> Option<Self> {
-        // Names every field, so that a new field does not compile until it is stored.
-        let Profile {
-            display_name: _,
-            first_name,
-            last_name,
-            email,
-            phone_number,
-            profile_url,
-            avatar_url,
-            data,
-            metadata,
-        } = profile;
-        let texts = [first_name, last_name, email, phone_number, profile_url, avatar_url, data];
-        if metadata.is_empty() && texts.iter().all(|text| text.is_empty()) {
-            return None;
+impl Serialize for Stored<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for ProfileText { field, text, .. } in self.texts() {
+            map.serialize_entry(field, text)?;
         }
-        Some(Self { first_name, last_name, email, phone_number, profile_url, avatar_url, data, metadata })
+        if !self.0.metadata.is_empty() {
+            map.serialize_entry("metadata", &self.0.metadata)?;
+        }
+        map.end()
     }
 }

@@ -331,12 +331,23 @@ impl Change {
 impl UserFields {
     /// Writes the given fields into a profile.
     fn describe(&self, profile: &mut Profile) {
-        profile.apply(self.profile.clone());
+        // Names every field, so that a new field does not compile until it is written.
+        let Self {
+            profile: update,
+            first_name,
+            last_name,
+            email,
+            phone_number,
+            check_access_token: _,
+            is_suspended: _,
+            access_token: _,
+        } = self;
+        profile.apply(update.clone());
         for (value, given) in [
-            (&mut profile.first_name, &self.first_name),
-            (&mut profile.last_name, &self.last_name),
-            (&mut profile.email, &self.email),
-            (&mut profile.phone_number, &self.phone_number),
+            (&mut profile.first_name, first_name),
+            (&mut profile.last_name, last_name),
+            (&mut profile.email, email),
+            (&mut profile.phone_number, phone_number),
         ] {
             if let Some(given) = given {
                 value.clone_from(given);
