@@ -9,7 +9,7 @@ use std::{
 
 use chatcamp_dashboard::TryPage;
 use chatcamp_protocol::AppId;
-use chatcamp_server::{AuthPolicy, DataDir, Limits};
+use chatcamp_server::{AuthPolicy, DataDir};
 use chatcamp_store::Edited;
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use crate::{
     dev_file::DevFile,
     failure::{Failure, chain},
     self_check,
-    serve::{Listen, Serving, ignore_unread},
+    serve::{Listen, Serving, Settings, ignore_unread},
     signals::Signals,
 };
 
@@ -34,19 +34,13 @@ pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failur
     admin::make_dev_password(&data, &mut dev)?;
     let app = dev.app_id.clone();
     let mut sign_in = String::new();
-    let serving = Serving::start_with(
-        data,
-        options.listen,
-        options.public_url,
-        Limits::default(),
-        None,
-        |server, data, address| {
-            let names = options.dashboard_host;
-            let dashboard = admin::dashboard(server, data, address, names.clone(), None, false);
-            sign_in = dashboard.one_time_path();
-            vec![dashboard, Arc::new(TryPage::new(server.clone(), app, address).with_hosts(names))]
-        },
-    )?;
+    let settings = Settings { public_url: options.public_url, ..Settings::default() };
+    let serving = Serving::start_with(data, options.listen, settings, |server, data, address| {
+        let names = options.dashboard_host;
+        let dashboard = admin::dashboard(server, data, address, names.clone(), None, false);
+        sign_in = dashboard.one_time_path();
+        vec![dashboard, Arc::new(TryPage::new(server.clone(), app, address).with_hosts(names))]
+    })?;
     dev.url = Some(serving.url());
     dev.write(&context.folder)?;
     if !serving.address.ip().is_loopback() {

@@ -33,6 +33,7 @@ mod logs;
 mod open_files;
 mod output;
 mod private_file;
+mod proxies;
 mod secret_input;
 pub mod self_check;
 mod serve;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use chatcamp_dashboard::{AdminPassword, HostName};
-use chatcamp_server::{Builder, DataDir, FrontDoor, Limits, Pages, PublicUrl, Server, Tls};
+use chatcamp_server::{Builder, DataDir, FrontDoor, Limits, Pages, Proxies, PublicUrl, Server, Tls};
 use clap::{Args, value_parser};
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -21,6 +21,7 @@ use crate::{
     context::Context,
     dev_file::DevFile,
     failure::Failure,
+    proxies::{Preface, ProxyOptions},
     signals::{Hangups, Signals},
 };
 
@@ -50,6 +51,8 @@ pub(crate) struct Serve {
     listen: Listen,
     #[command(flatten)]
     certificates: CertificateOptions,
+    #[command(flatten)]
+    proxies: ProxyOptions,
     /// Serves the dashboard, at /dashboard.
     #[arg(long)]
     dashboard: bool,
@@ -70,6 +73,8 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
             "--dashboard-host needs a dashboard; add --dashboard or --admin-listen ADDR",
         ));
     }
+    let proxies = options.proxies.proxies()?;
+    let admin_preface = options.proxies.admin_listen(options.admin_listen.is_some())?;
     let signals = Signals::install()?;
     let mut hangups = Hangups::install()?;
     let tls = options.certificates.load()?;
@@ -80,21 +85,20 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
     let Listen { listen, public_url, dashboard_host: names, .. } = options.listen;
     let mut limits = Limits::default();
     limits.keep_alive = Duration::from_secs(options.keep_alive);
+    let settings =
+        Settings { public_url, limits, proxies, preface: options.proxies.listen(), tls: tls.clone() };
     let mut dashboard = None;
     let serving = match options.admin_listen {
-        None => {
-            Serving::start_with(data, listen, public_url, limits, tls.clone(), |server, data, address| {
-                if !wants_dashboard {
-                    return Vec::new();
-                }
-                dashboard = Some(shown_url(server, address, is_encrypted));
-                vec![admin::dashboard(server, data, address, names, None, is_encrypted)]
-            })?
-        }
+        None => Serving::start_with(data, listen, settings, |server, data, address| {
+            if !wants_dashboard {
+                return Vec::new();
+            }
+            dashboard = Some(shown_url(server, address, is_encrypted));
+            vec![admin::dashboard(server, data, address, names, None, is_encrypted)]
+        })?,
         Some(separate) => {
-            let serving =
-                Serving::start_with(data, listen, public_url, limits, tls.clone(), |_, _, _| Vec::new())?;
-            let separate = serving.listen_separately(separate, names)?;
+            let serving = Serving::start_with(data, listen, settings, |_, _, _| Vec::new())?;
+            let separate = serving.listen_separately(separate, admin_preface, names)?;
             dashboard = Some(url(separate, is_encrypted));
             serving
         }
@@ -116,6 +120,16 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
     }
 }
 
+/// How a server serves, besides its data and its address.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) public_url: Option<PublicUrl>,
+    pub(crate) limits: Limits,
+    pub(crate) proxies: Proxies,
+    pub(crate) preface: Preface,
+    pub(crate) tls: Option<Tls>,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Serving {
@@ -133,26 +147,31 @@ impl Serving {
     pub(crate) fn start_with(
         mut data: DataDir,
         listen: SocketAddr,
-        public_url: Option<PublicUrl>,
-        limits: Limits,
-        tls: Option<Tls>,
+        settings: Settings,
         pages: impl FnOnce(&Server, &DataDir, SocketAddr) -> Vec<Arc<dyn Pages>>,
     ) -> Result<Self, Failure> {
-        let builder = Server::builder(data.store(), data.keyring()).limits(limits);
+        let Settings { public_url, limits, proxies, preface, tls } = settings;
+        let builder = Server::builder(data.store(), data.keyring()).limits(limits).behind(proxies);
         let server = public_url.into_iter().fold(builder, Builder::public_url).start();
         let (door, address) = bind(&server, listen, "--listen", tls.as_ref())?;
+        let door = preface.apply(door);
         let door = pages(&server, &data, address).into_iter().fold(door, FrontDoor::mount);
         data.announce(&format!("process {} on {address}", process::id()))?;
         Ok(Self { data, address, server, tls, door: tokio::spawn(door.run()) })
     }
 
     /// Also listens on another address, which serves only the dashboard, until the server shuts down.
-    fn listen_separately(&self, listen: SocketAddr, names: Vec<HostName>) -> Result<SocketAddr, Failure> {
+    fn listen_separately(
+        &self,
+        listen: SocketAddr,
+        preface: Preface,
+        names: Vec<HostName>,
+    ) -> Result<SocketAddr, Failure> {
         let (door, address) = bind(&self.server, listen, "--admin-listen", self.tls.as_ref())?;
         let chat_url = Some(self.url());
         let dashboard =
             admin::dashboard(&self.server, &self.data, address, names, chat_url, self.tls.is_some());
-        tokio::spawn(door.pages_only().mount(dashboard).run());
+        tokio::spawn(preface.apply(door).pages_only().mount(dashboard).run());
         Ok(address)
     }
 

@@ -25,7 +25,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "app, backup, connect, dev, user",
             "event, self_check, serve",
             "certificates",
-            "admin, core_dumps, logs, open_files, signals, unix_time",
+            "admin, core_dumps, logs, open_files, proxies, signals, unix_time",
             "context, secret_input",
             "dev_file, output",
             "failure, private_file",

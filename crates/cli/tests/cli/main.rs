@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is test code, helpers included")]
 
 mod accounts;
+mod addresses;
 mod connecting;
 mod crowd;
 mod dashboard;
