@@ -11,6 +11,7 @@ scenarios! {
     both: [
         a_new_operator_creates_a_user_and_watches_its_session,
         a_user_is_suspended_and_restored_without_the_script,
+        a_refused_origin_is_copied_into_the_list_and_accepted,
         everything_is_done_by_keyboard,
     ],
     web_socket: [

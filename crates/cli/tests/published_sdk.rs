@@ -23,6 +23,7 @@ scenarios! {
         refuses_a_token_for_an_unknown_user,
         refuses_an_unknown_user_where_tokens_are_required,
         refuses_an_unknown_app,
+        a_page_of_another_origin_is_refused_and_stays_quiet,
         a_revoked_token_ends_the_live_connection_for_good,
         updates_the_display_name_and_keeps_the_token,
         blocks_lists_and_unblocks_a_user,

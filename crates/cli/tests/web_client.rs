@@ -28,6 +28,7 @@ scenarios! {
         refuses_an_unknown_user_where_tokens_are_required,
         refuses_an_invalid_user_id,
         refuses_an_unknown_app,
+        a_page_of_another_origin_is_refused_and_stays_quiet,
         an_unreachable_server_is_a_retryable_error,
         a_client_with_retries_keeps_trying,
         updates_the_display_name_and_keeps_the_token,

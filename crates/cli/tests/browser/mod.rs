@@ -114,6 +114,9 @@ pub(crate) fn drive(suite: &str) -> Result<Run, Failure> {
     let strict_app =
         text(&chatcamp(data.path(), &["app", "create", "strict", "--auth", "token"])?, "app_id")?;
     chatcamp(data.path(), &["app", "create", "moved", "--auth", "token", "--id", MOVED_APP])?;
+    // Each scenario changes the origins of its own app.
+    let shops = ["web_socket", "long_poll", "screenshots"].map(|id| shop(data.path(), id));
+    let shops = shops.into_iter().collect::<Result<serde_json::Map<_, _>, _>>()?;
     let own = user(data.path(), &server.app, "tess", Some(OWN_TOKEN))?;
     let issued = user(data.path(), &server.app, "ines", None)?;
     let strict = user(data.path(), &strict_app, "theo", None)?;
@@ -135,6 +138,7 @@ pub(crate) fn drive(suite: &str) -> Result<Run, Failure> {
         "issuedToken": issued,
         "strictUser": strict,
         "movedUsers": moved,
+        "shops": shops,
     });
     let driver = Command::new("node")
         .arg(folder().join("driver.mjs"))
@@ -147,6 +151,7 @@ pub(crate) fn drive(suite: &str) -> Result<Run, Failure> {
     }
     let users = [&own, &issued, &strict].into_iter().chain(&moved);
     let mut tokens = users.map(|user| text(user, "token")).collect::<Result<Vec<_>, _>>()?;
+    tokens.extend(shops.values().map(|shop| text(shop, "apiKey")).collect::<Result<Vec<_>, _>>()?);
     tokens.extend([server.api_key.clone(), server.dashboard.clone(), dashboard_password]);
     Ok(Run { outcomes, tokens, log: server.stop()? })
 }
@@ -236,6 +241,13 @@ impl Drop for Server {
         let _ = self.process.wait();
         let _ = fs::remove_file(&self.log);
     }
+}
+
+/// Creates an app that accepts only pages of a shop. Returns its id, and the app for the scenarios.
+fn shop(data: &Path, id: &str) -> Result<(String, Value), Failure> {
+    let origin = ["--origin", "https://shop.example"];
+    let app = chatcamp(data, &[&["app", "create", id, "--auth", "open", "--id", id][..], &origin].concat())?;
+    Ok((id.to_owned(), json!({ "app": id, "apiKey": text(&app, "api_key")? })))
 }
 
 fn user(data: &Path, app: &str, id: &str, token: Option<&str>) -> Result<Value, Failure> {

@@ -74,6 +74,30 @@ export async function a_user_is_suspended_and_restored_without_the_script(world)
   assert.equal(await admin.page.locator("button[data-copy]:visible").count(), 0, "buttons that need the script are hidden");
 }
 
+export async function a_refused_origin_is_copied_into_the_list_and_accepted(world) {
+  const { app } = world.shops[world.transport];
+  const origin = new URL(world.pageUrl).origin;
+  const client = await world.open({ client: true, appId: app });
+  assert.equal((await client.connect("olga")).error.code, "ORIGIN_REFUSED");
+
+  const admin = await world.open();
+  await admin.go(`/dashboard/app?app=${app}`);
+  await admin.page.getByRole("link", { name: "1 refused origin" }).click();
+  await admin.button(`Copy ${origin}`).click();
+  await admin.page.getByText("Copied").waitFor();
+  assert.equal(await admin.page.evaluate(() => navigator.clipboard.readText()), origin);
+
+  const origins = admin.page.getByLabel("Origins of web pages");
+  assert.equal(await origins.inputValue(), "https://shop.example");
+  await origins.press("Control+End");
+  await origins.press("Enter");
+  await origins.press("Control+v");
+  await admin.button("Save").click();
+  assert.equal(await admin.flash(), "Saved.");
+  assert.equal(await origins.inputValue(), `https://shop.example\n${origin}`);
+  assert.equal((await client.connect("olga")).error, null);
+}
+
 export async function everything_is_done_by_keyboard(world) {
   const admin = await world.open();
   const { page } = admin;
@@ -128,6 +152,8 @@ export async function pages_fit_a_phone_and_a_wide_screen(world) {
   const long = "w".repeat(120);
   const other = await world.open({ client: true });
   await other.connect(long);
+  const stranger = await world.open({ client: true, appId: world.shops.screenshots.app });
+  await stranger.connect("olga");
   await first.createUser("mallory\u202Egnp.eciov", "\u3164");
   const storageState = await first.context.storageState();
   const at = (page, more = "") => `/dashboard/${page}?app=${world.openApp}${more}`;
@@ -139,6 +165,8 @@ export async function pages_fit_a_phone_and_a_wide_screen(world) {
     user: at("user", "&id=pia"),
     live: at("live"),
     settings: at("settings"),
+    shop: `/dashboard/app?app=${world.shops.screenshots.app}`,
+    origins: `/dashboard/settings?app=${world.shops.screenshots.app}`,
     email: at("user", "&id=quentin@example.com"),
     long: at("user", `&id=${long}`),
     bidi: at("user", "&id=mallory%E2%80%AEgnp.eciov"),

@@ -11,4 +11,4 @@ export const SCENARIOS = {
 };
 
 export const open = (world, { client, ...options } = {}) =>
-  client ? ClientPage.open(world, { appId: world.openApp }) : Admin.open(world, options);
+  client ? ClientPage.open(world, { appId: options.appId ?? world.openApp }) : Admin.open(world, options);

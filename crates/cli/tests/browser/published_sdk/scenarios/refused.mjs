@@ -1,8 +1,9 @@
 // Refusals reach the callback, the SDK does not retry, and valid credentials work afterwards.
 
 import assert from "node:assert/strict";
+import { backend } from "../../backend.mjs";
 import { State } from "../sdk_page.mjs";
-import { QUIET_MS, assertRefused } from "./expect.mjs";
+import { QUIET_MS, acks, assertRefused, target } from "./expect.mjs";
 
 export async function refuses_a_wrong_token(world) {
   const { app, id, token } = world.ownToken;
@@ -40,6 +41,34 @@ export async function refuses_an_unknown_app(world) {
   const { error, user } = await right.connect("alice");
   assert.equal(error, null, "good credentials work afterwards");
   assert.equal(user.id, "alice");
+}
+
+export async function a_page_of_another_origin_is_refused_and_stays_quiet(world) {
+  const { app, apiKey } = world.shops[world.transport];
+  const accept = (...origins) => backend({ server: world.server, apiKey }, "app.update", { origins });
+  const page = await world.open({ appId: app });
+  assertRefused(await page.connect("olga"), "NOT_AUTHORIZED");
+  const [{ d }] = acks(page.received.entries, "users.auth");
+  assert.equal(d.error.reason, "ORIGIN_REFUSED");
+  await page.reached(State.CLOSED);
+  await page.staysQuiet(QUIET_MS);
+  assert.equal(page.attempts.length, 1, "one attempt, and no retry");
+
+  await accept("https://shop.example", new URL(world.pageUrl).origin);
+  assert.equal((await page.connect("olga")).error, null, "a page whose origin is accepted connects");
+
+  // The SDK does not reconnect by itself any more after a refusal, so this needs a new page.
+  const other = await world.open({ appId: app });
+  assert.equal((await other.connect("olaf")).error, null);
+  await other.idle();
+  await accept("https://shop.example");
+  await other.loseConnection();
+  await other.attempts.at(1);
+  await other.reached(State.CLOSED);
+  await other.staysQuiet(QUIET_MS);
+  const [{ d: { session_key } }, last] = acks(other.received.entries, "users.auth");
+  assert.deepEqual(other.attempts.entries, [target({ app_id: app, user_id: "olaf" }), target({ session_key })]);
+  assert.equal(last.d.error.reason, "ORIGIN_REFUSED", "the origin is checked again when a session is resumed");
 }
 
 async function refused(world, { app, code, connect, good = world.ownToken }) {

@@ -1,6 +1,7 @@
 // Refusals reach the caller with the server's code, the client does not retry, and valid credentials work afterwards.
 
 import assert from "node:assert/strict";
+import { backend } from "../../backend.mjs";
 import { QUIET_MS, assertFailed } from "./expect.mjs";
 
 export async function refuses_a_wrong_token(world) {
@@ -32,6 +33,27 @@ export async function refuses_an_unknown_app(world) {
   assertFailed(await page.connect("alice"), "APP_NOT_FOUND");
   await page.staysQuiet(QUIET_MS);
   assert.equal(page.attempts.length, 1, "one attempt, and no retry");
+}
+
+export async function a_page_of_another_origin_is_refused_and_stays_quiet(world) {
+  const { app, apiKey } = world.shops[world.transport];
+  const accept = (...origins) => backend({ server: world.server, apiKey }, "app.update", { origins });
+  const page = await world.open({ appId: app });
+  const outcome = await page.connect("olga");
+  assertFailed(outcome, "ORIGIN_REFUSED");
+  assert.deepEqual([outcome.error.retryable, outcome.error.advice], [false, "terminal"]);
+  await page.staysQuiet(QUIET_MS);
+  assert.equal(page.attempts.length, 1, "one attempt, and no retry");
+
+  await accept("https://shop.example", new URL(world.pageUrl).origin);
+  assert.equal((await page.connect("olga")).error, null, "a page whose origin is accepted connects");
+  await accept("https://shop.example");
+  await page.loseConnection();
+  const [{ reason }] = await page.told("disconnected");
+  assert.equal(reason.code, "ORIGIN_REFUSED", "the origin is checked again when a session is resumed");
+  const attempts = page.attempts.length;
+  await page.staysQuiet(QUIET_MS);
+  assert.equal(page.attempts.length, attempts);
 }
 
 export async function an_unreachable_server_is_a_retryable_error(world) {
