@@ -241,8 +241,8 @@ export type State = "disconnected" | "connecting" | "connected" | "reconnecting"
 export interface Options {
   appId: string | number;
   /**
-   * The URL of the server, such as `https://chat.example`; by default the server that this module came from. Must not contain a
-   * user name, a query or a fragment.
+   * The URL of the server, such as `https://chat.example` or `https://chat.example/talk`; by default the server that this module came
+   * from, at the path beside the module. Must not contain a user name, a query or a fragment.
    */
   url?: string | URL;
   /** `auto`, the default, uses WebSocket, and long-poll if no WebSocket opens. */
