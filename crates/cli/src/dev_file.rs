@@ -1,13 +1,9 @@
 //! `DATA/dev.json` stores the development app, its API key, the dashboard password and the server's URL.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use chatcamp_protocol::AppId;
-use chatcamp_server::create_private_file;
+use chatcamp_server::write_private_file;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -46,17 +42,9 @@ impl DevFile {
 
     /// Writes the file atomically. Only the server of the folder may call this.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
-        let (path, draft) = (folder.join(NAME), folder.join("dev.json.new"));
-        let written = || -> io::Result<()> {
-            match fs::remove_file(&draft) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = create_private_file(&draft)?;
-            file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&draft, &path)
-        };
-        written().map_err(|e| Failure::because(format!("cannot write {}", path.display()), e))
+        let path = folder.join(NAME);
+        let json = serde_json::to_vec_pretty(self).map_err(io::Error::from);
+        let written = json.and_then(|json| write_private_file(&path, &json));
+        written.map_err(|e| Failure::because(format!("cannot write {}", path.display()), e))
     }
 }

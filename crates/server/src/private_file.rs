@@ -4,10 +4,13 @@
 //! has to read it. Files of any other user are not given away: a group may share a folder on purpose.
 
 use std::{
+    ffi::OsString,
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Write as _},
     path::Path,
 };
+
+use tempfile::NamedTempFile;
 
 /// Creates a new file that only its owner can read.
 ///
@@ -21,6 +24,44 @@ pub fn create_private_file(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     give_to_folder_owner(&file, folder_of(path)).inspect_err(|_| drop(fs::remove_file(path)))?;
     Ok(file)
+}
+
+/// Writes a file that only its owner can read, and replaces a file of that name. The name always refers to a complete file: the old one
+/// or the new one, also after a crash.
+///
+/// If root writes it in the folder of another user, it belongs to that user.
+///
+/// # Errors
+/// The old file is unchanged, or the new one is complete but the folder may not be on disk yet.
+///
+/// # Examples
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("secret");
+/// chatcamp_server::write_private_file(&path, b"one")?;
+/// chatcamp_server::write_private_file(&path, b"two")?;
+/// assert_eq!(std::fs::read(&path)?, b"two");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn write_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    private_draft(path, bytes)?.persist(path)?;
+    sync_folder(path)
+}
+
+/// Writes a new file beside `path` with [`create_private_file`], and waits until it is on disk. The file is removed when dropped.
+pub(crate) fn private_draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut prefix = path.file_name().map_or_else(OsString::new, ToOwned::to_owned);
+    prefix.push(".");
+    let draft = tempfile::Builder::new().prefix(&prefix).make_in(folder_of(path), create_private_file)?;
+    draft.as_file().write_all(bytes)?;
+    draft.as_file().sync_all()?;
+    Ok(draft)
+}
+
+/// Waits until the names in the folder of this file are on disk.
+pub(crate) fn sync_folder(file: &Path) -> io::Result<()> {
+    // Windows opens no folder as a file.
+    if cfg!(unix) { File::open(folder_of(file))?.sync_all() } else { Ok(()) }
 }
 
 /// Creates a new file that only the user of this process can read, whoever owns the folder.
@@ -56,4 +97,39 @@ pub(crate) fn give_to_folder_owner(made: &File, folder: &Path) -> io::Result<()>
         let what = format!("cannot give it to the owner of the folder, run this with `sudo -u '#{uid}'`");
         io::Error::new(error.kind(), format!("{what}: {error}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn a_private_file_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for text in ["one", "two"] {
+            write_private_file(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(names(folder.path()), ["secret"]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_private_file_that_cannot_be_moved_to_its_name_leaves_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::create_dir(&path).unwrap();
+        assert!(write_private_file(&path, b"one").is_err());
+        assert_eq!(names(folder.path()), ["secret"]);
+        assert!(path.is_dir());
+    }
 }

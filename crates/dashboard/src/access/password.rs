@@ -1,15 +1,14 @@
 //! The file of the admin password's hash.
 
 use std::{
-    fmt, fs,
-    io::{self, Write as _},
-    path::{Path, PathBuf},
+    fmt, fs, io,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use argon2::password_hash;
-use chatcamp_server::create_private_file;
+use chatcamp_server::write_private_file;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
@@ -152,23 +151,11 @@ impl AdminPassword {
     /// Writes a file that only its owner can read, completely or not at all.
     fn write(&self, name: &str, text: &str) -> Result<PathBuf, PasswordError> {
         let path = self.folder.join(name);
-        let draft = self.folder.join(format!("{name}.{}", *secret::random()));
-        let written = write_new(&draft, text).and_then(|()| fs::rename(&draft, &path));
-        match written {
+        match write_private_file(&path, text.as_bytes()) {
             Ok(()) => Ok(path),
-            Err(source) => {
-                // It may have been written in part.
-                _ = fs::remove_file(&draft);
-                Err(PasswordError::Io { path, source })
-            }
+            Err(source) => Err(PasswordError::Io { path, source }),
         }
     }
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = create_private_file(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 impl fmt::Debug for AdminPassword {

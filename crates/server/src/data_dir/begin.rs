@@ -14,10 +14,14 @@ use chatcamp_store::{
 
 use super::{
     DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS, LOCK,
-    files::{Draft, make_folder, unused_beside, with_ending, write_private},
+    files::{Draft, make_folder, unused_beside, with_ending},
     lock, read_keyring,
 };
-use crate::{create_private_file, random};
+use crate::{
+    create_private_file,
+    private_file::{private_draft, sync_folder},
+    random,
+};
 
 /// Files that show that a folder has had a database, besides its keyring and the log.
 const TRACES: [&str; 3] = [LOCK, "dev.json", "admin-password.hash"];
@@ -116,14 +120,18 @@ async fn make_database(database: &Path, keyring: &Keyring, keys: Option<&Path>) 
     let Some(keys) = keys else { return draft.put_first().map(drop).map_err(failed) };
 
     let of_keys = |source| DataDirError::Io { path: keys.to_owned(), source };
-    let keys_draft = Draft::of(keys);
-    let keys_file = write_private(keys_draft.path(), keyring.to_text().as_bytes()).map_err(of_keys)?;
+    let keys_draft = private_draft(keys, keyring.to_text().as_bytes()).map_err(of_keys)?;
     // Where files cannot be locked, a process that comes at the same moment fails and may be run again.
-    _ = keys_file.lock();
-    if !keys_draft.put_first().map_err(of_keys)? {
-        wait_for_maker(keys);
-        return Ok(());
-    }
+    _ = keys_draft.as_file().lock();
+    let _locked = match keys_draft.persist_noclobber(keys) {
+        Ok(keys_file) => keys_file,
+        Err(exists) if exists.error.kind() == io::ErrorKind::AlreadyExists => {
+            wait_for_maker(keys);
+            return Ok(());
+        }
+        Err(failed) => return Err(of_keys(failed.error)),
+    };
+    sync_folder(keys).map_err(of_keys)?;
     let put = draft.put_first().map_err(failed);
     // Without a database the keyring is useless, and the database would seem to be lost.
     put.map(drop).inspect_err(|_| drop(fs::remove_file(keys)))

@@ -2,13 +2,16 @@
 
 use std::{
     fs::{self, DirBuilder, File},
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
 };
 
 #[cfg(unix)]
 use crate::private_file::give_to_folder_owner;
-use crate::{create_private_file, private_file::folder_of, random};
+use crate::{
+    private_file::{folder_of, sync_folder},
+    random,
+};
 
 /// The suffix of the only draft's name.
 const UNFINISHED: &str = ".unfinished";
@@ -77,7 +80,7 @@ impl Drop for MadeFolders {
     }
 }
 
-/// An unfinished file beside its final path. Dropping this removes the file unless it was moved there.
+/// An unfinished database beside its final path. Dropping this removes the file unless it was moved there.
 #[derive(Debug)]
 pub(super) struct Draft {
     path: PathBuf,
@@ -146,19 +149,6 @@ pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
-}
-
-/// Waits until the names in the folder of this file are on disk.
-fn sync_folder(file: &Path) -> io::Result<()> {
-    File::open(folder_of(file))?.sync_all()
-}
-
-/// Writes a new file with [`create_private_file`], and waits until it is on disk.
-pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let mut file = create_private_file(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(file)
 }
 
 /// Gives a folder that root has just created to the owner of the folder that contains it.

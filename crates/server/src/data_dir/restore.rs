@@ -14,10 +14,13 @@ use chatcamp_store::{
 use super::{
     DATABASE, DataDir, DataDirError, KEYRING_CHECK, KEYS, LOCK,
     backup::KEYS_ENDING,
-    files::{Draft, MadeFolders, unused_beside, with_ending, write_private},
+    files::{Draft, MadeFolders, unused_beside, with_ending},
     is_filled, lock, read_keyring,
 };
-use crate::create_private_file;
+use crate::{
+    create_private_file,
+    private_file::{private_draft, sync_folder},
+};
 
 /// The suffixes of files that SQLite keeps beside a database, and would apply to the restored one.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -145,12 +148,12 @@ fn remove_companions(folder: &Path, database: &Path) -> Result<(), DataDirError>
 
 /// Writes the keyring. Returns the new path of the previous keyring, or `None` if there was none.
 fn put_keys(place: &Path, keyring: &Keyring) -> io::Result<Option<PathBuf>> {
-    let draft = Draft::of(place);
-    write_private(draft.path(), keyring.to_text().as_bytes())?;
+    let draft = private_draft(place, keyring.to_text().as_bytes())?;
     let replaced = place.exists().then(|| unused_beside(place));
     if let Some(replaced) = &replaced {
         fs::rename(place, replaced)?;
     }
-    draft.put()?;
+    draft.persist(place)?;
+    sync_folder(place)?;
     Ok(replaced)
 }
