@@ -80,7 +80,7 @@ codes! {
     UnsupportedContentType = 415 "UNSUPPORTED_CONTENT_TYPE",
     /// The idempotency key was used for a request with another method or body.
     IdempotencyKeyReused = 422 "IDEMPOTENCY_KEY_REUSED",
-    /// The API key made too many requests; `Retry-After` says when to retry. The request was not carried out.
+    /// Too many calls with the API key, or with wrong keys, in a short time; `Retry-After` says when to retry. The request was not carried out.
     RateLimited = 429 "RATE_LIMITED",
     /// The server has too many requests now; try again later.
     Overloaded = 503 "OVERLOADED",

@@ -12,7 +12,7 @@ use chatcamp_transport::long_poll::{self, Hub};
 use crate::api::Api;
 use crate::{
     Accounts, Clock, Limits, Proxies, PublicUrl, Server,
-    admission::{Admitter, PendingConnections, RefusedOrigins, Revalidation, StoreAuthenticator},
+    admission::{Admitter, PendingConnections, Rates, RefusedOrigins, Revalidation, StoreAuthenticator},
     bodies::Bodies,
     bus::{Bus, Local},
     http::{Health, Http},
@@ -202,6 +202,7 @@ impl Builder {
             runtime.clone(),
             refused_origins.clone(),
         ));
+        let rates = Arc::new(Rates::new(&limits, proxies.clone(), runtime.clone(), shutdown.clone()));
         let revalidation = Arc::new(Revalidation::new(sessions.clone(), store.clone()));
         let bus = local_bus(&sessions, &revalidation, &*store);
         let operations = Arc::new(Operations::new(accounts, store.clone(), sessions.clone(), bus));
@@ -210,13 +211,20 @@ impl Builder {
             sessions: sessions.clone(),
             authenticator: authenticator.clone(),
             revalidation: revalidation.clone(),
+            rates: rates.clone(),
         };
         #[cfg(feature = "api")]
-        let api =
-            Api::new(operations.clone(), &sessions, &limits, public_url.as_ref().map(PublicUrl::to_string));
+        let api = Api::new(
+            operations.clone(),
+            &sessions,
+            &limits,
+            rates.clone(),
+            public_url.as_ref().map(PublicUrl::to_string),
+        );
         let admission = Admitter {
             sessions,
             pending: PendingConnections::new(limits.clone(), proxies.clone(), runtime.clone()),
+            rates,
             keyring,
             authenticator,
             refused_origins,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::rate::Rate;
 
 /// The maximum number of bytes that connections without a session hold until they are closed, in total.
@@ -55,6 +57,26 @@ pub struct Limits {
     ///
     /// A call above it is not carried out: it is answered with 429, `RATE_LIMITED` and `Retry-After`.
     pub api_calls: Option<Rate>,
+    /// The rate of new chat connections per network address, or per /64 network of IPv6. Default 50 a second with a burst of 200; `None`
+    /// sets no limit.
+    ///
+    /// A connection counts when it begins its handshake with the user's credential; the polls of a long-poll connection do not count. One over the rate
+    /// ends with `RATE_LIMITED` and the time after which its client may return. Each refused client gets another time, so that a crowd
+    /// behind one address returns at this rate. TLS handshakes have four times this rate and burst; one over that is closed
+    /// without an answer, before any cryptography. Loopback is exempt: its clients cannot be told apart.
+    pub connections_per_address: Option<Rate>,
+    /// The rate of failed credentials, per network address and per user. Default 5 a second with a burst of 20; `None` sets no limit.
+    ///
+    /// The answer to a failed credential over the rate is delayed, by up to 5 s. The answer to a correct credential is never delayed.
+    /// While 1,024 answers are being delayed, further failed credentials are refused with `RATE_LIMITED`.
+    pub failed_credentials: Option<Rate>,
+    /// The rate of accepted connects per user. Default 5 a second with a burst of 20; `None` sets no limit.
+    ///
+    /// A connect over the rate is deferred with `RATE_LIMITED`.
+    pub connects_per_user: Option<Rate>,
+    /// Networks to which the rates per network address do not apply, such as an office with many users behind one address. Default
+    /// empty.
+    pub rate_exempt: Vec<IpNet>,
     /// The time that [`Server::shutdown`](crate::Server::shutdown) allows for telling all clients and closing their connections.
     /// Default 25 s.
     pub drain: Duration,
@@ -73,6 +95,10 @@ impl Default for Limits {
             requests: Some(Rate { per_second: 20, burst: 100 }),
             api_calls: Some(Rate { per_second: 500, burst: 1000 }),
             queued_bytes: 256 * 1024 * 1024,
+            connections_per_address: Some(Rate { per_second: 50, burst: 200 }),
+            failed_credentials: Some(Rate { per_second: 5, burst: 20 }),
+            connects_per_user: Some(Rate { per_second: 5, burst: 20 }),
+            rate_exempt: Vec::new(),
             drain: Duration::from_secs(25),
         }
     }

@@ -290,10 +290,7 @@ mod tests {
                 addresses.iter().for_each(|address| _ = map.take(address, 20 * now));
             }
             let each = began.elapsed() / (rounds * addresses.len()) as u32;
-            #[expect(clippy::print_stdout, reason = "the result of a measurement")]
-            {
-                println!("{keys} addresses: {each:?} each");
-            }
+            println!("{keys} addresses: {each:?} each");
         }
     }
 }

@@ -491,6 +491,7 @@ async fn keep_deadlines(runtime: Arc<dyn Runtime>, http: Weak<Http>) {
             http.admission.pending.expire(now);
         }
         let running = now - stopped;
+        http.admission.rates.tick(now);
         http.hub.expire(running);
         let unix_now = sessions.clock.now();
         sessions.wheel.turn(running, |id, now| sessions.check_deadlines(id, now, unix_now));

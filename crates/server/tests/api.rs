@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use api_backend::{Backend, receive};
@@ -158,12 +158,8 @@ async fn only_a_key_of_the_app_is_accepted() {
         ("x-api-key: {KEY}\r\nx-app-id: {APP}\r\n".into(), (200, "none")),
         ("x-api-key: {KEY}\r\n".into(), (200, "none")),
     ] {
-        let began = Instant::now();
         let answer = backend.post("/api/2.0/app.get", &headers, "").await;
         assert_eq!(answer.refused(), refused, "{headers}");
-        if refused.1 == "API_KEY_INVALID" {
-            assert!(began.elapsed() >= Duration::from_millis(200), "{headers}: a wrong key is held back");
-        }
     }
     // A key gives access to the users of its own app only.
     backend.call("users.create", json!({"id": "ann"})).await.ok();

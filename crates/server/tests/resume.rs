@@ -16,6 +16,7 @@ async fn gated() -> (World, Gated) {
     let store = Gated::new();
     let mut limits = Limits::default();
     limits.drain = Duration::from_millis(250);
+    limits.connects_per_user = None;
     (World::over(Arc::new(store.clone()), AuthPolicy::Open, limits).await, store)
 }
 

@@ -1,6 +1,6 @@
 //! The server's handshake: it turns a connection into a session, and nothing else does.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chatcamp_auth::{
     Verdict,
@@ -9,13 +9,13 @@ use chatcamp_auth::{
     session_key::{self, Claims, ProvenBy},
 };
 use chatcamp_protocol::{
-    AccessToken, Code,
+    AccessToken, AppId, Code, UserId,
     handshake::{Continuity, FreshReason, Offer},
     limits,
 };
 use chatcamp_transport::Connection;
 
-use super::{Admitter, pending::PendingGuard};
+use super::{Admitter, pending::PendingGuard, rates::is_guess};
 use crate::{
     session::{AuthState, Driver, NotResumed, Resumable, ResumePoint, Session, SessionId},
     sessions::{Full, close_connection},
@@ -82,9 +82,22 @@ async fn authenticate(
 ) -> Result<(AwaitVerdict, Admission), Option<Ended>> {
     connection.limit_messages(limits::HANDSHAKE_MESSAGE);
     let now = admitter.sessions.clock.now();
-    let half = match server::open(connection.info().query.as_deref(), &admitter.keyring, now)? {
-        Opening::Published(half) => half,
-        Opening::Native(half) => {
+    let peer = connection.info().peer.map(|peer| peer.ip());
+    let opening = server::open(connection.info().query.as_deref(), &admitter.keyring, now);
+    if let Err(wait) = admitter.rates.open(peer) {
+        // A native client is told at once: its first message need not be waited for.
+        let dialect =
+            if matches!(opening, Ok(Opening::Native(_))) { Dialect::Native } else { Dialect::Published };
+        return Err(Some(server::ended(dialect, Code::RateLimited, Some(wait))));
+    }
+    let half = match opening {
+        Ok(Opening::Published(half)) => half,
+        // The key is forged, or it has expired.
+        Err(ended) if ended.code == Code::SessionKeyInvalid => {
+            return Err(delay_failure(admitter, guard, Dialect::Published, peer, None, ended).await);
+        }
+        Err(ended) => return Err(Some(ended)),
+        Ok(Opening::Native(half)) => {
             let request = tokio::select! {
                 biased;
                 request = connection.recv() => request.map_err(|_| None)?,
@@ -104,15 +117,44 @@ async fn authenticate(
     };
     match verdict {
         Verdict::Admit(admission) => {
+            if let Err(wait) = admitter.rates.connect(&admission.app, &admission.user.id) {
+                return Err(Some(half.defer(Code::RateLimited, wait)));
+            }
             connection.limit_messages(limits::MESSAGE);
             Ok((half, *admission))
         }
         Verdict::Refuse(code) => {
             tracing::debug!(code = code.as_str(), "refused a connection");
-            Err(Some(half.refuse(code)))
+            if !is_guess(code) {
+                return Err(Some(half.refuse(code)));
+            }
+            let Question { app_id, user_id, .. } = half.question(connection.info().origin.as_deref().into());
+            let (app, user) = (app_id.clone(), user_id.clone());
+            let ended = half.refuse(code);
+            Err(delay_failure(admitter, guard, dialect, peer, Some((&app, &user)), ended).await)
         }
         Verdict::Defer(code, after) => Err(Some(half.defer(code, after))),
     }
+}
+
+/// Delays the end of a connection whose credential is wrong, so that guessing is slow. Returns how to end it.
+async fn delay_failure(
+    admitter: &Admitter,
+    guard: &PendingGuard,
+    dialect: Dialect,
+    peer: Option<IpAddr>,
+    user: Option<(&AppId, &UserId)>,
+    ended: Ended,
+) -> Option<Ended> {
+    let delayed = tokio::select! {
+        biased;
+        delayed = admitter.rates.delay_failure(peer, user) => delayed,
+        () = guard.evicted() => return Some(eviction_end(admitter, dialect)),
+    };
+    Some(match delayed {
+        Ok(()) => ended,
+        Err(wait) => server::ended(dialect, Code::RateLimited, Some(wait)),
+    })
 }
 
 /// Gets the verdict of the authenticator. If the proof is the key of a session that still exists, the token which that session

@@ -4,6 +4,7 @@ mod authenticator;
 mod descriptors;
 mod handshake;
 mod pending;
+mod rates;
 mod refused_origins;
 mod revalidation;
 
@@ -23,6 +24,7 @@ pub(crate) use self::authenticator::standing;
 pub(crate) use self::{
     authenticator::StoreAuthenticator,
     pending::{PendingConnections, PendingGuard, PendingKind},
+    rates::{Rates, is_guess},
     refused_origins::RefusedOrigins,
     revalidation::Revalidation,
 };
@@ -36,6 +38,7 @@ pub use self::{
 pub(crate) struct Admitter {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) pending: Arc<PendingConnections>,
+    pub(crate) rates: Arc<Rates>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) refused_origins: Arc<RefusedOrigins>,

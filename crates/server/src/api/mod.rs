@@ -31,7 +31,7 @@ mod state;
 mod users;
 mod values;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use chatcamp_protocol::{ApiCode, AppId};
@@ -83,8 +83,12 @@ pub(crate) fn is_at(path: &str) -> bool {
 /// Answers a request for the API.
 ///
 /// A client may close the connection once it has sent its request: the request still runs to its end, and a shutdown waits for
-/// it.
-pub(crate) async fn serve<B>(api: &Arc<Api>, request: Request<B>) -> Response<Full<Bytes>>
+/// it. `address` is the client's; `None` if it is unknown.
+pub(crate) async fn serve<B>(
+    api: &Arc<Api>,
+    request: Request<B>,
+    address: Option<IpAddr>,
+) -> Response<Full<Bytes>>
 where
     B: Body + Send + 'static,
     B::Data: Send,
@@ -101,7 +105,7 @@ where
     let answer = RunToEnd::new(async move {
         let _task = task;
         let mut counted = None;
-        let answer = answer(&api, &call_id, &head, body, &mut counted).await;
+        let answer = answer(&api, &call_id, &head, body, address, &mut counted).await;
         (answer, counted)
     });
     let (answer, counted) = answer.await;
@@ -122,6 +126,7 @@ async fn answer<B>(
     id: &RequestId,
     head: &Parts,
     body: B,
+    address: Option<IpAddr>,
     counted: &mut Option<Counted>,
 ) -> Result<ApiAnswer, Refusal>
 where
@@ -132,7 +137,7 @@ where
     if head.method != http::Method::POST {
         return Err(Refusal::new(ApiCode::MethodNotAllowed, "every method of this API is a POST"));
     }
-    let (app, api_key) = auth::app(api, &head.headers).await?;
+    let (app, api_key) = auth::app(api, &head.headers, address).await?;
     if let Some(connection) = head.extensions.get::<PendingConnection>() {
         connection.mark_authenticated();
     }

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -28,11 +29,20 @@ use super::Api;
 #[derive(Debug, Clone)]
 pub struct ApiService {
     api: Arc<Api>,
+    peer: Option<SocketAddr>,
 }
 
 impl ApiService {
     pub(crate) fn of(api: Arc<Api>) -> Self {
-        Self { api }
+        Self { api, peer: None }
+    }
+
+    /// Returns a service for the requests of one client, whose address then counts for the rate of wrong API keys. Without it, all
+    /// clients share one rate; a correct key is never delayed. Headers of proxies are not read here.
+    #[must_use]
+    pub fn for_peer(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
     }
 }
 
@@ -53,6 +63,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let api = self.api.clone();
-        Box::pin(async move { Ok(super::serve(&api, request).await) })
+        let address = self.peer.map(|peer| peer.ip());
+        Box::pin(async move { Ok(super::serve(&api, request, address).await) })
     }
 }

@@ -10,8 +10,11 @@ use bytes::Bytes;
 use chatcamp_protocol::AppId;
 use tokio::sync::Semaphore;
 
-use super::{auth::FailureThrottle, call_rate::CallRate, idempotency::IdempotencyCache};
-use crate::{Clock, Limits, bodies::Bodies, operations::Operations, sessions::Sessions, shutdown::Shutdown};
+use super::{call_rate::CallRate, idempotency::IdempotencyCache};
+use crate::{
+    Clock, Limits, admission::Rates, bodies::Bodies, operations::Operations, sessions::Sessions,
+    shutdown::Shutdown,
+};
 
 /// The maximum size of all request bodies in memory, in bytes.
 const BODIES: usize = 16 * 1024 * 1024;
@@ -29,7 +32,7 @@ pub(crate) struct Api {
     /// Counts the calls of each key; `None` if their rate is not limited.
     pub(super) call_rate: Option<CallRate>,
     /// Delays answers to invalid keys.
-    pub(super) throttle: FailureThrottle,
+    pub(super) rates: Arc<Rates>,
     /// Answers to requests with an idempotency key.
     pub(super) idempotency: Arc<IdempotencyCache>,
     /// Bytes of request bodies, by app.
@@ -49,6 +52,7 @@ impl Api {
         operations: Arc<Operations>,
         sessions: &Arc<Sessions>,
         limits: &Limits,
+        rates: Arc<Rates>,
         public_url: Option<String>,
     ) -> Self {
         Self {
@@ -57,7 +61,7 @@ impl Api {
             shutdown: sessions.shutdown.clone(),
             body_timeout: limits.handshake,
             call_rate: limits.api_calls.map(|rate| CallRate::new(rate, sessions.clone())),
-            throttle: FailureThrottle::default(),
+            rates,
             idempotency: Arc::default(),
             bodies: Bodies::new(BODIES, BODIES / 2),
             running: Semaphore::new(AT_ONCE),

@@ -10,7 +10,7 @@ use chatcamp_protocol::{
 };
 
 use super::call::{Call, Failure, Outcome};
-use crate::session::AuthState;
+use crate::{admission::is_guess, session::AuthState};
 
 /// Checks the token as a handshake does, and makes it the session's credential. If it is refused, the session keeps its credential.
 pub(super) async fn refresh(call: &Call<RefreshCredential>, request: RefreshCredential) -> Outcome {
@@ -33,7 +33,14 @@ pub(super) async fn refresh(call: &Call<RefreshCredential>, request: RefreshCred
             let token_expires_in = session.auth().valid_until.map(|end| end.saturating_sub(now));
             Ok(call.succeed(&RefreshResponse { token_expires_in }))
         }
-        Verdict::Refuse(code) => Err(Failure::refused(ErrorCode::TokenRefused, code.reason())),
+        Verdict::Refuse(code) => {
+            if is_guess(code) {
+                // A session sends one request at a time, so that its delayed answers need no bound of their own.
+                let user = (&session.app, &session.user);
+                _ = requests.rates.delay_failure(session.address(), Some(user)).await;
+            }
+            Err(Failure::refused(ErrorCode::TokenRefused, code.reason()))
+        }
         Verdict::Defer(..) => {
             let message = "the server cannot check the token now; try again later";
             Err(Failure::refused(ErrorCode::StoreUnavailable, message))

@@ -32,7 +32,7 @@ use chatcamp_transport::Message;
 
 use self::table::RequestType;
 use crate::{
-    admission::Revalidation,
+    admission::{Rates, Revalidation},
     operations::Operations,
     session::{Budget, Handler, RequestPace, Session, SessionId, Work},
     sessions::Sessions,
@@ -51,6 +51,7 @@ pub(crate) struct Requests {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) revalidation: Arc<Revalidation>,
+    pub(crate) rates: Arc<Rates>,
 }
 
 impl Handler for Requests {

@@ -25,6 +25,11 @@ pub struct SessionInfo {
 }
 
 impl Session {
+    /// Returns the network address of its newest connection, if that has one.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.state.lock().address
+    }
+
     /// Returns the description of the session, with its public id; `None` if it has no connection.
     pub(crate) fn info(&self, id: String, now: u32, unix_now: u64) -> Option<SessionInfo> {
         let state = self.state.lock();

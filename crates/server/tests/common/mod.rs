@@ -41,9 +41,11 @@ pub(crate) fn keyring() -> Keyring {
 }
 
 impl World {
-    /// Creates a world with an open app. Its shutdown waits only briefly for idle connections.
+    /// Creates a world with an open app. Its shutdown waits only briefly for idle connections, and its users may connect as often as they
+    /// like.
     pub(crate) async fn open() -> Self {
         let mut limits = Limits::default();
+        limits.connects_per_user = None;
         limits.drain = Duration::from_millis(250);
         Self::new(AuthPolicy::Open, limits).await
     }

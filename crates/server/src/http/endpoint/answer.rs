@@ -1,6 +1,9 @@
 //! Answers to HTTP requests, and their headers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use chatcamp_protocol::Code;
 use chatcamp_transport::{long_poll, websocket::UpgradeError};
 use serde::Serialize;
 
@@ -51,6 +54,8 @@ enum Kind {
     Preflight,
     UpgradeRequired,
     MethodNotAllowed,
+    /// Has the wait in seconds.
+    RateLimited(u64),
 }
 
 impl Answer {
@@ -123,6 +128,7 @@ impl Answer {
                 each("upgrade", b"websocket");
                 each("sec-websocket-version", b"13");
             }
+            Kind::RateLimited(seconds) => each("retry-after", seconds.to_string().as_bytes()),
             Kind::FileIsRead => each("allow", b"GET, HEAD"),
             Kind::MethodNotAllowed => each("allow", b"GET, POST, OPTIONS"),
         }
@@ -155,6 +161,13 @@ impl Cors {
 
     pub(super) fn upgrade_failure(self, why: UpgradeError) -> Answer {
         self.failure(why.status(), "UPGRADE_REFUSED", &why.to_string())
+    }
+
+    /// Creates the answer to a client that may connect after `wait`.
+    pub(super) fn rate_limited(self, wait: Duration) -> Answer {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let answer = self.failure(429, Code::RateLimited.as_str(), Code::RateLimited.reason());
+        Answer { kind: Kind::RateLimited(seconds), ..answer }
     }
 
     /// Creates an error on the chat path.

@@ -260,6 +260,12 @@ impl Http {
                 PollOutcome::Held { held, cors, waits_for_messages: method == long_poll::Method::Get }
             }
             Reply::Opened(connection, held) => {
+                // The published SDK understands no message here, only that the request failed. A native client is told in a message.
+                if opens == Opens::Get
+                    && let Err(wait) = self.admission.rates.may_open(chat.peer.map(|peer| peer.ip()))
+                {
+                    return PollOutcome::Answer(cors.rate_limited(wait));
+                }
                 let poll = self.admitted_polls.id(chat);
                 let polls = self.admitted_polls.clone();
                 let admitted = move || poll.map(|poll| polls.insert(poll));

@@ -127,7 +127,7 @@ async fn respond(
     }
     #[cfg(feature = "api")]
     if api::is_at(path) {
-        return Ok(api::serve(&http.api, request).await);
+        return Ok(api::serve(&http.api, request, Some(client.address.ip())).await);
     }
     request.extensions_mut().insert(connection.clone());
     service::serve(http.clone(), client.into(), request).await

@@ -198,6 +198,10 @@ impl FrontDoor {
             tracing::debug!(%address, "closed a connection that does not come from a trusted proxy");
             return;
         }
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() && !self.http.admission.rates.allows_handshake(peer.counts_for()) {
+            return;
+        }
         let accepted = self.enter(peer);
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
@@ -274,6 +278,9 @@ async fn open_encrypted(
 ) -> Option<Driver> {
     if accepted.has_preface {
         Box::pin(accepted.read_preface(&socket)).await?;
+        if !accepted.http.admission.rates.allows_handshake(accepted.peer.counts_for()) {
+            return None;
+        }
     }
     let handshake = Box::pin(accepted.http.shutdown.unless_begun(tls::Stream::accept(socket, config)));
     let stream = tokio::select! {

@@ -252,3 +252,33 @@ async fn a_websocket_over_a_stream_in_memory_has_a_session() {
     client.read_until(r#""t":"users.get.ack","to":1"#).await;
     assert_eq!(host.door.http.admission.sessions.connected(), 1);
 }
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_connection_over_the_rate_of_handshakes_is_closed_before_its_handshake() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = crate::CertificateFiles { chain: folder.path().join("crt"), key: folder.path().join("key") };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["h".to_owned()]).unwrap().self_signed(&key).unwrap();
+    std::fs::write(&files.chain, certificate.pem()).unwrap();
+    std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    let rate = crate::Rate { per_second: 1, burst: 2 };
+    let limits = Limits { connections_per_address: Some(rate), ..Limits::default() };
+    let mut host = Host::new(limits).await;
+    host.door.tls = Some(Tls::load(vec![files]).unwrap());
+
+    // Far more than the burst, whatever the time that this takes adds to it.
+    let mut reading = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let mut client = host.connect(ADDRESS).await;
+        reading.spawn(async move { client.0.read(&mut [0]).await });
+    }
+    let closed = tokio::time::timeout(Duration::from_secs(20), reading.join_next()).await.unwrap();
+    let closed = closed.unwrap().unwrap();
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    let pending = || host.door.http.admission.pending.len();
+    let before = pending();
+    assert!((8..64).contains(&before), "{before} wait for their handshake");
+    let _exempt = [host.connect([127, 0, 0, 1]).await, host.connect([127, 0, 0, 1]).await];
+    assert_eq!(pending(), before + 2);
+}

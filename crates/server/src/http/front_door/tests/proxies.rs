@@ -284,3 +284,27 @@ async fn connections_without_a_valid_preface_are_closed() {
         host.pending(0).await;
     }
 }
+
+#[tokio::test]
+async fn new_connections_are_limited_for_the_client_and_not_for_the_proxy() {
+    let rate = crate::Rate { per_second: 1, burst: 2 };
+    for beginning in BEGINNINGS {
+        let host =
+            Host::behind(trusted(), Limits { connections_per_address: Some(rate), ..Limits::default() })
+                .await;
+        let mut proxy = host.connect_in_memory_from(PROXY);
+        if !beginning.is_empty() {
+            assert_eq!(proxy.ask(beginning).await, Some(200));
+        }
+        let mut answers = Vec::new();
+        for id in 0..20 {
+            answers.push(proxy.ask(&with(&host.poll(id), "X-Forwarded-For: 192.0.2.66")).await);
+        }
+        assert_eq!(answers[..2], [Some(200); 2]);
+        assert!(answers.contains(&Some(429)), "{answers:?}");
+        for id in 20..30 {
+            let other = with(&host.poll(id), &format!("X-Forwarded-For: 198.51.100.{id}"));
+            assert_eq!(proxy.ask(&other).await, Some(200));
+        }
+    }
+}
