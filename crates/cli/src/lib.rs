@@ -30,6 +30,7 @@ mod escape;
 mod event;
 mod failure;
 mod logs;
+mod network;
 mod open_files;
 mod output;
 mod private_file;

@@ -1,12 +1,10 @@
 //! The options of `serve` for proxies in front of it.
 
-use std::net::IpAddr;
-
 use chatcamp_server::{FrontDoor, Proxies, ProxyHeader};
 use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 use ipnet::IpNet;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, network::parse_network};
 
 /// The options that name proxies.
 #[derive(Args)]
@@ -15,7 +13,7 @@ pub(crate) struct ProxyOptions {
     /// several times, or as a list with commas. The address of a client is then the one that the proxy names; headers of other
     /// peers are ignored. Name only proxies that set the header themselves or send the PROXY protocol: through any other, clients
     /// could choose their address.
-    #[arg(long, value_name = "CIDR", env = "CHATCAMP_TRUSTED_PROXY", value_delimiter = ',', value_parser = network)]
+    #[arg(long, value_name = "CIDR", env = "CHATCAMP_TRUSTED_PROXY", value_delimiter = ',', value_parser = parse_network)]
     trusted_proxy: Vec<IpNet>,
     /// The header in which the trusted proxies name the address of a client; the other is ignored. By default x-forwarded-for, with
     /// X-Forwarded-Proto for the scheme.
@@ -84,48 +82,5 @@ pub(crate) struct Preface(bool);
 impl Preface {
     pub(crate) fn apply(self, door: FrontDoor) -> FrontDoor {
         if self.0 { door.proxy_protocol() } else { door }
-    }
-}
-
-/// Parses a network, or an address as the network that has only this address.
-fn network(text: &str) -> Result<IpNet, String> {
-    let text = text.trim();
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(address.into());
-    }
-    let network: IpNet = text.parse().map_err(|_| {
-        "expected an address or a network, such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32".to_owned()
-    })?;
-    if network != network.trunc() {
-        let (whole, address) = (network.trunc(), network.addr());
-        return Err(format!("this is neither a network nor an address; write {whole} or {address}"));
-    }
-    Ok(network)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_and_networks_are_accepted_and_others_say_what_to_write() {
-        for (text, expected) in [
-            ("192.0.2.7", Ok("192.0.2.7/32")),
-            (" 10.0.0.0/8", Ok("10.0.0.0/8")),
-            ("2001:db8::7", Ok("2001:db8::7/128")),
-            ("2001:db8::/32", Ok("2001:db8::/32")),
-            ("0.0.0.0/0", Ok("0.0.0.0/0")),
-            ("10.1.2.3/8", Err("write 10.0.0.0/8 or 10.1.2.3")),
-            ("10.0.0.0/33", Err("such as 192.0.2.7")),
-            ("localhost", Err("such as 192.0.2.7")),
-            ("192.0.2.7:80", Err("such as 192.0.2.7")),
-            ("", Err("such as 192.0.2.7")),
-        ] {
-            match (network(text), expected) {
-                (Ok(network), Ok(expected)) => assert_eq!(network.to_string(), expected),
-                (Err(error), Err(expected)) => assert!(error.contains(expected), "{text}: {error}"),
-                (found, _) => panic!("{text}: {found:?}"),
-            }
-        }
     }
 }

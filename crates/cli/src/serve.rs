@@ -12,6 +12,7 @@ use std::{
 use chatcamp_dashboard::{AdminPassword, HostName};
 use chatcamp_server::{Builder, DataDir, FrontDoor, Limits, Pages, Proxies, PublicUrl, Server, Tls};
 use clap::{Args, value_parser};
+use ipnet::IpNet;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
@@ -21,6 +22,7 @@ use crate::{
     context::Context,
     dev_file::DevFile,
     failure::Failure,
+    network::parse_network,
     proxies::{Preface, ProxyOptions},
     signals::{Hangups, Signals},
 };
@@ -63,6 +65,10 @@ pub(crate) struct Serve {
     /// connections sooner, or it answers 502 now and then.
     #[arg(long, value_name = "SECONDS", env = "CHATCAMP_KEEP_ALIVE", default_value_t = 75, value_parser = value_parser!(u64).range(1..=86_400))]
     keep_alive: u64,
+    /// An address or a network without rates per address, such as an office with many users behind one address: 192.0.2.7, or
+    /// 192.0.2.0/24. May be given several times.
+    #[arg(long, value_name = "CIDR", env = "CHATCAMP_RATE_EXEMPT", value_delimiter = ',', value_parser = parse_network)]
+    rate_exempt: Vec<IpNet>,
 }
 
 /// Runs a server until a signal arrives.
@@ -85,6 +91,7 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
     let Listen { listen, public_url, dashboard_host: names, .. } = options.listen;
     let mut limits = Limits::default();
     limits.keep_alive = Duration::from_secs(options.keep_alive);
+    limits.rate_exempt = options.rate_exempt;
     let settings =
         Settings { public_url, limits, proxies, preface: options.proxies.listen(), tls: tls.clone() };
     let mut dashboard = None;

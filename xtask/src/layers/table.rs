@@ -29,7 +29,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "context, secret_input",
             "dev_file, output",
             "failure, private_file",
-            "escape",
+            "escape, network",
         ],
     ),
     (

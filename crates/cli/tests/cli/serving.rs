@@ -214,6 +214,17 @@ fn an_idle_connection_is_kept_for_the_configured_time() {
 }
 
 #[test]
+fn a_network_without_rates_is_an_address_or_a_network() {
+    let folder = Folder::new();
+    let good = ["--rate-exempt", "192.0.2.7", "--rate-exempt", "2001:db8::/32"];
+    let serve = folder.start(&[&["serve", "--listen", "127.0.0.1:0"][..], &good].concat());
+    assert!(serve.line()["listening"].is_string());
+    let done = folder.run(&["serve", "--listen", "127.0.0.1:0", "--rate-exempt", "192.0.2.0/33"]);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(done.stderr.contains("such as 192.0.2.7"), "{}", done.stderr);
+}
+
+#[test]
 fn half_open_connections_do_not_block_users_when_few_files_may_be_open() {
     const FILES: usize = 256;
     let folder = Folder::new();
