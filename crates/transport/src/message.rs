@@ -3,13 +3,14 @@
 use std::fmt;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 /// Maximum size of a message, in bytes, unless a transport is told otherwise.
 pub const MESSAGE_LIMIT: usize = 64 * 1024;
 
 /// UTF-8 text over shared bytes: cloning copies a pointer, so a publish to many is serialised once.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Message(Bytes);
+pub struct Message(ByteString);
 
 /// Bytes that are not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,19 +21,19 @@ impl Message {
     /// Returns a message of a static text, without a copy.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
-        Self(Bytes::from_static(text.as_bytes()))
+        Self(ByteString::from_static(text))
     }
 
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("checked when the message was made")
+        &self.0
     }
 
     /// Returns the text as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
     }
 
     /// Returns the length in bytes.
@@ -56,7 +57,7 @@ impl From<String> for Message {
 
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
+        Self(text.into())
     }
 }
 
@@ -64,10 +65,7 @@ impl TryFrom<Bytes> for Message {
     type Error = NotText;
 
     fn try_from(bytes: Bytes) -> Result<Self, NotText> {
-        match std::str::from_utf8(&bytes) {
-            Ok(_) => Ok(Self(bytes)),
-            Err(_) => Err(NotText),
-        }
+        ByteString::try_from(bytes).map(Self).map_err(|_| NotText)
     }
 }
 
