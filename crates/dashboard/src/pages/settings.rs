@@ -91,7 +91,8 @@ fn session_limit(policy: SessionPolicy, kept: Option<&Fields>) -> Markup {
 fn origins(app: &App, kept: Option<&Fields>) -> Markup {
     let named = app.origins.patterns().iter().map(OriginPattern::as_str).collect::<Vec<_>>().join("\n");
     let text = kept.map_or(&*named, |kept| kept.text("origins"));
-    let is_required = kept.map_or(app.origins.is_required(), |kept| kept.get("require_origin").is_some());
+    let is_required =
+        kept.map_or_else(|| app.origins.is_required(), |kept| kept.get("require_origin").is_some());
     html! {
         label {
             "Origins of web pages " span.optional { "one a line; empty for pages of every origin" }
