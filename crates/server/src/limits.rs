@@ -17,6 +17,17 @@ pub(crate) const POLL_HOLD: Duration = Duration::from_secs(10);
 pub(crate) const BODIES: usize = 64 * 1024 * 1024;
 
 /// The limits of a [`Server`](crate::Server).
+///
+/// # Examples
+/// ```
+/// use chatcamp_server::{Limits, Rate};
+///
+/// let mut limits = Limits::default();
+/// limits.connections_per_address = Some(Rate { per_second: 200, burst: 1000 });
+/// limits.connects_per_user = None;
+/// limits.rate_exempt.push("192.0.2.0/24".parse()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
@@ -60,10 +71,11 @@ pub struct Limits {
     /// The rate of new chat connections per network address, or per /64 network of IPv6. Default 50 a second with a burst of 200; `None`
     /// sets no limit.
     ///
-    /// A connection counts when it begins its handshake with the user's credential; the polls of a long-poll connection do not count. One over the rate
-    /// ends with `RATE_LIMITED` and the time after which its client may return. Each refused client gets another time, so that a crowd
-    /// behind one address returns at this rate. TLS handshakes have four times this rate and burst; one over that is closed
-    /// without an answer, before any cryptography. Loopback is exempt: its clients cannot be told apart.
+    /// A connection counts when it begins its handshake with the user's credential; the polls of a long-poll connection do not count.
+    /// One over the rate ends with `RATE_LIMITED` and the time after which its client may return. Each refused client gets another
+    /// time, so that a crowd behind one address returns at this rate. TLS handshakes have four times this rate and burst; one over that
+    /// is closed without an answer, before any cryptography. Loopback is exempt, unless a trusted proxy is there: its clients cannot be
+    /// told apart.
     pub connections_per_address: Option<Rate>,
     /// The rate of failed credentials, per network address and per user. Default 5 a second with a burst of 20; `None` sets no limit.
     ///

@@ -232,7 +232,7 @@ impl Refused {
                 connects,
                 failures,
                 "rates were exceeded since the last such line: new connections refused by address, connects deferred by user, \
-                 answers to failed credentials delayed; exempt an office or a proxy with --rate-exempt"
+                 answers to failed credentials delayed; exempt an office with many users behind one address with --rate-exempt"
             );
         }
         is_any

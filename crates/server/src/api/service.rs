@@ -39,6 +39,13 @@ impl ApiService {
 
     /// Returns a service for the requests of one client, whose address then counts for the rate of wrong API keys. Without it, all
     /// clients share one rate; a correct key is never delayed. Headers of proxies are not read here.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn example(api: chatcamp_server::ApiService) -> chatcamp_server::ApiService {
+    /// api.for_peer(([192, 0, 2, 7], 50_000).into())
+    /// # }
+    /// ```
     #[must_use]
     pub fn for_peer(mut self, peer: SocketAddr) -> Self {
         self.peer = Some(peer);
