@@ -4,12 +4,12 @@
 
 mod common;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use chatcamp_protocol::Code;
-use chatcamp_server::{ChatService, NewUser};
+use chatcamp_server::{Accounts, AuthPolicy, ChatService, NewUser, Proxies, Server};
 use chatcamp_transport::{Close, Transport, long_poll};
-use common::{ADAPTERS, Adapter, PATIENCE, Peer, World, eventually, listen, user};
+use common::{ADAPTERS, Adapter, PATIENCE, Peer, World, eventually, keyring, listen, user};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -402,6 +402,37 @@ async fn the_service_polls_over_http_2() {
     let texts: Vec<String> = serde_json::from_slice(&body).unwrap();
     assert!(texts[0].contains("users.auth.ack"), "{texts:?}");
     world.close().await;
+}
+
+#[tokio::test]
+async fn the_service_uses_the_address_that_a_trusted_proxy_names() {
+    use tower_service::Service as _;
+    let store = Arc::new(chatcamp_store::memory::Store::new());
+    let app =
+        Accounts::new(store.clone(), keyring()).create_app("test", AuthPolicy::Open, None).await.unwrap().id;
+    let proxies = Proxies::trusting(["10.0.0.0/8".parse().unwrap()]);
+    let server = Server::builder(store, keyring()).behind(proxies).start();
+    let service = ChatService::new(server.clone());
+    for (id, peer, expected) in [
+        ("alice", Some("10.0.0.1:1"), Some("198.51.100.7")),
+        ("bob", Some("[::ffff:10.0.0.1]:1"), Some("198.51.100.7")),
+        ("carol", Some("192.0.2.1:1"), Some("192.0.2.1")),
+        // Without a peer no proxy is known.
+        ("dave", None, None),
+    ] {
+        let peer = peer.map(|peer| peer.parse().unwrap());
+        let mut service = peer.into_iter().fold(service.clone(), ChatService::for_peer);
+        let request = http::Request::get(format!("/chat/2.0?app_id={app}&user_id={id}"))
+            .header("iflychat-token", format!("id-of-{id}"))
+            .header("x-forwarded-for", "203.0.113.9, 198.51.100.7, 10.0.0.2");
+        let answer =
+            service.call(request.body(http_body_util::Full::new(bytes::Bytes::new())).unwrap()).await;
+        assert_eq!(answer.unwrap().status(), 200);
+        let sessions = server.sessions(&app, Some(&user(id))).await.unwrap();
+        let address = sessions[0].address.map(|address| address.to_string());
+        assert_eq!(address.as_deref(), expected, "{id}");
+    }
+    server.shutdown().await;
 }
 
 #[tokio::test]

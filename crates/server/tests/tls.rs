@@ -14,7 +14,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use chatcamp_server::{AuthPolicy, CertificateFiles, FrontDoor, Limits, Tls, TlsError};
+use chatcamp_server::{
+    Accounts, AuthPolicy, CertificateFiles, FrontDoor, Limits, Proxies, Server, Tls, TlsError,
+};
 use chatcamp_transport::websocket;
 use common::{PATIENCE, Peer, World, eventually};
 use rcgen::{CertificateParams, KeyPair};
@@ -136,6 +138,37 @@ async fn read_until(stream: &mut (impl tokio::io::AsyncRead + Unpin), text: &str
     };
     timeout(PATIENCE, reading).await.unwrap();
     String::from_utf8_lossy(&read).into_owned()
+}
+
+#[tokio::test]
+async fn a_preface_stands_before_the_tls_handshake() {
+    let folder = Folder::new();
+    let trusted = folder.write("one", "localhost", |_| {});
+    let tls = Tls::load(vec![folder.files("one")]).unwrap();
+    let store = Arc::new(chatcamp_store::memory::Store::new());
+    let accounts = Accounts::new(store.clone(), common::keyring());
+    let app = accounts.create_app("test", AuthPolicy::Open, None).await.unwrap().id;
+    let proxies = Proxies::trusting(["127.0.0.1/32".parse().unwrap()]);
+    let server = Server::builder(store, common::keyring()).behind(proxies).start();
+    let door = FrontDoor::bind(server.clone(), ([127, 0, 0, 1], 0).into()).unwrap();
+    let door = door.tls(tls).proxy_protocol();
+    let address = door.local_addr().unwrap();
+    tokio::spawn(door.run());
+
+    // A preface for a client at 198.51.100.7.
+    let preface = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc6\x33\x64\x07\xc0\0\x02\x01\x12\x67\x01\xbb";
+    let config = trusting([&trusted], &TLS13);
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    tcp.write_all(preface).await.unwrap();
+    let stream = connect(&config, tcp, "localhost").await.unwrap();
+    let connection = websocket::connect_over(stream, "localhost", "/chat/2.0").await.unwrap();
+    let _alice = Peer::native(connection, &app, "alice", None).await.unwrap();
+    let sessions = server.sessions(&app, None).await.unwrap();
+    assert_eq!(sessions[0].address, Some([198, 51, 100, 7].into()));
+
+    let without = TcpStream::connect(address).await.unwrap();
+    assert!(connect(&config, without, "localhost").await.is_err(), "TLS without a preface is closed");
+    server.shutdown().await;
 }
 
 #[tokio::test]

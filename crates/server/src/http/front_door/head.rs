@@ -149,6 +149,7 @@ pub(super) fn is_host(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Proxies, http::proxies::Peer};
 
     const UPGRADE: &str = "GET /chat/2.0?app_id=a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -228,6 +229,24 @@ mod tests {
         ] {
             let request = request.replacen(from, to, 1);
             assert!(matches!(parse(request.as_bytes(), hop(), None), Parsed::Other), "{from} as {to}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_one_that_a_trusted_proxy_names() {
+        let proxies = Proxies::trusting(["10.0.0.0/8".parse().unwrap()]);
+        let request =
+            POST.replace("Host: h", "Host: h\r\nx-forwarded-for: 198.51.100.7\r\nX-Forwarded-Proto: https");
+        for (peer, expected) in [
+            (([10, 0, 0, 1], 1).into(), (([198, 51, 100, 7], 0).into(), true)),
+            (([192, 0, 2, 1], 1).into(), (([192, 0, 2, 1], 1).into(), false)),
+        ] {
+            let peer = Peer::new(peer, &proxies);
+            let Parsed::Chat(head) = parse(request.as_bytes(), peer.hop(&proxies, false), None) else {
+                panic!("not parsed as a chat request")
+            };
+            assert_eq!((head.chat.peer.unwrap(), head.chat.is_encrypted), expected);
+            assert_eq!(head.chat.info("websocket").encrypted, expected.1);
         }
     }
 

@@ -125,3 +125,13 @@ impl Hop<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_keeps_no_more_for_its_peer_than_an_address() {
+        assert_eq!(size_of::<Peer>(), size_of::<SocketAddr>());
+    }
+}

@@ -192,7 +192,7 @@ async fn a_credential_counts_for_its_request_and_not_for_the_next_client_of_the_
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn held_polls_of_sessions_are_not_pending_whatever_connection_they_use() {
     for (peer, header) in [(ADDRESS, "X: y"), (PROXY, "X-Forwarded-For: 198.51.100.7")] {
         for beginning in BEGINNINGS {
