@@ -1,18 +1,19 @@
 // Connects a user from pages at a server behind TLS, with the published SDK and with `/chatcamp.js`, over WebSocket and over
 // long-poll. Reports each as a line of JSON.
 //
-// Usage: node over_tls.mjs '{"chromium":"PATH","port":443,"spki":"BASE64","app":"ID","user":"ID","token":"TOKEN"}'
+// Usage: node over_tls.mjs '{"chromium":"PATH","port":443,"path":"","spki":"BASE64","app":"ID","user":"ID","token":"TOKEN"}'
 
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 import { servePage } from "./page_server.mjs";
 import { DEADLINE_MS, within } from "./wait.mjs";
 
-const { chromium: executablePath, port, spki, app, user, token } = JSON.parse(process.argv[2]);
+const { chromium: executablePath, port, path, spki, app, user, token } = JSON.parse(process.argv[2]);
 
 // The published SDK uses TLS only for port 443.
 const HOST = "chat.example.com";
-const CHAT = `${HOST}/chat/2.0`;
+const BASE = `${HOST}${path}`;
+const CHAT = `${BASE}/chat/2.0`;
 
 const pages = await servePage();
 // Chromium runs as root and contacts only the hosts of the page. It trusts the certificate with this key.
@@ -80,27 +81,30 @@ async function run(transport, connect) {
 }
 
 async function publishedSdk(page) {
-  await page.goto(pages.url);
-  const name = await page.evaluate(([appId, HOST, user, token]) => new Promise((resolve, reject) => {
+  const url = new URL(pages.url);
+  // The SDK knows hosts, and no paths.
+  if (path) url.searchParams.set("before", `https://${BASE}/compat.js`);
+  await page.goto(url.href);
+  const name = await page.evaluate(([appId, place, user, token]) => new Promise((resolve, reject) => {
     const chatcamp = new ChatCamp({ appId });
-    chatcamp.connect(user, token, HOST, "443", (error) => {
+    chatcamp.connect(user, token, ...place, (error) => {
       if (error) return reject(new Error(JSON.stringify(error)));
       chatcamp.updateUserDisplayName("Over TLS", (error, { displayName } = {}) =>
         error ? reject(new Error(JSON.stringify(error))) : resolve(displayName));
     });
-  }), [app, HOST, user, token]);
+  }), [app, path ? [] : [HOST, "443"], user, token]);
   assert.equal(name, "Over TLS");
 }
 
 async function chatcampJs(page) {
   await page.goto(`${pages.url}empty`);
-  const name = await page.evaluate(async ([appId, HOST, user, token]) => {
-    const { ChatCamp } = await import(`https://${HOST}/chatcamp.js`);
+  const name = await page.evaluate(async ([appId, BASE, user, token]) => {
+    const { ChatCamp } = await import(`https://${BASE}/chatcamp.js`);
     const chat = new ChatCamp({ appId });
     await chat.connect(user, token);
     const answer = await chat.request("users.update", { display_name: "By chatcamp.js" });
     await chat.disconnect();
     return answer.user.display_name;
-  }, [app, HOST, user, token]);
+  }, [app, BASE, user, token]);
   assert.equal(name, "By chatcamp.js");
 }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::{
     packages::{folder, install_packages, on_path},
     process::text,
-    site::{Site, Way},
+    site::{Site, Variant},
+    way::{PATH, PathStyle, Way},
 };
 
 /// Computes what Chromium calls the SPKI of a certificate.
@@ -16,13 +17,24 @@ const SPKI: &str = "openssl x509 -pubkey -noout -in \"$0\" | openssl pkey -pubin
 
 /// The published SDK and `/chatcamp.js` connect over `wss://` and `https://`.
 pub(crate) fn pages_connect(way: Way) {
+    assert_pages_connect(way, "");
+}
+
+/// The same below a path. The published SDK reaches it by `/compat.js`.
+pub(crate) fn pages_connect_below_a_path(way: Way) {
+    assert_pages_connect(way, PATH);
+}
+
+fn assert_pages_connect(way: Way, path: &str) {
     let chromium = on_path("chromium").unwrap();
     install_packages().unwrap();
-    let site = Site::start(way);
+    let style = (path == PATH).then_some(PathStyle::PassesOn);
+    let site = Site::start_as(way, Variant { path: style });
     let spki = Command::new("sh").args(["-eu", "-c", SPKI, &site.ca]).output().unwrap();
     let given = json!({
         "chromium": chromium,
         "port": site.port(),
+        "path": path,
         "spki": String::from_utf8(spki.stdout).unwrap().trim(),
         "app": site.app,
         "user": "alice",

@@ -1,13 +1,17 @@
 //! What must work in every way.
 
-use std::{process::Command, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::{
     process::{Done, text},
-    site::{Site, Way},
+    raw,
+    site::{Site, Variant, runtime},
+    way::{PathStyle, Way},
 };
+
+pub(crate) use crate::browser::{pages_connect, pages_connect_below_a_path};
 
 /// Longer than the longest idle time-out of the configurations, 60 s.
 const SILENCE: Duration = Duration::from_secs(100);
@@ -74,6 +78,33 @@ pub(crate) fn users_return_after_a_restart_of_the_server(way: Way) {
     }
 }
 
+/// The published SDK sends the token in the query, which the logs of requests and of errors leave out.
+pub(crate) fn no_log_contains_a_token(way: Way) {
+    let mut site = Site::start(way);
+    let runtime = runtime();
+    for transport in TRANSPORTS {
+        drop(runtime.block_on(raw::connect(&site, transport, "")));
+    }
+    site.stop_server();
+    for transport in TRANSPORTS {
+        runtime.block_on(raw::fail_to_connect(&site, transport));
+    }
+    let logs = site.logs_with(&[&["/chat/2.0"], &[" 502 ", " 503 ", ":502,"]]);
+    assert!(!logs.contains(&site.token), "{logs}");
+}
+
+/// The proxy serves the server below a path, and passes the path on or removes it.
+pub(crate) fn users_connect_below_a_path(way: Way) {
+    for style in [PathStyle::PassesOn, PathStyle::Removes] {
+        let site = Site::start_as(way, Variant { path: Some(style) });
+        let users = TRANSPORTS.map(|transport| site.stay(transport));
+        assert_eq!(site.publish("order.shipped", &Value::Null), 2, "{style:?}");
+        for user in &users {
+            user.event("app.event");
+        }
+    }
+}
+
 /// The server reads the replaced files, with OpenSSL as the client; connections stay.
 pub(crate) fn a_renewed_certificate_is_used(way: Way) {
     let mut site = Site::start(way);
@@ -111,10 +142,9 @@ pub(crate) fn the_largest_bodies_reach_the_server(way: Way) {
     let body = site.folder.file("body");
     std::fs::write(&body, vec![b' '; 512 * 1024]).unwrap();
     let body = format!("@{}", body.display());
-    let url = format!("{}/chat/2.0", site.url);
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--max-time", "30", "--cacert", &site.ca, "--data-binary", &body]);
-    curl.args(["--header", "content-type: application/json", "--header", "iflychat-token: an-id", &url]);
+    let mut curl = site.curl("/chat/2.0");
+    curl.args(["--header", "content-type: application/json", "--header", "iflychat-token: an-id"]);
+    curl.args(["--data-binary", &body]);
     let done = Done::of(&mut curl);
     assert!(done.stdout.starts_with("{\"ok\":false,"), "{} {}", done.stdout, done.stderr);
 }

@@ -13,21 +13,24 @@ mod page;
 #[path = "../cli/process.rs"]
 #[allow(dead_code, reason = "shared with the suite `cli`, which uses all of it")]
 mod process;
+mod proxy;
+mod raw;
 mod site;
+mod way;
 
 #[test]
 fn every_command_of_the_page_is_executed() {
     // One for each way, that which makes a certificate, and that which connects.
-    assert_eq!(page::commands(), site::Way::ALL.len() + 2);
+    assert_eq!(page::commands(), way::Way::ALL.len() + 2);
 }
 
 #[test]
-#[ignore = "needs nginx, caddy and haproxy: apt-get install nginx caddy haproxy openssl"]
+#[ignore = "needs nginx, caddy, haproxy and openssl: apt-get install nginx caddy haproxy openssl"]
 fn a_silence_of_100_seconds_ends_no_connection() {
     checks::silence_ends_no_connection();
 }
 
-/// Defines a test for each check in each way.
+/// Defines a test for each check in each way, with the checks that every way has.
 macro_rules! ways {
     ($($way:ident $module:ident $needs:literal with $($more:ident)*;)*) => {
         $(ways!(of $way $module $needs $($more)*
@@ -35,6 +38,7 @@ macro_rules! ways {
             events_of_the_backend_arrive
             users_return_after_a_restart_of_the_server
             the_largest_bodies_reach_the_server
+            pages_connect
         );)*
     };
     (of $way:ident $module:ident $needs:literal $($check:ident)*) => {
@@ -43,29 +47,42 @@ macro_rules! ways {
                 #[test]
                 #[ignore = $needs]
                 fn $check() {
-                    crate::checks::$check(crate::site::Way::$way);
+                    crate::checks::$check(crate::way::Way::$way);
                 }
             )*
-
-            #[test]
-            #[ignore = "needs chromium: apt-get install chromium nodejs npm openssl, and the proxy"]
-            fn pages_connect() {
-                crate::browser::pages_connect(crate::site::Way::$way);
-            }
         }
     };
 }
 
 ways! {
-    ServerAlone server_alone "needs openssl and curl: apt-get install openssl curl"
-        with a_renewed_certificate_is_used plain_http_on_the_port_for_tls_is_named;
-    Nginx nginx "needs nginx: apt-get install nginx openssl curl"
-        with a_new_proxy_resumes_the_sessions plain_http_on_the_port_for_tls_is_named;
-    Caddy caddy "needs caddy: apt-get install caddy openssl curl"
-        with a_new_proxy_resumes_the_sessions plain_http_on_the_port_for_tls_is_named;
+    ServerAlone server_alone "needs openssl, curl, chromium, node and npm: apt-get install openssl curl chromium nodejs npm"
+        with
+        a_renewed_certificate_is_used
+        plain_http_on_the_port_for_tls_is_named;
+    Nginx nginx "needs nginx, openssl, curl, chromium, node and npm: apt-get install nginx openssl curl chromium nodejs npm"
+        with
+        a_new_proxy_resumes_the_sessions
+        no_log_contains_a_token
+        pages_connect_below_a_path
+        plain_http_on_the_port_for_tls_is_named
+        users_connect_below_a_path;
+    Caddy caddy "needs caddy, openssl, curl, chromium, node and npm: apt-get install caddy openssl curl chromium nodejs npm"
+        with
+        a_new_proxy_resumes_the_sessions
+        no_log_contains_a_token
+        pages_connect_below_a_path
+        plain_http_on_the_port_for_tls_is_named
+        users_connect_below_a_path;
     // It closes a connection without TLS, and says nothing.
-    Haproxy haproxy "needs haproxy: apt-get install haproxy openssl curl"
-        with a_new_proxy_resumes_the_sessions;
-    HaproxyPassThrough haproxy_pass_through "needs haproxy: apt-get install haproxy openssl curl"
-        with a_new_proxy_resumes_the_sessions a_renewed_certificate_is_used plain_http_on_the_port_for_tls_is_named;
+    Haproxy haproxy "needs haproxy, openssl, curl, chromium, node and npm: apt-get install haproxy openssl curl chromium nodejs npm"
+        with
+        a_new_proxy_resumes_the_sessions
+        no_log_contains_a_token
+        pages_connect_below_a_path
+        users_connect_below_a_path;
+    HaproxyPassThrough haproxy_pass_through "needs haproxy, openssl, curl, chromium, node and npm: apt-get install haproxy openssl curl chromium nodejs npm"
+        with
+        a_new_proxy_resumes_the_sessions
+        a_renewed_certificate_is_used
+        plain_http_on_the_port_for_tls_is_named;
 }

@@ -32,6 +32,15 @@ pub(crate) fn block(title: &str, language: &str) -> &'static str {
     blocks[0]
 }
 
+/// Returns the line of a configuration that changes if the server is below a path, and what it becomes.
+pub(crate) fn line_for_a_path(proxy: &str) -> (&'static str, &'static str) {
+    let rows = PAGE.split_once("\n## Below a path\n").unwrap().1.lines();
+    let row = rows.map(|row| row.split(" | ").collect::<Vec<_>>()).find(|row| row[0] == format!("| {proxy}"));
+    let row = row.unwrap_or_else(|| panic!("no row for {proxy}"));
+    let code = |cell: &'static str| cell.trim_end_matches(" |").trim_matches('`');
+    (code(row[1]), code(row[2]))
+}
+
 /// Returns the words of a command, which is the only line of the block.
 pub(crate) fn words(command: &'static str) -> impl Iterator<Item = &'static str> {
     assert_eq!(command.lines().count(), 1, "{command}");

@@ -2,61 +2,32 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    net::SocketAddr,
     process::{Command, Stdio},
+    time::Instant,
 };
 
 use chatcamp_backend::{Backend, Session};
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 
 use crate::{
     outside::{Outside, free_address},
     page,
-    process::{Done, Folder, Running, text},
+    process::{Done, Folder, PATIENCE, Running, text},
+    proxy,
+    way::{PATH, PathStyle, Way},
 };
 
 /// The number of attempts to start a proxy on a free port.
 const ATTEMPTS: usize = 5;
 
-/// A way to reach the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    ServerAlone,
-    Nginx,
-    Caddy,
-    Haproxy,
-    HaproxyPassThrough,
-}
-
-impl Way {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::ServerAlone, Self::Nginx, Self::Caddy, Self::Haproxy, Self::HaproxyPassThrough];
-
-    /// Whether the proxy ends TLS. The server alone does not offer HTTP/2.
-    pub(crate) fn ends_tls(self) -> bool {
-        !matches!(self, Self::ServerAlone | Self::HaproxyPassThrough)
-    }
-
-    /// The title of its section.
-    fn title(self) -> &'static str {
-        match self {
-            Self::ServerAlone => "The server alone",
-            Self::Nginx => "nginx",
-            Self::Caddy => "Caddy",
-            Self::Haproxy => "HAProxy",
-            Self::HaproxyPassThrough => "HAProxy, TLS passed through",
-        }
-    }
-
-    /// The arguments of `chatcamp` in its section.
-    fn arguments(self) -> impl Iterator<Item = &'static str> {
-        let mut words = page::words(page::block(self.title(), "sh"));
-        assert_eq!(words.next(), Some("chatcamp"));
-        words
-    }
+/// What differs from the page.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Variant {
+    /// The server is reached below [`PATH`], as the page describes.
+    pub(crate) path: Option<PathStyle>,
 }
 
 /// A server that users reach in one of the ways.
@@ -69,6 +40,9 @@ pub(crate) struct Site {
     pub(crate) token: String,
     /// The file with the certificate.
     pub(crate) ca: String,
+    /// The arguments of the server.
+    arguments: Vec<String>,
+    variant: Variant,
     server: Option<Running>,
     server_address: SocketAddr,
     proxy: Option<Outside>,
@@ -79,6 +53,10 @@ pub(crate) struct Site {
 impl Site {
     /// Starts everything, with an app and its user alice.
     pub(crate) fn start(way: Way) -> Self {
+        Self::start_as(way, Variant::default())
+    }
+
+    pub(crate) fn start_as(way: Way, variant: Variant) -> Self {
         let folder = Folder::new();
         let made = folder.ok(&["app", "create", "test", "--auth", "token"]);
         let [app, key] = ["app_id", "api_key"].map(|field| text(&made, field).to_owned());
@@ -92,7 +70,12 @@ impl Site {
         {
             fs::write(proxy_folder.path().join(name), pem).unwrap();
         }
-        let (server, server_address) = serve(way, &folder, "127.0.0.1:0");
+        let mut arguments: Vec<_> = way.arguments().map(str::to_owned).collect();
+        if variant.path.is_some() {
+            let at = value_of("--public-url", &arguments);
+            arguments[at] += PATH;
+        }
+        let (server, server_address) = serve(&arguments, &folder, "127.0.0.1:0");
         let mut site = Self {
             way,
             ca: folder.file("chain.pem").to_str().unwrap().to_owned(),
@@ -101,6 +84,8 @@ impl Site {
             app,
             key,
             token,
+            arguments,
+            variant,
             server: Some(server),
             server_address,
             proxy: None,
@@ -120,7 +105,8 @@ impl Site {
                 Err(why) => assert!(attempt < ATTEMPTS, "{why}"),
             }
         }
-        site.url = format!("https://localhost:{}", site.port());
+        let path = variant.path.map_or("", |_| PATH);
+        site.url = format!("https://localhost:{}{path}", site.port());
         site
     }
 
@@ -129,81 +115,23 @@ impl Site {
         self.proxy_address.port()
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.proxy_folder.path().join(name)
-    }
-
-    /// Starts the proxy with the configuration of the page at `proxy_address`.
     fn run_proxy(&self) -> Result<Outside, String> {
-        let folder = self.proxy_folder.path().display().to_string();
-        let port = self.port();
-        let title = self.way.title();
-        let configuration = |language: &str, changes: &[(&str, String)]| {
-            let mut text = page::block(title, language).to_owned();
-            for (from, to) in changes {
-                assert!(text.contains(from), "{title}: {from}");
-                text = text.replace(from, to);
-            }
-            text
-        };
-        let upstream = self.server_address.to_string();
-        let here = format!("127.0.0.1:{port}");
-        let mut command;
-        match self.way {
-            Way::ServerAlone => unreachable!("it has no proxy"),
-            Way::Nginx => {
-                let text = configuration(
-                    "nginx",
-                    &[
-                        ("listen 443", format!("listen {here}")),
-                        ("[::]:443", format!("[::1]:{port}")),
-                        ("/etc/ssl/chatcamp", folder.clone()),
-                        ("127.0.0.1:9080", upstream),
-                    ],
-                );
-                fs::write(self.file("nginx.conf"), nginx_with(&text, &folder)).unwrap();
-                command = Command::new("/usr/sbin/nginx");
-                command.args(["-e", "stderr", "-p", &folder, "-c", "nginx.conf"]);
-            }
-            Way::Caddy => {
-                let text = configuration(
-                    "caddyfile",
-                    &[
-                        ("chat.example.com {", "chat.example.com, localhost {".to_owned()),
-                        ("/etc/ssl/chatcamp", folder.clone()),
-                        ("127.0.0.1:9080", upstream),
-                    ],
-                );
-                fs::write(self.file("Caddyfile"), caddy_with(&text, port)).unwrap();
-                command = Command::new("caddy");
-                command.args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"]);
-                command.env("HOME", &folder).env_remove("XDG_DATA_HOME").env_remove("XDG_CONFIG_HOME");
-            }
-            Way::Haproxy => {
-                let text = configuration(
-                    "haproxy",
-                    &[
-                        ("bind :443", format!("bind {here}")),
-                        ("/etc/haproxy", folder),
-                        ("127.0.0.1:9080", upstream),
-                    ],
-                );
-                fs::write(self.file("haproxy.cfg"), text).unwrap();
-                command = haproxy();
-            }
-            Way::HaproxyPassThrough => {
-                let changes = [("bind :443", format!("bind {here}")), ("127.0.0.1:9443", upstream)];
-                fs::write(self.file("haproxy.cfg"), configuration("haproxy", &changes)).unwrap();
-                command = haproxy();
-            }
-        }
-        Outside::start(&mut command, self.proxy_folder.path(), self.proxy_address)
+        let folder = self.proxy_folder.path();
+        proxy::start(self.way, self.variant.path, folder, self.proxy_address, self.server_address)
     }
 
     /// Replaces the files of the certificate, and waits until the server has noticed.
     pub(crate) fn renew_certificate(&mut self) {
         make_certificate(&self.folder);
         self.server.as_mut().unwrap().logs("the certificates were replaced");
+    }
+
+    /// Returns `curl` for a path of the server.
+    pub(crate) fn curl(&self, path: &str) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "30", "--cacert", &self.ca]);
+        curl.arg(format!("{}{path}", self.url));
+        curl
     }
 
     /// Performs a handshake with OpenSSL, in this version of TLS.
@@ -223,6 +151,20 @@ impl Site {
         Done::of(openssl.args(["-verify_return_error", "-brief"]).stdin(Stdio::null()))
     }
 
+    /// Waits until the logs of the proxy contain one text of each list, and returns them.
+    pub(crate) fn logs_with(&self, expected: &[&[&str]]) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let files = fs::read_dir(self.proxy_folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            let logs = files.filter(|path| path.to_string_lossy().ends_with("log"));
+            let logs: String = logs.map(|path| fs::read_to_string(path).unwrap()).collect();
+            if expected.iter().all(|texts| texts.iter().any(|text| logs.contains(text))) {
+                return logs;
+            }
+            assert!(Instant::now() < deadline, "not logged: {expected:?}; {logs}");
+        }
+    }
+
     /// Ends the proxy and starts it again.
     pub(crate) fn restart_proxy(&mut self) {
         drop(self.proxy.take());
@@ -238,7 +180,7 @@ impl Site {
 
     /// Starts the server again, on the same address.
     pub(crate) fn start_server(&mut self) {
-        let (server, _) = serve(self.way, &self.folder, &self.server_address.to_string());
+        let (server, _) = serve(&self.arguments, &self.folder, &self.server_address.to_string());
         self.server = Some(server);
     }
 
@@ -253,9 +195,8 @@ impl Site {
     }
 
     fn call<T>(&self, call: impl AsyncFnOnce(Backend) -> Result<T, chatcamp_backend::Error>) -> T {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let root = fs::read(&self.ca).unwrap();
-        runtime.block_on(async {
+        runtime().block_on(async {
             let backend =
                 Backend::builder(&self.url, self.key.as_str()).root_certificate(root).build().unwrap();
             call(backend).await.unwrap()
@@ -282,10 +223,15 @@ impl Site {
     }
 }
 
-/// Runs the server's command of the page on another address. Also returns where it listens.
-fn serve(way: Way, folder: &Folder, listen: &str) -> (Running, SocketAddr) {
-    let mut arguments: Vec<_> = way.arguments().collect();
-    let at = arguments.iter().position(|argument| *argument == "--listen").unwrap() + 1;
+/// Creates a runtime for calls of this thread.
+pub(crate) fn runtime() -> Runtime {
+    runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Runs the server on another address. Also returns where it listens.
+fn serve(arguments: &[String], folder: &Folder, listen: &str) -> (Running, SocketAddr) {
+    let at = value_of("--listen", arguments);
+    let mut arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     arguments[at] = listen;
     let mut command = folder.command(&arguments);
     command.arg("--json").current_dir(folder.file("chain.pem").parent().unwrap());
@@ -294,37 +240,15 @@ fn serve(way: Way, folder: &Folder, listen: &str) -> (Running, SocketAddr) {
     (server, address)
 }
 
+/// Returns the position of the value of an option.
+fn value_of(option: &str, arguments: &[String]) -> usize {
+    arguments.iter().position(|argument| argument == option).unwrap() + 1
+}
+
 /// Makes a certificate with the command of the page.
 fn make_certificate(folder: &Folder) {
     let mut openssl = Command::new("openssl");
     openssl.args(page::arguments("openssl ")).current_dir(folder.file("key.pem").parent().unwrap());
     let done = Done::of(&mut openssl);
     assert_eq!(done.code, 0, "{}", done.stderr);
-}
-
-/// Returns a configuration of nginx that includes only `site`, and keeps its files in `folder`.
-fn nginx_with(site: &str, folder: &str) -> String {
-    // Some machines that build have no IPv6.
-    let has_ipv6 = TcpListener::bind("[::1]:0").is_ok();
-    let lines: Vec<_> = site.lines().filter(|line| has_ipv6 || !line.contains("[::1]")).collect();
-    let site = lines.join("\n");
-    let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    let folders: String = folders.iter().map(|name| format!("{name}_temp_path {folder}/{name};\n")).collect();
-    format!(
-        "daemon off;\nmaster_process off;\npid {folder}/pid;\nevents {{}}\n\
-         http {{\naccess_log off;\n{folders}\n{site}\n}}\n"
-    )
-}
-
-/// Returns a configuration of Caddy that serves `site` on a port of loopback only.
-fn caddy_with(site: &str, port: u16) -> String {
-    format!(
-        "{{\nadmin off\ndefault_bind 127.0.0.1\nhttps_port {port}\nauto_https disable_redirects\n}}\n{site}"
-    )
-}
-
-fn haproxy() -> Command {
-    let mut command = Command::new("/usr/sbin/haproxy");
-    command.args(["-db", "-f", "haproxy.cfg"]);
-    command
 }
