@@ -142,24 +142,7 @@ impl AppCommand {
                 let name = name.trim().to_owned();
                 out.print(&CreatedApp { app_id: app.id, api_key: app.api_key.key, name, auth })
             }
-            Self::List => {
-                let data = context.open_to_read().await?;
-                for app in data.accounts().apps().await? {
-                    out.print(&ListedApp {
-                        app_id: &app.id,
-                        name: &app.name,
-                        auth: app.auth.into(),
-                        directory: app.directory.into(),
-                        users: data.store().user_count(&app.id).await?,
-                        max_users: app.max_users,
-                        sessions: app.sessions.to_string(),
-                        origins: app.origins.patterns().iter().map(OriginPattern::as_str).collect(),
-                        require_origin: app.origins.is_required().into(),
-                        created_at: UnixTime(app.created_at),
-                    })?;
-                }
-                Ok(())
-            }
+            Self::List => list(context).await,
             Self::Policy { app, auth } => {
                 context.open_existing().await?.accounts().set_policy(&app, auth.into()).await?;
                 out.print(&Policy { app_id: app, auth })
@@ -198,6 +181,25 @@ impl AppCommand {
             Self::Key(command) => command.run(context).await,
         }
     }
+}
+
+async fn list(context: &Context) -> Result<(), Failure> {
+    let data = context.open_to_read().await?;
+    for app in data.accounts().apps().await? {
+        context.out.print(&ListedApp {
+            app_id: &app.id,
+            name: &app.name,
+            auth: app.auth.into(),
+            directory: app.directory.into(),
+            users: data.store().user_count(&app.id).await?,
+            max_users: app.max_users,
+            sessions: app.sessions.to_string(),
+            origins: app.origins.patterns().iter().map(OriginPattern::as_str).collect(),
+            require_origin: app.origins.is_required().into(),
+            created_at: UnixTime(app.created_at),
+        })?;
+    }
+    Ok(())
 }
 
 impl KeyCommand {

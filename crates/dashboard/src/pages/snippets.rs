@@ -1,5 +1,6 @@
 //! Code to copy, with an app's APP_ID and URL. It never contains a real key or token: copied code is shared.
 
+use chatcamp_protocol::AppId;
 use chatcamp_server::AuthPolicy;
 use chatcamp_store::App;
 use maud::{Markup, html};
@@ -44,82 +45,99 @@ pub(super) fn show(url: &str, app: &App) -> Markup {
 }
 
 fn all(url: &str, app: &App) -> [Snippet; 5] {
-    let id = &app.id;
     let has_token = needs_token(app.auth);
-    let sdk_token = if has_token { "\"ACCESS_TOKEN\", " } else { "" };
-    let module_token = if has_token { ", \"ACCESS_TOKEN\"" } else { "" };
-    let rust_credentials = if has_token { "(\"alice\", \"ACCESS_TOKEN\")" } else { "\"alice\"" };
-    let terminal_token = if has_token { " --token ACCESS_TOKEN" } else { "" };
     [
-        Snippet {
-            id: "snippet-module",
-            name: "Web page",
-            hint: html! { "The client is one module, served by this server. There is nothing to install or build." },
-            code: format!(
-                "<script type=\"module\">\n  \
-                   import {{ ChatCamp }} from \"{url}/chatcamp.js\";\n\n  \
-                   const chat = new ChatCamp({{ appId: \"{id}\" }});\n  \
-                   chat.on(\"event\", ({{ type, data }}) => console.log(type, data));\n  \
-                   const user = await chat.connect(\"alice\"{module_token});\n  \
-                   console.log(\"connected as \" + user.id);\n\
-                 </script>"
-            ),
-        },
-        Snippet {
-            id: "snippet-sdk",
-            name: "Published SDK",
-            hint: html! {
-                "The published SDK, unmodified. The first line makes it connect to this server. "
-                code { "ChatCamp.min.js" } " is in the npm package " code { "chatcamp" } "."
-            },
-            code: format!(
-                "<script src=\"{url}/compat.js\"></script>\n\
-                 <script src=\"ChatCamp.min.js\"></script>\n\
-                 <script>\n  \
-                   const chatcamp = new ChatCamp({{ appId: \"{id}\" }});\n  \
-                   chatcamp.connect(\"alice\", {sdk_token}function (error, user) {{\n    \
-                     if (error == null) console.log(\"connected as \" + user.id);\n  \
-                   }});\n\
-                 </script>"
-            ),
-        },
-        Snippet {
-            id: "snippet-rust",
-            name: "Rust",
-            hint: html! { "Uses the crate " code { "chatcamp-client" } "." },
-            code: format!(
-                "let chat = ChatCamp::builder(\"{id}\").url(\"{url}\").build()?;\n\
-                 let user = chat.connect({rust_credentials}).await?;\n\
-                 println!(\"connected as {{}}\", user.id);"
-            ),
-        },
-        Snippet {
-            id: "snippet-curl",
-            name: "Backend",
-            hint: html! {
-                "Creates a user and returns the access token. " code { "API_KEY" }
-                " is a key from the settings; use it only in a backend, never in an app."
-            },
-            code: format!(
-                "curl {url}/api/2.0/users.create \\\n  \
-                   -H \"x-api-key: $API_KEY\" \\\n  \
-                   -H \"content-type: application/json\" \\\n  \
-                   -d '{{\"id\": \"alice\", \"display_name\": \"Alice\"}}'"
-            ),
-        },
-        Snippet {
-            id: "snippet-terminal",
-            name: "Terminal",
-            hint: html! { "Connects and prints events until Ctrl-C." },
-            code: format!("chatcamp connect alice --app {id} --url {url}{terminal_token}"),
-        },
+        web_page(url, &app.id, has_token),
+        published_sdk(url, &app.id, has_token),
+        rust(url, &app.id, has_token),
+        backend(url),
+        terminal(url, &app.id, has_token),
     ]
+}
+
+fn web_page(url: &str, id: &AppId, has_token: bool) -> Snippet {
+    let token = if has_token { ", \"ACCESS_TOKEN\"" } else { "" };
+    Snippet {
+        id: "snippet-module",
+        name: "Web page",
+        hint: html! { "The client is one module, served by this server. There is nothing to install or build." },
+        code: format!(
+            "<script type=\"module\">\n  \
+               import {{ ChatCamp }} from \"{url}/chatcamp.js\";\n\n  \
+               const chat = new ChatCamp({{ appId: \"{id}\" }});\n  \
+               chat.on(\"event\", ({{ type, data }}) => console.log(type, data));\n  \
+               const user = await chat.connect(\"alice\"{token});\n  \
+               console.log(\"connected as \" + user.id);\n\
+             </script>"
+        ),
+    }
+}
+
+fn published_sdk(url: &str, id: &AppId, has_token: bool) -> Snippet {
+    let token = if has_token { "\"ACCESS_TOKEN\", " } else { "" };
+    Snippet {
+        id: "snippet-sdk",
+        name: "Published SDK",
+        hint: html! {
+            "The published SDK, unmodified. The first line makes it connect to this server. "
+            code { "ChatCamp.min.js" } " is in the npm package " code { "chatcamp" } "."
+        },
+        code: format!(
+            "<script src=\"{url}/compat.js\"></script>\n\
+             <script src=\"ChatCamp.min.js\"></script>\n\
+             <script>\n  \
+               const chatcamp = new ChatCamp({{ appId: \"{id}\" }});\n  \
+               chatcamp.connect(\"alice\", {token}function (error, user) {{\n    \
+                 if (error == null) console.log(\"connected as \" + user.id);\n  \
+               }});\n\
+             </script>"
+        ),
+    }
+}
+
+fn rust(url: &str, id: &AppId, has_token: bool) -> Snippet {
+    let credentials = if has_token { "(\"alice\", \"ACCESS_TOKEN\")" } else { "\"alice\"" };
+    Snippet {
+        id: "snippet-rust",
+        name: "Rust",
+        hint: html! { "Uses the crate " code { "chatcamp-client" } "." },
+        code: format!(
+            "let chat = ChatCamp::builder(\"{id}\").url(\"{url}\").build()?;\n\
+             let user = chat.connect({credentials}).await?;\n\
+             println!(\"connected as {{}}\", user.id);"
+        ),
+    }
+}
+
+fn backend(url: &str) -> Snippet {
+    Snippet {
+        id: "snippet-curl",
+        name: "Backend",
+        hint: html! {
+            "Creates a user and returns the access token. " code { "API_KEY" }
+            " is a key from the settings; use it only in a backend, never in an app."
+        },
+        code: format!(
+            "curl {url}/api/2.0/users.create \\\n  \
+               -H \"x-api-key: $API_KEY\" \\\n  \
+               -H \"content-type: application/json\" \\\n  \
+               -d '{{\"id\": \"alice\", \"display_name\": \"Alice\"}}'"
+        ),
+    }
+}
+
+fn terminal(url: &str, id: &AppId, has_token: bool) -> Snippet {
+    let token = if has_token { " --token ACCESS_TOKEN" } else { "" };
+    Snippet {
+        id: "snippet-terminal",
+        name: "Terminal",
+        hint: html! { "Connects and prints events until Ctrl-C." },
+        code: format!("chatcamp connect alice --app {id} --url {url}{token}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use chatcamp_protocol::AppId;
-
     use super::*;
 
     #[test]

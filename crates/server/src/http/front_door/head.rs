@@ -96,32 +96,7 @@ fn chat<'a>(
     }
     // A proxy that speaks HTTP/1.0 to servers opens a connection for each request.
     let is_old = request.version != Some(1);
-    let mut hosts = 0;
-    let mut body = None;
-    let mut keep_alive = !is_old;
-    for header in request.headers.iter() {
-        let is = |name| header.name.eq_ignore_ascii_case(name);
-        if is("transfer-encoding") || is("expect") {
-            return None;
-        }
-        if is("content-length") {
-            let length =
-                std::str::from_utf8(header.value).ok().filter(|l| l.bytes().all(|b| b.is_ascii_digit()))?;
-            let length = length.parse().ok()?;
-            if body.replace(length).is_some() {
-                return None;
-            }
-        }
-        if is("connection") {
-            keep_alive &= !header.value.to_ascii_lowercase().windows(5).any(|w| w == b"close");
-        }
-        if is("host") {
-            hosts += 1;
-            if !is_host(header.value) {
-                return None;
-            }
-        }
-    }
+    let Framing { hosts, body, closes } = Framing::of(request.headers)?;
     let pairs = || request.headers.iter().map(|h| (h.name, h.value));
     let client = hop.client(pairs());
     let chat = ChatRequest {
@@ -138,7 +113,49 @@ fn chat<'a>(
         _ => upgrade.is_none() || body.is_none(),
     };
     let names_host = hosts == 1 || (hosts == 0 && is_old);
+    let keep_alive = !is_old && !closes;
     (names_host && fits).then_some(Head { chat, upgrade, length, body: body.unwrap_or(0), keep_alive })
+}
+
+/// What the headers say about the length of the request, its host and the connection.
+struct Framing {
+    /// The number of `Host` headers.
+    hosts: usize,
+    /// The length of the body, in bytes; `None` if it is not stated.
+    body: Option<usize>,
+    /// Whether the client asks to close the connection after the answer.
+    closes: bool,
+}
+
+impl Framing {
+    /// Returns `None` if an HTTP implementation could read the headers differently.
+    fn of(headers: &[httparse::Header<'_>]) -> Option<Self> {
+        let mut framing = Self { hosts: 0, body: None, closes: false };
+        for header in headers {
+            let is = |name| header.name.eq_ignore_ascii_case(name);
+            if is("transfer-encoding") || is("expect") {
+                return None;
+            }
+            if is("content-length") {
+                let digits = std::str::from_utf8(header.value).ok()?;
+                let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+                let length = digits.parse().ok().filter(|_| is_number)?;
+                if framing.body.replace(length).is_some() {
+                    return None;
+                }
+            }
+            if is("connection") {
+                framing.closes |= header.value.to_ascii_lowercase().windows(5).any(|w| w == b"close");
+            }
+            if is("host") {
+                framing.hosts += 1;
+                if !is_host(header.value) {
+                    return None;
+                }
+            }
+        }
+        Some(framing)
+    }
 }
 
 /// Returns whether the value of a `Host` header has only bytes that a host and its port may have (RFC 9112, section 3.2).

@@ -78,23 +78,36 @@ pub(super) async fn serve(
         ended = served.as_mut() => Some(ended),
         evicted = http.shutdown.unless_begun(guard.evicted()) => {
             served.as_mut().graceful_shutdown();
-            let drain = http.limits.drain;
-            let limit = if connection.is_in_page() { drain.min(PAGE_DRAIN) } else { drain };
-            match evicted {
-                Some(()) if connection.phase() == Phase::Head => None,
-                Some(()) => timeout(limit, served).await.ok(),
-                // At a shutdown, a head that is still arriving keeps its deadline.
-                None => tokio::select! {
-                    ended = timeout(limit, served) => ended.ok(),
-                    () = guard.evicted() => None,
-                },
-            }
+            finish(served, evicted.is_some(), &connection, &guard, http.limits.drain).await
         }
     };
     match ended {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, "an HTTP connection failed"),
         None => tracing::debug!(peer = %address, "an HTTP connection was cut off"),
+    }
+}
+
+/// Lets a connection that is evicted, or whose server shuts down, finish the request in progress. Returns `None` if it does not end
+/// in time.
+async fn finish<F: Future>(
+    served: F,
+    is_evicted: bool,
+    connection: &HttpConnection,
+    guard: &PendingGuard,
+    drain: Duration,
+) -> Option<F::Output> {
+    if is_evicted && connection.phase() == Phase::Head {
+        return None;
+    }
+    let limit = if connection.is_in_page() { drain.min(PAGE_DRAIN) } else { drain };
+    if is_evicted {
+        return timeout(limit, served).await.ok();
+    }
+    // At a shutdown, a head that is still arriving keeps its deadline.
+    tokio::select! {
+        ended = timeout(limit, served) => ended.ok(),
+        () = guard.evicted() => None,
     }
 }
 

@@ -260,7 +260,7 @@ impl Accepted {
 
 /// Runs a connection in its own task.
 ///
-/// `opening` is boxed, so that the task of an idle connection keeps neither the handshake's memory nor what it was made of.
+/// `opening` is boxed and dropped before the driver runs, so that an idle connection does not keep the handshake's memory.
 fn spawn(opening: Pin<Box<impl Future<Output = Option<Driver>> + Send + 'static>>) {
     tokio::spawn(async move {
         if let Some(driver) = opening.await {
