@@ -1,7 +1,8 @@
 //! Both halves of the ChatCamp handshake as plain values, and the tokens and keys that they check.
 //!
 //! Nothing here waits, reads a clock, draws a random number or does I/O: the time is an argument, and the caller looks
-//! users up between two states. So tests connect both halves by function calls, and the same code serves every transport.
+//! users up between two states. Tests can therefore connect both halves by function calls, and the same code serves every
+//! transport.
 //!
 //! Start from [`client::start`] and [`server::open`].
 //!
@@ -17,8 +18,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`client`], [`server`] | the two halves of the handshake |
-//! | [`credential`] | what a client presents, and the providers of it |
-//! | [`authenticator`] | what decides whether a user is admitted |
+//! | [`credential`] | what a client presents, and its providers |
+//! | [`authenticator`] | the trait that decides whether a user is admitted |
 //! | [`keyring`] | the master keys, and the codes computed with them |
 //! | [`token`] | access tokens: derived by a server or chosen by a backend |
 //! | [`session_key`] | the keys with which clients resume sessions |

@@ -79,7 +79,7 @@ pub(crate) fn is_stdin_redirected() -> bool {
     !io::IsTerminal::is_terminal(&io::stdin())
 }
 
-/// Reads a file, or stdin if the path is `-`. Errors name its content, `what`.
+/// Reads a file, or stdin if the path is `-`. `what` is the content, for errors.
 fn read_file(path: &Path, what: &str) -> Result<String, Failure> {
     let opened: io::Result<Box<dyn Read>> = if path.as_os_str() == "-" {
         Ok(Box::new(io::stdin().lock()))

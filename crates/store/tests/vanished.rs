@@ -144,7 +144,7 @@ async fn a_write_fails_while_a_required_file_is_missing() {
     fs::remove_file(&keys).unwrap();
     assert_eq!(FileFault::of(&store.probe().await.unwrap_err()), Some(&missing("keys")));
     fs::write(&keys, "another file").unwrap();
-    store.probe().await.expect("any file of that name will do");
+    store.probe().await.expect("a file of that name is enough");
 
     fs::rename(&lock, dir.path().join("elsewhere")).unwrap();
     fs::write(&lock, "").unwrap();

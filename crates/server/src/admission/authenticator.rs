@@ -106,8 +106,8 @@ impl StoreAuthenticator {
                 Err(Code::AccessTokenInvalid) => Err(refused(Code::AccessTokenInvalid)),
                 other => other,
             },
-            // A token that possibly cannot be computed again would be missing in the own user object. The published SDK then
-            // connects again with the token itself.
+            // The acknowledgement must contain the token. If that cannot be computed from the key, the published SDK connects again
+            // with the token itself.
             Proof::SessionKey(claims) if !self.knows_token(claims) => Err(Code::SessionKeyInvalid),
             Proof::SessionKey(claims) => {
                 let valid_until =

@@ -13,7 +13,7 @@ use crate::{
     random,
 };
 
-/// The suffix of the only draft's name.
+/// The suffix of a draft of [`Draft::only_of`].
 const UNFINISHED: &str = ".unfinished";
 
 /// Creates a folder that only its owner can enter, unless it exists. Returns the folders that were created, innermost first.

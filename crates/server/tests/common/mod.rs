@@ -142,7 +142,7 @@ impl World {
     /// Shuts down, and asserts that the server is idle.
     pub(crate) async fn close(self) {
         let down = timeout(LONG, self.server.shutdown()).await;
-        assert!(down.is_ok(), "the shutdown does not come to its end: {:?}", self.server);
+        assert!(down.is_ok(), "the shutdown does not end: {:?}", self.server);
         assert_eq!(self.server.load(), AT_REST);
     }
 
@@ -156,7 +156,7 @@ impl World {
 pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !holds() {
-        assert!(tokio::time::Instant::now() < deadline, "it never came about");
+        assert!(tokio::time::Instant::now() < deadline, "the condition did not become true");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -175,7 +175,7 @@ pub(crate) fn set_clock(to: u64) -> (Clock, Arc<AtomicU64>) {
 /// Longer than any step takes. A test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Longer than any deadline: soon over where time is paused, so that a test there fails and does not hang.
+/// Longer than any deadline. In paused time it passes at once, so that a test fails instead of hanging.
 const LONG: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -108,7 +108,7 @@ impl Network {
         self.state.lock().server = server;
     }
 
-    /// Replaces the faults to come, on open connections too.
+    /// Replaces the faults from now on, also those of open connections.
     pub(crate) fn set_faults(&self, faults: FaultProfile) {
         self.state.lock().faults = faults.clone();
         for (_, wire) in self.wires(None) {
@@ -116,7 +116,7 @@ impl Network {
         }
     }
 
-    /// Breaks every connection, or those of one client. Some ends never notice.
+    /// Breaks every connection, or those of one client. Some ends do not notice it.
     pub(crate) fn cut(&self, client: Option<usize>) {
         for (id, wire) in self.wires(client) {
             self.process.machine().note(format_args!("wire {id} is cut"));

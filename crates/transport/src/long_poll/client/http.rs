@@ -15,7 +15,7 @@ use crate::{
     url::Url,
 };
 
-/// HTTP/1.1 to one host, with keep-alive, without redirects, cookies and retries.
+/// HTTP/1.1 to one host, with keep-alive, without redirects, cookies or retries.
 pub(super) struct Http {
     client: Client,
     url: Url,
@@ -38,7 +38,7 @@ impl Http {
             builder = builder.tls_backend_preconfigured((**tls.config()).clone());
         }
         if url.is_loopback() {
-            // For a proxy, a loopback address means its own machine.
+            // A proxy would connect to its own machine.
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| ConnectError::Invalid(describe(error)))?;
