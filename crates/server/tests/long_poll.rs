@@ -356,7 +356,7 @@ async fn a_shutdown_answers_held_polls_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_hundred_polls_and_a_hundred_sockets_are_served_at_once() {
-    let world = std::sync::Arc::new(World::open().await);
+    let world = Arc::new(World::open().await);
     let address = listen(&world, Adapter::FrontDoor).await;
     let clients: Vec<_> = (0..200)
         .map(|n| {
@@ -386,7 +386,7 @@ async fn a_hundred_polls_and_a_hundred_sockets_are_served_at_once() {
     }
     eventually(|| world.server.load().sessions == 0).await;
     drop(live);
-    std::sync::Arc::into_inner(world).unwrap().close().await;
+    Arc::into_inner(world).unwrap().close().await;
 }
 
 #[tokio::test]
