@@ -29,7 +29,7 @@ fn assert_pages_connect(way: Way, path: &str) {
     let chromium = on_path("chromium").unwrap();
     install_packages().unwrap();
     let style = (path == PATH).then_some(PathStyle::PassesOn);
-    let site = Site::start_as(way, Variant { path: style });
+    let site = Site::start_as(way, Variant { path: style, ..Variant::default() });
     let spki = Command::new("sh").args(["-eu", "-c", SPKI, &site.ca]).output().unwrap();
     let given = json!({
         "chromium": chromium,

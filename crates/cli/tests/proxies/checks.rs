@@ -1,6 +1,11 @@
 //! What must work in every way.
 
-use std::{thread, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    thread,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -78,6 +83,42 @@ pub(crate) fn users_return_after_a_restart_of_the_server(way: Way) {
     }
 }
 
+/// Headers that clients send in the hope to appear as 198.51.100.7.
+const FORGED: [&str; 6] = [
+    "",
+    "X-Forwarded-For: 198.51.100.7\r\n",
+    "X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-For: 198.51.100.7, 127.0.0.1\r\n",
+    "x-forwarded-for: 198.51.100.7,\r\nX-Real-IP: 198.51.100.7\r\nX-Forwarded-Host: 198.51.100.7\r\n",
+    "Forwarded: for=198.51.100.7;proto=https, for=127.0.0.1\r\nVia: 1.1 198.51.100.7\r\n",
+    "X-Forwarded-For: unknown, \"198.51.100.7\"\r\nX-Client-IP: 198.51.100.7\r\n",
+];
+
+/// Whatever a client claims, its address is the one from which it reached the proxy.
+pub(crate) fn forged_addresses_are_not_believed(way: Way) {
+    assert_addresses(&Site::start(way), raw::client());
+}
+
+/// Without `--trusted-proxy`, every client has the address of the proxy.
+pub(crate) fn headers_of_an_untrusted_proxy_are_ignored(way: Way) {
+    let variant = Variant { trusts_nobody: true, ..Variant::default() };
+    assert_addresses(&Site::start_as(way, variant), Ipv4Addr::LOCALHOST.into());
+}
+
+fn assert_addresses(site: &Site, expected: IpAddr) {
+    let runtime = runtime();
+    let mut connections = Vec::new();
+    for transport in TRANSPORTS {
+        for headers in FORGED {
+            connections.push(runtime.block_on(raw::connect(site, transport, headers)));
+        }
+        let sessions = site.sessions();
+        assert_eq!(sessions.len(), connections.len());
+        for session in sessions {
+            assert_eq!(session.address, Some(expected), "{session:?}");
+        }
+    }
+}
+
 /// The published SDK sends the token in the query, which the logs of requests and of errors leave out.
 pub(crate) fn no_log_contains_a_token(way: Way) {
     let mut site = Site::start(way);
@@ -96,7 +137,7 @@ pub(crate) fn no_log_contains_a_token(way: Way) {
 /// The proxy serves the server below a path, and passes the path on or removes it.
 pub(crate) fn users_connect_below_a_path(way: Way) {
     for style in [PathStyle::PassesOn, PathStyle::Removes] {
-        let site = Site::start_as(way, Variant { path: Some(style) });
+        let site = Site::start_as(way, Variant { path: Some(style), ..Variant::default() });
         let users = TRANSPORTS.map(|transport| site.stay(transport));
         assert_eq!(site.publish("order.shipped", &Value::Null), 2, "{style:?}");
         for user in &users {
@@ -136,17 +177,36 @@ pub(crate) fn silence_ends_no_connection() {
     }
 }
 
-/// A body larger than the default of some proxies is answered by the server.
-pub(crate) fn the_largest_bodies_reach_the_server(way: Way) {
+/// The sign-in form is accepted only from a page of the address that the browser sees, and the cookie is for TLS only.
+pub(crate) fn an_operator_signs_in(way: Way) {
+    let site = Site::start_as(way, Variant { has_dashboard: true, ..Variant::default() });
+    let form = format!("password={}", site.password);
+    for (scheme, is_let_in) in [("https", true), ("http", false)] {
+        let origin = format!("origin: {scheme}://localhost:{}", site.port());
+        let mut curl = site.curl("/dashboard/sign-in");
+        let done = Done::of(curl.args(["--include", "--header", &origin, "--data", &form]));
+        let cookie = done.stdout.lines().find(|line| line.to_ascii_lowercase().starts_with("set-cookie: "));
+        assert_eq!(cookie.is_some_and(|cookie| cookie.ends_with("; Secure")), is_let_in, "{}", done.stdout);
+    }
+}
+
+/// The server takes bodies of up to 512 KiB over long-poll.
+pub(crate) fn the_largest_bodies_pass(way: Way) {
     let site = Site::start(way);
     let body = site.folder.file("body");
-    std::fs::write(&body, vec![b' '; 512 * 1024]).unwrap();
-    let body = format!("@{}", body.display());
-    let mut curl = site.curl("/chat/2.0");
-    curl.args(["--header", "content-type: application/json", "--header", "iflychat-token: an-id"]);
-    curl.args(["--data-binary", &body]);
-    let done = Done::of(&mut curl);
-    assert!(done.stdout.starts_with("{\"ok\":false,"), "{} {}", done.stdout, done.stderr);
+    let post = |text: &str| {
+        fs::write(&body, text).unwrap();
+        let mut curl = site.curl("/chat/2.0");
+        curl.args(["--header", "content-type: application/json", "--header", "iflychat-token: an-id"]);
+        let done = Done::of(curl.arg("--data-binary").arg(format!("@{}", body.display())));
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        done.stdout
+    };
+    let user = json!({ "v": 1, "client": "test/1", "app_id": site.app, "user_id": "alice", "access_token": site.token });
+    let auth = json!({ "t": "users.auth", "d": user, "r": 1 }).to_string();
+    let answer = post(&json!([auth]).to_string());
+    assert!(answer.contains("\\\"ok\\\":true"), "{answer}");
+    assert_eq!(post(&format!("[{}]", " ".repeat(512 * 1024 - 2))), "[]");
 }
 
 pub(crate) fn plain_http_on_the_port_for_tls_is_named(way: Way) {

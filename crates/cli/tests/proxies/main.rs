@@ -37,7 +37,9 @@ macro_rules! ways {
             users_connect_with_their_token
             events_of_the_backend_arrive
             users_return_after_a_restart_of_the_server
-            the_largest_bodies_reach_the_server
+            the_largest_bodies_pass
+            forged_addresses_are_not_believed
+            an_operator_signs_in
             pages_connect
         );)*
     };
@@ -62,6 +64,7 @@ ways! {
     Nginx nginx "needs nginx, openssl, curl, chromium, node and npm: apt-get install nginx openssl curl chromium nodejs npm"
         with
         a_new_proxy_resumes_the_sessions
+        headers_of_an_untrusted_proxy_are_ignored
         no_log_contains_a_token
         pages_connect_below_a_path
         plain_http_on_the_port_for_tls_is_named
@@ -69,6 +72,7 @@ ways! {
     Caddy caddy "needs caddy, openssl, curl, chromium, node and npm: apt-get install caddy openssl curl chromium nodejs npm"
         with
         a_new_proxy_resumes_the_sessions
+        headers_of_an_untrusted_proxy_are_ignored
         no_log_contains_a_token
         pages_connect_below_a_path
         plain_http_on_the_port_for_tls_is_named
@@ -77,6 +81,7 @@ ways! {
     Haproxy haproxy "needs haproxy, openssl, curl, chromium, node and npm: apt-get install haproxy openssl curl chromium nodejs npm"
         with
         a_new_proxy_resumes_the_sessions
+        headers_of_an_untrusted_proxy_are_ignored
         no_log_contains_a_token
         pages_connect_below_a_path
         users_connect_below_a_path;

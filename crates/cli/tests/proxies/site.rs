@@ -26,6 +26,10 @@ const ATTEMPTS: usize = 5;
 /// What differs from the page.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Variant {
+    /// The server is run without `--trusted-proxy`.
+    pub(crate) trusts_nobody: bool,
+    /// The server is run with `--dashboard`.
+    pub(crate) has_dashboard: bool,
     /// The server is reached below [`PATH`], as the page describes.
     pub(crate) path: Option<PathStyle>,
 }
@@ -38,6 +42,8 @@ pub(crate) struct Site {
     pub(crate) app: String,
     pub(crate) key: String,
     pub(crate) token: String,
+    /// The password of the dashboard, if there is one.
+    pub(crate) password: String,
     /// The file with the certificate.
     pub(crate) ca: String,
     /// The arguments of the server.
@@ -71,6 +77,15 @@ impl Site {
             fs::write(proxy_folder.path().join(name), pem).unwrap();
         }
         let mut arguments: Vec<_> = way.arguments().map(str::to_owned).collect();
+        if variant.trusts_nobody {
+            let at = value_of("--trusted-proxy", &arguments);
+            arguments.drain(at - 1..=at);
+        }
+        let mut password = String::new();
+        if variant.has_dashboard {
+            arguments.push("--dashboard".to_owned());
+            text(&folder.ok(&["admin", "password"]), "password").clone_into(&mut password);
+        }
         if variant.path.is_some() {
             let at = value_of("--public-url", &arguments);
             arguments[at] += PATH;
@@ -84,6 +99,7 @@ impl Site {
             app,
             key,
             token,
+            password,
             arguments,
             variant,
             server: Some(server),
