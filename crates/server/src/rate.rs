@@ -86,6 +86,7 @@ impl Meter {
     }
 
     /// Returns how many are allowed at once now.
+    #[cfg(feature = "api")]
     pub(crate) fn remaining(self, rate: Rate, now: u32) -> u32 {
         (rate.window() - self.ahead(rate, now)) / rate.interval()
     }

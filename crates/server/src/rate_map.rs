@@ -37,6 +37,7 @@ struct State {
 }
 
 /// What a key has left after one more was counted.
+#[cfg(feature = "api")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quota {
     /// How long to wait if it was refused; `None` if it was allowed.
@@ -79,6 +80,7 @@ impl RateMap {
     }
 
     /// Does the same, and returns what the key has left.
+    #[cfg(feature = "api")]
     pub(crate) fn take_and_tell(&self, key: &impl Hash, now: u32) -> Quota {
         let rate = self.rate;
         self.with(key, now, |state| Quota {
