@@ -70,11 +70,15 @@ fn an_answer_is_what_the_acknowledgement_says() {
         (r#"{"ok":true,"x":1}"#, r#"{"ok":true,"x":1}"#),
         (
             r#"{"ok":false,"error":{"code":"C","message":"m"}}"#,
-            r#"Rejected { code: "C", known: None, message: "m" }"#,
+            r#"Rejected { code: "C", known: None, message: "m", retry_after: None }"#,
         ),
         (
             r#"{"ok":false,"error":{"code":"OWN_USER"}}"#,
-            r#"Rejected { code: "OWN_USER", known: Some(OwnUser), message: "" }"#,
+            r#"Rejected { code: "OWN_USER", known: Some(OwnUser), message: "", retry_after: None }"#,
+        ),
+        (
+            r#"{"ok":false,"error":{"code":"RATE_LIMITED","retry_after_ms":50}}"#,
+            r#"Rejected { code: "RATE_LIMITED", known: Some(RateLimited), message: "", retry_after: Some(50ms) }"#,
         ),
         (r#"{"ok":false}"#, "InvalidAnswer"),
         ("[]", "InvalidAnswer"),
