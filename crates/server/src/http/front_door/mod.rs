@@ -398,7 +398,12 @@ async fn request(
         }
         let head = match parsed {
             Parsed::Other => return Some(Asked::Other),
-            Parsed::Chat(head) if head.upgrade.is_some() || read.len() >= head.length + head.body => head,
+            // The length of a body that is not checked yet may be any number.
+            Parsed::Chat(head)
+                if head.upgrade.is_some() || read.len() >= head.length.saturating_add(head.body) =>
+            {
+                head
+            }
             unfinished @ (Parsed::Chat(_) | Parsed::Partial) => {
                 // Read the body only if the head is acceptable and the body fits into the memory for bodies.
                 if let Parsed::Chat(head) = unfinished

@@ -14,6 +14,7 @@ use tokio::{
 use super::*;
 use crate::{Accounts, AuthPolicy, Keyring, Limits, Proxies, Server};
 
+mod hostile;
 pub(in crate::http) mod memory;
 mod proxies;
 
