@@ -10,7 +10,7 @@ use std::{
 
 use chatcamp_runtime::Runtime;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::descriptors;
 use crate::{Limits, Proxies};
@@ -27,6 +27,8 @@ pub(crate) struct PendingConnections {
     proxies: Proxies,
     runtime: Arc<dyn Runtime>,
     queues: Mutex<Queues>,
+    /// Permits for evicted connections that finish a request.
+    finishing: Semaphore,
 }
 
 /// The current activity of a connection. It determines the deadline, and which bounds the connection counts towards.
@@ -132,7 +134,8 @@ impl PendingConnection {
 impl PendingConnections {
     pub(crate) fn new(limits: Limits, proxies: Proxies, runtime: Arc<dyn Runtime>) -> Arc<Self> {
         let most = limits.unverified.min(descriptors::share()).max(1);
-        Arc::new(Self { limits, most, proxies, runtime, queues: Mutex::default() })
+        let finishing = Semaphore::new(limits.unverified_per_address);
+        Arc::new(Self { limits, most, proxies, runtime, queues: Mutex::default(), finishing })
     }
 
     /// Adds a connection. If a bound is exceeded, evicts the oldest connection, of the same address or of all.
@@ -316,6 +319,14 @@ impl PendingGuard {
     pub(crate) async fn evicted(&self) {
         self.eviction.notified().await;
         self.eviction.notify_one();
+    }
+
+    /// Returns a permit for the evicted connection to finish its request; `None` if it must be closed at once.
+    ///
+    /// An evicted connection counts no longer, and its client decides how long the request takes, so the number of permits is that of one
+    /// address.
+    pub(crate) fn try_finish(&self) -> Option<SemaphorePermit<'_>> {
+        self.pending.finishing.try_acquire().ok()
     }
 
     /// Sets the activity of the connection, and with it the deadline. Does nothing if the connection was evicted.

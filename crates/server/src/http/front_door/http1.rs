@@ -36,7 +36,8 @@ const PAGE_DRAIN: Duration = Duration::from_secs(3);
 /// Lets hyper serve the connection until it ends, is evicted, or the server shuts down.
 ///
 /// An evicted connection first finishes the request in progress: a held poll or an API call has the drain time of the
-/// server's limits, a page [`PAGE_DRAIN`], because unauthenticated clients can delay it by sending their form slowly.
+/// server's limits, a page [`PAGE_DRAIN`], because unauthenticated clients can delay it by sending their form slowly. Few evicted
+/// connections do so at the same time.
 pub(super) async fn serve(
     http: &Arc<Http>,
     served: Served,
@@ -89,7 +90,7 @@ pub(super) async fn serve(
 }
 
 /// Lets a connection that is evicted, or whose server shuts down, finish the request in progress. Returns `None` if it does not end
-/// in time.
+/// in time, or if too many evicted connections are finishing theirs.
 async fn finish<F: Future>(
     served: F,
     is_evicted: bool,
@@ -102,6 +103,7 @@ async fn finish<F: Future>(
     }
     let limit = if connection.is_in_page() { drain.min(PAGE_DRAIN) } else { drain };
     if is_evicted {
+        let _permit = guard.try_finish()?;
         return timeout(limit, served).await.ok();
     }
     // At a shutdown, a head that is still arriving keeps its deadline.

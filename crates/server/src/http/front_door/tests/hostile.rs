@@ -18,3 +18,37 @@ async fn a_length_that_overflows_is_refused() {
         assert_eq!(host.connect_in_memory().ask(&preflight).await, Some(204), "{length}");
     }
 }
+
+/// Returns how many of the connections are open.
+async fn open(clients: &mut [Client<DuplexStream>]) -> usize {
+    let mut open = 0;
+    for client in clients {
+        let mut answer = Vec::new();
+        let reading = client.0.read_to_end(&mut answer);
+        // Time is paused: it passes only if all connections wait.
+        open += usize::from(tokio::time::timeout(Duration::from_millis(1), reading).await.is_err());
+    }
+    open
+}
+
+#[tokio::test(start_paused = true)]
+async fn evicted_connections_that_wait_for_a_body_are_few() {
+    let expecting = |post: String| post.replace("Host: h", "Host: h\r\nExpect: 100-continue");
+    // The second is read by hyper.
+    for through in [|post: String| post, expecting] {
+        let host = Host::new(Limits { unverified_per_address: 2, ..Limits::default() }).await;
+        let request = through(post_of(&host, 1));
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            let mut client = host.connect_in_memory();
+            client.0.write_all(request.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            clients.push(client);
+        }
+        assert_eq!(host.door.http.admission.pending.len(), 2);
+        assert!(
+            open(&mut clients).await <= 2 + 2,
+            "the limit of an address is 2, and 2 evicted ones may finish"
+        );
+    }
+}
