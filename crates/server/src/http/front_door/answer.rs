@@ -1,56 +1,78 @@
 //! Encodes and writes an answer of the chat endpoint.
 
 use std::{
-    future::poll_fn,
+    future::{poll_fn, ready},
     io,
     io::{IoSlice, Write as _},
     net::SocketAddr,
+    pin::pin,
     time::Duration,
 };
 
 use http::StatusCode;
+use tokio::time::timeout;
 
 use super::{
-    super::{Http, endpoint::Answer},
+    super::{
+        Http,
+        endpoint::{Answer, PollId},
+    },
     socket::Socket,
 };
+use crate::admission::PendingKind;
 
 /// How long a client may take to read a whole answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Writes the answer, at once if the socket has room for it.
+/// Writes the answer, at once if the socket has room for it. Otherwise the connection is pending until the client has read the answer,
+/// unless `poll`, the long-poll connection that the request names, has a session.
 ///
 /// # Errors
 /// The socket fails; the client does not read the answer in time; or it does not read it at once, and the memory for answers
-/// that wait is used up.
+/// that wait is used up or the connection is evicted.
 pub(super) async fn write(
     http: &Http,
     socket: &impl Socket,
     client: SocketAddr,
+    poll: Option<PollId>,
     answer: &Answer,
     keep_alive: bool,
 ) -> io::Result<()> {
     let bytes = encode(answer, keep_alive);
-    let mut rest = &bytes[..];
-    let mut room = None;
-    let writing = async {
-        loop {
-            match socket.try_write(&[IoSlice::new(rest)]) {
-                Ok(n) if n == rest.len() => return poll_fn(|cx| socket.poll_flushed(cx)).await,
-                Ok(n) => rest = &rest[n..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if room.is_none() {
-                        let held = bytes.len() + answer.body.len();
-                        let reserved = http.bodies.reserve(http.proxies.network(client.ip()), held);
-                        room = Some(reserved.ok_or(io::ErrorKind::OutOfMemory)?);
-                    }
-                    poll_fn(|cx| socket.poll_write_ready(cx)).await?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    let mut writing = pin!(timeout(WRITE_TIMEOUT, write_all(socket, &bytes)));
+    tokio::select! {
+        biased;
+        written = &mut writing => return written?,
+        () = ready(()) => {}
+    }
+    let held = bytes.len() + answer.body.len();
+    let room = http.bodies.reserve(http.proxies.network(client.ip()), held);
+    let _room = room.ok_or(io::ErrorKind::OutOfMemory)?;
+    let pending = &http.admission.pending;
+    let guard = if poll.is_some_and(|poll| http.admitted_polls.contains(poll)) {
+        pending.enter_authenticated(Some(client.ip()))
+    } else {
+        pending.enter(Some(client.ip()), PendingKind::Idle)
     };
-    tokio::time::timeout(WRITE_TIMEOUT, writing).await?
+    tokio::select! {
+        biased;
+        written = writing => written?,
+        () = guard.evicted() => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn write_all(socket: &impl Socket, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match socket.try_write(&[IoSlice::new(rest)]) {
+            Ok(n) => rest = &rest[n..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll_fn(|cx| socket.poll_write_ready(cx)).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    poll_fn(|cx| socket.poll_flushed(cx)).await
 }
 
 /// Encodes an answer as HTTP/1.1.

@@ -343,7 +343,7 @@ async fn open(mut accepted: Accepted, socket: impl Socket) -> Option<Driver> {
             }
         };
         let keep_alive = keep_alive && !(http.shutdown.has_begun() && answer.status != 200);
-        Box::pin(answer::write(&http, &socket, peer.client(), &answer, keep_alive)).await.ok()?;
+        Box::pin(answer::write(&http, &socket, peer.client(), poll, &answer, keep_alive)).await.ok()?;
         if !keep_alive {
             return None;
         }

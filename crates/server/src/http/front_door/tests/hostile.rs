@@ -52,3 +52,16 @@ async fn evicted_connections_that_wait_for_a_body_are_few() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_read_its_answer_is_pending_and_evicted_for_others() {
+    let host = Host::new(Limits { unverified: 2, ..Limits::default() }).await;
+    let (client, server) = memory::unread_pair();
+    host.door.receive(server, SocketAddr::new(ADDRESS.into(), 1));
+    let mut unread = [Client(client)];
+    unread[0].0.write_all(host.poll(1).replace("GET", "OPTIONS").as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(host.door.http.admission.pending.len(), 1);
+    let _others = [host.connect_in_memory(), host.connect_in_memory()];
+    assert_eq!(open(&mut unread).await, 0);
+}

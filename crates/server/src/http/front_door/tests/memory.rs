@@ -23,6 +23,8 @@ const BUFFER: usize = 256 * 1024;
 pub(in crate::http) struct ServerEnd {
     stream: Mutex<DuplexStream>,
     received: Mutex<Option<Received>>,
+    /// Whether the client reads nothing, so that nothing can be written.
+    is_full: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +36,13 @@ enum Received {
 /// Returns the client's end and the server's end.
 pub(in crate::http) fn pair() -> (DuplexStream, ServerEnd) {
     let (client, server) = tokio::io::duplex(BUFFER);
-    (client, ServerEnd { stream: Mutex::new(server), received: Mutex::default() })
+    (client, ServerEnd { stream: Mutex::new(server), received: Mutex::default(), is_full: false })
+}
+
+/// Does the same for a client that never reads.
+pub(in crate::http) fn unread_pair() -> (DuplexStream, ServerEnd) {
+    let (client, server) = pair();
+    (client, ServerEnd { is_full: true, ..server })
 }
 
 impl ServerEnd {
@@ -69,10 +77,13 @@ impl Socket for ServerEnd {
     }
 
     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        if self.is_full { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn try_write(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.is_full {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let mut cx = Context::from_waker(Waker::noop());
         let mut stream = self.stream.lock();
         // Otherwise a task that has read many single bytes must yield before it may write.
