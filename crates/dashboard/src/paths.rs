@@ -14,6 +14,10 @@ pub(crate) const LINK_PREFIX: &str = "/dashboard/enter/";
 /// pages.
 pub(crate) const LIVE_ROWS: &str = "/dashboard/live-sessions";
 
+/// The greatest depth that links are made for, in folders. Pages that exist are less deep. Links from a page that is as deep as a path can
+/// be would make an answer many times as long as its request.
+const MAX_DEPTH: usize = 16;
+
 /// The way from a requested page to the root of the server. Links and redirects are relative, because a proxy may serve the server
 /// under a path that it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +29,8 @@ pub(crate) struct Root {
 impl Root {
     /// Returns the way from the page at `path`, which begins with a slash.
     pub(crate) fn from(path: &str) -> Self {
-        Self { depth: path.bytes().filter(|&b| b == b'/').count().saturating_sub(1) }
+        let slashes = path.bytes().filter(|&b| b == b'/').take(MAX_DEPTH + 1).count();
+        Self { depth: slashes.saturating_sub(1) }
     }
 
     /// Returns the relative link to `path`, which begins with a slash and may have a query.
@@ -52,5 +57,11 @@ mod tests {
             assert_eq!(Root::from(from).to(HOME), link, "{from}");
         }
         assert_eq!(Root::from("/dashboard/app").to("//evil.example"), "../evil.example");
+    }
+
+    #[test]
+    fn a_path_of_slashes_does_not_make_a_link_long() {
+        let path = format!("/dashboard/enter/{}", "/".repeat(16_000));
+        assert!(Root::from(&path).to(HOME).len() < 100);
     }
 }
