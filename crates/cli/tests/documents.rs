@@ -1,9 +1,9 @@
-//! Runs every command of the documents as printed, one after another, in one folder.
+//! Follows the documents from top to bottom: every command as printed, one after another, in one folder.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     path::Path,
@@ -16,24 +16,42 @@ const CONTRIBUTING: &str = include_str!("../../../docs/CONTRIBUTING.md");
 const PROTOCOL: &str = include_str!("../../../docs/PROTOCOL.md");
 const TRANSPORTS: &str = include_str!("../../../docs/TRANSPORTS.md");
 const ARCHITECTURE: &str = include_str!("../../../docs/ARCHITECTURE.md");
+const OPERATING: &str = include_str!("../../../docs/OPERATING.md");
 const PROXIES: &str = include_str!("../../../docs/PROXIES.md");
 
 /// Commands that continuous integration runs, but a test cannot, because it would run itself.
 const OF_CI: [&str; 2] = ["cargo test --workspace", "cargo xtask ci"];
+/// Installs what the tests have built already.
+const INSTALL: &str = "cargo install --locked --path crates/cli";
+/// Commands that other tests run.
+const ELSEWHERE: [&str; 0] = [];
+
+/// Returns the code blocks of a document, each with its language.
+fn blocks(document: &str) -> impl Iterator<Item = (&str, &str)> {
+    let odd = document.split("```").skip(1).step_by(2);
+    odd.filter_map(|block| block.split_once('\n'))
+}
+
+/// Returns the commands in a block.
+fn lines(block: &str) -> impl Iterator<Item = &str> {
+    block.lines().map(|line| line.split(" #").next().unwrap().trim())
+}
 
 /// Returns the commands in a document's `sh` blocks.
 fn commands(document: &str) -> Vec<&str> {
-    let blocks = document.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    blocks.flat_map(str::lines).map(|line| line.split(" #").next().unwrap().trim()).collect()
+    blocks(document).filter(|(language, _)| *language == "sh").flat_map(|(_, block)| lines(block)).collect()
 }
 
-/// Returns the command to run the binary as a document prints it, in `folder`, on a free port.
-fn binary(command: &str, folder: &Path) -> Option<Command> {
-    let arguments = command.strip_prefix("cargo run -- ").or_else(|| command.strip_prefix("chatcamp "))?;
-    let mut binary = Command::new(env!("CARGO_BIN_EXE_chatcamp"));
-    binary.args(arguments.split(' ')).current_dir(folder).env("CHATCAMP_LISTEN", "127.0.0.1:0");
-    binary.stdin(Stdio::null());
-    Some(binary)
+/// Returns a shell that will run a command as printed, in `folder`, with `chatcamp` installed and listening on a free port.
+fn shell(command: &str, folder: &Path) -> Command {
+    let bin = Path::new(env!("CARGO_BIN_EXE_chatcamp")).parent().unwrap();
+    let path = [bin.to_str().unwrap(), &env::var("PATH").unwrap()].join(":");
+    let command = command.replacen("cargo run -- ", "chatcamp ", 1);
+    // `exec`, so that killing the shell kills the server.
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", &format!("exec {command}")]).current_dir(folder).stdin(Stdio::null());
+    shell.env("PATH", path).env("CHATCAMP_LISTEN", "127.0.0.1:0");
+    shell
 }
 
 /// A server that is stopped on drop.
@@ -69,47 +87,93 @@ fn the_readme_begins_with_exactly_two_commands() {
 }
 
 #[test]
-fn every_command_of_the_readme_runs() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut dev = None;
-    for command in commands(README) {
-        if OF_CI.contains(&command) {
-            continue;
-        }
-        let place = folder.path().join(if command.contains(" serve ") { "elsewhere" } else { "here" });
-        fs::create_dir_all(&place).unwrap();
-        if command.contains("--tls-cert-file chain.pem --tls-key-file key.pem") {
-            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-            fs::write(place.join("chain.pem"), made.cert.pem()).unwrap();
-            fs::write(place.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        }
-        let mut binary = binary(command, &place).unwrap_or_else(|| panic!("cannot run `{command}`"));
-        if command == "cargo run -- dev" {
-            dev = Some(Server::start(binary));
-        } else if command.contains(" serve ") {
-            Server::start(binary);
-        } else {
-            let output = binary.output().unwrap();
-            assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-            assert!(!output.stdout.is_empty(), "{command} prints a result");
-        }
-    }
-    assert!(dev.is_some(), "the README starts a server");
+fn the_readme_runs_from_top_to_bottom() {
+    let mut reader = Reader::new();
+    let connected = reader.follow(README);
+    assert_eq!(connected, ["alice"; 2], "the snippets for Rust and for web pages connect");
+    // And they still do: no section has given alice a token.
+    reader.run("chatcamp connect alice");
 }
 
-/// Sends the request in the README to a development server.
 #[test]
-fn the_readmes_request_is_answered_with_a_token() {
-    let backend = Backend::start();
-    let request = README.split("```http\n").nth(1).unwrap().split("```").next().unwrap();
-    let (head, body) = request.trim_end().split_once("\n\n").unwrap();
-    let head = head.replace("API_KEY", &backend.api_key).replace('\n', "\r\n");
-    let length = body.len();
-    let mut tcp = TcpStream::connect(backend.url.trim_start_matches("http://")).unwrap();
-    write!(tcp, "{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
-    let mut answer = String::new();
-    tcp.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"access_token\":\"ct1_"), "{answer}");
+fn the_page_for_operators_runs_from_top_to_bottom() {
+    Reader::new().follow(OPERATING);
+}
+
+/// A reader who does what a document says, in its order and in one folder.
+struct Reader {
+    folder: tempfile::TempDir,
+    server: Option<Server>,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(folder.path().join("chain.pem"), made.cert.pem()).unwrap();
+        fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        Self { folder, server: None }
+    }
+
+    /// Follows a document. Returns the users that its snippets connect.
+    fn follow<'a>(&mut self, document: &'a str) -> Vec<&'a str> {
+        let mut connected = Vec::new();
+        for (language, block) in blocks(document) {
+            match language {
+                "sh" => lines(block).for_each(|command| self.run(command)),
+                "http" => self.request(block),
+                // A snippet for a server of its own says nothing about this one.
+                _ if block.contains("TestServer::start()") => {}
+                _ => {
+                    for id in
+                        block.split("chat.connect(\"").skip(1).map(|rest| rest.split('"').next().unwrap())
+                    {
+                        self.run(&format!("chatcamp connect {id}"));
+                        connected.push(id);
+                    }
+                }
+            }
+        }
+        connected
+    }
+
+    /// Runs a command. A server replaces the one before it.
+    fn run(&mut self, command: &str) {
+        if OF_CI.contains(&command) || ELSEWHERE.contains(&command) || command == INSTALL {
+            return;
+        }
+        let is_server = [" dev", " serve"].iter().any(|name| command.contains(name));
+        if is_server {
+            self.server = None;
+            self.server = Some(Server::start(shell(command, self.folder.path())));
+            return;
+        }
+        let output = shell(command, self.folder.path()).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(!output.stdout.is_empty(), "{command} prints a result");
+    }
+
+    /// Sends a request of a backend. Its response must contain a token.
+    fn request(&self, request: &str) {
+        let dev = dev_file(self.folder.path());
+        let text = |name: &str| dev[name].as_str().unwrap();
+        let (head, body) = request.trim_end().split_once("\n\n").unwrap();
+        let head = head.replace("API_KEY", text("api_key")).replace('\n', "\r\n");
+        let length = body.len();
+        let mut tcp = TcpStream::connect(text("url").trim_start_matches("http://")).unwrap();
+        write!(tcp, "{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"access_token\":\"ct1_"),
+            "{answer}"
+        );
+    }
+}
+
+/// Returns the file that `chatcamp dev` has written.
+fn dev_file(folder: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(folder.join("chatcamp-data/dev.json")).unwrap()).unwrap()
 }
 
 /// A development server, and a folder for a backend.
@@ -123,9 +187,8 @@ struct Backend {
 impl Backend {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let dev = Server::start(binary("cargo run -- dev", folder.path()).unwrap());
-        let written = fs::read_to_string(folder.path().join("chatcamp-data/dev.json")).unwrap();
-        let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+        let dev = Server::start(shell("chatcamp dev", folder.path()));
+        let written = dev_file(folder.path());
         let text = |name: &str| written[name].as_str().unwrap().to_owned();
         Self { folder, _dev: dev, url: text("url"), api_key: text("api_key") }
     }
@@ -166,7 +229,7 @@ impl Backend {
     /// Asserts that Alice connects with the token in an answer.
     fn assert_connects(&self, answer: &serde_json::Value) {
         let token = answer["access_token"].as_str().unwrap();
-        let mut connect = binary("chatcamp connect alice", self.folder.path()).unwrap();
+        let mut connect = shell("chatcamp connect alice", self.folder.path());
         let output = connect.env("CHATCAMP_TOKEN", token).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -260,6 +323,7 @@ fn every_file_that_the_documents_name_exists() {
         ("ARCHITECTURE", ARCHITECTURE),
         ("CONTRIBUTING", CONTRIBUTING),
         ("PROTOCOL", PROTOCOL),
+        ("OPERATING", OPERATING),
         ("PROXIES", PROXIES),
     ] {
         let named: Vec<&str> = named_files(document).collect();
