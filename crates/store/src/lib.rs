@@ -11,6 +11,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `app`, `api_key`, `user`, `block`, `setting` | the entities: records and trait |
+//! | `user_query` | which users to find |
 //! | `change` | the announcement of an edit or a deletion |
 //! | [`prelude`] | the traits of all entities, for calls on a store whose type is known |
 //! | [`memory`] | a store that is lost when its process ends |
@@ -58,6 +59,7 @@ mod store;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod user;
+mod user_query;
 
 pub use api_key::{ApiKey, ApiKeyStore};
 pub use app::{
@@ -70,4 +72,5 @@ pub use error::StoreError;
 pub use mock::MockStore;
 pub use setting::SettingStore;
 pub use store::Store;
-pub use user::{Created, Previous, TokenRecord, Upsert, Upserted, User, UserEdit, UserStore};
+pub use user::{Created, FoundUsers, Previous, TokenRecord, Upsert, Upserted, User, UserEdit, UserStore};
+pub use user_query::UserQuery;

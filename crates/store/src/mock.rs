@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 
 use crate::{
-    ApiKey, ApiKeyStore, App, AppEdit, AppStore, BlockStore, ChangeListener, Created, SettingStore,
-    StoreError, Upsert, Upserted, User, UserEdit, UserStore,
+    ApiKey, ApiKeyStore, App, AppEdit, AppStore, BlockStore, ChangeListener, Created, FoundUsers,
+    SettingStore, StoreError, Upsert, Upserted, User, UserEdit, UserQuery, UserStore,
 };
 
 mockall::mock! {
@@ -40,6 +40,7 @@ mockall::mock! {
         async fn delete_user(&self, app: &AppId, id: &UserId) -> Result<bool, StoreError>;
         async fn users<'a>(&self, app: &AppId, after: Option<&'a UserId>, limit: usize) -> Result<Vec<Arc<User>>, StoreError>;
         async fn users_by_name<'a>(&self, app: &AppId, prefix: &str, after: Option<(&'a str, &'a UserId)>, limit: usize) -> Result<Vec<Arc<User>>, StoreError>;
+        async fn find_users(&self, app: &AppId, query: &UserQuery, skip: usize, limit: usize) -> Result<FoundUsers, StoreError>;
         async fn user_count(&self, app: &AppId) -> Result<u64, StoreError>;
         async fn active_user_count(&self, app: &AppId) -> Result<u64, StoreError>;
         async fn record_last_seen(&self, seen: &[(AppId, UserId, u64)]) -> Result<(), StoreError>;

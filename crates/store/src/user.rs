@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, Profile, UserId};
 
-use crate::{Edited, StoreError};
+use crate::{Edited, StoreError, UserQuery};
 
 /// Edits a user. Runs at most once, on any thread; must not wait or panic.
 pub type UserEdit = Box<dyn FnOnce(&mut User) -> Edited + Send>;
@@ -101,6 +101,15 @@ pub enum Upserted {
     Saved,
     /// The user existed and is unchanged.
     Kept,
+}
+
+/// A page of the users that a [`UserQuery`] selects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundUsers {
+    /// The users of the page, in the byte order of their ids.
+    pub users: Vec<Arc<User>>,
+    /// The number of users that the query selects.
+    pub total: u64,
 }
 
 /// Stores users. Implementers: see the duties of [`Store`](crate::Store).
@@ -203,6 +212,24 @@ pub trait UserStore: Send + Sync {
         after: Option<(&'a str, &'a UserId)>,
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError>;
+
+    /// Counts the users of an app that `query` selects, and lists up to `limit` of them in the byte order of their ids, beginning after
+    /// the first `skip`.
+    ///
+    /// Takes time that grows with the number of the app's users. It is for operators, not for clients.
+    ///
+    /// # Errors
+    /// Those of [`Store`](crate::Store#errors).
+    ///
+    /// # Cancel safety
+    /// That of [`Store`](crate::Store#cancel-safety).
+    async fn find_users(
+        &self,
+        app: &AppId,
+        query: &UserQuery,
+        skip: usize,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError>;
 
     /// Counts the users of an app, in constant time.
     ///

@@ -96,7 +96,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "store",
             "block",
             "api_key, app, setting, user",
-            "change",
+            "change, user_query",
             "error",
         ],
     ),

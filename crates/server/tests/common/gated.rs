@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 use chatcamp_store::{
-    ApiKey, ApiKeyStore, App, AppEdit, AppStore, BlockStore, ChangeListener, Created, SettingStore, Store,
-    StoreError, User, UserEdit, UserStore, memory,
+    ApiKey, ApiKeyStore, App, AppEdit, AppStore, BlockStore, ChangeListener, Created, FoundUsers,
+    SettingStore, Store, StoreError, User, UserEdit, UserQuery, UserStore, memory,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -165,6 +165,16 @@ impl UserStore for Gated {
         limit: usize,
     ) -> Result<Vec<Arc<User>>, StoreError> {
         self.0.store.users_by_name(app, prefix, after, limit).await
+    }
+
+    async fn find_users(
+        &self,
+        app: &AppId,
+        query: &UserQuery,
+        skip: usize,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError> {
+        self.0.store.find_users(app, query, skip, limit).await
     }
 
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {

@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 use chatcamp_store::{
-    ApiKey, ApiKeyStore, App, AppEdit, AppStore, BlockStore, ChangeListener, Created, SessionPolicy,
-    SettingStore, Store, StoreError, User, UserEdit, UserStore, memory,
+    ApiKey, ApiKeyStore, App, AppEdit, AppStore, BlockStore, ChangeListener, Created, FoundUsers,
+    SessionPolicy, SettingStore, Store, StoreError, User, UserEdit, UserQuery, UserStore, memory,
 };
 use parking_lot::Mutex;
 
@@ -164,6 +164,16 @@ impl UserStore for UnreliableStore {
     ) -> Result<Vec<Arc<User>>, StoreError> {
         self.reach().await?;
         self.inner.users_by_name(app, prefix, after, limit).await
+    }
+
+    async fn find_users(
+        &self,
+        app: &AppId,
+        query: &UserQuery,
+        skip: usize,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError> {
+        self.inner.find_users(app, query, skip, limit).await
     }
 
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {

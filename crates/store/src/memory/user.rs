@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chatcamp_protocol::{AppId, UserId};
 
 use super::{AppRecords, Store};
-use crate::{Created, Edited, StoreError, User, UserEdit, UserStore, nul};
+use crate::{Created, Edited, FoundUsers, StoreError, User, UserEdit, UserQuery, UserStore, nul};
 
 #[async_trait]
 impl UserStore for Store {
@@ -107,6 +107,21 @@ impl UserStore for Store {
         Ok(found.into_iter().take(limit).map(|(_, user)| user.clone()).collect())
     }
 
+    async fn find_users(
+        &self,
+        app: &AppId,
+        query: &UserQuery,
+        skip: usize,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError> {
+        let text = fold(&query.text);
+        let state = self.state.lock();
+        let Some(records) = state.app(app) else { return Ok(FoundUsers::default()) };
+        let found: Vec<_> = records.users.values().filter(|user| is_selected(user, query, &text)).collect();
+        let users = found.iter().skip(skip).take(limit).map(|&user| user.clone()).collect();
+        Ok(FoundUsers { users, total: found.len() as u64 })
+    }
+
     async fn user_count(&self, app: &AppId) -> Result<u64, StoreError> {
         Ok(self.state.lock().app(app).map_or(0, |records| records.users.len() as u64))
     }
@@ -128,6 +143,15 @@ impl UserStore for Store {
         }
         Ok(())
     }
+}
+
+/// Returns whether a query selects a user; `text` is its text in the form of [`fold`].
+fn is_selected(user: &User, query: &UserQuery, text: &str) -> bool {
+    let UserQuery { text: _, check_access_token, is_suspended, ids } = query;
+    (fold(user.id.as_str()).contains(text) || fold(&user.profile.display_name).contains(text))
+        && check_access_token.is_none_or(|checks| checks == user.check_access_token)
+        && is_suspended.is_none_or(|suspended| suspended == user.is_suspended)
+        && ids.as_ref().is_none_or(|ids| ids.contains(&user.id))
 }
 
 /// Returns the form of a name that is compared with others.

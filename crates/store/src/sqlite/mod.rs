@@ -27,6 +27,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod user;
+mod user_query;
 mod user_rows;
 mod watch;
 mod writer;

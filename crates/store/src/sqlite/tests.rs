@@ -148,7 +148,10 @@ async fn users_of_an_older_schema_get_keys_and_keep_their_blocks() {
     assert_eq!(blocked(&one, "c").await, [""; 0]);
     assert_eq!(texts(&store, "SELECT \"table\" FROM pragma_foreign_key_check"), [""; 0]);
     let indexes = "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql NOT NULL ORDER BY name";
-    assert_eq!(texts(&store, indexes), ["apps_rounded", "blocks_blocked", "users_name", "users_suspended"]);
+    assert_eq!(
+        texts(&store, indexes),
+        ["apps_rounded", "blocks_blocked", "users_name", "users_search", "users_suspended"]
+    );
 }
 
 /// Returns the texts that a query selects.
@@ -183,6 +186,20 @@ async fn a_search_by_name_uses_the_index_of_names_and_does_not_sort() {
     let walks = "SEARCH users USING INDEX users_name (app=? AND (display_name,id)>(?,?))";
     assert!(plan.iter().any(|step| step == walks), "{plan:?}");
     assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
+}
+
+#[tokio::test]
+async fn a_search_reads_rows_of_its_page_only() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let query = rusqlite::params!["demo", "%a%", true, false, None::<&str>];
+    let count = plan(&store, user_query::COUNT, query);
+    let page = rusqlite::params!["demo", "%a%", true, false, None::<&str>, 50, 0];
+    for plan in [count, plan(&store, user_query::PAGE, page)] {
+        let index = |step: &String| step == "SEARCH users USING COVERING INDEX users_search (app=?)";
+        assert!(plan.iter().any(index), "{plan:?}");
+        assert!(!plan.iter().any(|step| step == "SCAN users"), "{plan:?}");
+    }
 }
 
 #[tokio::test]

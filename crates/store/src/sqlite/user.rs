@@ -11,10 +11,13 @@ use super::{
     batch::{Batch, Effect},
     cache::{UserKey, UserKeyRef},
     fault::Fault,
-    user_rows as rows,
+    user_query, user_rows as rows,
     writer::run_edit,
 };
-use crate::{Change, Created, Edited, StoreError, Upsert, Upserted, User, UserEdit, UserStore, nul};
+use crate::{
+    Change, Created, Edited, FoundUsers, StoreError, Upsert, Upserted, User, UserEdit, UserQuery, UserStore,
+    nul,
+};
 
 /// The maximum number of last-seen times in one transaction, so that other writes do not wait long.
 const LAST_SEEN_CHUNK: usize = 512;
@@ -89,6 +92,18 @@ impl UserStore for Store {
             let after = after.as_ref().map(|(name, id)| (name.as_str(), id));
             rows::users_by_name(connection, &app, &prefix, after, limit)
         };
+        self.readers.read_long(read).await
+    }
+
+    async fn find_users(
+        &self,
+        app: &AppId,
+        query: &UserQuery,
+        skip: usize,
+        limit: usize,
+    ) -> Result<FoundUsers, StoreError> {
+        let (app, query) = (app.clone(), query.clone());
+        let read = move |connection: &Connection| user_query::find(connection, &app, &query, skip, limit);
         self.readers.read_long(read).await
     }
 

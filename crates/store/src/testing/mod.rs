@@ -14,6 +14,7 @@ mod block;
 mod change;
 mod setting;
 mod user;
+mod user_query;
 
 use chatcamp_protocol::{AppId, UserId};
 
@@ -30,6 +31,7 @@ pub async fn suite<S: Store>(make: impl AsyncFn() -> S) {
     app::suite(&make).await;
     api_key::suite(&make).await;
     user::suite(&make).await;
+    user_query::suite(&make).await;
     block::suite(&make).await;
     setting::suite(&make).await;
     change::suite(&make).await;
