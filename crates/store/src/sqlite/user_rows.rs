@@ -42,6 +42,13 @@ pub(super) fn user_key(connection: &Connection, app: i64, id: &UserId) -> Result
         .optional()
 }
 
+pub(super) fn user_by_key(connection: &Connection, app: &AppId, key: i64) -> Result<Arc<User>> {
+    connection
+        .prepare_cached(select_user!("WHERE key = ?1"))?
+        .query_row([key], |row| read_listed(row, app))
+        .map(Arc::new)
+}
+
 pub(super) fn users(
     connection: &Connection,
     app: &AppId,
