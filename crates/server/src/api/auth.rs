@@ -14,13 +14,7 @@ use super::answer::Refusal;
 use crate::AccountError;
 
 /// Returns the app of the key in `x-api-key`, and the key. If `x-app-id` is present, it must name the same app.
-///
-/// The answer to a wrong key is delayed by the rates of its address. All clients whose address is unknown share one rate.
-pub(super) async fn app<'a>(
-    api: &Api,
-    headers: &'a HeaderMap,
-    address: Option<IpAddr>,
-) -> Result<(Arc<App>, &'a str), Refusal> {
+pub(super) async fn app<'a>(api: &Api, headers: &'a HeaderMap) -> Result<(Arc<App>, &'a str), Refusal> {
     let Some(key) = single(headers, "x-api-key") else {
         return Err(Refusal::new(ApiCode::ApiKeyRequired, "give the app's API key in the header x-api-key"));
     };
@@ -29,10 +23,6 @@ pub(super) async fn app<'a>(
         None => None,
     };
     let Some((app, key)) = app else {
-        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        if api.rates.delay_failure(Some(address), None).await.is_err() {
-            return Err(Refusal::new(ApiCode::RateLimited, "too many requests have a wrong API key now"));
-        }
         return Err(Refusal::new(ApiCode::ApiKeyInvalid, "the API key is unknown or revoked"));
     };
     let named = match single(headers, "x-app-id") {
@@ -48,6 +38,22 @@ pub(super) async fn app<'a>(
     };
     let mismatch = || Refusal::new(ApiCode::AppMismatch, "the API key is not one of the app in x-app-id");
     Ok((named.filter(|named| named.id == app).ok_or_else(mismatch)?, key))
+}
+
+/// Delays the refusal of a wrong key by the rates of its address. All clients whose address is unknown share one rate. Returns the refusal to
+/// send.
+///
+/// # Cancel safety
+/// Dropping the future ends the delay, so that a client which closes its connection does not hold a place for delayed answers.
+pub(super) async fn delayed(api: &Api, refusal: Refusal, address: Option<IpAddr>) -> Refusal {
+    if refusal.code != ApiCode::ApiKeyInvalid {
+        return refusal;
+    }
+    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    match api.rates.delay_failure(Some(address), None).await {
+        Ok(()) => refusal,
+        Err(_) => Refusal::new(ApiCode::RateLimited, "too many requests have a wrong API key now"),
+    }
 }
 
 /// Returns the value of a header. Returns `None` if the header is missing, and `Some(None)` if it is repeated or not ASCII text.

@@ -99,20 +99,24 @@ where
     if let Some(document) = openapi::answer(api, &head, &id) {
         return document;
     }
-    let api = api.clone();
     let task = api.shutdown.enter();
+    let call_api = api.clone();
     let call_id = id.clone();
     let answer = RunToEnd::new(async move {
         let _task = task;
         let mut counted = None;
-        let answer = answer(&api, &call_id, &head, body, address, &mut counted).await;
+        let answer = answer(&call_api, &call_id, &head, body, &mut counted).await;
         (answer, counted)
     });
     let (answer, counted) = answer.await;
-    let answer = answer.unwrap_or_else(|refusal| {
-        tracing::debug!(request = %id, code = refusal.code.as_str(), "refused a request of a backend");
-        refusal.answer(&id)
-    });
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            let refusal = auth::delayed(api, refusal, address).await;
+            tracing::debug!(request = %id, code = refusal.code.as_str(), "refused a request of a backend");
+            refusal.answer(&id)
+        }
+    };
     let mut response = answer.render();
     if let Some(counted) = counted {
         counted.write(response.headers_mut());
@@ -126,7 +130,6 @@ async fn answer<B>(
     id: &RequestId,
     head: &Parts,
     body: B,
-    address: Option<IpAddr>,
     counted: &mut Option<Counted>,
 ) -> Result<ApiAnswer, Refusal>
 where
@@ -137,7 +140,7 @@ where
     if head.method != http::Method::POST {
         return Err(Refusal::new(ApiCode::MethodNotAllowed, "every method of this API is a POST"));
     }
-    let (app, api_key) = auth::app(api, &head.headers, address).await?;
+    let (app, api_key) = auth::app(api, &head.headers).await?;
     if let Some(connection) = head.extensions.get::<PendingConnection>() {
         connection.mark_authenticated();
     }

@@ -65,3 +65,24 @@ async fn a_connection_that_does_not_read_its_answer_is_pending_and_evicted_for_o
     let _others = [host.connect_in_memory(), host.connect_in_memory()];
     assert_eq!(open(&mut unread).await, 0);
 }
+
+#[cfg(feature = "api")]
+#[tokio::test(start_paused = true)]
+async fn one_address_cannot_take_all_places_for_delayed_answers() {
+    let rate = crate::Rate { per_second: 1, burst: 1 };
+    let limits = Limits { failed_credentials: Some(rate), unverified_per_address: 2, ..Limits::default() };
+    let host = Host::new(limits).await;
+    let guess = host.call().replace(&host.key, "guess");
+    let mut clients = Vec::new();
+    // More than the places for delayed answers; most of these connections are evicted.
+    for _ in 0..1100 {
+        let mut client = host.connect_in_memory();
+        client.0.write_all(guess.as_bytes()).await.unwrap();
+        clients.push(client);
+        // Time is paused: it passes once the server has read the request, and by less than one of the delays.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut other = host.connect_in_memory_from([198, 51, 100, 7]);
+    assert_eq!(other.ask(&guess).await, Some(401), "within the burst");
+    assert_eq!(other.ask(&guess).await, Some(401), "delayed");
+}
