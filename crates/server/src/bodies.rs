@@ -5,6 +5,9 @@ use std::{collections::HashMap, hash::Hash, sync::Arc};
 use parking_lot::Mutex;
 
 /// A budget of bytes for bodies. Each holder, such as a network address or an app, may use at most a share of it.
+///
+/// The last quarter is only for holders that use at most a 4096th of the budget. So few holders, each with its whole share, do not use up the
+/// budget for all others.
 #[derive(Debug)]
 pub(crate) struct Bodies<K: Eq + Hash> {
     total: usize,
@@ -38,7 +41,9 @@ impl<K: Eq + Hash + Clone> Bodies<K> {
     pub(crate) fn reserve(self: &Arc<Self>, holder: Option<K>, bytes: usize) -> Option<BodyRoom<K>> {
         let mut used = self.used.lock();
         let held = holder.as_ref().and_then(|holder| used.per_holder.get(holder)).copied().unwrap_or(0);
-        if used.bytes + bytes > self.total || (holder.is_some() && held + bytes > self.share) {
+        let is_small = held + bytes <= self.total / 4096;
+        let most = if is_small { self.total } else { self.total - self.total / 4 };
+        if used.bytes + bytes > most || (holder.is_some() && held + bytes > self.share) {
             return None;
         }
         used.bytes += bytes;
@@ -70,15 +75,28 @@ mod tests {
 
     #[test]
     fn a_holder_is_bounded_by_its_share_and_all_by_the_total() {
-        let bodies = Bodies::new(80, 10);
-        let one = bodies.reserve(Some(1), 10).unwrap();
+        let bodies = Bodies::new(80 * 4096, 10 * 4096);
+        let one = bodies.reserve(Some(1), 10 * 4096).unwrap();
         assert!(bodies.reserve(Some(1), 1).is_none());
-        let others: Vec<_> = (2..=7).map(|n| bodies.reserve(Some(n), 10).unwrap()).collect();
-        let unknown = bodies.reserve(None, 10).unwrap();
+        let unknown = bodies.reserve(None, 50 * 4096).unwrap();
+        assert!(bodies.reserve(None, 81).is_none() && bodies.reserve(Some(9), 81).is_none());
+        let small: Vec<_> = (0..1024).map(|n| bodies.reserve(Some(100 + n), 80).unwrap()).collect();
         assert!(bodies.reserve(None, 1).is_none() && bodies.reserve(Some(9), 1).is_none());
         drop(one);
-        assert!(bodies.reserve(Some(1), 10).is_some());
-        drop((others, unknown));
+        assert!(bodies.reserve(Some(1), 1).is_some());
+        drop((unknown, small));
         assert!(bodies.used.lock().per_holder.is_empty() && bodies.used.lock().bytes == 0);
+    }
+
+    #[test]
+    fn holders_that_take_all_they_can_leave_room_for_small_bodies_of_others() {
+        let bodies = Bodies::new(64 << 20, 8 << 20);
+        let taken: Vec<_> = (0..64)
+            .flat_map(|holder| (0..16).map(move |_| holder))
+            .filter_map(|holder| bodies.reserve(Some(holder), 512 << 10))
+            .collect();
+        assert_eq!(taken.len(), 6 * 16);
+        let small: Vec<_> = (100..1100).map(|holder| bodies.reserve(Some(holder), 16 << 10)).collect();
+        assert!(small.iter().all(Option::is_some));
     }
 }

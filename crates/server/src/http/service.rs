@@ -213,8 +213,10 @@ where
     if let Some(answer) = http.answer_head(chat, upper.unwrap_or(0)) {
         return Err(answer);
     }
-    let _room = http.make_room(chat, upper.unwrap_or(endpoint::BODY_LIMIT))?;
-    let reading = Limited::new(body, endpoint::BODY_LIMIT).collect();
+    // The length of a chunked body is unknown.
+    let limit = http.body_limit(chat.id().unwrap_or_default());
+    let _room = http.make_room(chat, upper.unwrap_or(limit))?;
+    let reading = Limited::new(body, limit).collect();
     match timeout(&*http.runtime, http.limits.handshake, reading).await {
         Some(Ok(body)) => Ok(body.to_bytes()),
         Some(Err(error)) if error.is::<LengthLimitError>() => Err(chat.too_large()),

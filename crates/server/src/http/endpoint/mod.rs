@@ -25,7 +25,7 @@ pub(crate) use self::{
 use super::Http;
 use crate::bodies::BodyRoom;
 /// The largest body of a POST, in bytes. A native client sends several messages in one POST.
-pub(crate) use chatcamp_transport::long_poll::BODY_LIMIT;
+use chatcamp_transport::long_poll::BODY_LIMIT;
 
 /// The path of the chat endpoint.
 pub(crate) const PATH: &str = "/chat/2.0";
@@ -134,7 +134,7 @@ impl ChatRequest<'_> {
     }
 
     /// Returns the id, empty if it is not UTF-8. Returns `None` if the header is missing.
-    fn id(&self) -> Option<&str> {
+    pub(crate) fn id(&self) -> Option<&str> {
         self.headers.id.map(|id| std::str::from_utf8(id).unwrap_or_default())
     }
 
@@ -220,11 +220,14 @@ impl Http {
         if chat.method == Method::Post && !chat.headers.is_json() {
             return refuse(415, "CONTENT_TYPE", "a message is application/json");
         }
-        let is_unauthenticated = || self.hub.message_limit(id) < limits::MESSAGE;
-        if length > BODY_LIMIT || (length > UNAUTHENTICATED_BODY && is_unauthenticated()) {
-            return Some(chat.too_large());
-        }
-        None
+        let is_too_large = length > UNAUTHENTICATED_BODY && length > self.body_limit(id);
+        is_too_large.then(|| chat.too_large())
+    }
+
+    /// Returns the largest body of a POST for the long-poll connection with this id, in bytes.
+    pub(crate) fn body_limit(&self, id: &str) -> usize {
+        let is_authenticated = self.hub.message_limit(id) >= limits::MESSAGE;
+        if is_authenticated { BODY_LIMIT } else { UNAUTHENTICATED_BODY }
     }
 
     /// Reserves memory for a body of this length until the result is dropped.

@@ -86,3 +86,13 @@ async fn one_address_cannot_take_all_places_for_delayed_answers() {
     assert_eq!(other.ask(&guess).await, Some(401), "within the burst");
     assert_eq!(other.ask(&guess).await, Some(401), "delayed");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_chunked_body_before_the_credential_is_as_small_as_any_other() {
+    let host = Host::new(Limits::default()).await;
+    let chunked = post_of(&host, 0).replace("Content-Length: 0", "Transfer-Encoding: chunked");
+    let unfinished = format!("{chunked}4400\r\n{}", "x".repeat(0x4400));
+    let began = Instant::now();
+    assert_eq!(host.connect_in_memory().ask(&unfinished).await, Some(413));
+    assert!(began.elapsed() < Duration::from_secs(1), "it waits for the rest of 512 KiB");
+}
