@@ -167,9 +167,6 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE apps ADD COLUMN origins TEXT NOT NULL DEFAULT '';
     ALTER TABLE apps ADD COLUMN require_origin INTEGER NOT NULL DEFAULT 0;
 ",
-    "
-    CREATE INDEX users_search ON users(app, id, display_name, check_access_token, is_suspended);
-",
 ];
 
 /// The oldest schema whose releases can use a file of the newest schema. A migration writes it to the table `schema`.
