@@ -31,7 +31,7 @@
 //! let created = chat.create_user("alice", fields).await?;
 //! // … store created.access_token.expose() and give it to Alice's app …
 //!
-//! let reached = chat.publish("alice", "order.shipped", &serde_json::json!({"order": 17})).await?;
+//! let published = chat.publish("alice", "order.shipped", &serde_json::json!({"order": 17})).await?;
 //! # Ok(()) }
 //! ```
 
@@ -58,5 +58,5 @@ pub use builder::Builder;
 pub use error::{BuildError, Error, Refusal, code};
 pub use pages::{Pages, UserQuery};
 pub use secret::ApiKey;
-pub use sessions::{Disconnect, Session};
+pub use sessions::{Disconnect, PublishOutcome, Session};
 pub use users::{Account, Created, Issued, TokenFields, UserFields};

@@ -28,6 +28,16 @@ pub struct Session {
     pub last_seen: u64,
 }
 
+/// The sessions that took an event. A user without sessions counts in neither number, and does not get the event later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct PublishOutcome {
+    /// Sessions with an open connection, to which the event was handed. The client may not have read it yet.
+    pub delivered: u64,
+    /// Detached sessions, which keep the event for a client that may come back.
+    pub queued: u64,
+}
+
 /// Which sessions to end, and whether their clients reconnect. By default all sessions of the user, without reconnecting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Disconnect {
@@ -46,11 +56,6 @@ struct Sessions {
 #[derive(Deserialize)]
 struct Ended {
     ended: u64,
-}
-
-#[derive(Deserialize)]
-struct Delivered {
-    delivered: u64,
 }
 
 #[derive(Serialize)]
@@ -133,8 +138,8 @@ impl Backend {
         Ok(ended)
     }
 
-    /// Publishes an event to the live sessions of a user. Returns the number of sessions that received or queued it; 0 for an
-    /// unknown user.
+    /// Publishes an event to the sessions of a user. Returns the numbers of sessions that it was delivered to and queued for; both
+    /// are 0 for an unknown user.
     ///
     /// `kind` is 1 to 64 characters of `a-z 0-9 . _ -`; the event has at most 32 KiB. Users without a session do not get it
     /// later. The request has an idempotency key: a retry does not deliver the event twice.
@@ -150,7 +155,10 @@ impl Backend {
     /// ```no_run
     /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
     /// let order = serde_json::json!({"order": 17});
-    /// let delivered = chat.publish("alice", "order.shipped", &order).await?;
+    /// let published = chat.publish("alice", "order.shipped", &order).await?;
+    /// if published.delivered == 0 {
+    ///     println!("alice is offline; {} of her sessions may come back", published.queued);
+    /// }
     /// # Ok(())
     /// # }
     /// ```
@@ -159,7 +167,7 @@ impl Backend {
         id: impl AsRef<str>,
         kind: &str,
         data: &impl Serialize,
-    ) -> Result<u64, Error> {
+    ) -> Result<PublishOutcome, Error> {
         self.publish_event(One { id: UserId::new(id)? }, kind, data).await
     }
 
@@ -174,7 +182,8 @@ impl Backend {
     /// # Examples
     /// ```no_run
     /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
-    /// let delivered = chat.publish_to_users(["alice", "bob"], "news", &"hello").await?;
+    /// let published = chat.publish_to_users(["alice", "bob"], "news", &"hello").await?;
+    /// println!("delivered to {} sessions", published.delivered);
     /// # Ok(())
     /// # }
     /// ```
@@ -183,12 +192,12 @@ impl Backend {
         ids: impl IntoIterator<Item = impl AsRef<str>>,
         kind: &str,
         data: &impl Serialize,
-    ) -> Result<u64, Error> {
+    ) -> Result<PublishOutcome, Error> {
         let ids = ids.into_iter().map(UserId::new).collect::<Result<_, _>>()?;
         self.publish_event(Several { ids }, kind, data).await
     }
 
-    /// Publishes an event like [`publish`](Self::publish), to every live session of the app.
+    /// Publishes an event like [`publish`](Self::publish), to every session of the app.
     ///
     /// # Errors
     /// Those of [`publish`](Self::publish).
@@ -199,11 +208,12 @@ impl Backend {
     /// # Examples
     /// ```no_run
     /// # async fn example(chat: chatcamp_backend::Backend) -> Result<(), chatcamp_backend::Error> {
-    /// let delivered = chat.publish_to_all("maintenance", &serde_json::json!({"minutes": 5})).await?;
+    /// let published = chat.publish_to_all("maintenance", &serde_json::json!({"minutes": 5})).await?;
+    /// println!("delivered to {} sessions", published.delivered);
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn publish_to_all(&self, kind: &str, data: &impl Serialize) -> Result<u64, Error> {
+    pub async fn publish_to_all(&self, kind: &str, data: &impl Serialize) -> Result<PublishOutcome, Error> {
         self.publish_event(ToAll { to: All { all: true } }, kind, data).await
     }
 
@@ -212,9 +222,8 @@ impl Backend {
         to: impl Serialize,
         kind: &str,
         data: &impl Serialize,
-    ) -> Result<u64, Error> {
+    ) -> Result<PublishOutcome, Error> {
         let event = Event { to, r#type: kind, data };
-        let Delivered { delivered } = self.call("users.publish", Repeat::WithKey, &event).await?;
-        Ok(delivered)
+        self.call("users.publish", Repeat::WithKey, &event).await
     }
 }

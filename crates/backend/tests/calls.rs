@@ -213,10 +213,13 @@ async fn events_reach_one_several_and_all() {
     let (_alice, mut alice) = world.connect("alice").await;
     let (_bob, mut bob) = world.connect("bob").await;
 
-    assert_eq!(backend.publish("alice", "order.shipped", &json!({"order": 17})).await.unwrap(), 1);
+    assert_eq!(backend.publish("alice", "order.shipped", &json!({"order": 17})).await.unwrap().delivered, 1);
     assert_eq!(published(&mut alice).await, ("order.shipped".into(), r#"{"order":17}"#.into()));
-    assert_eq!(backend.publish_to_users(["alice", "bob", "nobody"], "two", &1).await.unwrap(), 2);
-    assert_eq!(backend.publish_to_all("all", &()).await.unwrap(), 2);
+    let to_both = backend.publish_to_users(["alice", "bob", "nobody"], "two", &1).await.unwrap();
+    let to_all = backend.publish_to_all("all", &()).await.unwrap();
+    for published in [to_both, to_all] {
+        assert_eq!((published.delivered, published.queued), (2, 0));
+    }
     for events in [&mut alice, &mut bob] {
         assert_eq!(published(events).await, ("two".into(), "1".into()));
         assert_eq!(published(events).await, ("all".into(), "null".into()));

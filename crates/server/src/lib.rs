@@ -72,7 +72,7 @@ pub use admission::{ClientOrigin, PendingConnection, RefusedOrigin};
 #[cfg(feature = "api")]
 pub use api::ApiService;
 pub use builder::Builder;
-pub use bus::{BusError, Recipients, SessionList};
+pub use bus::{BusError, PublishOutcome, Recipients, SessionList};
 pub use chatcamp_auth::Keyring;
 pub use chatcamp_store::{AuthPolicy, SessionPolicy};
 pub use clock::Clock;

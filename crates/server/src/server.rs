@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 #[cfg(feature = "api")]
 use crate::ApiService;
 use crate::{
-    BusError, ChatService, FrontDoor, PublicUrl, PublishError, Recipients, RefusedOrigin, SessionInfo,
-    SessionList,
+    BusError, ChatService, FrontDoor, PublicUrl, PublishError, PublishOutcome, Recipients, RefusedOrigin,
+    SessionInfo, SessionList,
     admission::Revalidation,
     bus::EndMode,
     http::Http,
@@ -333,7 +333,7 @@ impl Server {
         self.http.admission.refused_origins.of_app(app, self.sessions_here().clock.now())
     }
 
-    /// Publishes an event to each session of the recipients. Returns the number of sessions that it was sent to or queued for.
+    /// Publishes an event to each session of the recipients. Returns the numbers of sessions that it was delivered to and queued for.
     ///
     /// # Errors
     /// [`PublishError`]; the event was sent to no session.
@@ -354,8 +354,8 @@ impl Server {
     /// # let app = AppId::new("shop")?;
     /// let alice = Recipients::Users(vec![UserId::new("alice")?]);
     /// let order = serde_json::json!({"number": 17});
-    /// let sessions = server.publish(&app, &alice, "order.shipped", &order).await?;
-    /// assert_eq!(sessions, 0, "alice is not connected");
+    /// let published = server.publish(&app, &alice, "order.shipped", &order).await?;
+    /// assert_eq!((published.delivered, published.queued), (0, 0), "alice has no session");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -366,7 +366,7 @@ impl Server {
         to: &Recipients,
         kind: &str,
         data: &Value,
-    ) -> Result<usize, PublishError> {
+    ) -> Result<PublishOutcome, PublishError> {
         self.operations().publish(app, to, kind, data).await
     }
 

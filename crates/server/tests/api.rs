@@ -533,6 +533,31 @@ async fn an_event_reaches_its_recipients_in_both_dialects() {
 }
 
 #[tokio::test]
+async fn an_event_is_delivered_to_connections_and_queued_for_detached_sessions() {
+    let backend = Backend::new().await;
+    let world = &backend.world;
+    let publish = async |to: &str| {
+        let body = backend.call("users.publish", json!({"id": to, "type": "x"})).await.ok();
+        (body["delivered"].as_u64().unwrap(), body["queued"].as_u64().unwrap())
+    };
+    assert_eq!(publish("alice").await, (0, 0), "an unknown user");
+    // It reads nothing, so that events wait in its session.
+    let slow = world.connect("alice").await;
+    for n in 1..=100 {
+        assert_eq!(publish("alice").await, (1, 0), "event {n} for a client that does not read");
+    }
+    world.cut(slow).await;
+    assert_eq!(publish("alice").await, (0, 1));
+    let mut here = world.connect("alice").await;
+    assert_eq!(publish("alice").await, (1, 1));
+    assert_eq!(here.recv().await["t"], "app.event.pub");
+    assert_eq!(backend.call("users.disconnect", json!({"id": "alice"})).await.ok()["ended"], 2);
+    here.ended_with(Code::Disconnected).await;
+    assert_eq!(publish("alice").await, (0, 0), "the detached session has ended too");
+    backend.world.close().await;
+}
+
+#[tokio::test]
 async fn an_invalid_event_is_refused_by_field_name() {
     let backend = Backend::new().await;
     let many: Vec<_> = (0..1001).map(|n| n.to_string()).collect();

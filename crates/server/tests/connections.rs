@@ -152,7 +152,7 @@ async fn a_half_closed_poll_is_answered_and_messages_wait_for_the_next_poll() {
         let empty = rest(&mut held).await;
         assert!(empty.starts_with("HTTP/1.1 200 ") && empty.ends_with("\r\n\r\n[]"), "{empty}");
 
-        assert_eq!(world.tell("alice", 1..=1).await, 1);
+        assert_eq!(world.tell("alice", 1..=1).await.delivered, 1);
         tcp.write_all(poll.as_bytes()).await.unwrap();
         assert!(answer(&mut tcp).await.contains("app.event.pub"), "{headers}");
         world.close().await;

@@ -14,7 +14,7 @@ use chatcamp_auth::{
     session_key::{self, Claims},
 };
 use chatcamp_protocol::{AccessToken, AppId, Code, SessionKey, handshake::Resume};
-use chatcamp_server::{AuthPolicy, Limits};
+use chatcamp_server::{AuthPolicy, Limits, PublishOutcome};
 use chatcamp_transport::{Close, Transport};
 use common::{Peer, World, eventually, gated::Gated, set_clock, user};
 use serde_json::json;
@@ -133,7 +133,7 @@ async fn a_key_that_names_a_session_of_the_other_dialect_does_not_resume_it() {
         (alice.hint(0), Resume { key: SessionKey::new(key.clone()), seen: 0, sent: 0 });
     world.cut(alice).await;
     world.cut(published).await;
-    assert_eq!(world.tell("alice", 1..=2).await, 2);
+    assert_eq!(world.tell("alice", 1..=2).await.queued, 2);
 
     change(&mut of_published, |claims| claims.is_native = true);
     let mut native = world.resume("alice", None, of_published).await.unwrap();
@@ -371,7 +371,7 @@ async fn a_disconnected_client_is_told_once_at_once_or_when_it_resumes() {
     world.tell("alice", 1..=1).await;
     assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap(), 3);
     assert_eq!(world.server.end_sessions(&world.app, &user("alice"), false).await.unwrap(), 0);
-    assert_eq!(world.tell("alice", 2..=2).await, 0, "nobody is told anything any more");
+    assert_eq!(world.tell("alice", 2..=2).await, PublishOutcome::default());
     live.receive_events(1..=1, 1).await;
     live.ended_with(Code::Disconnected).await;
 

@@ -200,9 +200,9 @@ impl Site {
         self.server = Some(server);
     }
 
-    /// Publishes an event to alice, as a backend that calls through the proxy. Returns the number of sessions that got it.
+    /// Publishes an event to alice, as a backend that calls through the proxy. Returns the number of sessions that it was delivered to.
     pub(crate) fn publish(&self, kind: &str, data: &Value) -> u64 {
-        self.call(async |backend| backend.publish("alice", kind, data).await)
+        self.call(async |backend| Ok(backend.publish("alice", kind, data).await?.delivered))
     }
 
     /// Returns the sessions of alice.

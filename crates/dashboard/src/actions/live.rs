@@ -1,6 +1,6 @@
 //! Ending live sessions, and publishing events.
 
-use chatcamp_server::Recipients;
+use chatcamp_server::{PublishOutcome, Recipients};
 use serde_json::Value;
 
 use super::{ActionError, Completed, app_id, live_page, user_id};
@@ -46,12 +46,18 @@ pub(super) async fn publish(request: &PageRequest<'_>, form: &Fields) -> Result<
         })?,
     };
     let published = request.services.server.publish(&app, &to, form.text("type"), &data).await;
-    let text = match published.map_err(|error| ActionError::Rejected(sentence(&error)))? {
-        0 => "Published, but no recipient is connected.".to_owned(),
-        sessions => format!("Delivered to {}.", count(sessions)),
-    };
-    let flash = FlashMessage::success(text).keeping(form.only(&["to", "type", "data"]));
+    let published = published.map_err(|error| ActionError::Rejected(sentence(&error)))?;
+    let flash = FlashMessage::success(outcome(published)).keeping(form.only(&["to", "type", "data"]));
     Ok(Completed { next_page: live_page(app.as_str(), form.text("on_user")), flash })
+}
+
+fn outcome(published: PublishOutcome) -> String {
+    match (published.delivered, published.queued) {
+        (0, 0) => "Published, but no recipient is connected.".to_owned(),
+        (0, queued) => format!("Queued for {}.", count(queued)),
+        (delivered, 0) => format!("Delivered to {}.", count(delivered)),
+        (delivered, queued) => format!("Delivered to {}, queued for {queued}.", count(delivered)),
+    }
 }
 
 fn count(sessions: usize) -> String {

@@ -136,7 +136,11 @@ impl TryPage {
         let data = fields.get("data").unwrap_or(&Value::Null);
         let to = UserId::new(text("to")?).map_err(|error| Refusal::Invalid(error.to_string()))?;
         match self.server.publish(&self.app, &Recipients::Users(vec![to]), text("type")?, data).await {
-            Ok(delivered) => Ok(respond_json(StatusCode::OK, &json!({ "ok": true, "delivered": delivered }))),
+            Ok(published) => {
+                let body =
+                    json!({ "ok": true, "delivered": published.delivered, "queued": published.queued });
+                Ok(respond_json(StatusCode::OK, &body))
+            }
             Err(PublishError::TooLarge) => Err(Refusal::TooLarge),
             Err(error) => Err(Refusal::Invalid(error.to_string())),
         }

@@ -196,9 +196,10 @@ async function publish(to, data) {
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ to, type: EVENT, data }),
     });
-    const { ok, delivered, error } = await answer.json();
+    const { ok, delivered, queued, error } = await answer.json();
     if (!ok) return error.message;
-    return delivered > 0 ? "delivered" : `${to} is not connected`;
+    if (delivered > 0) return "delivered";
+    return queued > 0 ? `queued until ${to} comes back` : `${to} is not connected`;
   } catch {
     return "the server cannot be reached";
   }

@@ -11,7 +11,7 @@ use super::{
     users::Named,
     values::{AnyText, EventType, Flag, Id},
 };
-use crate::{PublishError, Recipients, SessionInfo, bus::EndMode};
+use crate::{PublishError, PublishOutcome, Recipients, SessionInfo, bus::EndMode};
 
 /// The maximum number of users that one event can name.
 const NAMED: usize = 1000;
@@ -50,8 +50,11 @@ struct Everybody {
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct PublishBody {
-    /// The number of sessions that the event was sent to or queued for; 0 for an unknown user.
+    /// Sessions with an open connection, to which the event was handed. Their clients may not have read it yet.
     delivered: usize,
+    /// Detached sessions, which keep the event for a client that may come back. A user without sessions counts in neither number,
+    /// and does not get the event later.
+    queued: usize,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -100,7 +103,7 @@ pub(super) async fn publish(call: &Call, event: Publish) -> Result<PublishBody, 
     let Publish { kind, data, id, ids, to } = event;
     let to = recipients(id, ids, to)?;
     match call.api.operations.publish(&call.app.id, &to, &kind, &data).await {
-        Ok(delivered) => Ok(PublishBody { delivered }),
+        Ok(PublishOutcome { delivered, queued }) => Ok(PublishBody { delivered, queued }),
         Err(why @ PublishError::InvalidType) => Err(Refusal::invalid("type", why)),
         Err(why @ PublishError::TooLarge) => Err(Refusal::new(ApiCode::ValueTooLong, why.to_string())),
         Err(PublishError::Bus(error)) => Err(error.into()),

@@ -7,7 +7,7 @@ use chatcamp_protocol::{AppId, UserId};
 use chatcamp_store::Change;
 use chatcamp_transport::Message;
 
-use super::{Bus, BusError, EndMode, Node, Recipients, SessionList, SessionRef};
+use super::{Bus, BusError, EndMode, Node, PublishOutcome, Recipients, SessionList, SessionRef};
 
 /// A bus with one node; it never fails.
 pub(crate) struct Local<N> {
@@ -24,7 +24,12 @@ impl<N> Local<N> {
 
 #[async_trait]
 impl<N: Node> Bus for Local<N> {
-    async fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> Result<usize, BusError> {
+    async fn publish(
+        &self,
+        app: &AppId,
+        to: &Recipients,
+        message: &Message,
+    ) -> Result<PublishOutcome, BusError> {
         Ok(self.node.publish(app, to, message).await)
     }
 

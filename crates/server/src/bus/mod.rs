@@ -25,6 +25,16 @@ pub enum Recipients {
     Users(Vec<UserId>),
 }
 
+/// The sessions that took an event. A user without sessions counts in neither number, and does not get the event later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishOutcome {
+    /// Sessions with an open connection, to which the event was handed. The client may not have read it yet.
+    pub delivered: usize,
+    /// Detached sessions, which keep the event for a client that may come back.
+    pub queued: usize,
+}
+
 /// Live sessions of an app or a user: their number, and the newest of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,8 +87,13 @@ pub(crate) struct SessionRef {
 /// - `announce` reaches the listener of this node before it returns.
 #[async_trait]
 pub(crate) trait Bus: fmt::Debug + Send + Sync {
-    /// Sends a message to each session of the recipients. Returns the number of sessions that it was sent to or queued for.
-    async fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> Result<usize, BusError>;
+    /// Sends a message to each session of the recipients.
+    async fn publish(
+        &self,
+        app: &AppId,
+        to: &Recipients,
+        message: &Message,
+    ) -> Result<PublishOutcome, BusError>;
 
     /// Lists the live sessions of an app, or of one of its users, at most `most` of them.
     async fn sessions(
@@ -107,7 +122,12 @@ pub(crate) trait Bus: fmt::Debug + Send + Sync {
 /// Answers the calls of a bus for the sessions of one process.
 pub(crate) trait Node: fmt::Debug + Send + Sync + 'static {
     /// See [`Bus::publish`].
-    fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> impl Future<Output = usize> + Send;
+    fn publish(
+        &self,
+        app: &AppId,
+        to: &Recipients,
+        message: &Message,
+    ) -> impl Future<Output = PublishOutcome> + Send;
 
     /// See [`Bus::sessions`].
     fn sessions(&self, app: &AppId, user: Option<&UserId>, most: usize) -> SessionList;

@@ -10,7 +10,7 @@ use chatcamp_transport::Message;
 use serde_json::Value;
 
 use super::Operations;
-use crate::bus::{BusError, EndMode, Recipients, SessionList, SessionRef};
+use crate::bus::{BusError, EndMode, PublishOutcome, Recipients, SessionList, SessionRef};
 
 /// An event was not published. It was sent to no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,14 +28,14 @@ pub enum PublishError {
 }
 
 impl Operations {
-    /// Publishes an event to the recipients' sessions. Returns the number of sessions that it was sent to or queued for.
+    /// Publishes an event to the recipients' sessions.
     pub(crate) async fn publish(
         &self,
         app: &AppId,
         to: &Recipients,
         kind: &str,
         data: &Value,
-    ) -> Result<usize, PublishError> {
+    ) -> Result<PublishOutcome, PublishError> {
         let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
         if kind.is_empty() || kind.len() > limits::EVENT_TYPE || !kind.bytes().all(is_allowed) {
             return Err(PublishError::InvalidType);

@@ -286,16 +286,20 @@ impl Session {
         }
     }
 
-    /// Sends a message now, or queues it until a connection has room. Returns `false` if the session is ending.
+    /// Sends a message now, or queues it until a connection has room.
     ///
     /// # Errors
     /// [`Overflow`] if the queue is full; the message is neither sent nor queued.
-    pub(crate) fn push(&self, message: &Message, budget: &Budget) -> Result<bool, Overflow> {
+    pub(crate) fn push(&self, message: &Message, budget: &Budget) -> Result<PushOutcome, Overflow> {
         let mut state = self.state.lock();
         let State { phase, link, outbox, sent, .. } = &mut *state;
-        if matches!(phase, Phase::Closing { .. } | Phase::Over | Phase::Detached { end_code: Some(_), .. }) {
-            return Ok(false);
-        }
+        let outcome = match phase {
+            Phase::Opening | Phase::Open => PushOutcome::Delivered,
+            Phase::Detached { end_code: None, .. } => PushOutcome::Queued,
+            Phase::Closing { .. } | Phase::Over | Phase::Detached { end_code: Some(_), .. } => {
+                return Ok(PushOutcome::Ending);
+            }
+        };
         // The number is used up only if the message is sent or queued. Otherwise the next attempt uses it.
         let mut count = *sent;
         let message = match self.dialect {
@@ -310,11 +314,11 @@ impl Session {
             if self.dialect == Dialect::Native {
                 outbox.keep(message, budget);
             }
-            return Ok(true);
+            return Ok(outcome);
         }
         outbox.push(message, budget)?;
         *sent = count;
-        Ok(true)
+        Ok(outcome)
     }
 
     /// Returns the memory that the session holds; `None` if it holds none.
@@ -472,6 +476,17 @@ impl State {
     fn last_sent(&self) -> u64 {
         self.sent.last() - (self.outbox.len() - self.outbox.taken()) as u64
     }
+}
+
+/// The outcome of sending a message to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PushOutcome {
+    /// The session has a connection, which has the message or gets it as soon as its peer reads on.
+    Delivered,
+    /// The session is detached and keeps the message for its client.
+    Queued,
+    /// The session is ending, and the message is dropped.
+    Ending,
 }
 
 /// The outcome of an attempt to end a session.

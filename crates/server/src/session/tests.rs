@@ -11,7 +11,7 @@ use chatcamp_auth::{
 use chatcamp_protocol::{AppId, Profile, User, UserId};
 use chatcamp_transport::memory;
 
-use super::{Budget, Detached, Detachment, NotResumed, ResumePoint, Session, SessionId};
+use super::{Budget, Detached, Detachment, NotResumed, PushOutcome, ResumePoint, Session, SessionId};
 
 /// A session without a connection, with two queued messages.
 struct Away {
@@ -30,7 +30,7 @@ impl Away {
         let (detachment, _) = away.session.detach(None, 0, &away.detached, &away.budget);
         assert_eq!(detachment, Detachment::Detached);
         for text in ["{}", r#"{"t":"n"}"#] {
-            assert_eq!(away.session.push(&text.into(), &away.budget), Ok(true));
+            assert_eq!(away.session.push(&text.into(), &away.budget), Ok(PushOutcome::Queued));
         }
         away
     }

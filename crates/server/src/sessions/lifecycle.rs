@@ -11,11 +11,13 @@ use chatcamp_runtime::{Runtime, timeout};
 use chatcamp_transport::{Close, Connection, Message};
 
 use super::Sessions;
-use crate::session::{Detachment, Due, EndOutcome, Overflow, Reserved, Session, SessionId, choose};
+use crate::session::{
+    Detachment, Due, EndOutcome, Overflow, PushOutcome, Reserved, Session, SessionId, choose,
+};
 
 impl Sessions {
-    /// Sends a message; returns `false` if the session is ending. Ends the session if its queue is full.
-    pub(crate) fn push(&self, session: &Session, message: &Message) -> bool {
+    /// Sends a message. Ends the session if its queue is full.
+    pub(crate) fn push(&self, session: &Session, message: &Message) -> PushOutcome {
         let mut pushed = session.push(message, &self.queued);
         if pushed == Err(Overflow::Process) {
             self.reclaim();
@@ -24,7 +26,7 @@ impl Sessions {
         self.reclaim_if_nearly_full();
         pushed.unwrap_or_else(|_| {
             self.end(session, Code::SlowConsumer, None);
-            false
+            PushOutcome::Ending
         })
     }
 

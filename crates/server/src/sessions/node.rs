@@ -7,8 +7,8 @@ use chatcamp_transport::Message;
 
 use super::Sessions;
 use crate::{
-    bus::{EndMode, Node, Recipients, SessionList, SessionRef},
-    session::{Session, SessionId, SessionInfo},
+    bus::{EndMode, Node, PublishOutcome, Recipients, SessionList, SessionRef},
+    session::{PushOutcome, Session, SessionId, SessionInfo},
 };
 
 /// Sessions that an event is sent to before other tasks run.
@@ -17,15 +17,19 @@ const BATCH: usize = 256;
 const RECONNECT: Duration = Duration::from_millis(500);
 
 impl Node for Sessions {
-    async fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> usize {
-        let mut delivered = 0;
+    async fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> PublishOutcome {
+        let mut published = PublishOutcome::default();
         for (sent, session) in (1..).zip(self.recipients(app, to)) {
-            delivered += usize::from(self.push(&session, message));
+            match self.push(&session, message) {
+                PushOutcome::Delivered => published.delivered += 1,
+                PushOutcome::Queued => published.queued += 1,
+                PushOutcome::Ending => {}
+            }
             if sent % BATCH == 0 {
                 tokio::task::yield_now().await;
             }
         }
-        delivered
+        published
     }
 
     fn sessions(&self, app: &AppId, user: Option<&UserId>, most: usize) -> SessionList {

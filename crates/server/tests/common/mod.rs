@@ -17,7 +17,8 @@ use std::{
 use chatcamp_auth::client;
 use chatcamp_protocol::{AccessToken, AppId, Code, SessionKey, UserId, handshake::Resume};
 use chatcamp_server::{
-    Accounts, AuthPolicy, ChatService, Clock, FrontDoor, Keyring, Limits, Load, NewUser, Recipients, Server,
+    Accounts, AuthPolicy, ChatService, Clock, FrontDoor, Keyring, Limits, Load, NewUser, PublishOutcome,
+    Recipients, Server,
 };
 use chatcamp_store::Store;
 use chatcamp_transport::{Closed, Connection, Message, Transport, memory};
@@ -117,13 +118,14 @@ impl World {
         Peer::hello(connection, &self.app, id, token, Some(hint)).await
     }
 
-    /// Publishes these numbers to a user, one event each. Returns the number of sessions that the last was sent to.
-    pub(crate) async fn tell(&self, id: &str, numbers: RangeInclusive<u64>) -> usize {
-        let (to, mut delivered) = (Recipients::Users(vec![user(id)]), 0);
+    /// Publishes these numbers to a user, one event each. Returns the outcome of the last.
+    pub(crate) async fn tell(&self, id: &str, numbers: RangeInclusive<u64>) -> PublishOutcome {
+        let to = Recipients::Users(vec![user(id)]);
+        let mut outcome = PublishOutcome::default();
         for n in numbers {
-            delivered = self.server.publish(&self.app, &to, "number", &json!(n)).await.unwrap();
+            outcome = self.server.publish(&self.app, &to, "number", &json!(n)).await.unwrap();
         }
-        delivered
+        outcome
     }
 
     /// Drops a client's connection without a close, and waits until the server has noticed.
