@@ -10,6 +10,7 @@ scenarios! {
     "try_page",
     both: [
         both_users_connect_and_receive_messages,
+        users_of_a_backend_do_not_block_the_page,
         a_cut_connection_resumes,
         a_token_is_accepted_and_never_shown,
         a_refusal_shows_the_reason,

@@ -1,12 +1,18 @@
 //! The page's HTML. `page.js` makes it work. Links are relative to `/try`: a proxy may serve the server under a path.
 
 use chatcamp_protocol::AppId;
+use data_encoding::HEXLOWER;
 use maud::{DOCTYPE, Markup, html};
 
-/// The default user ids.
-const USERS: [&str; 2] = ["alice", "bob"];
-
+/// Renders the page with two new user ids: the ids of users that a backend has created would need tokens.
+///
+/// # Panics
+/// If the operating system's random number generator fails.
 pub(super) fn render(app: &AppId) -> Markup {
+    let mut random = [0; 2];
+    getrandom::fill(&mut random).expect("the operating system provides random bytes");
+    let suffix = HEXLOWER.encode(&random);
+    let users = ["alice", "bob"].map(|name| format!("{name}-{suffix}"));
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -33,9 +39,13 @@ pub(super) fn render(app: &AppId) -> Markup {
                 }
                 noscript { p.note { "This page needs JavaScript." } }
                 main {
-                    @for (index, user) in USERS.iter().enumerate() { (panel(index, user)) }
+                    @for (index, user) in users.iter().enumerate() { (panel(index, user)) }
                 }
                 footer {
+                    p {
+                        "Each load of this page makes new user ids. To connect as a user of your own, change an id and give the "
+                        "user's access token, if it has one."
+                    }
                     p {
                         "A client receives events. To send one, the page of an app asks its backend, which publishes it with the "
                         "API key (" code { "users.publish" } "). Here, the server of this page replaces the backend, for the "

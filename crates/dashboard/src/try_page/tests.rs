@@ -56,6 +56,21 @@ async fn the_page_contains_its_app_id_and_no_inline_script() {
 }
 
 #[tokio::test]
+async fn every_load_has_new_user_ids() {
+    let (address, _) = listen().await;
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let page = exchange(address, "GET /try HTTP/1.1\nHost: HERE", "").await;
+        let values = page.split(" value=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+        let users: Vec<_> = values.filter(|id| id.starts_with("alice-") || id.starts_with("bob-")).collect();
+        assert_eq!(users.len(), 2, "{page}");
+        ids.extend(users);
+    }
+    // Two of three random ids may be the same, hardly all of them.
+    assert!(ids.len() > 2, "{ids:?}");
+}
+
+#[tokio::test]
 async fn every_file_that_the_page_links_exists() {
     let (address, _) = listen().await;
     let page = exchange(address, "GET /try HTTP/1.1\nHost: HERE", "").await;

@@ -21,6 +21,16 @@ export async function both_users_connect_and_receive_messages(world) {
   assert.match(wire, /"key":"…"/, "the session's key is not shown");
 }
 
+export async function users_of_a_backend_do_not_block_the_page(world) {
+  for (const id of ["alice", "bob"]) await backend(world, "users.upsert", { id });
+  const page = await world.open();
+  const ids = () => Promise.all(page.users.map(({ id }) => id.inputValue()));
+  const before = await ids();
+  await page.connectBoth();
+  await page.page.reload();
+  for (const id of await ids()) assert.ok(!before.includes(id), `${id} is new`);
+}
+
 export async function a_cut_connection_resumes(world) {
   const page = await world.open();
   const [alice, bob] = page.users;
@@ -121,6 +131,8 @@ export async function the_page_fits_a_phone_and_a_wide_screen(world) {
       await bob.cut.click();
       await bob.reaches("reconnecting");
       await picture("talking", { fullPage: true });
+      // The README shows this one.
+      if (size === "wide") await picture("users", { clip: { x: 0, y: 0, width: viewport.width, height: 650 } });
       if (size === "phone") await bob.showWire();
       await picture("wire", { fullPage: true });
       const { inner, scroll } = await page.page.evaluate(() =>
