@@ -17,8 +17,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     context::Context,
+    escape::shell_word,
     event::{Printed, Traced, failure},
     failure::Failure,
+    invocation::next_command,
     output::Output,
     secret_input::{self, TokenInput},
     signals::Signals,
@@ -105,6 +107,8 @@ impl Connect {
             login = login.token(token);
         }
         let out = context.out;
+        let token_command = format!("user token {}", shell_word(self.id.as_str()));
+        let token_command = next_command(&token_command, &context.folder, self.app.as_ref());
         let mut builder = ChatCamp::builder(context.app(self.app)?);
         let dialled = self.transport.dial(builder, &url, tls.as_ref());
         builder = dialled.map_err(BuildError::Url).map_err(Failure::usage)?;
@@ -113,7 +117,7 @@ impl Connect {
             builder = builder.trace(move |way, text| drop(out.note(&Traced::new(way, text))));
         }
         let chat = builder.build().map_err(Failure::usage)?;
-        run_session(chat, login, out, signals, self.stay).await
+        run_session(chat, login, out, signals, self.stay, &token_command).await
     }
 }
 
@@ -144,6 +148,7 @@ async fn run_session(
     out: Output,
     mut signals: Signals,
     stay: bool,
+    token_command: &str,
 ) -> Result<(), Failure> {
     let mut events = chat.events();
     // The outcome is reported as an event.
@@ -159,7 +164,7 @@ async fn run_session(
                 let Some(event) = event else { return Ok(()) };
                 match &event {
                     Event::Connected { .. } if !stay && stdin.is_none() => stdin = Some(end_of_stdin()),
-                    Event::Disconnected { reason } => return end(out, &event, failure(reason)),
+                    Event::Disconnected { reason } => return end(out, &event, failure(reason, token_command)),
                     _ => {}
                 }
                 print(out, &event)?;

@@ -1,11 +1,6 @@
 //! `chatcamp dev`: a development server with an open app, which runs a self-check.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use chatcamp_dashboard::TryPage;
 use chatcamp_protocol::AppId;
@@ -18,6 +13,7 @@ use crate::{
     context::Context,
     dev_file::DevFile,
     failure::{Failure, chain},
+    invocation::next_command,
     self_check,
     serve::{Listen, Serving, Settings, ignore_unread},
     signals::Signals,
@@ -119,19 +115,16 @@ struct Ready {
 
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut connect = "connect alice".to_owned();
-        if self.folder != Path::new("./chatcamp-data") {
-            connect += &format!(" --data {}", self.folder.display());
-        }
         writeln!(f, "ChatCamp is running for development; Ctrl-C stops it.\n")?;
         writeln!(f, "  chat URL  {}", self.url)?;
         writeln!(f, "  app id    {}", self.app_id)?;
         writeln!(f, "  API key   {}", self.api_key)?;
         writeln!(f, "  data      {}", self.folder.display())?;
-        writeln!(f, "  try it    {}/try", self.url)?;
-        writeln!(f, "  dashboard {}\n", self.dashboard)?;
-        writeln!(f, "Next, in another terminal, connect a user:\n")?;
-        writeln!(f, "  chatcamp {connect}")?;
-        writeln!(f, "  cargo run -- {connect}    (from the source tree)")
+        writeln!(f, "  try it    {}/try\n", self.url)?;
+        // The link is long. On a line of its own, it fits 80 columns, so that terminals can open it.
+        writeln!(f, "The dashboard; the link signs you in once:\n")?;
+        writeln!(f, "  {}\n", self.dashboard)?;
+        writeln!(f, "Next, in this folder, in another terminal, connect a user:\n")?;
+        writeln!(f, "  {}", next_command("connect alice", &self.folder, None))
     }
 }

@@ -20,6 +20,15 @@ pub(crate) fn field(text: &str) -> String {
     OneLine(text).to_string()
 }
 
+/// Quotes a word for a POSIX shell if it needs quotes.
+pub(crate) fn shell_word(word: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:@%+=,~".contains(&b);
+    if !word.is_empty() && !word.starts_with('~') && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,6 +36,20 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\u{9b}c\td\ne é"), "a\\u{1b}[2Jb\\u{9b}c\\td\ne é");
+    }
+
+    #[test]
+    fn a_word_is_quoted_only_if_a_shell_would_change_it() {
+        for (word, quoted) in [
+            ("./chatcamp-data", "./chatcamp-data"),
+            ("my data", "'my data'"),
+            ("it's", r"'it'\''s'"),
+            ("~x", "'~x'"),
+            ("$HOME", "'$HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(word), quoted);
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use chatcamp_client::{
-    Body, ConnectError, Continuity, Direction, EndReason, Event, Refusal, TlsError, User, transport::Closed,
+    Body, Code, ConnectError, Continuity, Direction, EndReason, Event, Refusal, TlsError, User,
+    transport::Closed,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -94,13 +95,21 @@ impl<'a> Printed<'a> {
     }
 }
 
-/// Returns why an end is a failure, or `None` if the user asked for it.
-pub(crate) fn failure(reason: &EndReason) -> Option<Failure> {
+/// Returns why an end is a failure, or `None` if the user asked for it. `token_command` prints the user's token.
+pub(crate) fn failure(reason: &EndReason, token_command: &str) -> Option<Failure> {
     match reason {
+        EndReason::Refused(refusal) if is_about_token(refusal) => Some(Failure::failed(format!(
+            "the server refused: {refusal}; `{token_command}` prints one, and --token-file FILE passes it"
+        ))),
         EndReason::Refused(refusal) => Some(Failure::failed(format!("the server refused: {refusal}"))),
         EndReason::Failed(error) => Some(Failure::failed(explain(error))),
         _ => None,
     }
+}
+
+/// Returns whether the user can connect with its current access token.
+fn is_about_token(refusal: &Refusal) -> bool {
+    [Code::AccessTokenRequired, Code::AccessTokenInvalid].iter().any(|code| code.as_str() == refusal.code)
 }
 
 /// Explains why a user is not connected, and what to do.
@@ -226,8 +235,8 @@ mod tests {
 
     #[test]
     fn only_an_unwanted_end_is_a_failure() {
-        assert!(failure(&EndReason::ByUs).is_none());
-        assert!(failure(&EndReason::Failed(ConnectError::TokenExposed)).is_some());
+        assert!(failure(&EndReason::ByUs, "").is_none());
+        assert!(failure(&EndReason::Failed(ConnectError::TokenExposed), "").is_some());
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | [`self_check`] | the same scenarios over every transport |
 //! | `context`, `dev_file`, `private_file`, `secret_input` | the data folder and its development app; reading secrets |
 //! | `output`, `escape`, `failure`, `logs`, `unix_time` | printing and logging |
-//! | `core_dumps`, `open_files`, `signals` | the operating system |
+//! | `core_dumps`, `invocation`, `open_files`, `signals` | the operating system |
 
 mod admin;
 mod app;
@@ -29,6 +29,7 @@ mod dev_file;
 mod escape;
 mod event;
 mod failure;
+mod invocation;
 mod logs;
 mod network;
 mod open_files;

@@ -28,7 +28,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "admin, core_dumps, logs, open_files, proxies, signals, unix_time",
             "context, secret_input",
             "dev_file, output",
-            "failure, private_file",
+            "failure, invocation, private_file",
             "escape, network",
         ],
     ),

@@ -128,8 +128,14 @@ fn a_refusal_says_why_and_exits_with_one() {
             assert!(done.stderr.contains(code) && done.stderr.lines().count() == 1, "{}", done.stderr);
         }
     }
-    let to_people = Done::of(&mut folder.command(&["connect", "alice"]));
+    let app = text(&ready, "app_id");
+    folder.ok(&["user", "create", "bob"]);
+    let to_people = Done::of(&mut folder.command(&["connect", "bob", "--app", app]));
     assert_eq!((to_people.code, to_people.stdout.as_str()), (1, ""), "people see the failure only once");
+    let command = folder.next_command(&format!("user token bob --app {app}"));
+    assert!(to_people.stderr.contains(&format!("`{command}` prints one")), "{}", to_people.stderr);
+    let token = folder.ok(&["user", "token", "bob", "--app", app]);
+    assert_eq!(folder.run(&["connect", "bob", "--token", text(&token, "access_token")]).code, 0);
     drop(ready);
 }
 

@@ -49,7 +49,9 @@ impl Folder {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatcamp"));
         command.args(args).arg("--data").arg(self.path()).stdin(Stdio::null());
-        for variable in ["CHATCAMP_KEYS_FILE", "CHATCAMP_TOKEN", "CHATCAMP_LOG", "CHATCAMP_PUBLIC_URL"] {
+        // Cargo names the package whose tests run, as `cargo run` does.
+        let chatcamps = ["CHATCAMP_KEYS_FILE", "CHATCAMP_TOKEN", "CHATCAMP_LOG", "CHATCAMP_PUBLIC_URL"];
+        for variable in chatcamps.into_iter().chain(["CARGO_PKG_NAME"]) {
             command.env_remove(variable);
         }
         command
@@ -79,6 +81,11 @@ impl Folder {
         let dev = self.start(&["dev", "--listen", "127.0.0.1:0"]);
         let ready = dev.line();
         (dev, ready)
+    }
+
+    /// Returns the command line of this binary that a command on this folder prints.
+    pub(crate) fn next_command(&self, command: &str) -> String {
+        format!("{} {command} --data {}", env!("CARGO_BIN_EXE_chatcamp"), self.path().display())
     }
 
     pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {

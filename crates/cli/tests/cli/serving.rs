@@ -33,13 +33,21 @@ fn dev_accepts_connections_once_it_prints_its_address_and_runs_the_self_check() 
 #[test]
 fn dev_tells_people_what_to_do_next() {
     let folder = Folder::new();
-    let dev = Running::start(&mut folder.command(&["dev", "--listen", "127.0.0.1:0"]));
-    let all = dev.text_until("disconnect  ");
-    let data = folder.path();
-    for said in
-        ["http://127.0.0.1:", "API key", &format!("cargo run -- connect alice --data {}", data.display())]
-    {
-        assert!(all.contains(said), "{said}: {all}");
+    let dev = || folder.command(&["dev", "--listen", "127.0.0.1:0"]);
+    let by_cargo = format!("cargo run -- connect alice --data {}", folder.path().display());
+    let started = [(dev(), folder.next_command("connect alice")), (dev(), by_cargo)];
+    for (mut command, next) in started {
+        if next.starts_with("cargo") {
+            command.env("CARGO_PKG_NAME", "chatcamp-cli");
+        }
+        let dev = Running::start(&mut command);
+        let all = dev.text_until("disconnect  ");
+        for said in ["http://127.0.0.1:", "API key", &next] {
+            assert!(all.contains(said), "{said}: {all}");
+        }
+        let link = all.lines().find(|line| line.contains("/dashboard/")).unwrap();
+        let link = link.strip_prefix("  http://127.0.0.1:").expect("the link is alone on its line");
+        assert!(link.len() + "  http://127.0.0.1:".len() <= 80, "{link}");
     }
 }
 
