@@ -9,9 +9,10 @@ import * as refused from "./scenarios/refused.mjs";
 import * as requests from "./scenarios/requests.mjs";
 import * as resume from "./scenarios/resume.mjs";
 import * as tokens from "./scenarios/tokens.mjs";
+import * as unreachable from "./scenarios/unreachable.mjs";
 import * as webSocket from "./scenarios/web_socket.mjs";
 
-const BOTH = { ...connect, ...ended, ...refused, ...requests, ...resume, ...tokens };
+const BOTH = { ...connect, ...ended, ...refused, ...requests, ...resume, ...tokens, ...unreachable };
 export const SCENARIOS = { long_poll: { ...longPoll, ...BOTH }, web_socket: { ...dialogue, ...webSocket, ...BOTH } };
 
 export const open = (world, options) => ClientPage.open(world, options);

@@ -12,8 +12,8 @@ export const CODES: Readonly<Record<string, readonly [number: number, advice: Ad
 export class ChatCampError extends Error {
   /**
    * For programs. A code of the server (in `CODES`, or the error of a request), or one of this client: `INVALID_ARGUMENT`,
-   * `NOT_CONNECTED`, `DISCONNECTED_BY_US`, `SUPERSEDED`, `TIMED_OUT`, `UNANSWERED`, `TOO_LARGE`, `TOO_MANY_WAITING`,
-   * `INVALID_ANSWER`, `NO_CREDENTIAL`, `TOKEN_EXPOSED`, `WRONG_USER`.
+   * `NOT_CONNECTED`, `UNREACHABLE`, `DISCONNECTED_BY_US`, `SUPERSEDED`, `TIMED_OUT`, `UNANSWERED`, `TOO_LARGE`,
+   * `TOO_MANY_WAITING`, `INVALID_ANSWER`, `NO_CREDENTIAL`, `TOKEN_EXPOSED`, `WRONG_USER`.
    */
   readonly code: string;
   readonly advice: Advice | null;

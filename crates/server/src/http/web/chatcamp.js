@@ -90,6 +90,8 @@ const ACKNOWLEDGED_CHARS = 65_536;
 /** The close code that ends the session; any other keeps it for a resume. */
 const NORMAL = 1000;
 const GONE = CODES.LOST[0];
+/** What a browser reports for a WebSocket that ended without a close code. */
+const ABNORMAL = 1006;
 /** The errors of a request that a repeated request may not have. */
 const RETRYABLE = ["RATE_LIMITED", "STORE_UNAVAILABLE"];
 /** `readyState` of a WebSocket. */
@@ -130,11 +132,31 @@ function announced({ code, reason, message, advice = CODES[code]?.[1], retry_aft
   });
 }
 
-/** Returns the error for a WebSocket close code. */
+/** Returns the error for a WebSocket close code that is a reason of the server; null for any other. */
 function numbered(number, reason) {
   const [code, [, advice]] = Object.entries(CODES).find(([, [known]]) => known === number) ??
-    (number >= 4500 && number <= 4999 ? ["MALFORMED", CODES.MALFORMED] : ["LOST", CODES.LOST]);
-  return new ChatCampError(code, reason || `the connection ended (${number ?? "no answer"})`, { advice });
+    (number >= 4500 && number <= 4999 ? ["MALFORMED", CODES.MALFORMED] : [null, []]);
+  return code && new ChatCampError(code, reason || `the server ended the connection with code ${number}`, { advice });
+}
+
+const unreachable = (message, cause) => new ChatCampError("UNREACHABLE", message, { advice: "retry", cause });
+
+/** Returns why no connection opened, as far as it can be known: browsers hide from scripts why a request failed. */
+function unopened(url) {
+  const server = url.href.slice(0, -PATH.length);
+  if (globalThis.location?.protocol === "https:" && !isConfidential(url)) {
+    return `cannot reach ${server}: a page with https:// may not connect to http:// (mixed content); use a URL with https://`;
+  }
+  if (globalThis.navigator?.onLine === false) return `cannot reach ${server}: the browser is offline`;
+  return `cannot reach ${server}: the server does not answer, or the browser blocked the request `
+    + "(name not found, certificate, CORS); is the server running? The browser's console says more";
+}
+
+/** Returns what is wrong with an answer that is not a ChatCamp server's. */
+function foreign(url, status) {
+  if (status === 404) return `no ChatCamp server at ${url.href} (status 404); check the path in the URL`;
+  const answered = status ? ` (status ${status})` : "";
+  return `${url.href} did not answer as a ChatCamp server${answered}; check the URL and the proxy`;
 }
 
 /** The client of one page; it connects one user at a time. */
@@ -901,8 +923,11 @@ class Attempt {
 
   async run() {
     const { connectTimeoutMs } = this.#options;
-    const late = new ChatCampError("TIMED_OUT", `no answer within ${connectTimeoutMs} ms`, { advice: "retry" });
-    this.#timer = setTimeout(() => this.#fail(late), connectTimeoutMs);
+    this.#timer = setTimeout(() => {
+      const silent = this.#link ? this.#options.url.href : "the token provider";
+      const message = `${silent} did not answer within ${connectTimeoutMs} ms`;
+      this.#fail(new ChatCampError("TIMED_OUT", message, { advice: "retry" }));
+    }, connectTimeoutMs);
     try {
       const hello = await this.#then.hello();
       if (!this.#over) this.#dial(hello, this.#transports());
@@ -996,14 +1021,15 @@ class Link {
       opened: () => this.#opened(),
       heard: () => this.#heard(),
       message: (text) => this.#onText(text),
-      closed: (number, reason) => this.#end(numbered(number, reason)),
+      closed: (number, reason) => this.#end(numbered(number, reason) ?? this.#broken(reason, number)),
+      refused: (message) => this.#end(this.hasOpened ? lost(message) : unreachable(message)),
     };
     try {
       this.#carrier = new this.#Carrier(this.#options, sink);
       this.#carrier.open();
     } catch (cause) {
       // For example a WebSocket without TLS in a page with TLS.
-      this.#end(new ChatCampError("LOST", `no ${this.transport} could be made`, { advice: "retry", cause }));
+      this.#end(unreachable(unopened(this.#options.url), cause));
     }
   }
 
@@ -1060,14 +1086,14 @@ class Link {
     if (this.#over) return;
     this.#heard();
     const envelope = parse(text);
-    if (!envelope) return this.abandon(VIOLATION);
+    if (!envelope) return this.#endByViolation();
     this.#options.trace("received", text);
     const { t, d, to } = envelope;
     if (t === "session.close") return this.#endBy(d);
     if (this.#isLive) return this.#on.message(envelope, text.length);
-    if (t !== "users.auth.ack" || to !== 1) return this.abandon(VIOLATION);
+    if (t !== "users.auth.ack" || to !== 1) return this.#endByViolation();
     if (d.ok === false && isObject(d.error)) return this.#endBy(d.error);
-    if (d.ok !== true || !isObject(d.user) || !isText(d.session?.key)) return this.abandon(VIOLATION);
+    if (d.ok !== true || !isObject(d.user) || !isText(d.session?.key)) return this.#endByViolation();
     if (d.user.id !== this.#userId) {
       this.#carrier.close(NORMAL, "");
       return this.#end(new ChatCampError("WRONG_USER", "the server answered for another user", { advice: "terminal" }));
@@ -1114,6 +1140,21 @@ class Link {
     return this.#isForgiven ? this.#doubtedUntil : Math.min(silent, this.#doubtedUntil ?? Infinity);
   }
 
+  /** Ends the connection because of an invalid message. Before the first answer, the URL may be that of another service. */
+  #endByViolation() {
+    this.#carrier.close(GONE, VIOLATION);
+    this.#end(this.#isLive ? lost(VIOLATION) : unreachable(foreign(this.#options.url)));
+  }
+
+  /** Returns the error of a connection that ended without a reason of the server. */
+  #broken(reason, number) {
+    const { url } = this.#options;
+    const why = reason || (number && number !== ABNORMAL ? `close code ${number}` : "");
+    if (!this.hasOpened && !why) return unreachable(unopened(url));
+    const how = this.#isLive ? "broke" : "ended before the server answered";
+    return lost(`the connection to ${url.href} ${how}${why && `: ${why}`}`);
+  }
+
   #silence() {
     this.#over = true;
     clearTimeout(this.#timer);
@@ -1128,18 +1169,22 @@ class Link {
 
 /** Parses an envelope; returns null if it is invalid. */
 function parse(text) {
-  if (!isText(text)) return null;
-  let envelope;
-  try {
-    envelope = JSON.parse(text);
-  } catch {
-    return null;
-  }
+  const envelope = isText(text) ? json(text) : null;
   return isObject(envelope) && isText(envelope.t) && isObject(envelope.d) ? envelope : null;
 }
 
+/** Parses JSON; returns null if it is invalid. */
+function json(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
 // Carriers: `open` connects, `send` sends a message, `close` resolves once it is closed, `drop` closes without waiting. They call
-// a sink: `ready` for the first message, `opened`, `heard`, `message`, and `closed` once, as the last call.
+// a sink: `ready` for the first message, `opened`, `heard`, `message`, and once, as the last call, `closed` with a close code and a
+// reason, or `refused` with what is wrong with a response.
 
 class WebSocketCarrier {
   static transport = "websocket";
@@ -1253,19 +1298,17 @@ class LongPollCarrier {
 
   /** Sends a request and passes on the messages of its answer. Returns their number. A failure ends the connection. */
   async #exchange(method, body) {
-    let status, answer;
+    let response, text;
     try {
-      const response = await this.#fetch(method, body, this.#abort.signal);
-      status = response.status;
-      answer = await response.json();
-    } catch (cause) {
-      return this.#end(null, status ? `the answer to a ${method} broke off` : `a ${method} had no answer`);
+      response = await this.#fetch(method, body, this.#abort.signal);
+      text = await response.text();
+    } catch {
+      return this.#end(() => this.#sink.closed(null, response && "a response was cut off"));
     }
     if (this.#over) return 0;
-    if (status !== 200 || !Array.isArray(answer) || !answer.every(isText)) {
-      const { code, reason } = isObject(answer?.close) ? answer.close : {};
-      return this.#end(code ?? null, reason ?? `${method} was answered ${status}`);
-    }
+    const { status } = response;
+    const answer = json(text);
+    if (status !== 200 || !Array.isArray(answer) || !answer.every(isText)) return this.#end(() => this.#refused(status, answer));
     this.#sink.opened();
     this.#sink.heard();
     for (const text of answer) if (!this.#over) this.#sink.message(text);
@@ -1280,10 +1323,20 @@ class LongPollCarrier {
     });
   }
 
-  #end(number, reason) {
+  /** Passes on a refusal: a close of the server, an error of the server that has a close code, or another response. */
+  #refused(status, answer) {
+    const { close, error } = isObject(answer) ? answer : {};
+    const number = CODES[error?.code]?.[0];
+    if (isObject(close)) this.#sink.closed(close.code, close.reason);
+    else if (number) this.#sink.closed(number, error.message);
+    else this.#sink.refused(foreign(this.#options.url, status));
+  }
+
+  /** Ends the connection and returns the number of messages received: none. */
+  #end(report) {
     if (this.#over) return 0;
     this.drop();
-    this.#sink.closed(number, reason);
+    report();
     return 0;
   }
 }

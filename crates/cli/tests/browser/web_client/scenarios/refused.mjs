@@ -59,26 +59,6 @@ export async function a_page_of_another_origin_is_refused_and_stays_quiet(world)
   assert.equal(page.attempts.length, attempts);
 }
 
-export async function an_unreachable_server_is_a_retryable_error(world) {
-  const page = await world.open({ appId: world.openApp });
-  page.goDown();
-  const outcome = await page.connect("early");
-  assertFailed(outcome, "LOST");
-  assert.equal(outcome.error.retryable, true);
-  assert.equal(await page.state(), "disconnected");
-  page.comeUp();
-  assert.equal((await page.connect("early")).error, null);
-}
-
-export async function a_client_with_retries_keeps_trying(world) {
-  const page = await world.open({ appId: world.openApp, options: { keepTrying: true } });
-  page.goDown();
-  const connecting = page.connect("patient");
-  await page.told("reconnecting", 2);
-  page.comeUp();
-  assert.equal((await connecting).error, null);
-}
-
 async function refused(world, { app, code, connect, good = world.ownToken }) {
   const page = await world.open({ appId: app });
   const outcome = await connect(page);
