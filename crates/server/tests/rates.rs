@@ -101,9 +101,10 @@ async fn a_new_connection_over_the_rate_of_its_address_is_told_when_to_return() 
 #[tokio::test(start_paused = true)]
 async fn an_exempt_network_has_no_rate() {
     let mut limits = connections(10, 1);
-    limits.rate_exempt = vec!["192.0.2.0/24".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()];
+    let exempt = ["192.0.2.0/24", "2001:db8:1::/48", "::ffff:198.51.100.0/120"];
+    limits.rate_exempt = exempt.map(|network| network.parse().unwrap()).to_vec();
     let world = World::new(AuthPolicy::Open, limits).await;
-    for address in [OFFICE, "::ffff:192.0.2.1", "2001:db8:1::7"] {
+    for address in [OFFICE, "::ffff:192.0.2.1", "2001:db8:1::7", "198.51.100.9"] {
         for _ in 0..3 {
             connect(&world, address, "alice", None).await.unwrap();
         }

@@ -219,9 +219,17 @@ impl PendingConnections {
         }
     }
 
-    /// Evicts the oldest pending connection. Returns `false` if no connection is pending.
+    /// Evicts the oldest pending connection; if no connection is pending, the oldest authenticated one that is kept alive between two
+    /// requests. Returns `false` if there is none either.
+    ///
+    /// For a process that may open no further file. A user may keep any number of authenticated connections alive.
     pub(crate) fn evict_oldest(&self) -> bool {
-        self.queues.lock().make_room(|_| true)
+        let mut queues = self.queues.lock();
+        if queues.make_room(|_| true) {
+            return true;
+        }
+        let oldest = queues.kept_alive.first_key_value().map(|(&number, _)| number);
+        oldest.is_some_and(|number| queues.evict(Queue::KeptAlive, number))
     }
 
     /// Evicts every connection.
@@ -508,6 +516,20 @@ mod tests {
         drop(backends);
         let queues = pending.queues.lock();
         assert!(queues.per_address.is_empty() && queues.kept_alive.is_empty() && queues.heads.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_files_authenticated_connections_that_are_idle_are_evicted_last() {
+        let pending = connections(10, 10);
+        let request = pending.enter(None, PendingKind::Http);
+        request.authenticate();
+        let idle = [pending.enter_authenticated(None), pending.enter_authenticated(None)];
+        let stranger = pending.enter(None, PendingKind::Handshake);
+        for evicted in [[true, false, false], [true, true, false], [true, true, true]] {
+            assert!(pending.evict_oldest());
+            assert_eq!([&stranger, &idle[0], &idle[1]].map(is_evicted), evicted);
+        }
+        assert!(!pending.evict_oldest() && !is_evicted(&request), "its request is being answered");
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::{Limits, Proxies, rate::Rate, rate_map::RateMap, shutdown::Shutdown};
+use crate::{Limits, Proxies, network::canonical, rate::Rate, rate_map::RateMap, shutdown::Shutdown};
 
 /// TLS handshakes have this many times the rate and the burst of new connections of an address: most connections over the rate are told
 /// when to return, and only an address that keeps on is closed without a word.
@@ -89,7 +89,7 @@ impl Rates {
             user_failures: map(limits.failed_credentials),
             longest_delay: LONGEST_DELAY.min(limits.handshake / 2),
             delayed: Semaphore::new(DELAYED),
-            exempt: limits.rate_exempt.clone().into(),
+            exempt: limits.rate_exempt.iter().copied().map(canonical).collect(),
             proxies,
             runtime,
             shutdown,

@@ -4,6 +4,7 @@ mod proxies;
 
 use std::net::{IpAddr, Ipv6Addr};
 
+pub(crate) use self::proxies::canonical;
 pub use self::proxies::{Proxies, ProxyHeader};
 
 /// Returns the network that an address counts for: itself, or for IPv6 its /64, which usually belongs to one customer. Returns `None`

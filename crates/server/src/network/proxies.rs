@@ -73,7 +73,8 @@ impl Proxies {
     }
 }
 
-fn canonical(network: IpNet) -> IpNet {
+/// Returns a network of IPv4 addresses that are mapped to IPv6 as one of IPv4.
+pub(crate) fn canonical(network: IpNet) -> IpNet {
     if let IpNet::V6(v6) = network
         && let Some(address) = v6.addr().to_ipv4_mapped()
         && let Some(prefix) = v6.prefix_len().checked_sub(96)

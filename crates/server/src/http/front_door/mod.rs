@@ -54,7 +54,7 @@ const BACKLOG: u32 = 4096;
 /// The kernel's send buffer, in bytes; Linux doubles it for its own use. Without a limit it grows to megabytes for each client
 /// that does not read.
 const SEND_BUFFER: u32 = 64 * 1024;
-/// How long to wait when the process has no file descriptor for one more connection and no pending connection to evict.
+/// How long to wait when the process has no file descriptor for one more connection and no connection to evict.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 /// How long to wait for an evicted connection to free its file descriptor.
 const EVICTING: Duration = Duration::from_millis(5);
