@@ -49,6 +49,7 @@ use self::{
     idempotency::Attempt,
     methods::Method,
     run_to_end::RunToEnd,
+    state::SMALLEST_BODY,
 };
 use crate::{admission::PendingConnection, bodies::BodyRoom};
 pub use service::ApiService;
@@ -227,9 +228,10 @@ where
         return Err(too_large());
     }
     let length = hint.upper().and_then(|length| usize::try_from(length).ok()).unwrap_or(BODY_LIMIT);
+    let reserved = if length == 0 { 0 } else { length.clamp(SMALLEST_BODY, BODY_LIMIT) };
     let room = api
         .bodies
-        .reserve(Some(app.clone()), length.min(BODY_LIMIT))
+        .reserve(Some(app.clone()), reserved)
         .ok_or_else(|| Refusal::new(ApiCode::Overloaded, "too much is being sent to this server now"))?;
     match tokio::time::timeout(api.body_timeout, Limited::new(body, BODY_LIMIT).collect()).await {
         Ok(Ok(body)) => Ok((body.to_bytes(), room)),

@@ -21,6 +21,9 @@ const BODIES: usize = 16 * 1024 * 1024;
 
 /// The maximum number of authenticated requests that run at the same time.
 const AT_ONCE: usize = 4096;
+/// The memory that a request with a body reserves at least, in bytes: an app, which has a share of the memory, so has the same share of the requests
+/// that run.
+pub(super) const SMALLEST_BODY: usize = BODIES / AT_ONCE;
 
 /// The Platform API of a server.
 pub(crate) struct Api {

@@ -96,3 +96,25 @@ async fn a_chunked_body_before_the_credential_is_as_small_as_any_other() {
     assert_eq!(host.connect_in_memory().ask(&unfinished).await, Some(413));
     assert!(began.elapsed() < Duration::from_secs(1), "it waits for the rest of 512 KiB");
 }
+
+#[cfg(feature = "api")]
+#[tokio::test(start_paused = true)]
+async fn the_backend_of_one_app_cannot_take_all_places_for_calls() {
+    const HALF: usize = 2048;
+    let host = Host::new(Limits { api_calls: None, ..Limits::default() }).await;
+    let other = host.call();
+    let app = host.accounts.create_app("other", AuthPolicy::Open, None).await.unwrap().id;
+    let key = host.accounts.create_api_key(&app, "other").await.unwrap().key;
+    let unfinished = host.call().replace(&host.key, &key).replace("Content-Length: 0", "Content-Length: 2");
+    let mut calls = Vec::new();
+    for _ in 0..HALF {
+        let mut client = host.connect_in_memory();
+        client.0.write_all(unfinished.as_bytes()).await.unwrap();
+        calls.push(client);
+        // Until its key is read, the connection is pending.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut client = host.connect_in_memory();
+    assert_eq!(client.ask(&unfinished).await, Some(503), "one app has half of the places at most");
+    assert_eq!(host.connect_in_memory().ask(&other).await, Some(200));
+}

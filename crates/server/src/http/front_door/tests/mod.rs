@@ -22,6 +22,7 @@ const ADDRESS: [u8; 4] = [192, 0, 2, 1];
 
 struct Host {
     server: Server,
+    accounts: Accounts,
     door: FrontDoor,
     app: String,
     key: String,
@@ -43,7 +44,7 @@ impl Host {
         let key = accounts.create_api_key(&app, "test").await.unwrap().key;
         let server = Server::builder(store, keyring).limits(limits).behind(proxies).start();
         let door = FrontDoor::bind(server.clone(), "127.0.0.1:0".parse().unwrap()).unwrap();
-        Self { server, door, app: app.to_string(), key }
+        Self { server, accounts, door, app: app.to_string(), key }
     }
 
     /// Connects through memory; the server receives one byte at a time.
