@@ -25,6 +25,8 @@ struct Inner<S: ?Sized> {
     is_of_proxy: bool,
     phase: AtomicU8,
     is_in_page: AtomicBool,
+    /// Whether the client may still be sending when the connection ends.
+    is_sending: AtomicBool,
     socket: S,
 }
 
@@ -50,6 +52,7 @@ impl HttpConnection {
             is_of_proxy,
             phase: AtomicU8::new(Phase::Head as u8),
             is_in_page: AtomicBool::new(false),
+            is_sending: AtomicBool::new(false),
             socket,
         }))
     }
@@ -83,9 +86,21 @@ impl HttpConnection {
         }
     }
 
-    /// Records that the head of a request of `client` is complete; `is_page` says whether mounted pages answer it.
-    pub(super) fn requested(&self, client: IpAddr, is_page: bool) {
+    /// Returns whether the client may still be sending: its last request has a body, or an invalid head.
+    pub(super) fn is_sending(&self) -> bool {
+        self.0.is_sending.load(Ordering::Relaxed)
+    }
+
+    /// Records that a head was refused, after which anything may follow.
+    pub(super) fn refused(&self) {
+        self.0.is_sending.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that the head of a request of `client` is complete; `is_page` says whether mounted pages answer it, and `has_body` whether
+    /// a body follows.
+    pub(super) fn requested(&self, client: IpAddr, is_page: bool, has_body: bool) {
         self.count_for(Some(client));
+        self.0.is_sending.store(has_body, Ordering::Relaxed);
         self.0.is_in_page.store(is_page, Ordering::Relaxed);
         self.set(Phase::Request, Some(PendingKind::Http));
     }

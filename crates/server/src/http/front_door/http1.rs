@@ -6,7 +6,11 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header::HOST};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
@@ -14,6 +18,7 @@ use super::{
     HEALTH, Served,
     connection::{HttpConnection, Phase},
     head,
+    linger::linger,
     socket::Socket,
     stream::HttpStream,
 };
@@ -61,7 +66,7 @@ pub(super) async fn serve(
         let pages = served.pages_at(request.uri().path()).cloned();
         let has_chat = served.chat;
         let client = peer.hop(&http.proxies, is_encrypted).client(service::pairs(request.headers()));
-        connection.requested(client.address.ip(), pages.is_some());
+        connection.requested(client.address.ip(), pages.is_some(), !request.body().is_end_stream());
         request.extensions_mut().insert(pending.clone());
         async move {
             let response = respond(&http, pages, has_chat, &connection, request, client).await;
@@ -82,6 +87,9 @@ pub(super) async fn serve(
             finish(served, evicted.is_some(), &connection, &guard, http.limits.drain).await
         }
     };
+    if ended.is_some() && connection.is_sending() {
+        linger(http, connection.socket(), &guard).await;
+    }
     match ended {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, "an HTTP connection failed"),

@@ -7,6 +7,7 @@ mod answer;
 mod connection;
 mod head;
 mod http1;
+mod linger;
 mod pages;
 mod socket;
 mod stream;
@@ -32,12 +33,15 @@ pub(super) use self::socket::Socket;
 #[cfg(test)]
 pub(super) use self::tests::memory;
 
-use self::head::{Head, Parsed};
+use self::{
+    head::{Head, Parsed},
+    linger::linger,
+};
 #[cfg(feature = "tls")]
 use super::tls::{self, Tls};
 use super::{
     Http,
-    endpoint::{self, PollId, PollOutcome},
+    endpoint::{self, Answer, PollId, PollOutcome},
     proxies::{Peer, read_preface},
     web::File,
 };
@@ -329,6 +333,11 @@ async fn open(mut accepted: Accepted, socket: impl Socket) -> Option<Driver> {
                 let connection = Connection::new(carrier, info);
                 return Box::pin(http.admission.clone().admit(task, connection, guard)).await;
             }
+            Asked::Refused(answer) => {
+                Box::pin(answer::write(&http, &socket, peer.client(), None, &answer, false)).await.ok()?;
+                Box::pin(linger(&http, &socket, &guard)).await;
+                return None;
+            }
             Asked::Other => {
                 Box::pin(http1::serve(&http, served, read, socket, peer, guard)).await;
                 return None;
@@ -365,6 +374,8 @@ enum Asked {
     /// A request that the chat endpoint answers. Has the long-poll connection that it names, and whether another request may
     /// follow.
     Chat(PollOutcome, Option<PollId>, bool),
+    /// A request for the chat endpoint that is refused before its body is read.
+    Refused(Answer),
     /// Anything else. Hyper reads it, beginning with the bytes read so far.
     Other,
 }
@@ -415,7 +426,7 @@ async fn request(
                     };
                     match refused {
                         Ok(reserved) => room = Some(reserved),
-                        Err(answer) => return Some(Asked::Chat(PollOutcome::Answer(answer), None, false)),
+                        Err(answer) => return Some(Asked::Refused(answer)),
                     }
                 }
                 if !is_begun && !read.is_empty() {

@@ -54,6 +54,7 @@ impl HttpStream {
         self.is_flushed = false;
         let head = std::mem::take(&mut self.head);
         let Some(status) = status_of_error(bytes).filter(|_| is_own) else { return false };
+        self.connection.refused();
         let answer = endpoint::refused_head(&head, status);
         self.refusal = Some(answer::encode(&answer, false).into());
         true

@@ -118,3 +118,29 @@ async fn the_backend_of_one_app_cannot_take_all_places_for_calls() {
     assert_eq!(client.ask(&unfinished).await, Some(503), "one app has half of the places at most");
     assert_eq!(host.connect_in_memory().ask(&other).await, Some(200));
 }
+
+#[tokio::test]
+async fn a_client_that_sends_a_refused_body_to_its_end_gets_the_answer() {
+    let host = Host::new(Limits::default()).await;
+    let too_long = post_of(&host, 70_000);
+    let page = "POST /api/2.0/users.list HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n";
+    for (request, status) in [
+        (too_long.as_str(), 413),
+        // Hyper reads the others.
+        (&too_long.replace("Host: h", "Host: h\r\nExpect: 100-continue"), 413),
+        (page, 401),
+        ("GET / HTTP/1.1\r\nno header\r\n\r\n", 400),
+    ] {
+        let mut client = host.connect_in_memory();
+        client.0.write_all(request.as_bytes()).await.unwrap();
+        let answer = client.read_until("\r\n\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        client.0.write_all(&[b'x'; 70_000]).await.expect("the connection is not reset");
+        client.0.shutdown().await.unwrap();
+        client.0.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    host.pending(0).await;
+    let mut endless = host.connect(ADDRESS).await;
+    endless.0.write_all(too_long.as_bytes()).await.unwrap();
+    while endless.0.write_all(&[b'x'; 70_000]).await.is_ok() {}
+}
