@@ -25,12 +25,12 @@ use tokio_util::codec::LengthDelimitedCodec;
 
 use self::pairs::{Accepted, adapted};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn memory_conforms() {
     testing::conformance(async || memory::network()).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn carriers_from_channels_conform() {
     for capacity in [4, 64] {
         testing::conformance(async || {
@@ -43,7 +43,7 @@ async fn carriers_from_channels_conform() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn carriers_from_a_stream_and_a_sink_conform() {
     testing::conformance(async || {
         adapted(|| {
@@ -64,7 +64,7 @@ async fn websocket_over_loopback_conforms_on_many_threads() {
     testing::conformance(loopback).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn websocket_over_a_narrow_custom_stream_conforms() {
     testing::conformance(async || {
         let (dial, accept) = mpsc::channel(16);
@@ -91,7 +91,7 @@ async fn long_poll_without_sockets_conforms() {
     assert!(begun.elapsed() < Duration::from_secs(1), "nothing waits for a deadline: {:?}", begun.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_faulty_transport_without_faults_conforms() {
     testing::conformance(async || {
         let (transport, listener) = memory::network();
