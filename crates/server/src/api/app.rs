@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Call, Nothing,
     answer::Refusal,
-    values::{Flag, Name, Origin, Sessions},
+    values::{Name, Origin, Sessions},
 };
 use crate::AppFields;
 
@@ -24,7 +24,6 @@ pub(super) struct Update {
     /// How users authenticate; `token` ends every session opened by user id alone.
     policy: Option<Policy>,
     /// Whether clients may list the users.
-    #[schemars(with = "Option<Flag>")]
     directory: Option<bool>,
     /// How many sessions a user may have, and what happens to one more: `reject_new:3`, `evict_oldest:1`, or `unlimited`, which
     /// means the server's limit of 100.
@@ -35,7 +34,6 @@ pub(super) struct Update {
     #[schemars(with = "Option<Vec<Origin>>", length(max = MAX_ORIGINS))]
     origins: Option<Vec<String>>,
     /// Whether clients that send no header `Origin` are refused: all but browsers.
-    #[schemars(with = "Option<Flag>")]
     require_origin: Option<bool>,
 }
 

@@ -4,11 +4,7 @@ use chatcamp_protocol::ApiCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Call, Done, Nothing,
-    answer::Refusal,
-    values::{AnyText, Name},
-};
+use super::{Call, Done, Nothing, answer::Refusal, values::Name};
 
 /// The maximum number of API keys of an app.
 const MOST: usize = 100;
@@ -25,7 +21,6 @@ pub(super) struct Create {
 #[schemars(rename = "KeyRevoke")]
 pub(super) struct Revoke {
     /// The public id of the key.
-    #[schemars(with = "AnyText")]
     id: String,
 }
 

@@ -15,7 +15,7 @@ use super::{
     Call,
     answer::Refusal,
     users::UserView,
-    values::{AnyText, Flag, Reference, Whole},
+    values::{Reference, Whole},
 };
 use crate::BusError;
 
@@ -37,11 +37,9 @@ pub(super) struct List {
     #[schemars(with = "Option<Reference>")]
     reference: Option<String>,
     /// If true, only users with a live session; if false, only users without one.
-    #[schemars(with = "Option<Flag>")]
     online: Option<bool>,
     /// Only users whose id or name begins with this text. Names are compared without regard to the case of ASCII letters. Empty
     /// means absent.
-    #[schemars(with = "Option<AnyText>")]
     prefix: Option<String>,
 }
 

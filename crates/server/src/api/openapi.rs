@@ -1,11 +1,13 @@
 //! `GET /api/openapi.json`: an OpenAPI 3.1 document of the API, generated from the table of methods and the types of their
 //! requests and answers.
 
+use std::mem;
+
 use bytes::Bytes;
 use chatcamp_protocol::ApiCode;
 use http::{HeaderValue, Method as Verb, Response, header::ALLOW, request::Parts};
 use http_body_util::Full;
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -16,7 +18,15 @@ use super::{
 };
 
 const PATH: &str = "/api/openapi.json";
-const FORM: &str = "application/x-www-form-urlencoded";
+const DESCRIPTION: &str = "\
+For the backend of an app. Keep API keys on servers, never in web pages.
+
+The schemas of requests state the type that a client should send. No field of a request or response is null: a field without a value \
+is absent.
+
+The server also accepts what callers of the hosted service send: text as a whole number, a whole number as text, a boolean as 1, 0, \
+`\"1\"`, `\"0\"`, `\"true\"` or `\"false\"`, null for an absent field, and the fields as `application/x-www-form-urlencoded`, in which \
+objects, lists and the `data` of an event are JSON text.";
 
 /// Answers a request for the document, which needs no key and contains no secret. Returns `None` for other requests.
 pub(super) fn answer(api: &Api, head: &Parts, id: &RequestId) -> Option<Response<Full<Bytes>>> {
@@ -41,26 +51,28 @@ fn build(server_url: &str) -> Value {
         SchemaSettings::draft2020_12().with(|settings| {
             settings.definitions_path = "/components/schemas".into();
             settings.meta_schema = None;
+            settings.transforms.push(Box::new(RecursiveTransform(remove_null)));
         })
     };
     let mut requests = settings().for_deserialize().into_generator();
     let mut answers = settings().for_serialize().into_generator();
     let refusal = answers.subschema_for::<Refused<'_>>();
-    let mut paths = Map::new();
-    for method in methods::ALL {
-        let request = (method.request)(&mut requests);
-        let answer = (method.answer)(&mut answers);
-        let form = form(&request, &requests);
-        let operation = operation(method, &request, form, &answer, &refusal);
-        paths.insert(format!("/api/2.0/{}", method.name), json!({ "post": operation }));
-    }
+    let bodies: Vec<_> = methods::ALL
+        .iter()
+        .map(|method| (method, (method.request)(&mut requests), (method.answer)(&mut answers)))
+        .collect();
     let mut schemas = requests.take_definitions(true);
     schemas.extend(answers.take_definitions(true));
+    let mut paths = Map::new();
+    for (method, request, answer) in bodies {
+        let operation = operation(method, &request, &answer, &refusal);
+        paths.insert(format!("/api/2.0/{}", method.name), json!({ "post": operation }));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "ChatCamp Platform API",
-            "description": "For the backend of an app. Keep API keys on servers, never in web pages.",
+            "description": DESCRIPTION,
             "version": env!("CARGO_PKG_VERSION"),
         },
         "servers": [{ "url": server_url }],
@@ -79,19 +91,9 @@ fn build(server_url: &str) -> Value {
     })
 }
 
-fn operation(
-    method: &Method,
-    request: &Schema,
-    form: Option<Value>,
-    answer: &Schema,
-    refusal: &Schema,
-) -> Value {
+fn operation(method: &Method, request: &Schema, answer: &Schema, refusal: &Schema) -> Value {
     let example: Value = serde_json::from_str(method.example).expect("the examples are JSON");
     let (tag, _) = method.name.split_once('.').expect("methods have a family");
-    let mut content = json!({ "application/json": { "schema": request, "example": example } });
-    if let Some(form) = form {
-        content[FORM] = form;
-    }
     json!({
         "operationId": method.name.replace('.', "_"),
         "summary": method.does,
@@ -100,48 +102,29 @@ fn operation(
         "requestBody": {
             "description": format!("At most {BODY_LIMIT} bytes. Unknown fields are ignored."),
             "required": method.refuses.contains(&ApiCode::MissingField),
-            "content": content,
+            "content": { "application/json": { "schema": request, "example": example } },
         },
         "responses": responses(method, answer, refusal),
     })
 }
 
-/// Returns the schema of a request as a form: objects are JSON text, and no field is null.
-///
-/// Returns `None` for a request with lists: they are JSON text too, which OpenAPI cannot express.
-fn form(request: &Schema, requests: &SchemaGenerator) -> Option<Value> {
-    let name = request.as_value()["$ref"].as_str().and_then(|path| path.rsplit('/').next());
-    let mut schema = requests.definitions().get(name?)?.clone();
-    let mut encoding = Map::new();
-    for (name, field) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
-        if field.get("items").is_some() {
-            return None;
-        }
-        forbid_null(field);
-        if !is_plain_text(field) {
-            encoding.insert(name.clone(), json!({ "contentType": "application/json" }));
+/// Removes null from the types of an optional field: a response omits it, and a request should.
+fn remove_null(schema: &mut Schema) {
+    if let Some(kinds) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind != "null");
+        if let [kind] = &mut kinds[..] {
+            let kind = kind.take();
+            schema.insert("type".into(), kind);
         }
     }
-    Some(json!({ "schema": schema, "encoding": encoding }))
-}
-
-fn forbid_null(field: &mut Value) {
-    for keyword in ["type", "enum", "anyOf"] {
-        if let Some(kinds) = field.get_mut(keyword).and_then(Value::as_array_mut) {
-            kinds.retain(|kind| !kind.is_null() && kind != "null" && kind["type"] != "null");
+    if let Some(kinds) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind["type"] != "null");
+        if let [Value::Object(kind)] = &mut kinds[..] {
+            let kind = mem::take(kind);
+            schema.remove("anyOf");
+            schema.ensure_object().extend(kind);
         }
     }
-}
-
-/// Returns whether a value of this kind can be sent as plain text.
-fn is_plain_text(field: &Value) -> bool {
-    let among =
-        |kinds: &Value| kinds.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "string"));
-    let kinds = &field["type"];
-    kinds == "string"
-        || among(kinds)
-        || field["enum"].as_array().is_some_and(|values| values.iter().any(Value::is_string))
-        || field["anyOf"].as_array().is_some_and(|kinds| kinds.iter().any(is_plain_text))
 }
 
 fn idempotency_key() -> Value {
@@ -191,13 +174,7 @@ fn responses(method: &Method, answer: &Schema, refusal: &Schema) -> Value {
         responses[same_status[0].status().to_string()] = json!({
             "description": meanings.join("\n\n"),
             "headers": headers,
-            "content": { "application/json": {
-                "schema": { "allOf": [
-                    refusal,
-                    { "properties": { "error": { "properties": { "code": { "enum": codes } } } } },
-                ]},
-                "example": example,
-            }},
+            "content": { "application/json": { "schema": refusal, "example": example } },
         });
     }
     responses

@@ -1,28 +1,27 @@
 //! Live sessions: lists them, publishes events to them, ends them.
 
 use chatcamp_protocol::{ApiCode, UserId};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     Call,
     answer::Refusal,
     users::Named,
-    values::{AnyText, EventType, Flag, Id},
+    values::{EventType, Id},
 };
 use crate::{PublishError, PublishOutcome, Recipients, SessionInfo, bus::EndMode};
 
+/// The fields that name recipients, of which a request has one; and the name of the schema of such a request.
+const RECIPIENTS: [(&str, &str); 3] =
+    [("id", "PublishToUser"), ("ids", "PublishToUsers"), ("to", "PublishToAll")];
 /// The maximum number of users that one event can name.
 const NAMED: usize = 1000;
 
 /// An event and its recipients: exactly one of `id`, `ids` and `to`.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(extend("oneOf" = [
-    { "required": ["id"], "properties": { "id": { "not": { "type": "null" } } } },
-    { "required": ["ids"], "properties": { "ids": { "not": { "type": "null" } } } },
-    { "required": ["to"], "properties": { "to": { "not": { "type": "null" } } } },
-]))]
+#[schemars(transform = with_one_recipient)]
 pub(super) struct Publish {
     /// The type of the event.
     #[serde(rename = "type")]
@@ -39,6 +38,19 @@ pub(super) struct Publish {
     ids: Option<Vec<UserId>>,
     /// All connected users.
     to: Option<Everybody>,
+}
+
+/// Makes the schema of [`Publish`] a choice of three objects, from which clients with types are generated.
+fn with_one_recipient(schema: &mut Schema) {
+    let Some(mut fields) = schema.get("properties").and_then(Value::as_object).cloned() else { return };
+    // `data` is optional: its default is not a value that a client should send.
+    fields.get_mut("data").and_then(Value::as_object_mut).and_then(|data| data.remove("default"));
+    let choices = RECIPIENTS.map(|(recipient, title)| {
+        let mut fields = fields.clone();
+        fields.retain(|name, _| RECIPIENTS.iter().all(|(other, _)| name != other) || name == recipient);
+        json!({ "title": title, "type": "object", "properties": fields, "required": ["type", recipient] })
+    });
+    *schema = json_schema!({ "description": schema.get("description"), "oneOf": choices });
 }
 
 /// `{"all": true}`.
@@ -85,10 +97,8 @@ pub(super) struct Disconnect {
     #[schemars(with = "Id")]
     id: UserId,
     /// The session to end; all sessions of the user if absent.
-    #[schemars(with = "Option<AnyText>")]
     session: Option<String>,
     /// Whether the clients should reconnect; default false.
-    #[schemars(with = "Option<Flag>")]
     come_back: Option<bool>,
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     Call, Done,
     answer::Refusal,
-    values::{Flag, Id, Text, Token, Whole},
+    values::{Id, Text, Token, Whole},
 };
 use crate::{Accounts, BusError, UserFields, Written, WrittenUser, admission::standing, user_view::own_user};
 
@@ -54,10 +54,8 @@ pub(super) struct Write {
     /// A free object for the application: at most 4 KiB as JSON, and at most 32 levels deep.
     metadata: Option<Map<String, Value>>,
     /// Whether the user must present its token to connect; true by default in a new user.
-    #[schemars(with = "Option<Flag>")]
     check_access_token: Option<bool>,
     /// Whether the user is suspended and cannot connect.
-    #[schemars(with = "Option<Flag>")]
     is_suspended: Option<bool>,
     /// A token chosen by the backend, 16 to 512 bytes. Without it, the server makes a token for a new user.
     #[schemars(with = "Option<Token>")]

@@ -1,7 +1,8 @@
 //! JSON schemas of the values in requests, for the OpenAPI document, and whole numbers with bounds.
 //!
-//! Requests may give a whole number for a text, and text for a number, so the schemas allow both. The limits of lengths are in
-//! bytes, but `maxLength` counts characters: text beyond ASCII must be shorter than its `maxLength`.
+//! A schema states the one type that a caller should send. A request may also use the lenient forms of [`fields`](super::fields),
+//! which the description of the document names. The limits of lengths are in bytes, but `maxLength` counts characters: text beyond
+//! ASCII must be shorter than its `maxLength`.
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
@@ -37,56 +38,48 @@ macro_rules! kind {
 }
 
 kind! {
-    /// Text of at most `MOST` bytes.
-    Text<const MOST: usize> = text(&serde_json::json!({ "maxLength": MOST }))
+    /// Text of at most `MOST` bytes, without the character NUL.
+    Text<const MOST: usize> = json_schema!({
+        "type": "string", "maxLength": MOST, "pattern": r"^[^\u0000]*$",
+    })
 }
 
 kind! {
     /// A name of 1 to `MOST` bytes, with a visible character.
-    Name<const MOST: usize> = text(&serde_json::json!({
-        "minLength": 1, "maxLength": MOST,
+    Name<const MOST: usize> = json_schema!({
+        "type": "string", "minLength": 1, "maxLength": MOST,
         "pattern": format!("^[^{CONTROL}]*[^{CONTROL}{}][^{CONTROL}]*$", class(name::INVISIBLE)),
-    }))
-}
-
-kind! {
-    /// Text of any length.
-    AnyText = text(&serde_json::json!({}))
+    })
 }
 
 kind! {
     /// A user's id.
-    Id = text(&serde_json::json!({
-        "minLength": 1, "maxLength": limits::USER_ID, "pattern": format!("^[^{CONTROL}]+$"),
-    }))
+    Id = json_schema!({
+        "type": "string", "minLength": 1, "maxLength": limits::USER_ID, "pattern": format!("^[^{CONTROL}]+$"),
+    })
 }
 
 kind! {
     /// Where a page begins: an id, a name and an id, or an empty text.
-    Reference = text(&serde_json::json!({
-        "pattern": format!(r"^(([\s\S]*\u001f)?[^{CONTROL}]{{1,{}}})?$", limits::USER_ID),
-    }))
+    Reference = json_schema!({
+        "type": "string", "pattern": format!(r"^(([\s\S]*\u001f)?[^{CONTROL}]{{1,{}}})?$", limits::USER_ID),
+    })
 }
 
 kind! {
     /// The type of an event.
-    EventType = text(&serde_json::json!({ "pattern": format!("^[a-z0-9._-]{{1,{}}}$", limits::EVENT_TYPE) }))
+    EventType = json_schema!({
+        "type": "string", "pattern": format!("^[a-z0-9._-]{{1,{}}}$", limits::EVENT_TYPE),
+    })
 }
 
 kind! {
-    /// An access token chosen by the caller, as text or as a number with as many digits.
+    /// An access token chosen by the caller, without white space at its ends.
     Token = json_schema!({
-        "anyOf": [
-            {
-                "type": "string",
-                "minLength": limits::CUSTOM_TOKEN.start(),
-                "maxLength": limits::CUSTOM_TOKEN.end(),
-                "pattern": format!("^[^{CONTROL}]+$"),
-                "not": { "pattern": "^ct1_" },
-            },
-            { "type": "integer", "minimum": 10_u64.pow(15), "maximum": u64::MAX },
-            { "type": "integer", "minimum": i64::MIN, "maximum": -10_i64.pow(14) },
-        ],
+        "type": "string",
+        "minLength": limits::CUSTOM_TOKEN.start(),
+        "maxLength": limits::CUSTOM_TOKEN.end(),
+        "pattern": format!(r"^(?!ct1_)[^{CONTROL}\s][^{CONTROL}]*[^{CONTROL}\s]$"),
     })
 }
 
@@ -100,11 +93,6 @@ kind! {
 kind! {
     /// An origin of web pages, or the origins of all subdomains of a host.
     Origin = json_schema!({ "type": "string", "maxLength": 300, "pattern": origin() })
-}
-
-kind! {
-    /// A boolean.
-    Flag = json_schema!({ "enum": [true, false, 1, 0, "true", "false", "1", "0"] })
 }
 
 /// Returns a pattern for origins that an app can name.
@@ -128,18 +116,7 @@ fn class(ranges: &[RangeInclusive<char>]) -> String {
     ranges.iter().map(|range| format!("{}-{}", escaped(*range.start()), escaped(*range.end()))).collect()
 }
 
-/// Returns the schema of text with these bounds, or of a whole number.
-fn text(bounds: &serde_json::Value) -> Schema {
-    let mut schema = json_schema!({
-        "type": ["string", "integer"], "minimum": i64::MIN, "maximum": u64::MAX,
-    });
-    for (name, bound) in bounds.as_object().into_iter().flatten() {
-        schema.insert(name.clone(), bound.clone());
-    }
-    schema
-}
-
-/// A whole number from `LEAST`, which is 0 or 1, to `MOST`, which is a power of ten or one less.
+/// A whole number from `LEAST` to `MOST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Whole<const LEAST: u64, const MOST: u64>(pub(super) u64);
 
@@ -164,22 +141,8 @@ impl<const LEAST: u64, const MOST: u64> JsonSchema for Whole<LEAST, MOST> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            { "type": "integer", "minimum": LEAST, "maximum": MOST },
-            { "type": "string", "pattern": pattern(LEAST, MOST) },
-        ]})
+        json_schema!({ "type": "integer", "minimum": LEAST, "maximum": MOST })
     }
-}
-
-/// Returns a pattern for the text of a number within such bounds.
-fn pattern(least: u64, most: u64) -> String {
-    let power = 10_u64.pow(most.ilog10()) == most;
-    // All numbers of up to this many digits are within the upper bound.
-    let digits = if power { most.ilog10() } else { most.ilog10() + 1 };
-    let below = format!("[1-9][0-9]{{0,{}}}", digits - 1);
-    let zero = if least == 0 { "|0" } else { "" };
-    let top = if power { format!("|{most}") } else { String::new() };
-    format!("^0*({below}{zero}{top})$")
 }
 
 #[cfg(test)]
@@ -189,16 +152,5 @@ mod tests {
     #[test]
     fn the_control_characters_are_those_of_the_name_rules() {
         assert_eq!(class(name::CONTROL), CONTROL);
-    }
-
-    #[test]
-    fn a_pattern_matches_the_numbers_within_its_bounds() {
-        for (least, most, expected) in [
-            (1, 1000, "^0*([1-9][0-9]{0,2}|1000)$"),
-            (0, 999, "^0*([1-9][0-9]{0,2}|0)$"),
-            (1, 9_999_999_999, "^0*([1-9][0-9]{0,9})$"),
-        ] {
-            assert_eq!(pattern(least, most), expected);
-        }
     }
 }
