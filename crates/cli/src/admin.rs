@@ -40,7 +40,11 @@ impl AdminCommand {
             }
             None => Some(password.generate()?.to_string()),
         };
-        context.out.print(&PasswordSet { password: made })
+        let set = PasswordSet { password: made };
+        match &set.password {
+            Some(password) => context.out.print_value(&set, password),
+            None => context.out.print(&set),
+        }
     }
 }
 

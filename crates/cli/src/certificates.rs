@@ -19,13 +19,13 @@ const QUIET: Duration = Duration::from_secs(600);
 /// The options that name certificates.
 #[derive(Args)]
 pub(crate) struct CertificateOptions {
-    /// A certificate chain in PEM; connections are then accepted over TLS only. May be given several times, each with a
-    /// --tls-key-file; a client that asks for a name gets the first certificate with that name. The files are loaded again within
+    /// A certificate chain in PEM; connections are then accepted over TLS only. May be given several times, or as a list with
+    /// commas, each with a --tls-key-file; a client that asks for a name gets the first certificate with that name. The files are loaded again within
     /// 10 seconds of a change, and at once on SIGHUP.
-    #[arg(long, value_name = "FILE", env = "CHATCAMP_TLS_CERT_FILE")]
+    #[arg(long, value_name = "FILE", env = "CHATCAMP_TLS_CERT_FILE", value_delimiter = ',')]
     tls_cert_file: Vec<PathBuf>,
-    /// The private key of the certificate, in PEM.
-    #[arg(long, value_name = "FILE", env = "CHATCAMP_TLS_KEY_FILE")]
+    /// The private key of the certificate, in PEM. May be given several times, or as a list with commas.
+    #[arg(long, value_name = "FILE", env = "CHATCAMP_TLS_KEY_FILE", value_delimiter = ',')]
     tls_key_file: Vec<PathBuf>,
 }
 

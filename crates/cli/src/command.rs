@@ -1,14 +1,17 @@
 //! The command line, and the runtime that a command runs on.
 
-use std::path::PathBuf;
+use std::{env, path::PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::BoolishValueParser,
+};
 use tokio::runtime;
 
 use crate::{
     admin::AdminCommand,
     app::AppCommand,
     backup::{Backup, Restore},
+    completions::Completions,
     connect::Connect,
     context::Context,
     core_dumps, dev,
@@ -24,21 +27,25 @@ use crate::{
 #[command(
     name = "chatcamp",
     version,
-    after_help = "Environment:\n  \
-    CHATCAMP_KEYS_FILE  the file of the master keys, instead of DIR/keys\n  \
-    CHATCAMP_TOKEN      the access token for `connect`\n  \
-    CHATCAMP_CORE_DUMPS 1 allows core dumps and debuggers, which can read the master keys\n  \
-    CHATCAMP_LISTEN     the address to listen on, unless --listen is given\n  \
-    CHATCAMP_LOG        what to log to stderr, such as `debug` or `warn,chatcamp_server=debug`"
+    max_term_width = 100,
+    after_help = "If stdout is not a terminal, results are bare: one value is a line; an entry of a list is a line of values with \
+    tabs between them, without titles; other results with several values are lines of a name, a tab and a value.\n\n\
+    Environment, besides the variables of the options:\n  \
+    CHATCAMP_KEYS_FILE   the file of the master keys, instead of DIR/keys\n  \
+    CHATCAMP_TOKEN       the access token for `connect`\n  \
+    CHATCAMP_API_KEY     the API key for `user publish`, `user sessions` and `user disconnect`\n  \
+    CHATCAMP_CORE_DUMPS  1 allows core dumps and debuggers, which can read the master keys\n  \
+    CHATCAMP_LOG         what to log to stderr, such as `debug` or `warn,chatcamp_server=debug`\n\
+    A variable that is empty counts as unset. An option on the command line overrides its variable."
 )]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
     command: Command,
     /// The data folder.
-    #[arg(long, global = true, value_name = "DIR", default_value = "./chatcamp-data")]
+    #[arg(long, global = true, value_name = "DIR", env = "CHATCAMP_DATA", default_value = "./chatcamp-data")]
     data: PathBuf,
     /// Prints results as one JSON object per line.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, env = "CHATCAMP_JSON", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     json: bool,
 }
 
@@ -63,9 +70,30 @@ enum Command {
     Restore(Restore),
     /// Connects a user and prints events.
     Connect(Connect),
+    /// Prints a script that completes commands and options in a shell.
+    Completions(Completions),
+}
+
+/// Returns the command line as clap knows it, without environment variables that are empty: they count as unset.
+fn command() -> clap::Command {
+    without_empty_variables(CommandLine::command())
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty =
+        |arg: &clap::Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(None::<&str>) } else { arg })
+        .mut_subcommands(without_empty_variables)
 }
 
 impl CommandLine {
+    /// Parses the arguments of this process. Exits if they are invalid or ask for help.
+    pub(crate) fn from_process() -> Self {
+        let matches = command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command and closes the data folder.
     pub(crate) fn run(self) -> Result<(), Failure> {
         let mut context = Context::new(Output::new(self.json), self.data);
@@ -90,6 +118,7 @@ impl CommandLine {
                 Command::Backup(command) => command.run(context),
                 Command::Restore(command) => command.run(context),
                 Command::Connect(command) => command.run(context).await,
+                Command::Completions(completions) => completions.run(&mut command(), context.out),
             }
         });
         let closed = context.close();
@@ -103,12 +132,10 @@ impl CommandLine {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_valid() {
-        CommandLine::command().debug_assert();
+        command().debug_assert();
     }
 }

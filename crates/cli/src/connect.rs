@@ -11,12 +11,12 @@ use chatcamp_client::{
     builder::endpoint,
     transport::{self, long_poll, websocket},
 };
-use chatcamp_protocol::{AccessToken, AppId, ServerUrl, UserId};
+use chatcamp_protocol::{AccessToken, ServerUrl, UserId};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
 use crate::{
-    context::Context,
+    context::{Context, InApp},
     escape::shell_word,
     event::{Printed, Traced, failure},
     failure::Failure,
@@ -34,9 +34,8 @@ const TOKEN: &str = "CHATCAMP_TOKEN";
 pub(crate) struct Connect {
     /// The user id.
     id: UserId,
-    /// The app id. By default the app of `chatcamp dev` in the data folder.
-    #[arg(long, value_name = "APP_ID")]
-    app: Option<AppId>,
+    #[command(flatten)]
+    of: InApp,
     /// The URL of the server. By default the URL in DIR/dev.json, which `chatcamp dev` writes.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -108,8 +107,8 @@ impl Connect {
         }
         let out = context.out;
         let token_command = format!("user token {}", shell_word(self.id.as_str()));
-        let token_command = next_command(&token_command, &context.folder, self.app.as_ref());
-        let mut builder = ChatCamp::builder(context.app(self.app)?);
+        let token_command = next_command(&token_command, &context.folder, self.of.app.as_ref());
+        let mut builder = ChatCamp::builder(context.app(self.of).await?);
         let dialled = self.transport.dial(builder, &url, tls.as_ref());
         builder = dialled.map_err(BuildError::Url).map_err(Failure::usage)?;
         if self.trace {

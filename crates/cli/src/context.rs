@@ -1,14 +1,27 @@
 //! The context of a command: its output, its data folder and its app.
 
-use std::{cell::OnceCell, env, path::PathBuf};
+use std::{cell::OnceCell, env, path::PathBuf, sync::Arc};
 
 use chatcamp_protocol::AppId;
-use chatcamp_server::DataDir;
+use chatcamp_server::{Accounts, DataDir};
+use chatcamp_store::App;
+use clap::Args;
 
-use crate::{dev_file::DevFile, failure::Failure, output::Output};
+use crate::{dev_file::DevFile, escape::field, failure::Failure, output::Output};
 
 /// The environment variable that names a keyring file outside the data folder.
 const KEYS_FILE: &str = "CHATCAMP_KEYS_FILE";
+
+/// The maximum number of apps that an error lists.
+const LISTED: usize = 20;
+
+/// The app that a command works on.
+#[derive(Args)]
+pub(crate) struct InApp {
+    /// The app id. By default the app of `chatcamp dev` in the data folder, or the only app there.
+    #[arg(long, value_name = "APP_ID", env = "CHATCAMP_APP")]
+    pub(crate) app: Option<AppId>,
+}
 
 /// The context of a command.
 #[derive(Debug)]
@@ -70,11 +83,56 @@ impl Context {
         )))
     }
 
-    /// Returns the given app, or by default the development app of the data folder.
-    pub(crate) fn app(&self, given: Option<AppId>) -> Result<AppId, Failure> {
-        match given {
-            Some(app) => Ok(app),
-            None => Ok(self.dev()?.ok_or_else(|| self.no_dev("--app APP_ID"))?.app_id),
+    /// Opens an existing data folder for changes to an app of it.
+    pub(crate) async fn open_app(&self, of: InApp) -> Result<(AppId, Accounts), Failure> {
+        let accounts = self.open_existing().await?.accounts();
+        Ok((self.app(of).await?, accounts))
+    }
+
+    /// Opens an existing data folder to read from an app of it.
+    pub(crate) async fn open_app_to_read(&self, of: InApp) -> Result<(AppId, Accounts), Failure> {
+        let accounts = self.open_to_read().await?.accounts();
+        Ok((self.app(of).await?, accounts))
+    }
+
+    /// Returns the given app, or by default the development app of the data folder, or its only app.
+    pub(crate) async fn app(&self, of: InApp) -> Result<AppId, Failure> {
+        if let Some(app) = of.app {
+            return Ok(app);
+        }
+        if let Some(dev) = self.dev()? {
+            return Ok(dev.app_id);
+        }
+        if !DataDir::exists(&self.folder) {
+            return Err(self.no_dev("--app APP_ID"));
+        }
+        if let Some(data) = self.opened.get() {
+            return self.only_app(&data.accounts().apps().await?);
+        }
+        let data = DataDir::open_to_read(&self.folder, keys_file()).await?;
+        let apps = data.accounts().apps().await;
+        data.close()?;
+        self.only_app(&apps?)
+    }
+
+    fn only_app(&self, apps: &[Arc<App>]) -> Result<AppId, Failure> {
+        let folder = self.folder.display();
+        match apps {
+            [] => Err(Failure::failed(format!(
+                "{folder} has no app; create one with `chatcamp app create NAME --auth token`"
+            ))),
+            [app] => Ok(app.id.clone()),
+            apps => {
+                let listed = apps.iter().take(LISTED).map(|app| format!("{} ({})", app.id, field(&app.name)));
+                let mut listed = listed.collect::<Vec<_>>().join(", ");
+                if apps.len() > LISTED {
+                    listed += ", …; `chatcamp app list` lists all";
+                }
+                Err(Failure::usage(format!(
+                    "--app APP_ID is missing, and {folder} has {} apps: {listed}",
+                    apps.len()
+                )))
+            }
         }
     }
 

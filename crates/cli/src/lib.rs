@@ -7,13 +7,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `command` | the command line, and the runtime that a command runs on |
+//! | `command`, `completions` | the command line, and the runtime that a command runs on |
 //! | `admin`, `app`, `user`, `backup` | commands for operators |
 //! | `serve`, `dev` | commands that run a server |
 //! | `connect`, `event` | connecting a user from the terminal |
 //! | [`self_check`] | the same scenarios over every transport |
 //! | `context`, `dev_file`, `private_file`, `secret_input` | the data folder and its development app; reading secrets |
-//! | `output`, `escape`, `failure`, `logs`, `unix_time` | printing and logging |
+//! | `output`, `rows`, `escape`, `failure`, `logs`, `unix_time` | printing and logging |
 //! | `core_dumps`, `invocation`, `open_files`, `signals` | the operating system |
 
 mod admin;
@@ -21,6 +21,7 @@ mod app;
 mod backup;
 mod certificates;
 mod command;
+mod completions;
 mod connect;
 mod context;
 mod core_dumps;
@@ -36,6 +37,7 @@ mod open_files;
 mod output;
 mod private_file;
 mod proxies;
+mod rows;
 mod secret_input;
 pub mod self_check;
 mod serve;
@@ -45,12 +47,10 @@ mod user;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 /// Runs the command given by the arguments of this process, and returns its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    match command::CommandLine::parse().run() {
+    match command::CommandLine::from_process().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
 };
 
 use serde::Serialize;
@@ -13,11 +13,17 @@ use crate::{escape::plain, failure::Failure};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
+    is_terminal: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, is_terminal: io::stdout().is_terminal() }
+    }
+
+    /// Returns whether stdout is a terminal and results are text for people.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.is_terminal && !self.json
     }
 
     /// Returns whether results are written as JSON.
@@ -30,9 +36,13 @@ impl Output {
     /// # Errors
     /// [`Failure::Unread`] if the reader has closed stdout.
     pub(crate) fn print(&self, result: &(impl Display + Serialize)) -> Result<(), Failure> {
-        let line = self.line(result)?;
+        self.write(&self.line(result)?)
+    }
+
+    /// Writes lines to stdout.
+    pub(crate) fn write(&self, lines: &str) -> Result<(), Failure> {
         // In one write, so that lines of several threads do not mix.
-        io::stdout().lock().write_all(line.as_bytes()).map_err(|error| match error.kind() {
+        io::stdout().lock().write_all(lines.as_bytes()).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::Unread,
             _ => Failure::because("cannot write to stdout", error),
         })

@@ -30,7 +30,7 @@ impl TokenInput {
     pub(crate) fn read(self) -> Result<Option<AccessToken>, Failure> {
         let (token, from) = match (self.token, self.token_file) {
             (Some(token), _) => (token, "--token".to_owned()),
-            (None, Some(path)) => (read_file(&path, "an access token")?, path.display().to_string()),
+            (None, Some(path)) => (read_file(&path, "an access token")?, source(&path, "token")),
             (None, None) => return Ok(None),
         };
         self::token(&token, &from).map(Some)
@@ -39,10 +39,22 @@ impl TokenInput {
 
 /// Parses a token and removes white space around it. Errors name its source, `from`.
 pub(crate) fn token(text: &str, from: &str) -> Result<AccessToken, Failure> {
-    match secret::trim(text) {
-        "" => Err(Failure::usage(format!("the access token from {from} is empty"))),
-        token => Ok(AccessToken::new(token)),
+    one_line(text, from, "an access token").map(AccessToken::new)
+}
+
+/// Returns a secret without the white space around it. Errors name its source, `from`; `what` is the secret.
+fn one_line<'a>(text: &'a str, from: &str, what: &str) -> Result<&'a str, Failure> {
+    let secret = secret::trim(text);
+    match secret.lines().count() {
+        0 => Err(Failure::usage(format!("{from} is empty; {what} is missing"))),
+        1 => Ok(secret),
+        lines => Err(Failure::usage(format!("{from} has {lines} lines; {what} is one line"))),
     }
+}
+
+/// Returns how errors name a file with a secret. `kind` is the kind of the secret.
+fn source(path: &Path, kind: &str) -> String {
+    if path.as_os_str() == "-" { "stdin".into() } else { format!("the {kind} file {}", path.display()) }
 }
 
 /// Reads a password of one line from a file, or from stdin.

@@ -11,7 +11,7 @@ use std::{
 
 use chatcamp_dashboard::{AdminPassword, HostName};
 use chatcamp_server::{Builder, DataDir, FrontDoor, Limits, Pages, Proxies, PublicUrl, Server, Tls};
-use clap::{Args, value_parser};
+use clap::{ArgAction, Args, builder::BoolishValueParser, value_parser};
 use ipnet::IpNet;
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -38,10 +38,11 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "URL", env = "CHATCAMP_PUBLIC_URL")]
     pub(crate) public_url: Option<PublicUrl>,
     /// A name under which the dashboard is reached, in addition to localhost, its address and the name in --public-url:
-    /// chat.example.com, or https://chat.example.com behind a TLS proxy. May be given several times.
-    #[arg(long, value_name = "NAME")]
+    /// chat.example.com, or https://chat.example.com behind a TLS proxy. May be given several times, or as a list with commas.
+    #[arg(long, value_name = "NAME", env = "CHATCAMP_DASHBOARD_HOST", value_delimiter = ',')]
     pub(crate) dashboard_host: Vec<HostName>,
-    /// Creates an empty database in a data folder whose database is missing or empty. Refused if the folder has a database.
+    /// Creates an empty database in a data folder whose database is missing or empty. Refused if the folder has a database. Has no
+    /// environment variable: one that stays set would replace a lost database at every start.
     #[arg(long)]
     pub(crate) new_database: bool,
 }
@@ -56,17 +57,17 @@ pub(crate) struct Serve {
     #[command(flatten)]
     proxies: ProxyOptions,
     /// Serves the dashboard, at /dashboard.
-    #[arg(long)]
+    #[arg(long, env = "CHATCAMP_DASHBOARD", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     dashboard: bool,
     /// Serves the dashboard only on this separate address; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", env = "CHATCAMP_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
     /// How long an HTTP connection may be idle between two requests, in seconds. A proxy in front must close its idle
     /// connections sooner, or it answers 502 now and then.
     #[arg(long, value_name = "SECONDS", env = "CHATCAMP_KEEP_ALIVE", default_value_t = 75, value_parser = value_parser!(u64).range(1..=86_400))]
     keep_alive: u64,
     /// An address or a network without rates per address, such as an office with many users behind one address: 192.0.2.7, or
-    /// 192.0.2.0/24. May be given several times.
+    /// 192.0.2.0/24. May be given several times, or as a list with commas.
     #[arg(long, value_name = "CIDR", env = "CHATCAMP_RATE_EXEMPT", value_delimiter = ',', value_parser = parse_network)]
     rate_exempt: Vec<IpNet>,
 }

@@ -22,11 +22,11 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
         &[
             "lib",
             "command",
-            "app, backup, connect, dev, user",
+            "app, backup, completions, connect, dev, user",
             "event, self_check, serve",
             "certificates",
             "admin, core_dumps, logs, open_files, proxies, signals, unix_time",
-            "context, secret_input",
+            "context, rows, secret_input",
             "dev_file, output",
             "failure, invocation, private_file",
             "escape, network",

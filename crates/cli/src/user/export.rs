@@ -12,8 +12,12 @@ use chatcamp_store::TokenRecord;
 use clap::Args;
 use serde::Serialize;
 
-use super::{InApp, PAGE, row::Row};
-use crate::{context::Context, failure::Failure, private_file};
+use super::{PAGE, row::Row};
+use crate::{
+    context::{Context, InApp},
+    failure::Failure,
+    private_file,
+};
 
 /// Arguments of `chatcamp user export`.
 #[derive(Args)]
@@ -52,8 +56,7 @@ struct Exported {
 impl Export {
     /// Exports all users of the app.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let app = context.app(self.of.app)?;
-        let accounts = context.open_to_read().await?.accounts();
+        let (app, accounts) = context.open_app_to_read(self.of).await?;
         let app = accounts.app(&app).await?.id.clone();
         let source = Source { accounts, app, with_tokens: self.with_tokens };
         if source.with_tokens {

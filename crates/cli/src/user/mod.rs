@@ -5,17 +5,21 @@ mod import;
 mod row;
 mod shown_user;
 
-use chatcamp_protocol::{AppId, Profile, UserId};
-use chatcamp_server::{Accounts, NewUser};
+use chatcamp_protocol::{Profile, UserId};
+use chatcamp_server::NewUser;
 use chatcamp_store::TokenRecord;
 use clap::{Args, Subcommand};
 
 use self::{
     export::Export,
     import::Import,
-    shown_user::{Change, Changed, ListedUser, ShownUser, UserToken},
+    shown_user::{COLUMNS, Change, Changed, ListedUser, ShownUser, UserToken},
 };
-use crate::{context::Context, failure::Failure, secret_input::TokenInput};
+use crate::{
+    context::{Context, InApp},
+    failure::Failure,
+    secret_input::TokenInput,
+};
 
 /// The number of users read at once.
 const PAGE: usize = 500;
@@ -96,49 +100,37 @@ pub(crate) struct Whom {
     of: InApp,
 }
 
-/// The app of the users.
-#[derive(Args)]
-pub(crate) struct InApp {
-    /// The app id. By default the app of `chatcamp dev` in the data folder.
-    #[arg(long, value_name = "APP_ID")]
-    app: Option<AppId>,
-}
-
 impl UserCommand {
     /// Runs the command.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let out = context.out;
         match self {
             Self::Create { whom, token, display_name, no_lock } => {
-                let (app, id, token) = (context.app(whom.of.app)?, whom.id, token.read()?);
+                let token = token.read()?;
                 let display_name = display_name.unwrap_or_default();
                 let profile = Profile { display_name, ..Profile::default() };
                 let new = NewUser { profile, token, check_access_token: !no_lock };
-                let accounts = context.open_existing().await?.accounts();
+                let Whom { id, of } = whom;
+                let (app, accounts) = context.open_app(of).await?;
                 let access_token = accounts.create_user(&app, &id, new).await?;
-                out.print(&UserToken { id, access_token })
+                UserToken { id, access_token }.print(out)
             }
-            Self::List { of, limit, after } => {
-                list(context, context.app(of.app)?, limit.unwrap_or(usize::MAX), after).await
-            }
+            Self::List { of, limit, after } => list(context, of, limit.unwrap_or(usize::MAX), after).await,
             Self::Show(whom) => {
-                let app = context.app(whom.of.app)?;
-                let accounts = context.open_to_read().await?.accounts();
-                let id = whom.id;
-                out.print(&ShownUser((&*accounts.user(&app, &id).await?).into()))
+                let (app, accounts) = context.open_app_to_read(whom.of).await?;
+                out.print_fields(&ShownUser((&*accounts.user(&app, &whom.id).await?).into()))
             }
             Self::Token { whom, new, expires_in, grace } => {
-                let app = context.app(whom.of.app)?;
-                let id = whom.id;
-                let data = if new { context.open_existing().await? } else { context.open_to_read().await? };
-                let accounts = data.accounts();
+                let Whom { id, of } = whom;
                 let access_token = if new {
+                    let (app, accounts) = context.open_app(of).await?;
                     accounts.issue_token(&app, &id, expires_in, grace).await?
                 } else {
+                    let (app, accounts) = context.open_app_to_read(of).await?;
                     let user = accounts.user(&app, &id).await?;
                     accounts.token_of(&user).ok_or_else(|| no_token(&id, user.token))?
                 };
-                out.print(&UserToken { id, access_token })
+                UserToken { id, access_token }.print(out)
             }
             Self::Lock(whom) => change(context, whom, Change::Locked(true)).await,
             Self::Unlock(whom) => change(context, whom, Change::Locked(false)).await,
@@ -152,13 +144,9 @@ impl UserCommand {
     }
 }
 
-async fn open(context: &Context, whom: Whom) -> Result<(AppId, UserId, Accounts), Failure> {
-    let app = context.app(whom.of.app)?;
-    Ok((app, whom.id, context.open_existing().await?.accounts()))
-}
-
 async fn change(context: &Context, whom: Whom, change: Change) -> Result<(), Failure> {
-    let (app, id, accounts) = open(context, whom).await?;
+    let Whom { id, of } = whom;
+    let (app, accounts) = context.open_app(of).await?;
     match change {
         Change::Locked(locked) => accounts.set_locked(&app, &id, locked).await?,
         Change::Suspended(suspended) => accounts.set_suspended(&app, &id, suspended).await?,
@@ -170,18 +158,20 @@ async fn change(context: &Context, whom: Whom, change: Change) -> Result<(), Fai
 
 async fn list(
     context: &Context,
-    app: AppId,
+    of: InApp,
     mut limit: usize,
     mut after: Option<UserId>,
 ) -> Result<(), Failure> {
-    let accounts = context.open_to_read().await?.accounts();
+    let (app, accounts) = context.open_app_to_read(of).await?;
+    let table = context.out.table(COLUMNS)?;
     while limit > 0 {
         let page = accounts.users(&app, after.as_ref(), limit.min(PAGE)).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
         limit -= page.len();
         for user in &page {
-            context.out.print(&ListedUser((&**user).into()))?;
+            let listed = ListedUser((&**user).into());
+            table.print(&listed, listed.cells())?;
         }
     }
     Ok(())

@@ -6,7 +6,10 @@ use chatcamp_protocol::{AccessToken, AppId, Profile, UserId};
 use chatcamp_store::{TokenRecord, User};
 use serde::{Serialize, Serializer};
 
-use crate::{escape::field, unix_time::UnixTime};
+use crate::{escape::field, failure::Failure, output::Output, rows::Column, unix_time::UnixTime};
+
+/// The columns of `chatcamp user list`.
+pub(super) const COLUMNS: &[Column] = &[("ID", 24), ("LAST SEEN", 20), ("DISPLAY NAME", 24), ("STATUS", 22)];
 
 /// A user with every field.
 #[derive(Serialize)]
@@ -83,6 +86,31 @@ impl<'a> From<&'a User> for Record<'a> {
     }
 }
 
+impl ListedUser<'_> {
+    /// Returns the values of [`COLUMNS`].
+    pub(super) fn cells(&self) -> [String; COLUMNS.len()] {
+        let Self(user) = self;
+        let mut status = Vec::new();
+        for (is, word) in [
+            (user.is_suspended, "suspended"),
+            (user.check_access_token, "locked"),
+            (user.access_token_set, "token"),
+        ] {
+            if is {
+                status.push(word);
+            }
+        }
+        [user.id.to_string(), user.last_seen.to_string(), user.profile.display_name.clone(), status.join(",")]
+    }
+}
+
+impl UserToken {
+    /// Prints the token; bare if stdout is not a terminal.
+    pub(super) fn print(&self, out: Output) -> Result<(), Failure> {
+        out.print_value(self, self.access_token.expose())
+    }
+}
+
 impl fmt::Display for ShownUser<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(user) = self;
@@ -107,24 +135,6 @@ impl fmt::Display for ShownUser<'_> {
         writeln!(f, "locked        {}", yes(user.check_access_token))?;
         write!(f, "access token  {}", if user.access_token_set { "set" } else { "none" })?;
         user.access_token_expires_at.map_or(Ok(()), |at| write!(f, ", until {at}"))
-    }
-}
-
-impl fmt::Display for ListedUser<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(user) = self;
-        let (id, name) = (field(user.id.as_str()), field(&user.profile.display_name));
-        write!(f, "{id:<24}  {:<20}  {name:<24}", user.last_seen)?;
-        for (is, word) in [
-            (user.is_suspended, "  suspended"),
-            (user.check_access_token, "  locked"),
-            (user.access_token_set, "  token"),
-        ] {
-            if is {
-                f.write_str(word)?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -175,7 +185,7 @@ mod tests {
         let (app, id) = (AppId::new("demo").unwrap(), UserId::new("alice\u{202e}").unwrap());
         let mut user = User::new(app, id, [1; 16], 1);
         let lines = |user: &User| {
-            let shown = ShownUser(user.into()).to_string() + "\n" + &ListedUser(user.into()).to_string();
+            let shown = ShownUser(user.into()).to_string();
             (shown.lines().count(), shown)
         };
         user.profile.display_name = "A".into();

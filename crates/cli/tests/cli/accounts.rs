@@ -17,9 +17,9 @@ fn apps_are_created_listed_and_changed() {
         list.iter().map(|app| (text(app, "name").to_owned(), text(app, "auth").to_owned())).collect()
     };
     assert_eq!(policies(), [("my shop".into(), "open".into()), ("old".into(), "token".into())]);
-    folder.ok(&["app", "policy", text(&open, "app_id"), "--auth", "token"]);
+    folder.ok(&["app", "policy", "--app", text(&open, "app_id"), "--auth", "token"]);
     assert_eq!(policies()[0].1, "token");
-    assert_eq!(folder.ok(&["app", "directory", text(&open, "app_id"), "off"])["directory"], "off");
+    assert_eq!(folder.ok(&["app", "directory", "--app", text(&open, "app_id"), "off"])["directory"], "off");
     assert_eq!(folder.run(&["app", "list"]).objects()[0]["directory"], "off");
     assert!(!folder.run(&["app", "list"]).stdout.contains("ck1_"));
 }
@@ -35,7 +35,7 @@ fn origins_of_an_app_are_set_shown_added_and_removed() {
     ]
     .concat());
     let change = |args: &[&str]| {
-        let app = folder.ok(&[&["app", "origins", "shop"], args].concat());
+        let app = folder.ok(&[&["app", "origins", "--app", "shop"], args].concat());
         let origins: Vec<_> =
             app["origins"].as_array().unwrap().iter().map(|o| o.as_str().unwrap().to_owned()).collect();
         (origins.join(" "), text(&app, "require_origin").to_owned())
@@ -48,20 +48,46 @@ fn origins_of_an_app_are_set_shown_added_and_removed() {
     assert_eq!((&listed["origins"][1], &listed["require_origin"]), (&"null".into(), &"off".into()));
 
     for (args, code, says) in [
-        (&["--remove", shop, "--remove", "null"][..], 1, "chatcamp app origins APP --any"),
+        (&["--remove", shop, "--remove", "null"][..], 1, "chatcamp app origins --app APP --any"),
         (&["--remove", "https://other.example"], 1, "does not name the origin https://other.example"),
         (&["--add", "shop.example"], 2, "an origin begins with a scheme"),
         (&["--add", "https://shop.example/"], 2, "remove the slash"),
         (&["--add", "*"], 2, "without any origin, an app accepts all"),
         (&["--any", "--add", shop], 2, "cannot be used with"),
     ] {
-        let done = folder.run(&[&["app", "origins", "shop"], args].concat());
+        let done = folder.run(&[&["app", "origins", "--app", "shop"], args].concat());
         assert_eq!(done.code, code, "{args:?}: {}", done.stderr);
         assert!(done.stderr.contains(says), "{args:?}: {}", done.stderr);
     }
     assert_eq!(change(&[]), is("https://shop.example null", "off"), "a refused change changes nothing");
     assert_eq!(change(&["--any"]), is("", "off"));
-    assert_eq!(folder.run(&["app", "origins", "other"]).code, 1);
+    assert_eq!(folder.run(&["app", "origins", "--app", "other"]).code, 1);
+}
+
+#[test]
+fn the_only_app_of_a_folder_need_not_be_named() {
+    let folder = Folder::new();
+    folder.ok(&["app", "create", "shop", "--auth", "open", "--id", "shop"]);
+    let serve = folder.start(&["serve", "--listen", "127.0.0.1:0"]);
+    let url = format!("http://{}", text(&serve.line(), "listening"));
+    folder.ok(&["user", "create", "alice", "--no-lock"]);
+    assert_eq!(text(&folder.ok(&["user", "list"]), "id"), "alice");
+    assert_eq!(text(&folder.ok(&["app", "key", "list"]), "name"), "default");
+    assert_eq!(text(&folder.ok(&["app", "limit", "7"]), "app_id"), "shop");
+    assert_eq!(folder.run(&["connect", "alice", "--url", &url]).code, 0);
+    drop(serve);
+
+    folder.ok(&["app", "create", "my blog", "--auth", "open", "--id", "blog"]);
+    for args in [&["user", "list"] as &[&str], &["app", "limit", "8"], &["connect", "alice", "--url", &url]] {
+        let done = folder.run(args);
+        assert_eq!((done.code, done.stderr.lines().count()), (2, 1), "{args:?}: {}", done.stderr);
+        for says in ["--app APP_ID is missing", "has 2 apps", "shop (shop)", "blog (my blog)"] {
+            assert!(done.stderr.contains(says), "{args:?}: {}", done.stderr);
+        }
+    }
+    let (_dev, ready) = folder.dev();
+    let limited = folder.ok(&["app", "limit", "8"]);
+    assert_eq!(limited["app_id"], ready["app_id"], "the app of a development server is the default");
 }
 
 #[test]
@@ -69,17 +95,21 @@ fn api_keys_are_shown_once_and_revoked_by_their_id() {
     let folder = Folder::new();
     let app = folder.ok(&["app", "create", "demo", "--auth", "open"]);
     let app = text(&app, "app_id");
-    let key = folder.ok(&["app", "key", "create", app, "--name", "backend"]);
+    let key = folder.ok(&["app", "key", "create", "--app", app, "--name", "backend"]);
     assert!(text(&key, "api_key").starts_with("ck1_"));
     let names = || -> Vec<_> {
-        let done = folder.run(&["app", "key", "list", app]);
+        let done = folder.run(&["app", "key", "list", "--app", app]);
         assert!(!done.stdout.contains("ck1_"));
         done.objects().iter().map(|key| text(key, "name").to_owned()).collect()
     };
     assert_eq!(names(), ["default", "backend"]);
-    folder.ok(&["app", "key", "revoke", app, text(&key, "id")]);
+    folder.ok(&["app", "key", "revoke", "--app", app, text(&key, "id")]);
     assert_eq!(names(), ["default"]);
-    assert_eq!(folder.run(&["app", "key", "revoke", app, text(&key, "id")]).code, 1, "the key is revoked");
+    assert_eq!(
+        folder.run(&["app", "key", "revoke", "--app", app, text(&key, "id")]).code,
+        1,
+        "the key is revoked"
+    );
 }
 
 #[test]

@@ -31,8 +31,8 @@ fn fixtures() -> PathBuf {
 async fn make(folder: &Folder) -> Value {
     let app = folder.ok(&["app", "create", "demo", "--auth", "open", "--id", APP]);
     folder.ok(&["app", "create", "strict", "--auth", "token"]);
-    let key = folder.ok(&["app", "key", "create", APP, "--name", "revoked"]);
-    folder.ok(&["app", "key", "revoke", APP, text(&key, "id")]);
+    let key = folder.ok(&["app", "key", "create", "--app", APP, "--name", "revoked"]);
+    folder.ok(&["app", "key", "revoke", "--app", APP, text(&key, "id")]);
     let user = |args: &[&str]| folder.ok(&[&["user"], args, &["--app", APP]].concat());
     let token = |object: Value| object["access_token"].clone();
     let alice = token(user(&["create", "alice", "--display-name", "Älice"]));

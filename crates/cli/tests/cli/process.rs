@@ -1,6 +1,7 @@
 //! Runs the binary, to its end or in the background.
 
 use std::{
+    env,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
@@ -49,10 +50,11 @@ impl Folder {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chatcamp"));
         command.args(args).arg("--data").arg(self.path()).stdin(Stdio::null());
-        // Cargo names the package whose tests run, as `cargo run` does.
-        let chatcamps = ["CHATCAMP_KEYS_FILE", "CHATCAMP_TOKEN", "CHATCAMP_LOG", "CHATCAMP_PUBLIC_URL"];
-        for variable in chatcamps.into_iter().chain(["CARGO_PKG_NAME"]) {
-            command.env_remove(variable);
+        for (variable, _) in env::vars_os() {
+            // Cargo names the package whose tests run, as `cargo run` does.
+            if variable == "CARGO_PKG_NAME" || variable.to_string_lossy().starts_with("CHATCAMP_") {
+                command.env_remove(variable);
+            }
         }
         command
     }

@@ -94,8 +94,8 @@ fn a_revoked_development_key_is_replaced() {
     let folder = Folder::new();
     let (dev, first) = folder.dev();
     dev.kill();
-    let key = folder.ok(&["app", "key", "list", text(&first, "app_id")]);
-    folder.ok(&["app", "key", "revoke", text(&first, "app_id"), text(&key, "id")]);
+    let key = folder.ok(&["app", "key", "list", "--app", text(&first, "app_id")]);
+    folder.ok(&["app", "key", "revoke", "--app", text(&first, "app_id"), text(&key, "id")]);
     let (_dev, second) = folder.dev();
     assert_eq!(first["app_id"], second["app_id"]);
     assert_ne!(first["api_key"], second["api_key"]);

@@ -1,14 +1,16 @@
 //! Arguments, exit codes and output streams.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use chatcamp_protocol::{AppId, UserId};
 use chatcamp_server::{DataDir, NewUser};
+use rustix::process::Signal;
 
-use crate::process::{Folder, head, text};
+use crate::process::{Done, Folder, Running, head, text};
 
 #[test]
 fn invalid_arguments_exit_with_two_and_create_nothing() {
@@ -30,7 +32,7 @@ fn invalid_arguments_exit_with_two_and_create_nothing() {
         &["user", "create", "alice", "--app", "demo", "--token", ""],
         &["user", "list", "--app", "demo", "--limit", "few"],
         &["user", "token", "alice", "--app", "demo", "--expires-in", "5"],
-        &["user", "list"],
+        &["app", "policy", "demo", "--auth", "open"],
         &["connect", "alice"],
         &["connect", "alice", "--app", "demo"],
         &["connect", "alice", "--url", "http://127.0.0.1:1"],
@@ -68,7 +70,7 @@ fn an_invalid_token_or_name_exits_with_two() {
         &["user", "create", "alice", "--app", app, "--token", "ct1_looks_like_a_derived_one"],
         &["user", "create", "alice", "--app", app, "--display-name", &long],
         &["app", "create", "", "--auth", "open"],
-        &["app", "key", "create", app, "--name", ""],
+        &["app", "key", "create", "--app", app, "--name", ""],
     ] {
         let done = folder.run(args);
         assert_eq!(done.code, 2, "{args:?}: {}", done.stderr);
@@ -79,13 +81,16 @@ fn an_invalid_token_or_name_exits_with_two() {
 #[test]
 fn refusals_and_failures_exit_with_one() {
     let folder = Folder::new();
-    let listed = folder.run(&["user", "list", "--app", "demo"]);
-    assert!(listed.code == 1 && !folder.path().exists(), "{}", listed.stderr);
+    for args in [&["user", "list", "--app", "demo"] as &[&str], &["user", "list"]] {
+        let listed = folder.run(args);
+        assert!(listed.code == 1 && !folder.path().exists(), "{}", listed.stderr);
+        assert!(listed.stderr.contains("does not exist; create it"), "{}", listed.stderr);
+    }
     folder.ok(&["app", "create", "demo", "--auth", "open", "--id", "demo"]);
     for args in [
         &["app", "create", "demo", "--auth", "open", "--id", "demo"] as &[&str],
-        &["app", "policy", "other", "--auth", "open"],
-        &["app", "key", "list", "other"],
+        &["app", "policy", "--app", "other", "--auth", "open"],
+        &["app", "key", "list", "--app", "other"],
         &["user", "list", "--app", "other"],
         &["user", "create", "alice", "--app", "other"],
         &["user", "create", "alice", "--app", "demo", "--token-file", "no/such/file"],
@@ -103,6 +108,124 @@ fn help_goes_to_stdout_and_succeeds() {
         let done = Folder::new().run(args);
         assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{args:?}");
         assert!(!done.stdout.is_empty());
+    }
+}
+
+/// Returns the page that `--help` prints in a terminal of this width.
+fn help(args: &[&str], columns: &str) -> String {
+    let done = Done::of(Folder::new().command(args).arg("--help").env("COLUMNS", columns));
+    assert_eq!(done.code, 0, "{args:?}: {}", done.stderr);
+    done.stdout
+}
+
+#[test]
+fn help_breaks_lines_between_words() {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for args in [&[] as &[&str], &["dev"], &["serve"], &["user", "import"], &["app", "origins"], &["connect"]]
+    {
+        let narrow = help(args, "60");
+        assert_eq!(words(&narrow), words(&help(args, "100")), "{args:?}");
+        for line in narrow.lines().filter(|line| !line.contains("Usage:")) {
+            // A word may be longer than the width.
+            assert!(line.chars().count() <= 60 || line.trim().split(' ').count() == 1, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_mistyped_word_is_answered_with_the_nearest_one() {
+    for (args, nearest) in [
+        (&["conect", "alice"] as &[&str], "'connect'"),
+        (&["user", "lst"], "'list'"),
+        (&["serve", "--dashbord"], "'--dashboard'"),
+        (&["app", "create", "shop", "--auth", "tokn"], "'token'"),
+    ] {
+        let done = Folder::new().run(args);
+        assert!(done.code == 2 && done.stderr.contains(nearest), "{args:?}: {}", done.stderr);
+        assert!(!done.stderr.contains('\u{1b}'), "no colour without a terminal: {}", done.stderr);
+    }
+}
+
+#[test]
+fn every_option_of_a_server_has_an_environment_variable_except_the_one_that_replaces_a_database() {
+    for command in ["dev", "serve"] {
+        let help = help(&[command], "100");
+        let options = help.split_once("\nOptions:\n").unwrap().1;
+        let mut options: Vec<_> = options.split("      --").skip(1).collect();
+        options.retain(|option| !option.starts_with("help") && !option.starts_with("new-database"));
+        assert!(options.len() >= 5, "{help}");
+        for option in options {
+            let name = option.split([' ', '\n']).next().unwrap();
+            let variable = format!("[env: CHATCAMP_{}=]", name.to_uppercase().replace('-', "_"));
+            let text = option.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains(&variable), "--{name} has no {variable}: {text}");
+        }
+        assert!(!help.contains("CHATCAMP_NEW_DATABASE"));
+    }
+}
+
+#[test]
+fn options_are_read_from_the_environment_and_an_empty_variable_counts_as_unset() {
+    let folder = Folder::new();
+    folder.ok(&["app", "create", "demo", "--auth", "open", "--id", "demo"]);
+    folder.ok(&["app", "create", "other", "--auth", "open", "--id", "other"]);
+    let mut list = folder.command(&["user", "create", "alice"]);
+    let created = Done::of(list.env("CHATCAMP_APP", "demo").env("CHATCAMP_JSON", "1"));
+    assert_eq!((created.code, text(&created.objects()[0], "id")), (0, "alice"), "{}", created.stderr);
+    let mut list = Command::new(env!("CARGO_BIN_EXE_chatcamp"));
+    list.args(["user", "list", "--app", "demo"]).env("CHATCAMP_DATA", folder.path());
+    let listed = Done::of(list.env("CHATCAMP_JSON", "").env("CHATCAMP_APP", ""));
+    assert!(listed.code == 0 && listed.stdout.starts_with("alice\t"), "{}{}", listed.stdout, listed.stderr);
+
+    let mut serve = folder.command(&["serve"]);
+    for (variable, value) in [
+        ("CHATCAMP_LISTEN", "127.0.0.1:0"),
+        ("CHATCAMP_ADMIN_LISTEN", ""),
+        ("CHATCAMP_DASHBOARD", "true"),
+        ("CHATCAMP_DASHBOARD_HOST", "chat.example,https://admin.example"),
+        ("CHATCAMP_JSON", "true"),
+    ] {
+        serve.env(variable, value);
+    }
+    let serve = Running::start(&mut serve);
+    assert!(serve.line().get("dashboard").is_some());
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.wait().code, 0);
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let done = Folder::new().run(&["completions", shell]);
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{shell}");
+        for word in ["suspend", "trusted-proxy", "keep-alive"] {
+            assert!(done.stdout.contains(word), "{shell} does not complete {word}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs bash: apt-get install bash"]
+fn bash_completes_commands_options_and_values() {
+    let folder = Folder::new();
+    let file = folder.file("completions");
+    fs::write(&file, folder.run(&["completions", "bash"]).stdout).unwrap();
+    for (words, completed) in [
+        (&["chatcamp", "us"] as &[&str], "user"),
+        (&["chatcamp", "user", "sus"], "suspend"),
+        (&["chatcamp", "serve", "--keep"], "--keep-alive"),
+        (&["chatcamp", "connect", "alice", "--transport", "long"], "long-poll"),
+    ] {
+        let script = format!(
+            "source '{}'; COMP_WORDS=({}); COMP_CWORD={}; _chatcamp chatcamp '{}' '{}'; echo \"${{COMPREPLY[@]}}\"",
+            file.display(),
+            words.join(" "),
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2],
+        );
+        let done = Done::of(Command::new("bash").args(["--norc", "-c", &script]));
+        assert_eq!(done.stdout.trim(), completed, "{words:?}: {}", done.stderr);
     }
 }
 

@@ -73,9 +73,9 @@ fn after_every_command_and_every_server_the_database_is_one_complete_file() {
     folder.ok(&["user", "import", users, "--app", &app]);
     for command in [
         &["app", "list"][..],
-        &["app", "policy", &app, "--auth", "open"],
-        &["app", "key", "list", &app],
-        &["app", "key", "create", &app],
+        &["app", "policy", "--app", &app, "--auth", "open"],
+        &["app", "key", "list", "--app", &app],
+        &["app", "key", "create", "--app", &app],
         &["user", "show", "alice", "--app", &app],
         &["user", "list", "--app", &app],
         &["user", "export", "--app", &app],

@@ -110,7 +110,7 @@ fn refused_origins(request: &PageRequest<'_>, app: &App, refused: &[RefusedOrigi
     html! {
         p.lead { "Clients that this app refused in the last hour because of their origin. To accept one, add it to the list of origins, or run:" }
         div.code {
-            pre tabindex="0" aria-label="Command" { code { "chatcamp app origins " (app.id) " --add ORIGIN" } }
+            pre tabindex="0" aria-label="Command" { code { "chatcamp app origins --app " (app.id) " --add ORIGIN" } }
         }
         ul.keys {
             @for RefusedOrigin { origin, count: times, last, .. } in refused {

@@ -150,7 +150,7 @@ async fn refused_origins_are_listed_with_a_button_that_copies_each() {
     page.assert_contains("No origin: not a browser");
     page.assert_contains("An invalid origin: not a browser");
     page.assert_lacks("<b>");
-    page.assert_contains(&format!("chatcamp app origins {} --add ORIGIN", fixture.app));
+    page.assert_contains(&format!("chatcamp app origins --app {} --add ORIGIN", fixture.app));
     admin.get(&fixture.path("app")).await.assert_contains("3 refused origins");
 }
 

@@ -21,9 +21,8 @@ use self::{
     progress::Progress,
     tally::{BadLine, Summary, Tally, rate},
 };
-use super::InApp;
 use crate::{
-    context::Context,
+    context::{Context, InApp},
     failure::{Failure, chain},
     output::Output,
     private_file,
@@ -57,8 +56,7 @@ impl Import {
     /// Imports until the end of the file or a signal.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut signals = Signals::install()?;
-        let app = context.app(self.of.app)?;
-        let accounts = context.open_existing().await?.accounts();
+        let (app, accounts) = context.open_app(self.of).await?;
         accounts.app(&app).await?;
         let named = self.file.display().to_string();
         let cannot = |error| Failure::because(format!("cannot read {named}"), error);

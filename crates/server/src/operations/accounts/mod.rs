@@ -78,7 +78,7 @@ pub enum AccountError {
     NoOrigin(OriginPattern),
     /// No origin would be left.
     #[error(
-        "no origin would be left, and the app would accept pages of every origin; `chatcamp app origins APP --any` sets that"
+        "no origin would be left, and the app would accept pages of every origin; `chatcamp app origins --app APP --any` sets that"
     )]
     LastOrigin,
     /// The store failed.
