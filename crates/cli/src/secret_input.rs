@@ -1,4 +1,4 @@
-//! Reads access tokens and passwords from options, files and stdin.
+//! Reads access tokens, API keys and passwords from options, files and stdin.
 
 use std::{
     fs::File,
@@ -55,6 +55,16 @@ fn one_line<'a>(text: &'a str, from: &str, what: &str) -> Result<&'a str, Failur
 /// Returns how errors name a file with a secret. `kind` is the kind of the secret.
 fn source(path: &Path, kind: &str) -> String {
     if path.as_os_str() == "-" { "stdin".into() } else { format!("the {kind} file {}", path.display()) }
+}
+
+/// Reads an API key of one line from a file, or from stdin.
+pub(crate) fn read_api_key(path: &Path) -> Result<String, Failure> {
+    api_key(&read_file(path, "an API key")?, &source(path, "API key"))
+}
+
+/// Parses an API key and removes white space around it. Errors name its source, `from`.
+pub(crate) fn api_key(text: &str, from: &str) -> Result<String, Failure> {
+    one_line(text, from, "an API key").map(str::to_owned)
 }
 
 /// Reads a password of one line from a file, or from stdin.

@@ -2,6 +2,7 @@
 
 mod export;
 mod import;
+mod live;
 mod row;
 mod shown_user;
 
@@ -13,6 +14,7 @@ use clap::{Args, Subcommand};
 use self::{
     export::Export,
     import::Import,
+    live::{End, Publish, Sessions},
     shown_user::{COLUMNS, Change, Changed, ListedUser, ShownUser, UserToken},
 };
 use crate::{
@@ -79,6 +81,15 @@ pub(crate) enum UserCommand {
     Revoke(Whom),
     /// Deletes a user and ends all of its sessions.
     Delete(Whom),
+    /// Publishes an event to the live sessions of a user of a running server.
+    ///
+    /// Prints how many sessions it was delivered to, because they have an open connection, and for how many it is queued, because
+    /// they are detached and may come back. A user without a session does not get the event later.
+    Publish(Publish),
+    /// Lists the live sessions of a user of a running server.
+    Sessions(Sessions),
+    /// Ends live sessions of a user of a running server: all, or one; prints how many.
+    Disconnect(End),
     /// Creates or changes many users; works while a server runs.
     ///
     /// Fields: id, display_name, first_name, last_name, email, phone_number, profile_url, avatar_url, data, metadata,
@@ -137,6 +148,9 @@ impl UserCommand {
             Self::Suspend(whom) => change(context, whom, Change::Suspended(true)).await,
             Self::Restore(whom) => change(context, whom, Change::Suspended(false)).await,
             Self::Revoke(whom) => change(context, whom, Change::Revoked(true)).await,
+            Self::Publish(command) => command.run(context).await,
+            Self::Sessions(command) => command.run(context).await,
+            Self::Disconnect(command) => command.run(context).await,
             Self::Import(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
             Self::Delete(whom) => change(context, whom, Change::Deleted(true)).await,

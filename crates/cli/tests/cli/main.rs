@@ -9,6 +9,7 @@ mod connecting;
 mod crowd;
 mod dashboard;
 mod folders;
+mod live;
 mod moving;
 mod process;
 mod scripts;

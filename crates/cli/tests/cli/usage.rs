@@ -198,7 +198,7 @@ fn completions_are_printed_for_each_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let done = Folder::new().run(&["completions", shell]);
         assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{shell}");
-        for word in ["suspend", "trusted-proxy", "keep-alive"] {
+        for word in ["publish", "trusted-proxy", "keep-alive"] {
             assert!(done.stdout.contains(word), "{shell} does not complete {word}");
         }
     }
