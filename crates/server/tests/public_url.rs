@@ -95,6 +95,7 @@ impl Host {
             (&format!("POST {prefix}/api/2.0/users.list"), &call, END, status),
             (&format!("POST {prefix}//api/1.0/users.list"), &call, END, status),
             (&format!("GET {prefix}/chatcamp.js"), "Connection: close\r\n", END, status),
+            (&format!("HEAD {prefix}/chatcamp.tgz"), "Connection: close\r\n", END, status),
             (&format!("GET {prefix}/healthz"), "Connection: close\r\n", END, status),
             (&format!("GET {prefix}/page?a=%20b"), "Connection: close\r\n", END, status),
         ] {

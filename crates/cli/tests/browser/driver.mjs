@@ -1,5 +1,6 @@
 // Runs every scenario of a suite over every transport, against one server and in one browser, and reports each as a line of
-// JSON. A suite is a folder with a `suite.mjs`, which exports its `SCENARIOS` by transport and a function that opens a page.
+// JSON. A suite is a folder with a `suite.mjs`, which exports its `SCENARIOS` by transport, a function that opens a page, and the
+// time for a scenario if it needs more than others.
 //
 // Usage: node driver.mjs '{"suite":"FOLDER","server":"HOST:PORT","chromium":"PATH",…}'
 
@@ -8,7 +9,6 @@ import { servePage } from "./page_server.mjs";
 import { within } from "./wait.mjs";
 
 const AT_ONCE = 8;
-const SCENARIO_MS = 120_000;
 const RUN_MS = 600_000;
 
 // Chromium runs as root and contacts only the hosts of the page.
@@ -30,7 +30,7 @@ setTimeout(() => {
 }, RUN_MS).unref();
 
 const { chromium: executablePath, suite, ...given } = JSON.parse(process.argv[2]);
-const { SCENARIOS, open } = await import(`./${suite}/suite.mjs`);
+const { SCENARIOS, SCENARIO_MS = 120_000, open } = await import(`./${suite}/suite.mjs`);
 const pages = await servePage();
 // Every launch uses a new, empty profile.
 const browser = await chromium.launch({ executablePath, args: BROWSER_FLAGS });

@@ -32,37 +32,37 @@ const START: Duration = Duration::from_secs(30);
 macro_rules! scenarios {
     (
         $suite:literal,
-        both: [$($both:ident),+ $(,)?],
+        both: [$($both:ident),* $(,)?],
         web_socket: [$($framed:ident),* $(,)?],
         long_poll: [$($polled:ident),* $(,)?] $(,)?
     ) => {
         static RUN: std::sync::LazyLock<Result<browser::Run, browser::Failure>> =
             std::sync::LazyLock::new(|| browser::drive($suite));
-        scenarios!(over web_socket: $($both,)+ $($framed,)*);
-        scenarios!(over long_poll: $($both,)+ $($polled,)*);
+        scenarios!(over web_socket: $($both,)* $($framed,)*);
+        scenarios!(over long_poll: $($both,)* $($polled,)*);
 
         #[test]
-        #[ignore = "needs chromium: apt-get install chromium"]
+        #[ignore = "needs chromium and npm: apt-get install chromium npm"]
         fn every_scenario_of_the_driver_is_a_test_here() {
             browser::assert_driven(&RUN, &[web_socket::SCENARIOS, long_poll::SCENARIOS].concat());
         }
 
         #[test]
-        #[ignore = "needs chromium: apt-get install chromium"]
+        #[ignore = "needs chromium and npm: apt-get install chromium npm"]
         fn the_most_detailed_server_log_contains_no_secret() {
             browser::assert_log_holds_no_secret(&RUN);
         }
     };
-    (over $transport:ident: $($name:ident),+ $(,)?) => {
+    (over $transport:ident: $($name:ident),* $(,)?) => {
         mod $transport {
-            pub(super) const SCENARIOS: &[&str] = &[$(concat!(stringify!($transport), "::", stringify!($name))),+];
+            pub(super) const SCENARIOS: &[&str] = &[$(concat!(stringify!($transport), "::", stringify!($name))),*];
             $(
                 #[test]
-                #[ignore = "needs chromium: apt-get install chromium"]
+                #[ignore = "needs chromium and npm: apt-get install chromium npm"]
                 fn $name() {
                     super::browser::assert_passes(&super::RUN, concat!(stringify!($transport), "::", stringify!($name)));
                 }
-            )+
+            )*
         }
     };
 }

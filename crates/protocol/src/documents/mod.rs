@@ -2,6 +2,7 @@
 //!
 //! With `CHATCAMP_WRITE_DOCUMENTS=1` the same tests write the documents.
 
+mod codes;
 mod requests;
 mod tables;
 

@@ -31,8 +31,8 @@ use super::{
 };
 
 /// Serves `/chat/2.0` (WebSocket upgrades of HTTP/1.1, long-poll of HTTP/1.1 and HTTP/2), `/chatcamp.js`, the client for web
-/// pages, with its types `/chatcamp.d.ts`, and `/compat.js`, the script with which pages of the hosted service use this
-/// server. Answers 404 to every other path.
+/// pages, with its types `/chatcamp.d.ts` and its package `/chatcamp.tgz`, and `/compat.js`, the script with which pages of the
+/// hosted service use this server. Answers 404 to every other path.
 ///
 /// Mount it at these paths without stripping them, for example with axum's `route_service("/chat/2.0", …)`.
 ///

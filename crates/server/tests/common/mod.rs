@@ -201,7 +201,7 @@ pub(crate) async fn listen(world: &World, adapter: Adapter) -> SocketAddr {
             let listener = TcpListener::bind(any).await.unwrap();
             let address = listener.local_addr().unwrap();
             let chat = ChatService::new(world.server.clone());
-            let paths = ["/chat/2.0", "/chatcamp.js", "/chatcamp.d.ts", "/compat.js"];
+            let paths = ["/chat/2.0", "/chatcamp.js", "/chatcamp.d.ts", "/chatcamp.tgz", "/compat.js"];
             let app =
                 paths.iter().fold(axum::Router::new(), |app, path| app.route_service(path, chat.clone()));
             tokio::spawn(async move { axum::serve(listener, app).await });

@@ -75,7 +75,7 @@ impl Answer {
     pub(crate) fn file(file: &'static File, has: Option<&[u8]>) -> Self {
         let has = has.and_then(|has| std::str::from_utf8(has).ok()).unwrap_or_default();
         let is_same = has.split(',').any(|tag| tag.trim().trim_start_matches("W/") == file.etag);
-        let (status, body) = if is_same { (304, Bytes::new()) } else { (200, Bytes::from_static(file.body)) };
+        let (status, body) = if is_same { (304, Bytes::new()) } else { (200, file.body.clone()) };
         Self { status, body, cors: None, kind: Kind::File(file) }
     }
 

@@ -6,16 +6,84 @@ export const VERSION: string;
 export type Advice = "retry" | "credential" | "terminal";
 
 /** The codes of refusals and ends: the WebSocket close code and the advice of each. */
-export const CODES: Readonly<Record<string, readonly [number: number, advice: Advice]>>;
+export const CODES: Readonly<Record<EndCode, readonly [number: number, advice: Advice]>>;
+
+// Generated from crates/protocol/src/code.rs and error.rs by CHATCAMP_WRITE_DOCUMENTS=1 cargo test -p chatcamp-protocol.
+// <codes>
+/** Why the server refused or ended a connection. */
+export type EndCode =
+  | "HANDSHAKE_TIMEOUT"
+  | "IDLE_TIMEOUT"
+  | "OVERLOADED"
+  | "STORE_UNAVAILABLE"
+  | "USER_LIMIT_REACHED"
+  | "SHUTTING_DOWN"
+  | "SLOW_CONSUMER"
+  | "OUT_OF_SEQUENCE"
+  | "LOST"
+  | "CREDENTIAL_CHANGED"
+  | "RECONNECT"
+  | "CONNECTION_UNKNOWN"
+  | "RATE_LIMITED"
+  | "APP_NOT_FOUND"
+  | "APP_ID_INVALID"
+  | "USER_ID_INVALID"
+  | "CREDENTIAL_REFUSED"
+  | "ACCESS_TOKEN_REQUIRED"
+  | "ACCESS_TOKEN_INVALID"
+  | "ACCESS_TOKEN_EXPIRED"
+  | "SESSION_KEY_INVALID"
+  | "CREDENTIAL_REVOKED"
+  | "USER_SUSPENDED"
+  | "USER_DELETED"
+  | "REPLACED"
+  | "SESSION_LIMIT"
+  | "QUERY_INVALID"
+  | "MALFORMED"
+  | "UNSUPPORTED_VERSION"
+  | "DISCONNECTED"
+  | "SESSION_EVICTED"
+  | "ORIGIN_REFUSED"
+  | "PROTOCOL_ERROR"
+  | "BINARY_MESSAGE"
+  | "INVALID_TEXT"
+  | "MESSAGE_TOO_LARGE";
+
+/** Why the server rejected a request. */
+export type RequestCode =
+  | "UNKNOWN_TYPE"
+  | "INVALID_BODY"
+  | "VALUE_TOO_LONG"
+  | "NOT_OWN_USER"
+  | "USER_NOT_FOUND"
+  | "DIRECTORY_OFF"
+  | "TOKEN_REFUSED"
+  | "OWN_USER"
+  | "TOO_MANY_BLOCKS"
+  | "RATE_LIMITED"
+  | "STORE_UNAVAILABLE";
+// </codes>
+
+/** An error of this client. */
+export type ClientCode =
+  | "DISCONNECTED_BY_US"
+  | "INVALID_ANSWER"
+  | "INVALID_ARGUMENT"
+  | "NOT_CONNECTED"
+  | "NO_CREDENTIAL"
+  | "SUPERSEDED"
+  | "TIMED_OUT"
+  | "TOKEN_EXPOSED"
+  | "TOO_LARGE"
+  | "TOO_MANY_WAITING"
+  | "UNANSWERED"
+  | "UNREACHABLE"
+  | "WRONG_USER";
 
 /** Why an operation failed. */
 export class ChatCampError extends Error {
-  /**
-   * For programs. A code of the server (in `CODES`, or the error of a request), or one of this client: `INVALID_ARGUMENT`,
-   * `NOT_CONNECTED`, `UNREACHABLE`, `DISCONNECTED_BY_US`, `SUPERSEDED`, `TIMED_OUT`, `UNANSWERED`, `TOO_LARGE`,
-   * `TOO_MANY_WAITING`, `INVALID_ANSWER`, `NO_CREDENTIAL`, `TOKEN_EXPOSED`, `WRONG_USER`.
-   */
-  readonly code: string;
+  /** For programs. A newer server may send a code that is not listed here; then `advice` and `retryable` decide. */
+  readonly code: EndCode | RequestCode | ClientCode;
   readonly advice: Advice | null;
   /** Whether the same call may succeed later. Repeating it cannot run it twice. */
   readonly retryable: boolean;
@@ -241,8 +309,9 @@ export type State = "disconnected" | "connecting" | "connected" | "reconnecting"
 export interface Options {
   appId: string | number;
   /**
-   * The URL of the server, such as `https://chat.example` or `https://chat.example/talk`; by default the server that this module came
-   * from, at the path beside the module. Must not contain a user name, a query or a fragment.
+   * The URL of the server, such as `https://chat.example` or `https://chat.example/talk`. Required in the npm package and wherever
+   * else this module was not loaded from its server; otherwise, the server that it came from, at the path beside the module.
+   * Must not contain a user name, a query or a fragment.
    */
   url?: string | URL;
   /** `auto`, the default, uses WebSocket, and long-poll if no WebSocket opens. */

@@ -10,6 +10,9 @@
 
 export const VERSION = "0.1.0";
 
+/** Whether this file comes from a server, and not from the npm package: the server changes this line in `/chatcamp.tgz`. */
+const IS_SERVED = true;
+
 /** The codes of refusals and ends: the WebSocket close code and the advice of each. */
 export const CODES = Object.freeze({
   HANDSHAKE_TIMEOUT: [4000, "retry"],
@@ -335,9 +338,9 @@ function told(promise, callback) {
   return promise;
 }
 
-/** Returns the URL of the chat endpoint, by default beside this module: a proxy may serve the server under a path. */
+/** Returns the URL of the chat endpoint. */
 function endpoint(url) {
-  if (url === undefined || url === null) return new URL(`.${PATH}`, import.meta.url);
+  if (url === undefined || url === null) return besideThisModule();
   const refuse = (why) => {
     throw new ChatCampError("INVALID_ARGUMENT", `invalid url: ${why}`);
   };
@@ -356,6 +359,15 @@ function endpoint(url) {
   if (path.endsWith(API_PATH)) refuse(`remove ${API_PATH}, and give the address of the server alone`);
   at.pathname = path.endsWith(PATH) ? path : path + PATH;
   return at;
+}
+
+/** Returns the URL of the chat endpoint of the server that this module came from, which a proxy may serve under a path. */
+function besideThisModule() {
+  // A bundler moves the module into a file of another name.
+  if (IS_SERVED && /^https?:[^?#]*\/chatcamp\.js([?#]|$)/.test(import.meta.url)) return new URL(`.${PATH}`, import.meta.url);
+  const message = "the url of the server is missing, since this module was not loaded from a server: "
+    + 'new ChatCamp({ appId, url: "https://chat.example" })';
+  throw new ChatCampError("INVALID_ARGUMENT", message);
 }
 
 /** Returns whether the connection is encrypted or stays on this machine. */

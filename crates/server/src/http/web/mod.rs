@@ -1,18 +1,23 @@
-//! Files for web pages: the client of this project, its types, and the script for pages with the published SDK.
+//! Files for web pages: the client of this project, its types, both as a package, and the script for pages with the published SDK.
 //!
 //! Pages of any origin may load them. They read no cookie and contain no secret.
+
+#[cfg(feature = "web")]
+mod package;
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::LazyLock,
 };
 
+use bytes::Bytes;
+
 /// A file and its headers.
 #[derive(Debug)]
 pub(crate) struct File {
     path: &'static str,
     pub(crate) content_type: &'static str,
-    pub(crate) body: &'static [u8],
+    pub(crate) body: Bytes,
     /// Identifies the content, so that a browser that has it need not download it again.
     pub(crate) etag: String,
 }
@@ -23,10 +28,11 @@ impl File {
         FILES.iter().find(|file| file.path == path)
     }
 
-    fn new(path: &'static str, content_type: &'static str, body: &'static str) -> Self {
+    fn new(path: &'static str, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
-        Self { path, content_type, body: body.as_bytes(), etag: format!("\"{:016x}\"", hasher.finish()) }
+        Self { path, content_type, body, etag: format!("\"{:016x}\"", hasher.finish()) }
     }
 }
 
@@ -35,11 +41,13 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         return Vec::new();
     }
     let script = "text/javascript; charset=utf-8";
-    vec![
+    Vec::from([
         File::new("/chatcamp.js", script, include_str!("chatcamp.js")),
         File::new("/chatcamp.d.ts", "text/plain; charset=utf-8", include_str!("chatcamp.d.ts")),
+        #[cfg(feature = "web")]
+        File::new("/chatcamp.tgz", "application/gzip", package::tarball()),
         File::new("/compat.js", script, include_str!("compat.js")),
-    ]
+    ])
 });
 
 #[cfg(test)]
@@ -50,7 +58,7 @@ mod tests {
     use super::*;
 
     fn text(path: &str) -> &'static str {
-        std::str::from_utf8(File::at(path).unwrap().body).unwrap()
+        std::str::from_utf8(&File::at(path).unwrap().body).unwrap()
     }
 
     /// Returns the value of a numeric constant of the module.
@@ -69,6 +77,19 @@ mod tests {
             .map(|code| format!("{}: [{}, \"{}\"],", code.as_str(), code.number(), code.advice().as_str()))
             .collect();
         assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn the_types_list_every_error_of_the_web_client() {
+        let literals = text("/chatcamp.js").split("ChatCampError(\"").skip(1);
+        let mut used: Vec<_> = literals.map(|rest| rest.split('"').next().unwrap()).collect();
+        used.push("INVALID_ANSWER");
+        used.retain(|code| Code::from_wire(code).is_none());
+        used.sort_unstable();
+        used.dedup();
+        let types = text("/chatcamp.d.ts").split("ClientCode =").nth(1).unwrap().split(';').next().unwrap();
+        let listed: Vec<_> = types.split("| ").skip(1).map(|code| code.trim().trim_matches('"')).collect();
+        assert_eq!(listed, used);
     }
 
     #[test]

@@ -94,6 +94,16 @@ export async function says_what_is_wrong_with_its_arguments(world) {
     }
   }));
   assert.deepEqual(made, ["INVALID_ARGUMENT", "INVALID_ARGUMENT"]);
+  const bundled = await page.run(async (from) => {
+    const code = await (await fetch(from)).text();
+    const { ChatCamp } = await import(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
+    try {
+      return new ChatCamp({ appId: "a" });
+    } catch (error) {
+      return error.code + error.message;
+    }
+  }, page.moduleUrl);
+  assert.match(bundled, /^INVALID_ARGUMENT.*url: "https:/, "a bundle is not the server's module");
   assert.equal(page.sent.length, 0);
 }
 
