@@ -38,6 +38,8 @@ scenarios! {
         updates_the_display_name_and_keeps_the_token,
         blocks_lists_and_unblocks_a_user,
         lists_the_users_page_by_page,
+        iterates_over_the_users_that_match,
+        reads_counts_changes_and_blocks_users,
         answers_a_request_of_an_unknown_type,
         sends_no_more_than_a_server_takes_at_once,
         a_request_that_is_too_fast_says_how_long_to_wait,
@@ -82,6 +84,7 @@ scenarios! {
         a_page_whose_timers_were_suspended_pings_before_it_disconnects,
         a_page_whose_timers_are_always_late_notices_a_dead_server,
         an_acknowledgement_for_another_user_is_refused,
+        a_list_of_users_waits_when_the_server_asks_to,
     ],
     long_poll: [
         a_transport_that_worked_is_remembered,

@@ -357,6 +357,23 @@ export interface Events {
   message: { t: string; d: Record<string, unknown> };
 }
 
+/** Selects users; every filter that is present must match. */
+export interface UserQuery {
+  /** Only users with a live session (true) or without one (false). */
+  online?: boolean;
+  /** Only users whose display name or id begins with this text, ignoring case. */
+  prefix?: string;
+  /** Only these users, at most 1,000; ids of no user are skipped. */
+  ids?: string[];
+  /** Begin after this id. */
+  after?: string;
+  /** The users of one request: 1 to 100; 100 by default. */
+  pageSize?: number;
+}
+
+/** The fields to change. */
+export type UserUpdate = Omit<Requests["users.update"]["request"], "id">;
+
 type ConnectCallback = (error: ChatCampError | null, user?: User) => void;
 
 /** The client of one page; it connects one user at a time. */
@@ -391,6 +408,28 @@ export class ChatCamp {
    * same, but respect a wait that the server asked for.
    */
   networkChanged(): void;
+
+  /**
+   * Lists the users of the app that match every filter, one at a time, in the byte order of their ids.
+   *
+   * Requests a page when its first user is asked for. If the server asks to wait (`RATE_LIMITED`), it waits and goes on; any other
+   * error ends the list. To continue after an error, pass the id of the last user as `after`.
+   */
+  users(query?: UserQuery): AsyncIterableIterator<PublicUser>;
+  /** Resolves with a user as others see it, the connected user included; null if the app has no user with this id. */
+  getUser(id: string): Promise<PublicUser | null>;
+  /** Changes the connected user: fields that are absent stay as they are. Resolves with the user. */
+  updateUser(update: UserUpdate): Promise<User>;
+  /** Blocks a user until `unblock`. Blocking a user twice is not an error. */
+  block(id: string): Promise<PublicUser>;
+  /** Ends a block. Unblocking a user who is not blocked is not an error. */
+  unblock(id: string): Promise<PublicUser>;
+  /** Lists the users that the connected user blocks, as `users` does. */
+  blocked(): AsyncIterableIterator<PublicUser>;
+  /** Counts the users of the app. */
+  countUsers(): Promise<UserCount>;
+  /** Counts the users with a live session. */
+  countOnlineUsers(): Promise<UserCount>;
 
   /** Sends a request and resolves with its response (docs/PROTOCOL.md, "Requests"). Waits during a reconnect. */
   request<T extends keyof Requests>(type: T, body?: Requests[T]["request"]): Promise<Requests[T]["response"]>;

@@ -58,6 +58,11 @@ const PATH = "/chat/2.0";
 const API_PATH = "/api/2.0";
 const DIALECT = 1;
 const MESSAGE_BYTES = 65_536;
+const USER_ID_BYTES = 255;
+/** The users of one request, unless the page chooses otherwise. */
+const PAGE_SIZE = 100;
+/** The fields of a user that others see. */
+const PUBLIC_FIELDS = ["id", "avatar_url", "display_name", "is_online", "last_seen", "profile_url"];
 const SILENCE_MS = 35_000;
 const HEARTBEAT_MS = 25_000;
 /** How long the server may take to answer when the connection is checked. */
@@ -108,6 +113,7 @@ const WAKING = [
 
 const isText = (value) => typeof value === "string";
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isUserId = (id) => isText(id) && id !== "" && !/\p{Cc}/u.test(id) && new TextEncoder().encode(id).length <= USER_ID_BYTES;
 const isProvider = (source) => typeof source === "function";
 const now = () => performance.now();
 
@@ -243,6 +249,51 @@ export class ChatCamp {
     return this.#goal.request(type, body);
   }
 
+  /** Lists the users of the app that match every filter, one at a time, in the byte order of their ids. */
+  users({ online, prefix, ids, after, pageSize } = {}) {
+    const isOnline = online === undefined ? undefined : online ? "ONLINE" : "OFFLINE";
+    const query = { is_online_filter: isOnline, display_name_search: prefix, user_ids: ids, reference: after, limit: pageSize };
+    return this.#pages("users.list", query, [ids ?? [], after ?? []].flat());
+  }
+
+  /** Resolves with a user as others see it, or null if the app has no user with this id. */
+  async getUser(id) {
+    try {
+      const { user } = await this.#aboutUser("users.get", { id }, id);
+      // The session's own user comes with its private fields.
+      return Object.fromEntries(PUBLIC_FIELDS.map((name) => [name, user[name]]));
+    } catch (error) {
+      if (error.code === "USER_NOT_FOUND") return null;
+      throw error;
+    }
+  }
+
+  /** Changes fields of the connected user, and resolves with the user. */
+  async updateUser(update) {
+    return (await this.request("users.update", update)).user;
+  }
+
+  async block(id) {
+    return (await this.#aboutUser("users.block", { block_id: id }, id)).user;
+  }
+
+  async unblock(id) {
+    return (await this.#aboutUser("users.unblock", { unblock_id: id }, id)).user;
+  }
+
+  /** Lists the users that the connected user blocks, as `users` does. */
+  blocked() {
+    return this.#pages("users.block_list", {}, []);
+  }
+
+  async countUsers() {
+    return (await this.request("users.list_count")).users;
+  }
+
+  async countOnlineUsers() {
+    return (await this.request("users.list_count", { is_online_filter: "ONLINE" })).users;
+  }
+
   /**
    * Tells the client that the network may have changed, such as when a device wakes up or joins another network.
    *
@@ -252,6 +303,33 @@ export class ChatCamp {
    */
   networkChanged() {
     this.#goal?.hurry(true);
+  }
+
+  #aboutUser(type, body, id) {
+    return isUserId(id) ? this.request(type, body) : invalidUserId();
+  }
+
+  /** Yields the users of all pages. Requests a page when its first user is asked for. */
+  async *#pages(type, { limit = PAGE_SIZE, ...query }, ids) {
+    if (!ids.every(isUserId)) await invalidUserId();
+    let { reference } = query;
+    do {
+      const page = await this.#patiently(type, { ...query, reference, limit });
+      yield* page.users;
+      ({ reference } = page);
+    } while (reference !== undefined);
+  }
+
+  /** Sends a request, and again after the wait that the server asks for if requests are too fast. */
+  async #patiently(type, body) {
+    for (;;) {
+      try {
+        return await this.request(type, body);
+      } catch (error) {
+        if (error.code !== "RATE_LIMITED") throw error;
+        await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs ?? SHORTEST_MS));
+      }
+    }
   }
 
   #connect(userId, credential) {
@@ -322,6 +400,7 @@ export class ChatCamp {
 }
 
 const invalid = (message) => Promise.reject(new ChatCampError("INVALID_ARGUMENT", message));
+const invalidUserId = () => invalid(`a user id is 1 to ${USER_ID_BYTES} bytes of text without control characters`);
 
 /** Reports an exception of the page's own code to the page, without stopping the client. */
 function report(error) {

@@ -97,6 +97,7 @@ mod tests {
         let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap();
         for (name, value) in [
             ("MESSAGE_BYTES", u64::try_from(limits::MESSAGE).unwrap()),
+            ("USER_ID_BYTES", u64::try_from(limits::USER_ID).unwrap()),
             ("HEARTBEAT_MS", ms(limits::HEARTBEAT)),
             ("SILENCE_MS", ms(limits::SILENCE)),
             ("CLOSING_MS", ms(limits::CLOSING)),

@@ -224,6 +224,31 @@ export async function a_page_whose_timers_are_always_late_notices_a_dead_server(
   assert.equal((await page.told("reconnecting"))[0].why.code, "LOST");
 }
 
+export async function a_list_of_users_waits_when_the_server_asks_to(world) {
+  const { page, says, hears, connects } = await talk(world, { fakeClock: true });
+  await connects();
+  await page.run(() => {
+    window.found = [];
+    window.listed = outcome((async () => {
+      for await (const { id } of chat.users()) window.found.push(id);
+    })());
+  });
+  const d = { limit: 100 };
+  assert.deepEqual(await hears(), { t: "users.list", d, r: 1 });
+  const error = { code: "RATE_LIMITED", message: "wait", retry_after_ms: 5_000 };
+  await says({ t: "users.list.ack", to: 1, d: { ok: false, error }, s: 1 });
+  await page.page.clock.runFor(4_000);
+  assert.equal(await page.run(() => server.unheard()), 0, "it waits");
+  await page.page.clock.runFor(1_000);
+  assert.deepEqual(await hears(), { t: "users.list", d, r: 2 });
+  await says({ t: "users.list.ack", to: 2, d: { ok: true, users: [{ id: "a" }], reference: "a" }, s: 2 });
+  assert.deepEqual(await hears(), { t: "users.list", d: { reference: "a", limit: 100 }, r: 3 });
+  const off = { code: "DIRECTORY_OFF", message: "no list" };
+  await says({ t: "users.list.ack", to: 3, d: { ok: false, error: off }, s: 3 });
+  assertFailed(await page.run(() => window.listed), "DIRECTORY_OFF");
+  assert.deepEqual(await page.run(() => window.found), ["a"], "what came before the error was delivered");
+}
+
 export async function an_acknowledgement_for_another_user_is_refused(world) {
   const { page, begins } = await talk(world);
   await page.run(() => void (window.connecting = outcome(chat.connect("eve"))));

@@ -50,6 +50,69 @@ export async function lists_the_users_page_by_page(world) {
   assert.equal(second.value.reference, undefined);
 }
 
+export async function iterates_over_the_users_that_match(world) {
+  const [{ app, id, token }] = world.movedUsers;
+  const page = await world.open({ appId: app });
+  await page.connect(id, token);
+  const ids = (query) => page.run(async (query) => {
+    const found = [];
+    for await (const user of chat.users(query ?? undefined)) found.push(user.id);
+    return found;
+  }, query);
+  const lists = () => page.sent.entries.filter(({ t }) => t === "users.list");
+  assert.deepEqual(await ids(null), ["molly", "mona", "moses"]);
+  assert.deepEqual(lists().map(({ d }) => d), [{ limit: 100 }]);
+  assert.deepEqual(await ids({ pageSize: 2 }), ["molly", "mona", "moses"]);
+  assert.deepEqual(lists().slice(1).map(({ d }) => d), [{ limit: 2 }, { reference: "mona", limit: 2 }]);
+  assert.deepEqual(await ids({ prefix: "MO", after: "molly" }), ["mona", "moses"]);
+  assert.deepEqual(await ids({ ids: ["moses", "nobody"] }), ["moses"]);
+  assert.deepEqual(await ids({ online: true, ids: [id] }), [id]);
+  assert.deepEqual(await ids({ online: false, ids: [id] }), []);
+
+  const sent = lists().length;
+  const [first, wrong] = await page.run(async () => {
+    chat.users();
+    for await (const user of chat.users({ pageSize: 1 })) {
+      return [user.id, await outcome(chat.users({ ids: [""] }).next())];
+    }
+  });
+  assert.equal(first, "molly");
+  assertFailed(wrong, "INVALID_ARGUMENT");
+  assert.equal(lists().length, sent + 1, "only what is read is requested");
+}
+
+export async function reads_counts_changes_and_blocks_users(world) {
+  const [own, other] = [`${world.transport} tina`, `${world.transport} tom`];
+  const [page, otherPage] = [await world.open({ appId: world.openApp }), await world.open({ appId: world.openApp })];
+  await Promise.all([page.connect(own), otherPage.connect(other)]);
+  const updated = await page.run(() => chat.updateUser({ display_name: "Tina", metadata: { a: 1 } }));
+  assert.deepEqual([updated.display_name, updated.metadata], ["Tina", { a: 1 }]);
+  const fields = ["avatar_url", "display_name", "id", "is_online", "last_seen", "profile_url"];
+  for (const id of [own, other]) {
+    const user = await page.run((id) => chat.getUser(id), id);
+    assert.deepEqual([user.id, user.is_online, Object.keys(user).sort()], [id, true, fields]);
+  }
+  assert.equal(await page.run(() => chat.getUser("nobody at all")), null);
+  const counts = await page.run(() => Promise.all([chat.countUsers(), chat.countOnlineUsers()]));
+  assert.ok(counts[0].count >= counts[1].count && counts[1].count >= 2, JSON.stringify(counts));
+
+  const blocked = () => page.run(async () => {
+    const found = [];
+    for await (const user of chat.blocked()) found.push(user.id);
+    return found;
+  });
+  assert.equal((await page.run((id) => chat.block(id), other)).id, other);
+  assert.deepEqual(await blocked(), [other]);
+  assert.equal((await page.run((id) => chat.unblock(id), other)).id, other);
+  assert.deepEqual(await blocked(), []);
+  assertFailed(await page.run(() => outcome(chat.block("nobody at all"))), "USER_NOT_FOUND");
+  for (const id of ["", "a\u0007b", "ä".repeat(128), 5]) {
+    for (const method of ["getUser", "block", "unblock"]) {
+      assertFailed(await page.run((method, id) => outcome(chat[method](id)), method, id), "INVALID_ARGUMENT");
+    }
+  }
+}
+
 export async function answers_a_request_of_an_unknown_type(world) {
   const page = await world.open({ appId: world.openApp });
   await page.connect("carol");
