@@ -17,9 +17,9 @@ use tokio::runtime::Handle;
 #[cfg(feature = "api")]
 use crate::ApiService;
 use crate::{
-    BusError, ChatService, FrontDoor, PublicUrl, PublishError, PublishOutcome, Recipients, RefusedOrigin,
-    SessionInfo, SessionList,
-    admission::Revalidation,
+    AccountError, BusError, ChatService, FrontDoor, Limits, PublicUrl, PublishError, PublishOutcome,
+    Recipients, RefusedOrigin, SessionInfo, SessionList, UserFields, Written, WrittenUser,
+    admission::{Revalidation, standing},
     bus::EndMode,
     http::Http,
     operations::{Operations, write_last_seen},
@@ -136,6 +136,25 @@ impl Server {
             sessions: self.sessions_here().connected(),
             detached: self.sessions_here().detached.len(),
         }
+    }
+
+    /// Returns the limits of the server.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// assert_eq!(server.limits().sessions_per_user, 100);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.http.limits
     }
 
     /// Returns the address at which browsers and clients reach the server, or `None` if it was not set.
@@ -303,6 +322,85 @@ impl Server {
     /// ```
     pub async fn are_online(&self, app: &AppId, users: &[&UserId]) -> Result<Vec<bool>, BusError> {
         self.operations().are_online(app, users).await
+    }
+
+    /// Changes the given fields of a user, as [`Accounts::update_user`](crate::Accounts::update_user) does, and sends the changed user to
+    /// its sessions.
+    ///
+    /// # Errors
+    /// Those of [`Accounts::update_user`](crate::Accounts::update_user).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the user may have been changed or not, and its sessions may not have been told.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::UserId;
+    /// # use chatcamp_server::{Accounts, AuthPolicy, Keyring, NewUser, Server};
+    /// use chatcamp_server::UserFields;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let keyring = Keyring::new(vec![[7; 32]])?;
+    /// # let accounts = Accounts::new(store.clone(), keyring.clone());
+    /// # let app = accounts.create_app("shop", AuthPolicy::Token, None).await?.id;
+    /// # let alice = UserId::new("alice")?;
+    /// # accounts.create_user(&app, &alice, NewUser::default()).await?;
+    /// # let server = Server::builder(store, keyring).start();
+    /// let fields = UserFields { email: Some("alice@shop.example".into()), ..UserFields::default() };
+    /// let written = server.update_user(&app, &alice, fields).await?;
+    /// assert_eq!(written.user.profile.email, "alice@shop.example");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn update_user(
+        &self,
+        app: &AppId,
+        id: &UserId,
+        fields: UserFields,
+    ) -> Result<WrittenUser, AccountError> {
+        let operations = self.operations();
+        let app = operations.accounts.app(app).await?;
+        let _lock = operations.lock_user(&app.id, id).await;
+        let written = operations.accounts.update_user(&app.id, id, fields).await?;
+        if written.written == Written::Changed {
+            let user = &written.user;
+            let now = self.sessions_here().clock.now();
+            // Not to sessions that the same change ends: somebody else may have opened them.
+            operations.send_user_change(user, |session| {
+                let auth = session.auth();
+                standing(&app, Some(user), auth.stamp, auth.proven_by, now).is_ok()
+            });
+        }
+        Ok(written)
+    }
+
+    /// Returns the app's users that have a live session, in the byte order of their ids.
+    ///
+    /// # Errors
+    /// [`BusError`]; never on a server of one node.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use chatcamp_protocol::AppId;
+    /// # use chatcamp_server::{Keyring, Server};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let store = Arc::new(chatcamp_store::memory::Store::new());
+    /// # let server = Server::builder(store, Keyring::new(vec![[7; 32]])?).start();
+    /// # let app = AppId::new("shop")?;
+    /// assert_eq!(server.online_users(&app).await?, [], "nobody is connected");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn online_users(&self, app: &AppId) -> Result<Vec<UserId>, BusError> {
+        self.operations().online_users(app, None).await
     }
 
     /// Lists the origins that an app has refused in the last hour, the latest refusal first: at most 32, and only those of this

@@ -19,10 +19,8 @@ use crate::{
     shutdown::Task,
 };
 
-#[cfg(feature = "api")]
-pub(crate) use self::authenticator::standing;
 pub(crate) use self::{
-    authenticator::StoreAuthenticator,
+    authenticator::{StoreAuthenticator, standing},
     pending::{PendingConnections, PendingGuard, PendingKind},
     rates::{Rates, is_guess},
     refused_origins::RefusedOrigins,

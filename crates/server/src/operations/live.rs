@@ -87,10 +87,6 @@ impl Operations {
     }
 
     /// Returns the app's users that have a live session and whose ids are greater than `after`, in byte order.
-    #[cfg_attr(
-        not(feature = "api"),
-        allow(dead_code, reason = "only the Platform API lists users by presence")
-    )]
     pub(crate) async fn online_users(
         &self,
         app: &AppId,

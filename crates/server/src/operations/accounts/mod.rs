@@ -65,7 +65,10 @@ pub enum AccountError {
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
     /// A name is too long, has control characters, or has no visible character.
-    #[error("a name has 1 to {} bytes, no control characters, and something to see", name::LONGEST)]
+    #[error(
+        "a name must have 1 to {} bytes, no control characters and at least one visible character",
+        name::LONGEST
+    )]
     InvalidName,
     /// The number of sessions in a session policy is out of range.
     #[error(transparent)]
