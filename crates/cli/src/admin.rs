@@ -1,6 +1,6 @@
 //! `chatcamp admin`, and the dashboard of `dev` and `serve`.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use chatcamp_dashboard::{AdminPassword, Dashboard, HostName, PasswordError};
 use chatcamp_server::{DataDir, PublicUrl, Server};
@@ -75,7 +75,7 @@ pub(crate) fn dashboard(
     names: Vec<HostName>,
     chat_url: Option<String>,
     is_encrypted: bool,
-) -> Arc<Dashboard> {
+) -> Dashboard {
     if !is_encrypted && !listen.ip().is_loopback() {
         let is_public_https = server.public_url().is_some_and(PublicUrl::is_https);
         if is_public_https || names.iter().any(HostName::is_https) {
@@ -94,7 +94,7 @@ pub(crate) fn dashboard(
     let dashboard = Dashboard::new(server.clone(), data.store(), data.keyring(), password, listen);
     let dashboard = dashboard.with_hosts(names);
     let dashboard = if is_encrypted { dashboard.with_tls() } else { dashboard };
-    Arc::new(chat_url.into_iter().fold(dashboard, Dashboard::with_chat_url))
+    chat_url.into_iter().fold(dashboard, Dashboard::with_chat_url)
 }
 
 /// The result of setting a password; contains the password only if it was generated.

@@ -34,6 +34,7 @@ pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failur
     let serving = Serving::start_with(data, options.listen, settings, |server, data, address| {
         let names = options.dashboard_host;
         let dashboard = admin::dashboard(server, data, address, names.clone(), None, false);
+        let dashboard = Arc::new(dashboard.with_try_page());
         sign_in = dashboard.one_time_path();
         vec![dashboard, Arc::new(TryPage::new(server.clone(), app, address).with_hosts(names))]
     })?;

@@ -102,7 +102,7 @@ pub(crate) async fn run(options: Serve, context: &Context) -> Result<(), Failure
                 return Vec::new();
             }
             dashboard = Some(shown_url(server, address, is_encrypted));
-            vec![admin::dashboard(server, data, address, names, None, is_encrypted)]
+            vec![Arc::new(admin::dashboard(server, data, address, names, None, is_encrypted))]
         })?,
         Some(separate) => {
             let serving = Serving::start_with(data, listen, settings, |_, _, _| Vec::new())?;
@@ -179,7 +179,7 @@ impl Serving {
         let chat_url = Some(self.url());
         let dashboard =
             admin::dashboard(&self.server, &self.data, address, names, chat_url, self.tls.is_some());
-        tokio::spawn(preface.apply(door).pages_only().mount(dashboard).run());
+        tokio::spawn(preface.apply(door).pages_only().mount(Arc::new(dashboard)).run());
         Ok(address)
     }
 

@@ -41,7 +41,9 @@ impl Dashboard {
         let accounts = Accounts::new(store.clone(), keyring);
         let access = Access::new(password, listen.port(), clock.clone());
         let hosts = Hosts::new(listen, Vec::new(), server.public_url());
-        let services = Services { server, accounts, store, clock, chat_url: None };
+        let started_at = clock.now();
+        let services =
+            Services { server, accounts, store, clock, chat_url: None, started_at, has_try_page: false };
         Self { router: Router { services, access, hosts } }
     }
 
@@ -69,11 +71,19 @@ impl Dashboard {
         self
     }
 
+    /// Links to the page `/try`, which must be mounted at the same address: see [`TryPage`](crate::TryPage).
+    #[must_use]
+    pub fn with_try_page(mut self) -> Self {
+        self.router.services.has_try_page = true;
+        self
+    }
+
     /// Sets the clock, for tests of expiry.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         let Router { services, access, .. } = &mut self.router;
         services.accounts = services.accounts.clone().with_clock(clock.clone());
+        services.started_at = clock.now();
         services.clock = clock.clone();
         access.clock = clock;
         self

@@ -19,7 +19,11 @@ impl PageError {
     }
 
     pub(crate) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "Page not found", "Start again from the list of apps.")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "Page not found",
+            "The address is wrong, or what it showed was deleted.",
+        )
     }
 
     pub(crate) fn bad_request(advice: impl Into<String>) -> Self {

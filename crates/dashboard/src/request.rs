@@ -23,6 +23,10 @@ pub(crate) struct Services {
     pub(crate) clock: Clock,
     /// The URL of the chat, if it differs from the dashboard's and the server has no public URL.
     pub(crate) chat_url: Option<String>,
+    /// When the dashboard was created, with its server, in Unix seconds.
+    pub(crate) started_at: u64,
+    /// Whether the server has the page `/try` too.
+    pub(crate) has_try_page: bool,
 }
 
 /// A request of a signed-in browser.
@@ -48,6 +52,11 @@ impl PageRequest<'_> {
     /// Returns the link to a page, relative to the requested one.
     pub(crate) fn href(&self, path: &str, query: &[(&str, &str)]) -> String {
         self.root.to(&href(path, query))
+    }
+
+    /// Returns the link to a path of the chat's address, which is not the dashboard's if the dashboard has an address of its own.
+    pub(crate) fn server_href(&self, path: &str) -> String {
+        if self.services.chat_url.is_some() { self.chat_url() + path } else { self.href(path, &[]) }
     }
 
     /// Returns the URL at which apps reach the chat.

@@ -111,7 +111,10 @@ impl Router {
             query,
             is_head: head.method == Method::HEAD,
         };
-        pages::show(path, &request).await
+        match pages::show(path, &request).await {
+            Err(error) if trigger == Trigger::User => Ok(pages::signed_in_error(&request, &error).await),
+            shown => shown,
+        }
     }
 
     /// Handles a form. Without a session, only a small form is read.
@@ -153,7 +156,10 @@ impl Router {
             query: Fields::default(),
             is_head: false,
         };
-        actions::act(path, &request, form).await
+        match actions::act(path, &request, form).await {
+            Err(error) => Ok(pages::signed_in_error(&request, &error).await),
+            done => done,
+        }
     }
 }
 

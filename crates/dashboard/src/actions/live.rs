@@ -53,8 +53,9 @@ pub(super) async fn publish(request: &PageRequest<'_>, form: &Fields) -> Result<
 
 fn outcome(published: PublishOutcome) -> String {
     match (published.delivered, published.queued) {
-        (0, 0) => "Published, but no recipient is connected.".to_owned(),
-        (0, queued) => format!("Queued for {}.", count(queued)),
+        (0, 0) => "Lost: no recipient has a session.".to_owned(),
+        (0, 1) => "Queued for 1 session that is detached and may come back.".to_owned(),
+        (0, queued) => format!("Queued for {queued} sessions that are detached and may come back."),
         (delivered, 0) => format!("Delivered to {}.", count(delivered)),
         (delivered, queued) => format!("Delivered to {}, queued for {queued}.", count(delivered)),
     }

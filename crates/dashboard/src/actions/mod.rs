@@ -2,6 +2,7 @@
 
 mod app;
 mod live;
+mod profile;
 mod user;
 
 use std::time::Duration;
@@ -29,6 +30,11 @@ struct Completed {
 enum ActionError {
     /// A field is invalid; the page of the form says which.
     Rejected(String),
+    /// A field is invalid; the page of the form says so beside the field too.
+    InvalidField {
+        field: &'static str,
+        reason: String,
+    },
     Page(PageError),
 }
 
@@ -40,10 +46,11 @@ pub(crate) async fn act(path: &str, request: &PageRequest<'_>, form: Fields) -> 
         "/dashboard/key/create" => app::create_key(request, &form).await,
         "/dashboard/key/revoke" => app::revoke_key(request, &form).await,
         "/dashboard/user/create" => user::create(request, &form).await,
+        "/dashboard/user/profile" => profile::update(request, &form).await,
         "/dashboard/user/suspend" => user::set_suspended(request, &form, true).await,
         "/dashboard/user/restore" => user::set_suspended(request, &form, false).await,
-        "/dashboard/user/lock" => user::set_locked(request, &form, true).await,
-        "/dashboard/user/unlock" => user::set_locked(request, &form, false).await,
+        "/dashboard/user/require-token" => user::set_token_required(request, &form, true).await,
+        "/dashboard/user/allow-id-only" => user::set_token_required(request, &form, false).await,
         "/dashboard/user/show-token" => user::show_token(request, &form).await,
         "/dashboard/user/issue-token" => user::issue_token(request, &form).await,
         "/dashboard/user/revoke-tokens" => user::revoke_tokens(request, &form).await,
@@ -61,6 +68,11 @@ pub(crate) async fn act(path: &str, request: &PageRequest<'_>, form: Fields) -> 
         Err(ActionError::Rejected(reason)) => {
             let next_page = page_of_form(path, &form);
             let flash = FlashMessage::rejected(reason).keeping(form.without("form_token"));
+            Completed { next_page, flash }
+        }
+        Err(ActionError::InvalidField { field, reason }) => {
+            let next_page = page_of_form(path, &form);
+            let flash = FlashMessage::rejected(reason).keeping(form.without("form_token")).about(field);
             Completed { next_page, flash }
         }
         Err(ActionError::Page(error)) => return Err(error),

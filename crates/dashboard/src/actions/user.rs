@@ -15,7 +15,8 @@ use crate::{
 pub(super) async fn create(request: &PageRequest<'_>, form: &Fields) -> Result<Completed, ActionError> {
     let (app, id) = app_and_user(form)?;
     let profile = Profile { display_name: form.text("display_name").trim().to_owned(), ..Profile::default() };
-    let new = NewUser { profile, check_access_token: form.get("locked").is_some(), ..NewUser::default() };
+    let new =
+        NewUser { profile, check_access_token: form.get("token_required").is_some(), ..NewUser::default() };
     let token = request.services.accounts.create_user(&app, &id, new).await?;
     let flash =
         FlashMessage::success("The user was created. Your backend passes this token to the user's app.");
@@ -37,17 +38,17 @@ pub(super) async fn set_suspended(
     Ok(on_user_page(&app, &id, FlashMessage::success(text)))
 }
 
-pub(super) async fn set_locked(
+pub(super) async fn set_token_required(
     request: &PageRequest<'_>,
     form: &Fields,
-    locked: bool,
+    required: bool,
 ) -> Result<Completed, ActionError> {
     let (app, id) = app_and_user(form)?;
-    request.services.accounts.set_locked(&app, &id, locked).await?;
-    let text = if locked {
-        "The user was locked: the access token is required. Sessions that were opened without a token were ended."
+    request.services.accounts.set_locked(&app, &id, required).await?;
+    let text = if required {
+        "The user must now present its access token. Sessions that were opened without a token were ended."
     } else {
-        "The user was unlocked: if the app is open, the user id is enough."
+        "The user no longer needs an access token if the app is open."
     };
     Ok(on_user_page(&app, &id, FlashMessage::success(text)))
 }

@@ -85,7 +85,7 @@ pub(super) fn count(number: u64, singular: &str, plural: &str) -> String {
 }
 
 /// Formats a number with commas between the thousands.
-fn with_thousands(number: u64) -> String {
+pub(super) fn with_thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -7,8 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::components;
 use crate::{
     assets,
-    fields::Fields,
-    flash::{FlashKind, FlashMessage},
+    flash::{FlashKind, FlashMessage, Kept},
     paths::{self, Root},
     reply::Reply,
     request::PageRequest,
@@ -24,15 +23,26 @@ pub(super) enum Tab {
     Settings,
 }
 
-/// A page of a signed-in browser. `content` receives the fields of a form that was rejected before.
+/// A page of a signed-in browser. `content` receives what is kept of a form that was rejected before.
 pub(super) fn page(
     request: &PageRequest<'_>,
     title: &str,
     app: Option<(&App, Tab)>,
-    content: impl FnOnce(&Fields) -> Markup,
+    content: impl FnOnce(&Kept) -> Markup,
+) -> Reply {
+    page_with_status(StatusCode::OK, request, title, app, content)
+}
+
+/// A page of a signed-in browser, with this status.
+pub(super) fn page_with_status(
+    status: StatusCode,
+    request: &PageRequest<'_>,
+    title: &str,
+    app: Option<(&App, Tab)>,
+    content: impl FnOnce(&Kept) -> Markup,
 ) -> Reply {
     let mut flash = request.take_flash();
-    let kept = flash.as_mut().and_then(|flash| flash.kept.take()).unwrap_or_default();
+    let kept = flash.as_mut().map(|flash| std::mem::take(&mut flash.kept)).unwrap_or_default();
     let page = document(
         request.root,
         title,
@@ -50,7 +60,7 @@ pub(super) fn page(
             }
         },
     );
-    Reply::page(StatusCode::OK, page)
+    Reply::page(status, page)
 }
 
 /// An HTML document with this body, for a page from which `root` leads to the root of the server.
@@ -80,7 +90,7 @@ pub(super) fn document(root: Root, title: &str, body: Markup) -> Markup {
 fn app_heading(request: &PageRequest<'_>, app: &App, current: Tab) -> Markup {
     let id = app.id.as_str();
     html! {
-        nav.trail aria-label="Breadcrumb" { a href=(request.href(paths::HOME, &[])) { "Apps" } " / " bdi { (VisibleText(&app.name)) } }
+        nav.trail aria-label="Breadcrumb" { a href=(request.href(paths::HOME, &[])) { "Overview" } " / " bdi { (VisibleText(&app.name)) } }
         div.app {
             h1 { bdi { (VisibleText(&app.name)) } }
             (components::auth_policy(app.auth))
@@ -89,7 +99,7 @@ fn app_heading(request: &PageRequest<'_>, app: &App, current: Tab) -> Markup {
             @for (tab, path, name) in [
                 (Tab::Connect, "/dashboard/app", "Connect"),
                 (Tab::Users, "/dashboard/users", "Users"),
-                (Tab::Live, "/dashboard/live", "Live"),
+                (Tab::Live, "/dashboard/live", "Sessions"),
                 (Tab::Settings, "/dashboard/settings", "Settings"),
             ] {
                 a href=(request.href(path, &[("app", id)])) aria-current=[(tab == current).then_some("page")] { (name) }

@@ -9,26 +9,31 @@ use maud::{Markup, html};
 use super::{
     components,
     layout::{self, Tab},
+    paging::Paging,
     snippets::needs_token,
     time::ago,
 };
 use crate::{
-    error::PageError, fields::Fields, paths, reply::Reply, request::PageRequest, visible_text::VisibleText,
+    error::PageError, flash::Kept, paths, reply::Reply, request::PageRequest, visible_text::VisibleText,
 };
 
-/// Maximum number of sessions in the table; the newest are shown.
-const MAX_ROWS: usize = 100;
+/// Number of sessions on a page, newest first.
+const PAGE_SIZE: usize = 100;
 
 pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> {
     let app = request.app().await?;
     let list = newest(request, &app, None).await?;
+    let paging = Paging::of(request, PAGE_SIZE);
+    let online = request.href("/dashboard/users", &[("app", app.id.as_str()), ("show", "online")]);
     let title = format!("Live sessions of {}", VisibleText(&app.name));
     Ok(layout::page(request, &title, Some((&app, Tab::Live)), |kept| {
         html! {
             div.columns.uneven {
                 section.card {
                     h2 { "Live sessions" }
+                    p.hint { "A session has a connection. " a href=(online) { "Search the online users" } }
                     (updating_table(request, &app, None, false, &list))
+                    (paging.links(request, "/dashboard/live", &[("app", app.id.as_str())], list.total))
                 }
                 section.card {
                     h2 { "Send an event" }
@@ -64,7 +69,9 @@ pub(super) fn updating_table(
     requires_token: bool,
     list: &SessionList,
 ) -> Markup {
-    let query = [("app", Some(app.id.as_str())), ("user", user.map(UserId::as_str))];
+    let page = Paging::of(request, PAGE_SIZE).value();
+    let query =
+        [("app", Some(app.id.as_str())), ("user", user.map(UserId::as_str)), ("page", page.as_deref())];
     let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     html! {
         div data-live=(request.href(paths::LIVE_ROWS, &query)) { (sessions(request, app, user, requires_token, list)) }
@@ -73,19 +80,22 @@ pub(super) fn updating_table(
     }
 }
 
-/// The number of live sessions, with its noun.
+/// The number of live sessions of an app, with its noun.
 pub(super) async fn count(request: &PageRequest<'_>, app: &App) -> Result<String, PageError> {
     let total = request.services.server.newest_sessions(&app.id, None, 0).await?.total;
     Ok(components::count(total as u64, "live session", "live sessions"))
 }
 
-/// Returns the newest sessions of an app or a user, as many as the table shows.
+/// Returns the sessions of an app or a user that are on the requested page.
 pub(super) async fn newest(
     request: &PageRequest<'_>,
     app: &App,
     user: Option<&UserId>,
 ) -> Result<SessionList, PageError> {
-    Ok(request.services.server.newest_sessions(&app.id, user, MAX_ROWS).await?)
+    let paging = Paging::of(request, PAGE_SIZE);
+    let mut list = request.services.server.newest_sessions(&app.id, user, paging.end()).await?;
+    list.newest.drain(..paging.skip().min(list.newest.len()));
+    Ok(list)
 }
 
 fn sessions(
@@ -98,12 +108,12 @@ fn sessions(
     let total = list.total;
     let now = request.now();
     html! {
-        @if list.newest.is_empty() {
+        @if total == 0 {
             (no_sessions(request, app, user, requires_token))
         } @else {
             p.hint {
                 (components::count(total as u64, "session", "sessions"))
-                @if total > MAX_ROWS { ", the newest " (MAX_ROWS) " are shown. The page of a user shows the sessions of that user." }
+                @if list.newest.len() < total { ", newest first" }
             }
             table.list.sessions {
                 caption.visually-hidden { "Live sessions" }
@@ -118,7 +128,7 @@ fn sessions(
             }
             @if let Some(user) = user.filter(|_| total > 1) {
                 (components::form(request, "/dashboard/session/end-all", &[("app", app.id.as_str()), ("on_user", user.as_str())],
-                    html! { button.danger #end-all { "End all" } }))
+                    html! { button.danger #end-all { "End all sessions" } }))
             }
         }
     }
@@ -136,14 +146,14 @@ fn row(request: &PageRequest<'_>, app: &App, session: &SessionInfo, of: Option<&
     html! {
         tr {
             @if of.is_none() {
-                th scope="row" {
+                th.main scope="row" {
                     a #{ "user-" (session.id) } href=(request.href("/dashboard/user", &[("app", app), ("id", user)])) {
                         bdi title=(visible_user) { (VisibleText(user)) }
                     }
                 }
             }
             td data-label="Transport" { (session.transport) }
-            td.address data-label="Address" { (address) }
+            td data-label="Address" { (address) }
             td data-label="Since" { (ago(session.since, now)) }
             td.act { (components::form(request, "/dashboard/session/end", &hidden, end)) }
         }
@@ -176,7 +186,7 @@ pub(super) fn publish_form(
     request: &PageRequest<'_>,
     app: &App,
     user: Option<&UserId>,
-    kept: &Fields,
+    kept: &Kept,
 ) -> Markup {
     let event_type = kept.get("type").unwrap_or("test");
     let data = kept.get("data").unwrap_or(r#"{"hello": "world"}"#);
@@ -187,7 +197,7 @@ pub(super) fn publish_form(
     let content = html! {
         @if user.is_none() {
             label {
-                "To " span.optional { "a user id; empty for all connected users" }
+                "To " span.optional { "a user id; empty for all users with a session" }
                 input name="to" maxlength="255" spellcheck="false" autocomplete="off" autocapitalize="none" placeholder="all users"
                     value=(kept.text("to"));
             }

@@ -3,8 +3,13 @@
 mod app;
 mod apps;
 mod components;
+mod error;
 mod layout;
 mod live;
+mod metadata;
+mod overview;
+mod paging;
+mod profile;
 mod settings;
 mod signed_out;
 mod snippets;
@@ -13,6 +18,7 @@ mod user;
 mod users;
 
 pub(crate) use self::{
+    error::signed_in_error,
     signed_out::{error, invalid_link, one_time_link, sign_in},
     user::{GRACE_PERIODS, LIFETIMES},
 };
@@ -21,7 +27,7 @@ use crate::{error::PageError, paths, reply::Reply, request::PageRequest};
 /// Shows a page to a signed-in browser.
 pub(crate) async fn show(path: &str, request: &PageRequest<'_>) -> Result<Reply, PageError> {
     match path {
-        paths::HOME => apps::show(request).await,
+        paths::HOME => overview::show(request).await,
         "/dashboard/app" => app::show(request).await,
         "/dashboard/users" => users::show(request).await,
         "/dashboard/user" => user::show(request).await,

@@ -10,9 +10,7 @@ use super::{
     layout::{self, Tab},
     time::ago,
 };
-use crate::{
-    error::PageError, fields::Fields, reply::Reply, request::PageRequest, visible_text::VisibleText,
-};
+use crate::{error::PageError, flash::Kept, reply::Reply, request::PageRequest, visible_text::VisibleText};
 
 pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> {
     let app = request.app().await?;
@@ -38,7 +36,7 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
 }
 
 /// The form of the app's settings. If this form was rejected before, it has what was submitted.
-fn app_form(request: &PageRequest<'_>, app: &App, kept: &Fields) -> Markup {
+fn app_form(request: &PageRequest<'_>, app: &App, kept: &Kept) -> Markup {
     let kept = kept.get("origins").map(|_| kept);
     let auth = kept.map_or(Some(app.auth), |kept| match kept.text("auth") {
         "open" => Some(AuthPolicy::Open),
@@ -53,24 +51,25 @@ fn app_form(request: &PageRequest<'_>, app: &App, kept: &Fields) -> Markup {
             input type="checkbox" name="directory" value="yes" checked[kept.map_or(app.directory, |kept| kept.get("directory").is_some())];
             span { strong { "User directory." } " Clients may list and search the users of this app." }
         }
-        (session_limit(app.sessions, kept))
+        (session_limit(request, app.sessions, kept))
         (origins(app, kept))
         button.main { "Save" }
     };
     components::form(request, "/dashboard/app/update", &[("app", app.id.as_str())], content)
 }
 
-/// The maximum number of sessions of a user.
-fn session_limit(policy: SessionPolicy, kept: Option<&Fields>) -> Markup {
+/// The maximum number of sessions of a user. The server has a limit too, which holds without one of the app.
+fn session_limit(request: &PageRequest<'_>, policy: SessionPolicy, kept: Option<&Kept>) -> Markup {
     let (chosen, max) = match policy {
-        SessionPolicy::Unlimited => ("unlimited", MAX_SESSIONS),
-        SessionPolicy::RejectNew(max) => ("reject_new", max),
-        SessionPolicy::EvictOldest(max) => ("evict_oldest", max),
+        SessionPolicy::Unlimited => ("unlimited", None),
+        SessionPolicy::RejectNew(max) => ("reject_new", Some(max)),
+        SessionPolicy::EvictOldest(max) => ("evict_oldest", Some(max)),
     };
-    let max = max.to_string();
+    let max = max.map_or(String::new(), |max| max.to_string());
     let (chosen, max) = kept.map_or((chosen, &*max), |kept| (kept.text("sessions"), kept.text("most")));
+    let of_server = request.services.server.limits().sessions_per_user;
     let choices = [
-        ("unlimited", "Unlimited"),
+        ("unlimited", "No limit of the app"),
         ("reject_new", "Limited: refuse new sessions"),
         ("evict_oldest", "Limited: end the oldest session"),
     ];
@@ -83,12 +82,20 @@ fn session_limit(policy: SessionPolicy, kept: Option<&Fields>) -> Markup {
                 }
             }
         }
-        label { "Maximum, if limited" input name="most" type="number" min="1" max=(MAX_SESSIONS) value=(max); }
+        label {
+            "Limit " span.optional { "1 to " (MAX_SESSIONS) "; empty without a limit of the app" }
+            input name="most" type="number" min="1" max=(MAX_SESSIONS) value=(max) aria-describedby="session-limit";
+        }
+        p.hint #session-limit {
+            @if policy == SessionPolicy::Unlimited { "Without a limit of the app, the server refuses more than " }
+            @else { "In addition, the server refuses more than " }
+            (count(of_server as u64, "session", "sessions")) " of one user."
+        }
     }
 }
 
 /// The web pages that may connect.
-fn origins(app: &App, kept: Option<&Fields>) -> Markup {
+fn origins(app: &App, kept: Option<&Kept>) -> Markup {
     let named = app.origins.patterns().iter().map(OriginPattern::as_str).collect::<Vec<_>>().join("\n");
     let text = kept.map_or(&*named, |kept| kept.text("origins"));
     let is_required =

@@ -62,7 +62,7 @@ pub(crate) fn invalid_link(root: Root) -> Markup {
 pub(crate) fn error(root: Root, error: &PageError) -> Reply {
     let advice = html! {
         p { (VisibleText(&error.advice)) }
-        p { a.button href=(root.to(paths::HOME)) { "Go to the dashboard" } }
+        p { a.button href=(root.to(paths::HOME)) { "Open the dashboard" } }
     };
     let reply = Reply::page(error.status, small_page(root, error.title, None, advice));
     if error.status == StatusCode::METHOD_NOT_ALLOWED { reply.with_allow("GET, HEAD, POST") } else { reply }

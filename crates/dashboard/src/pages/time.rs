@@ -34,7 +34,7 @@ pub(super) fn until(then: u64, now: u64) -> Markup {
 }
 
 /// Formats a duration in minutes or larger units: with seconds, a page that reloads its data would change all the time.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..MINUTE => return "less than a minute".into(),
         MINUTE..HOUR => (seconds / MINUTE, "minute"),
@@ -45,7 +45,7 @@ fn duration(seconds: u64) -> String {
 }
 
 impl Utc {
-    fn iso(self) -> String {
+    pub(super) fn iso(self) -> String {
         self.to_string().replacen(' ', "T", 1).replacen(" UTC", "Z", 1)
     }
 }

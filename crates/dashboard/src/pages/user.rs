@@ -2,23 +2,18 @@
 
 use std::time::Duration;
 
-use chatcamp_protocol::{Profile, UserId};
+use chatcamp_protocol::UserId;
 use chatcamp_store::{App, TokenRecord, User};
 use maud::{Markup, html};
 
 use super::{
     components,
     layout::{self, Tab},
-    live,
-    time::{Utc, until},
+    live, profile,
+    time::until,
     users::{access, last_seen, token},
 };
-use crate::{
-    error::PageError,
-    reply::Reply,
-    request::PageRequest,
-    visible_text::{VisibleLines, VisibleText},
-};
+use crate::{error::PageError, reply::Reply, request::PageRequest, visible_text::VisibleText};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,10 +44,10 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
     let title = format!("{} of {}", VisibleText(id.as_str()), VisibleText(&app.name));
     Ok(layout::page(request, &title, Some((&app, Tab::Users)), |kept| {
         html! {
-            p.trail { a href=(request.href("/dashboard/users", &[("app", app.id.as_str())])) { "← All users" } }
+            p.trail { a href=(request.href("/dashboard/users", &[("app", app.id.as_str())])) { "← Users" } }
             div.app.person {
                 h2 { bdi { (VisibleText(display_name(&user))) } }
-                (access(&user)) (presence(request, &user, is_online))
+                (access(&app, &user)) (presence(request, &user, is_online))
             }
             (components::copyable("User id", id.as_str()))
             div.columns {
@@ -69,7 +64,7 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
                         h3 { "Send an event" }
                         (live::publish_form(request, &app, Some(&user.id), kept))
                     }
-                    (profile_card(request, &user, is_online))
+                    (profile::card(request, &user, is_online, kept))
                 }
             }
         }
@@ -140,15 +135,17 @@ fn access_card(request: &PageRequest<'_>, app: &App, user: &User) -> Markup {
             h3 { "Access" }
             div.setting {
                 @if user.check_access_token {
-                    p { strong { "Locked." } " The access token is required." }
-                    (form("/dashboard/user/unlock", html! { button { "Unlock" } }))
+                    p { strong { "Token required." } " The user must present its access token, even if the app is open." }
+                    (form("/dashboard/user/allow-id-only", html! { button { "Allow the user id only" } }))
                 } @else {
                     p {
-                        strong { "Not locked." }
-                        @if super::snippets::needs_token(app.auth) { " The app requires the access token from all users." }
-                        @else { " The user id is enough." }
+                        @if super::snippets::needs_token(app.auth) {
+                            strong { "Token required by the app." } " If the app becomes open, the user id will be enough."
+                        } @else {
+                            strong { "User id only." } " The app is open, and anyone can connect as this user."
+                        }
                     }
-                    (form("/dashboard/user/lock", html! { button { "Lock" } }))
+                    (form("/dashboard/user/require-token", html! { button { "Require token" } }))
                 }
             }
             div.setting {
@@ -166,47 +163,6 @@ fn access_card(request: &PageRequest<'_>, app: &App, user: &User) -> Markup {
                  connecting with this id later creates a new user.",
                 form("/dashboard/user/delete", html! { button.danger { "Delete permanently" } }),
             ))
-        }
-    }
-}
-
-fn profile_card(request: &PageRequest<'_>, user: &User, is_online: bool) -> Markup {
-    let Profile {
-        display_name,
-        first_name,
-        last_name,
-        email,
-        phone_number,
-        profile_url,
-        avatar_url,
-        data,
-        metadata,
-    } = &user.profile;
-    let metadata = if metadata.is_empty() {
-        String::new()
-    } else {
-        serde_json::Value::Object(metadata.clone()).to_string()
-    };
-    html! {
-        section.card {
-            h3 { "Profile" }
-            dl.facts {
-                @for (label, text) in [
-                    ("Display name", display_name),
-                    ("First name", first_name),
-                    ("Last name", last_name),
-                    ("E-mail", email),
-                    ("Phone", phone_number),
-                    ("Profile URL", profile_url),
-                    ("Avatar URL", avatar_url),
-                    ("Data", data),
-                    ("Metadata", &metadata),
-                ] {
-                    @if !text.is_empty() { dt { (label) } dd { bdi.user-text { (VisibleLines(text)) } } }
-                }
-                dt { "Created" } dd { (Utc(user.created_at)) }
-                dt { "Last seen" } dd { (last_seen(request, user, is_online)) }
-            }
         }
     }
 }

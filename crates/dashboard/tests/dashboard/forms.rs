@@ -1,9 +1,10 @@
 //! The actions of the forms.
 
-use chatcamp_server::{AuthPolicy, SessionPolicy};
+use chatcamp_protocol::Profile;
+use chatcamp_server::{AuthPolicy, NewUser, SessionPolicy};
 use chatcamp_store::TokenRecord;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Browser, Fixture};
 
 #[tokio::test]
 async fn an_app_is_created_and_its_key_is_shown_once() {
@@ -182,7 +183,7 @@ async fn a_user_is_created_with_a_token_that_connects() {
     let fixture = Fixture::new().await;
     let mut admin = fixture.admin().await;
     let app = fixture.app.as_str();
-    let form = [("app", app), ("id", "alice"), ("display_name", "Alice"), ("locked", "yes")];
+    let form = [("app", app), ("id", "alice"), ("display_name", "Alice"), ("token_required", "yes")];
     let page = admin.submit("/dashboard/user/create", &form).await;
     let token = page.secret("Access token");
     fixture.connect("alice", Some(&token)).await;
@@ -204,21 +205,25 @@ async fn a_user_is_created_with_a_token_that_connects() {
         .submit("/dashboard/user/create", &bad)
         .await
         .assert_contains("display_name is longer than 255 bytes.");
-    let unlocked = [("app", app), ("id", "carol"), ("display_name", "")];
-    admin.submit("/dashboard/user/create", &unlocked).await;
+    let id_only = [("app", app), ("id", "carol"), ("display_name", "")];
+    admin.submit("/dashboard/user/create", &id_only).await;
     assert!(!fixture.accounts.user(&fixture.app, &Fixture::user("carol")).await.unwrap().check_access_token);
     assert_eq!(fixture.accounts.users(&fixture.app, None, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_user_is_locked_unlocked_suspended_and_restored() {
+async fn a_token_is_required_and_not_and_a_user_is_suspended_and_restored() {
     let fixture = Fixture::new().await;
     let mut admin = fixture.admin().await;
     let form = [("app", fixture.app.as_str()), ("id", "zoe")];
     let zoe = fixture.connect("zoe", None).await;
-    admin.submit("/dashboard/user/lock", &form).await.assert_contains("The user was locked: ");
+    let required = admin.submit("/dashboard/user/require-token", &form).await;
+    required.assert_contains("The user must now present its access token.");
+    required.assert_contains("token required");
     zoe.wait_for_end().await;
-    admin.submit("/dashboard/user/unlock", &form).await.assert_contains("The user was unlocked: ");
+    let id_only = admin.submit("/dashboard/user/allow-id-only", &form).await;
+    id_only.assert_contains("The user no longer needs an access token");
+    id_only.assert_lacks("token required");
     let zoe = fixture.connect("zoe", None).await;
     admin.submit("/dashboard/user/suspend", &form).await.assert_contains("The user was suspended.");
     zoe.wait_for_end().await;
@@ -234,7 +239,7 @@ async fn tokens_are_issued_with_lifetime_and_grace_period_and_revoked() {
     let mut admin = fixture.admin().await;
     let app = fixture.app.as_str();
     let id = Fixture::user("alice");
-    let form = [("app", app), ("id", "alice"), ("locked", "yes")];
+    let form = [("app", app), ("id", "alice"), ("token_required", "yes")];
     let first = admin.submit("/dashboard/user/create", &form).await.secret("Access token");
     let issue = [("app", app), ("id", "alice"), ("lifetime", "86400"), ("grace", "3600")];
     let page = admin.submit("/dashboard/user/issue-token", &issue).await;
@@ -263,6 +268,77 @@ async fn tokens_are_issued_with_lifetime_and_grace_period_and_revoked() {
 }
 
 #[tokio::test]
+async fn a_profile_is_edited_and_its_sessions_are_told() {
+    let fixture = Fixture::new().await;
+    let mut admin = fixture.admin().await;
+    let app = fixture.app.as_str();
+    let id = Fixture::user("zoe");
+    let mut zoe = fixture.connect("zoe", None).await;
+    let page = admin.get(&format!("{}&id=zoe", fixture.path("user"))).await;
+    let rev = page.between("name=\"rev\" value=\"", "\"").unwrap().to_owned();
+    let form = |rev: &str, name: &str, metadata: &str| {
+        [("app", app), ("id", "zoe"), ("rev", rev), ("display_name", name), ("metadata", metadata)]
+            .map(|(name, value)| (name, value.to_owned()))
+    };
+    let submit = async |admin: &mut Browser, form: [(&str, String); 5]| {
+        let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        admin.submit("/dashboard/user/profile", &form).await
+    };
+    let metadata = r#"{"plan": "pro", "seats": {"used": 3}}"#;
+    let page = submit(&mut admin, form(&rev, "Zoë", metadata)).await;
+    page.assert_contains("The profile was saved.");
+    page.assert_contains("<bdi class=\"user-text\">pro</bdi>");
+    page.assert_contains("{\n  &quot;used&quot;: 3\n}");
+    zoe.wait_for("Zoë").await;
+    let profile = fixture.accounts.user(&fixture.app, &id).await.unwrap().profile.clone();
+    assert_eq!((profile.display_name.as_str(), profile.metadata.len()), ("Zoë", 2));
+
+    let stale = submit(&mut admin, form(&rev, "Other", metadata)).await;
+    stale.assert_contains("The user was changed after this page was opened");
+    stale.assert_contains("value=\"Other\"");
+    let rev = stale.between("name=\"rev\" value=\"", "\"").unwrap().to_owned();
+    submit(&mut admin, form(&rev, "Zoë", metadata)).await.assert_contains("The profile is unchanged.");
+    let long = "x".repeat(256);
+    let deep = format!("{{\"a\": {}{}}}", "[".repeat(32), "]".repeat(32));
+    for (name, metadata, field, reason) in [
+        (&*long, "", "display_name", "display_name is longer than 255 bytes."),
+        ("a\0b", "", "display_name", "display_name "),
+        ("Zoë", "[1]", "metadata", "metadata must be a JSON object"),
+        ("Zoë", "{", "metadata", "metadata is not valid JSON: "),
+        ("Zoë", &deep, "metadata", "is nested deeper than 32 levels."),
+    ] {
+        let page = submit(&mut admin, form(&rev, name, metadata)).await;
+        let beside = page.between(&format!("id=\"profile-{field}-error\">"), "</p>");
+        assert!(beside.is_some_and(|beside| beside.contains(reason)), "{reason}: {beside:?}");
+        page.assert_contains("aria-invalid=\"true\"");
+        page.assert_contains("<details class=\"more\" open>");
+    }
+    let kept = fixture.accounts.user(&fixture.app, &id).await.unwrap().profile.clone();
+    assert_eq!(kept, profile);
+}
+
+#[tokio::test]
+async fn a_profile_with_line_breaks_is_not_changed_by_saving_it() {
+    let fixture = Fixture::new().await;
+    let mut admin = fixture.admin().await;
+    let profile = Profile { first_name: "a\nb".into(), data: "1\n2".into(), ..Profile::default() };
+    let new = NewUser { profile: profile.clone(), ..NewUser::default() };
+    let id = Fixture::user("alice");
+    fixture.accounts.create_user(&fixture.app, &id, new).await.unwrap();
+    // What a browser submits of the unchanged form.
+    let form = [
+        ("app", fixture.app.as_str()),
+        ("id", "alice"),
+        ("rev", "1"),
+        ("first_name", "ab"),
+        ("data", "1\r\n2"),
+        ("metadata", ""),
+    ];
+    admin.submit("/dashboard/user/profile", &form).await.assert_contains("The profile is unchanged.");
+    assert_eq!(fixture.accounts.user(&fixture.app, &id).await.unwrap().profile, profile);
+}
+
+#[tokio::test]
 async fn a_user_is_deleted() {
     let fixture = Fixture::new().await;
     let mut admin = fixture.admin().await;
@@ -272,7 +348,7 @@ async fn a_user_is_deleted() {
     page.assert_contains("The user zoe was deleted.");
     page.assert_contains("No users yet");
     zoe.wait_for_end().await;
-    for path in ["delete", "suspend", "lock", "issue-token", "revoke-tokens", "show-token"] {
+    for path in ["delete", "suspend", "require-token", "issue-token", "revoke-tokens", "show-token"] {
         let form = [("app", fixture.app.as_str()), ("id", "zoe"), ("lifetime", ""), ("grace", "")];
         assert_eq!(admin.post(&format!("/dashboard/user/{path}"), &form).await.status, 404, "{path}");
     }
@@ -301,13 +377,13 @@ async fn a_session_is_listed_receives_an_event_and_is_ended() {
     let event = [("app", app), ("on_user", "bob"), ("to", "bob"), ("type", "test"), ("data", "2")];
     let page = admin.submit("/dashboard/event/publish", &event).await;
     page.assert_contains("Delivered to 1 session.");
-    page.assert_contains("← All users");
+    page.assert_contains("← Users");
     bob.wait_for(r#""data":2"#).await;
     for (kind, data, to, why) in [
         ("Test", "1", "", "1 to 64 characters of a-z 0-9 . _ -."),
         ("test", "{", "", "The data is not valid JSON"),
         ("test", "1", "a\u{1}b", "1 to 255 bytes"),
-        ("test", "1", "nobody", "no recipient is connected"),
+        ("test", "1", "nobody", "Lost: no recipient has a session."),
     ] {
         let event = [("app", app), ("to", to), ("type", kind), ("data", data)];
         admin.submit("/dashboard/event/publish", &event).await.assert_contains(why);

@@ -32,7 +32,7 @@ export async function the_dashboard_signs_in_works_and_signs_out(world) {
   await admin.button("Restore").click();
   assert.match(await admin.flash(), /^The user was restored/);
 
-  await admin.part("Live");
+  await admin.part("Sessions");
   const client = await world.open({ kind: "client", appId: world.openApp });
   const lively = `${world.transport}-lively`;
   assert.equal((await client.connect(lively)).error, null);
@@ -74,7 +74,7 @@ export async function code_to_copy_from_the_dashboard_connects(world) {
   assert.equal(await (await said).text(), "connected as alice");
   const url = `http://127.0.0.1:${admin.proxy.port}/talk`;
   assert.equal(await admin.button("Copy Chat URL").getAttribute("data-copy"), url);
-  await admin.part("Live");
+  await admin.part("Sessions");
   assert.equal(await admin.page.locator("[data-live]").getAttribute("data-live"), `../dashboard/live-sessions?app=${world.openApp}`);
   assert.deepEqual(admin.proxy.strays, [], "no request left the path");
 }
