@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use chatcamp_protocol::{AppId, UserId};
+use chatcamp_protocol::{AppId, UserId, event::AppEvent};
 use chatcamp_runtime::{Runtime, after, timeout};
 use chatcamp_store::Store;
-use chatcamp_transport::{Connection, Listener};
+use chatcamp_transport::{Connection, Listener, Message};
 use serde_json::Value;
+use smallvec::SmallVec;
 use tokio::runtime::Handle;
 
 #[cfg(feature = "api")]
@@ -22,7 +23,7 @@ use crate::{
     admission::{Revalidation, standing},
     bus::EndMode,
     http::Http,
-    operations::{Operations, write_last_seen},
+    operations::{Operations, event_message, write_last_seen},
     sessions::Sessions,
 };
 
@@ -465,7 +466,27 @@ impl Server {
         kind: &str,
         data: &Value,
     ) -> Result<PublishOutcome, PublishError> {
-        self.operations().publish(app, to, kind, data).await
+        self.publish_all(app, to, &[AppEvent { kind: kind.into(), data }]).await
+    }
+
+    /// Publishes events to each session of the recipients, in this order. Costs less than as many calls of [`publish`](Self::publish):
+    /// a session gets them in one write.
+    ///
+    /// A session counts in the outcome if it took all of them.
+    ///
+    /// # Errors
+    /// [`PublishError`], for the first event that has one; no event was sent to any session.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the events may have been sent to some sessions and not to others.
+    pub async fn publish_all(
+        &self,
+        app: &AppId,
+        to: &Recipients,
+        events: &[AppEvent<'_, &Value>],
+    ) -> Result<PublishOutcome, PublishError> {
+        let messages: SmallVec<[Message; 1]> = events.iter().map(event_message).collect::<Result<_, _>>()?;
+        Ok(self.operations().publish(app, to, &messages).await?)
     }
 
     /// Stops accepting, tells each client to reconnect later, and waits until the last connection is closed.

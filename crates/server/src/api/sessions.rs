@@ -1,6 +1,8 @@
 //! Live sessions: lists them, publishes events to them, ends them.
 
-use chatcamp_protocol::{ApiCode, UserId};
+use std::slice;
+
+use chatcamp_protocol::{ApiCode, UserId, event::AppEvent};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value, json};
@@ -11,7 +13,7 @@ use super::{
     users::Named,
     values::{EventType, Id},
 };
-use crate::{PublishError, PublishOutcome, Recipients, SessionInfo, bus::EndMode};
+use crate::{PublishError, PublishOutcome, Recipients, SessionInfo, bus::EndMode, operations::event_message};
 
 /// The fields that name recipients, of which a request has one; and the name of the schema of such a request.
 const RECIPIENTS: [(&str, &str); 3] =
@@ -112,12 +114,13 @@ pub(super) struct DisconnectBody {
 pub(super) async fn publish(call: &Call, event: Publish) -> Result<PublishBody, Refusal> {
     let Publish { kind, data, id, ids, to } = event;
     let to = recipients(id, ids, to)?;
-    match call.api.operations.publish(&call.app.id, &to, &kind, &data).await {
-        Ok(PublishOutcome { delivered, queued }) => Ok(PublishBody { delivered, queued }),
-        Err(why @ PublishError::InvalidType) => Err(Refusal::invalid("type", why)),
-        Err(why @ PublishError::TooLarge) => Err(Refusal::new(ApiCode::ValueTooLong, why.to_string())),
-        Err(PublishError::Bus(error)) => Err(error.into()),
-    }
+    let event = event_message(&AppEvent { kind: kind.into(), data: &data }).map_err(|why| match why {
+        PublishError::TooLarge => Refusal::new(ApiCode::ValueTooLong, why.to_string()),
+        _ => Refusal::invalid("type", why),
+    })?;
+    let PublishOutcome { delivered, queued } =
+        call.api.operations.publish(&call.app.id, &to, slice::from_ref(&event)).await?;
+    Ok(PublishBody { delivered, queued })
 }
 
 fn recipients(

@@ -28,9 +28,9 @@ impl<N: Node> Bus for Local<N> {
         &self,
         app: &AppId,
         to: &Recipients,
-        message: &Message,
+        messages: &[Message],
     ) -> Result<PublishOutcome, BusError> {
-        Ok(self.node.publish(app, to, message).await)
+        Ok(self.node.publish(app, to, messages).await)
     }
 
     async fn sessions(

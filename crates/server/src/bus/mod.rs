@@ -87,12 +87,12 @@ pub(crate) struct SessionRef {
 /// - `announce` reaches the listener of this node before it returns.
 #[async_trait]
 pub(crate) trait Bus: fmt::Debug + Send + Sync {
-    /// Sends a message to each session of the recipients.
+    /// Sends messages to each session of the recipients, in this order.
     async fn publish(
         &self,
         app: &AppId,
         to: &Recipients,
-        message: &Message,
+        messages: &[Message],
     ) -> Result<PublishOutcome, BusError>;
 
     /// Lists the live sessions of an app, or of one of its users, at most `most` of them.
@@ -126,7 +126,7 @@ pub(crate) trait Node: fmt::Debug + Send + Sync + 'static {
         &self,
         app: &AppId,
         to: &Recipients,
-        message: &Message,
+        messages: &[Message],
     ) -> impl Future<Output = PublishOutcome> + Send;
 
     /// See [`Bus::sessions`].

@@ -27,25 +27,32 @@ pub enum PublishError {
     Bus(#[from] BusError),
 }
 
+/// Returns the message of an event; the server sends it to sessions as it is.
+///
+/// # Errors
+/// [`PublishError::InvalidType`] and [`PublishError::TooLarge`].
+pub(crate) fn event_message(event: &AppEvent<'_, &Value>) -> Result<Message, PublishError> {
+    let kind = &*event.kind;
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    if kind.is_empty() || kind.len() > limits::EVENT_TYPE || !kind.bytes().all(is_allowed) {
+        return Err(PublishError::InvalidType);
+    }
+    let text = envelope::push(APP_EVENT, &PositiveAck::new(event));
+    if text.len() > limits::EVENT {
+        return Err(PublishError::TooLarge);
+    }
+    Ok(text.into())
+}
+
 impl Operations {
-    /// Publishes an event to the recipients' sessions.
+    /// Publishes events, as messages, to the recipients' sessions. Each session gets them in this order, in one write if possible.
     pub(crate) async fn publish(
         &self,
         app: &AppId,
         to: &Recipients,
-        kind: &str,
-        data: &Value,
-    ) -> Result<PublishOutcome, PublishError> {
-        let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
-        if kind.is_empty() || kind.len() > limits::EVENT_TYPE || !kind.bytes().all(is_allowed) {
-            return Err(PublishError::InvalidType);
-        }
-        let event = AppEvent { kind: kind.into(), data };
-        let text = envelope::push(APP_EVENT, &PositiveAck::new(&event));
-        if text.len() > limits::EVENT {
-            return Err(PublishError::TooLarge);
-        }
-        Ok(self.bus.publish(app, to, &Message::from(text)).await?)
+        events: &[Message],
+    ) -> Result<PublishOutcome, BusError> {
+        self.bus.publish(app, to, events).await
     }
 
     /// Lists the live sessions of an app, or of one of its users, at most `most` of them.

@@ -1,9 +1,6 @@
 //! The current connection of a session.
 
-use std::{
-    slice,
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll, Waker};
 
 use chatcamp_auth::server::Dialect;
 use chatcamp_protocol::limits;
@@ -62,14 +59,19 @@ impl Link {
         Connection::from_parts(self.carrier, ConnectionInfo::new(self.transport))
     }
 
-    /// Sends a message; returns whether the carrier took it.
-    pub(super) fn try_send(&mut self, message: &Message, budget: &Budget) -> bool {
-        let sent = self.carrier.try_send(slice::from_ref(message));
-        if !sent.flushed {
-            self.wake();
+    /// Sends messages; returns how many of them, from the front, the carrier took.
+    pub(super) fn try_send(&mut self, messages: &[Message], budget: &Budget) -> usize {
+        let mut taken = 0;
+        while taken < messages.len() {
+            let sent = self.carrier.try_send(&messages[taken..]);
+            taken += sent.taken;
+            if !sent.flushed {
+                self.wake();
+                break;
+            }
         }
         self.count(budget);
-        sent.taken == 1
+        taken
     }
 
     /// Updates the budget to the memory that the carrier holds now.

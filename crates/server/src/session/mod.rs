@@ -45,6 +45,7 @@ use chatcamp_protocol::{
 };
 use chatcamp_transport::{Close, Connection, Message};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::{
     Proxies,
@@ -286,38 +287,43 @@ impl Session {
         }
     }
 
-    /// Sends a message now, or queues it until a connection has room.
+    /// Sends messages now, in one write if possible, or queues them until a connection has room. Removes those from `messages` that it
+    /// has sent or queued, or dropped because the session is ending.
     ///
     /// # Errors
-    /// [`Overflow`] if the queue is full; the message is neither sent nor queued.
-    pub(crate) fn push(&self, message: &Message, budget: &Budget) -> Result<PushOutcome, Overflow> {
+    /// [`Overflow`] if the queue is full; the remaining messages are neither sent nor queued.
+    pub(crate) fn push(&self, messages: &mut &[Message], budget: &Budget) -> Result<PushOutcome, Overflow> {
         let mut state = self.state.lock();
         let State { phase, link, outbox, sent, .. } = &mut *state;
         let outcome = match phase {
             Phase::Opening | Phase::Open => PushOutcome::Delivered,
             Phase::Detached { end_code: None, .. } => PushOutcome::Queued,
             Phase::Closing { .. } | Phase::Over | Phase::Detached { end_code: Some(_), .. } => {
+                *messages = &[];
                 return Ok(PushOutcome::Ending);
             }
         };
-        // The number is used up only if the message is sent or queued. Otherwise the next attempt uses it.
+        // A number is used up only if its message is sent or queued. Otherwise the next attempt uses it.
         let mut count = *sent;
-        let message = match self.dialect {
-            Dialect::Native => Message::from(envelope::number(message.as_str(), count.next())),
-            Dialect::Published => message.clone(),
+        let numbered: SmallVec<[Message; 1]> = match self.dialect {
+            Dialect::Native => {
+                messages.iter().map(|text| envelope::number(text.as_str(), count.next()).into()).collect()
+            }
+            Dialect::Published => messages.iter().cloned().collect(),
         };
-        if *phase == Phase::Open
-            && outbox.is_idle()
-            && link.as_mut().is_some_and(|link| link.try_send(&message, budget))
-        {
-            *sent = count;
-            if self.dialect == Dialect::Native {
+        let taken = match link {
+            Some(link) if *phase == Phase::Open && outbox.is_idle() => link.try_send(&numbered, budget),
+            _ => 0,
+        };
+        for (index, message) in numbered.into_iter().enumerate() {
+            if index >= taken {
+                outbox.push(message, budget)?;
+            } else if self.dialect == Dialect::Native {
                 outbox.keep(message, budget);
             }
-            return Ok(outcome);
+            sent.next();
+            *messages = &messages[1..];
         }
-        outbox.push(message, budget)?;
-        *sent = count;
         Ok(outcome)
     }
 

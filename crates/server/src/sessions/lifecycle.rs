@@ -1,6 +1,6 @@
 //! Sends to sessions, detaches them from their connections, ends them and removes them.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use chatcamp_auth::{
     server::{self, Ended},
@@ -18,10 +18,15 @@ use crate::session::{
 impl Sessions {
     /// Sends a message. Ends the session if its queue is full.
     pub(crate) fn push(&self, session: &Session, message: &Message) -> PushOutcome {
-        let mut pushed = session.push(message, &self.queued);
+        self.push_all(session, slice::from_ref(message))
+    }
+
+    /// Sends messages, in one write if possible. Ends the session if its queue is full.
+    pub(crate) fn push_all(&self, session: &Session, mut messages: &[Message]) -> PushOutcome {
+        let mut pushed = session.push(&mut messages, &self.queued);
         if pushed == Err(Overflow::Process) {
             self.reclaim();
-            pushed = session.push(message, &self.queued);
+            pushed = session.push(&mut messages, &self.queued);
         }
         self.reclaim_if_nearly_full();
         pushed.unwrap_or_else(|_| {

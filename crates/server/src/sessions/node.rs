@@ -17,10 +17,10 @@ const BATCH: usize = 256;
 const RECONNECT: Duration = Duration::from_millis(500);
 
 impl Node for Sessions {
-    async fn publish(&self, app: &AppId, to: &Recipients, message: &Message) -> PublishOutcome {
+    async fn publish(&self, app: &AppId, to: &Recipients, messages: &[Message]) -> PublishOutcome {
         let mut published = PublishOutcome::default();
         for (sent, session) in (1..).zip(self.recipients(app, to)) {
-            match self.push(&session, message) {
+            match self.push_all(&session, messages) {
                 PushOutcome::Delivered => published.delivered += 1,
                 PushOutcome::Queued => published.queued += 1,
                 PushOutcome::Ending => {}
