@@ -16,7 +16,8 @@ use crate::{
     context::Context,
     core_dumps, dev,
     failure::{Failure, chain},
-    logs, open_files,
+    logs::{self, Detail},
+    open_files,
     output::Output,
     serve::{self, Listen, Serve},
     user::UserCommand,
@@ -98,7 +99,12 @@ impl CommandLine {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let mut context = Context::new(Output::new(self.json), self.data);
         let serves = matches!(self.command, Command::Dev(_) | Command::Serve(_));
-        logs::start(if serves { "info" } else { "warn" })?;
+        let detail = match self.command {
+            Command::Dev(_) => Detail::Activity,
+            Command::Serve(_) => Detail::Info,
+            _ => Detail::Warnings,
+        };
+        logs::start(&detail, &context.folder)?;
         core_dumps::forbid();
         let runtime = if serves {
             open_files::raise_limit();

@@ -1,9 +1,8 @@
 //! `chatcamp connect`: connects a user and prints events until a signal or the end of stdin.
 
 use std::{
-    env, fs, io,
+    env, fs,
     path::{Path, PathBuf},
-    thread,
 };
 
 use chatcamp_client::{
@@ -13,7 +12,7 @@ use chatcamp_client::{
 };
 use chatcamp_protocol::{AccessToken, ServerUrl, UserId};
 use clap::{Args, ValueEnum};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use crate::{
     context::{Context, InApp},
@@ -24,6 +23,7 @@ use crate::{
     output::Output,
     secret_input::{self, TokenInput},
     signals::Signals,
+    typed::{self, Typed},
 };
 
 /// The environment variable with the access token, used if neither option is given.
@@ -155,21 +155,28 @@ async fn run_session(
         let chat = chat.clone();
         async move { drop(chat.connect(login).await) }
     });
-    let mut stdin = None;
+    let mut stdin: Option<mpsc::Receiver<String>> = None;
+    let mut has_ended = false;
     loop {
         tokio::select! {
             biased;
             event = events.next() => {
                 let Some(event) = event else { return Ok(()) };
                 match &event {
-                    Event::Connected { .. } if !stay && stdin.is_none() => stdin = Some(end_of_stdin()),
+                    Event::Connected { .. } if stdin.is_none() => stdin = Some(typed::read(out.is_json())),
                     Event::Disconnected { reason } => return end(out, &event, failure(reason, token_command)),
                     _ => {}
                 }
                 print(out, &event)?;
             }
             () = signals.next() => break,
-            _ = async { stdin.as_mut().expect("guarded").await }, if stdin.is_some() => break,
+            line = async { stdin.as_mut().expect("guarded").recv().await }, if stdin.is_some() && !has_ended => {
+                match line {
+                    Some(line) => _ = tokio::spawn(answer(line, chat.clone(), out)),
+                    None if stay => has_ended = true,
+                    None => break,
+                }
+            }
         }
     }
     connecting.abort();
@@ -186,7 +193,17 @@ async fn run_session(
 }
 
 fn print(out: Output, event: &Event) -> Result<(), Failure> {
-    Printed::of(event).map_or(Ok(()), |printed| out.print(&printed))
+    let Some(printed) = Printed::of(event) else { return Ok(()) };
+    let style = printed.style();
+    out.print_styled(&printed, |line| (style, line.find(": ").unwrap_or(line.len())))
+}
+
+/// Carries out a typed line and prints the answer. If stdout is closed, printing the next event fails.
+async fn answer(line: String, chat: ChatCamp, out: Output) {
+    let Some(typed) = Typed::parse(&line) else { return };
+    if let Some(text) = typed.carry_out(&chat).await {
+        drop(out.print(&text));
+    }
 }
 
 /// Prints the last event. A failure is printed only once for people, on stderr; with `--json` it is also printed as an event.
@@ -195,15 +212,4 @@ fn end(out: Output, event: &Event, failure: Option<Failure>) -> Result<(), Failu
         print(out, event)?;
     }
     failure.map_or(Ok(()), Err)
-}
-
-/// Resolves at the end of stdin. A separate thread reads, because the read may block and must not keep the process from exiting.
-fn end_of_stdin() -> oneshot::Receiver<()> {
-    let (end, ended) = oneshot::channel();
-    thread::spawn(move || {
-        // A read error counts as the end.
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        end.send(())
-    });
-    ended
 }

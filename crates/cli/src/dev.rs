@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use anstyle::Style;
 use chatcamp_dashboard::TryPage;
 use chatcamp_protocol::AppId;
 use chatcamp_server::{AuthPolicy, DataDir};
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     admin,
+    colour::{BAD, COPY, DIM},
     context::Context,
     dev_file::DevFile,
     failure::{Failure, chain},
@@ -21,6 +23,8 @@ use crate::{
 
 /// The maximum number of users of the development app. It is limited because connecting creates a user.
 const MAX_USERS: u64 = 100_000;
+/// The width of the labels of [`Ready`], with the blanks around them.
+const LABEL: usize = "  chat URL  ".len();
 
 /// Runs a development server until a signal arrives.
 pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failure> {
@@ -46,14 +50,15 @@ pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failur
             serving.address
         );
     }
-    ignore_unread(context.out.print(&Ready {
+    let ready = Ready {
         listening: serving.address,
         app_id: dev.app_id,
         api_key: dev.api_key,
         dashboard: format!("{}{sign_in}", serving.shown_url()),
         url: serving.shown_url(),
         folder: context.folder.clone(),
-    }))?;
+    };
+    ignore_unread(context.out.print_styled(&ready, ready_style))?;
 
     tokio::select! {
         report = self_check::run() => match report {
@@ -61,7 +66,7 @@ pub(crate) async fn run(options: Listen, context: &Context) -> Result<(), Failur
                 if !report.ok() {
                     tracing::error!("the self-check failed: do not use this build");
                 }
-                ignore_unread(context.out.print(&report))?;
+                ignore_unread(context.out.print_styled(&report, report_style))?;
                 tracing::debug!("the self-check has ended");
             }
             Err(error) => tracing::error!("the self-check could not run: {}", chain(&error)),
@@ -112,6 +117,21 @@ struct Ready {
     dashboard: String,
     #[serde(skip)]
     folder: PathBuf,
+}
+
+/// Returns the style of a line of [`Ready`]: text to copy stands out from labels.
+fn ready_style(line: &str) -> (Style, usize) {
+    match line.strip_prefix("  ") {
+        Some(text) if text.starts_with("http") || text.contains(" connect ") => (COPY, line.len()),
+        Some(_) => (DIM, LABEL),
+        None => (Style::new(), 0),
+    }
+}
+
+/// Returns the style of a line of the self-check's report.
+fn report_style(line: &str) -> (Style, usize) {
+    let style = if line.contains("FAILED") { BAD } else { DIM };
+    (style, line.len())
 }
 
 impl fmt::Display for Ready {

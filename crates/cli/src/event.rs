@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anstyle::Style;
 use chatcamp_client::{
     Body, Code, ConnectError, Continuity, Direction, EndReason, Event, Refusal, TlsError, User,
     transport::Closed,
@@ -10,6 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
+    colour::{BAD, DIM, EVENT, GOOD, WARNING},
     escape::field,
     failure::{Failure, chain},
 };
@@ -88,6 +90,17 @@ impl<'a> Printed<'a> {
             Event::Lagged { missed } => Self::Lagged { missed: *missed },
             _ => return None,
         })
+    }
+
+    /// Returns the style of what happened: the text before the first colon.
+    pub(crate) fn style(&self) -> Style {
+        match self {
+            Self::Connected { .. } | Self::Resumed { .. } => GOOD,
+            Self::Reconnecting { .. } | Self::TokenExpires { .. } | Self::Lagged { .. } => WARNING,
+            Self::Disconnected { reason: Some(_) } | Self::Refused { .. } => BAD,
+            Self::Disconnected { reason: None } => DIM,
+            Self::UserChanged { .. } | Self::App { .. } | Self::Message { .. } => EVENT,
+        }
     }
 
     fn refused(refusal: &'a Refusal) -> Self {

@@ -10,16 +10,19 @@
 //! | `command`, `completions` | the command line, and the runtime that a command runs on |
 //! | `admin`, `app`, `user`, `backup` | commands for operators |
 //! | `serve`, `dev` | commands that run a server |
-//! | `connect`, `event` | connecting a user from the terminal |
+//! | `connect`, `typed`, `event` | connecting a user from the terminal |
 //! | [`self_check`] | the same scenarios over every transport |
 //! | `context`, `dev_file`, `private_file`, `secret_input` | the data folder and its development app; reading secrets |
-//! | `output`, `rows`, `escape`, `failure`, `logs`, `unix_time` | printing and logging |
+//! | `output`, `rows`, `colour`, `escape`, `failure`, `unix_time` | printing |
+//! | `logs`, `activity` | logging |
 //! | `core_dumps`, `invocation`, `open_files`, `signals` | the operating system |
 
+mod activity;
 mod admin;
 mod app;
 mod backup;
 mod certificates;
+mod colour;
 mod command;
 mod completions;
 mod connect;
@@ -42,6 +45,7 @@ mod secret_input;
 pub mod self_check;
 mod serve;
 mod signals;
+mod typed;
 mod unix_time;
 mod user;
 

@@ -1,32 +1,70 @@
 //! Logs to stderr, one line for each event, even if text from a peer contains line breaks.
 
 use std::{
-    env,
-    io::{self, IsTerminal as _, Write},
+    env, fmt,
+    io::{self, Write},
+    path::Path,
 };
 
 use chatcamp_protocol::text::is_deceptive;
-use tracing_subscriber::EnvFilter;
+use chatcamp_server::ACTIVITY;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        format,
+        format::Writer,
+        time::{FormatTime as _, SystemTime},
+    },
+};
 
-use crate::failure::Failure;
+use crate::{
+    activity::{self, Format},
+    colour,
+    failure::Failure,
+};
 
 /// The environment variable with the log filter.
 const VARIABLE: &str = "CHATCAMP_LOG";
 
-/// Starts logging at `level`, unless the environment says otherwise.
-pub(crate) fn start(level: &str) -> Result<(), Failure> {
+/// What a command logs, unless the environment says otherwise.
+pub(crate) enum Detail {
+    /// Also what users and backends do, for a developer who watches.
+    Activity,
+    Info,
+    Warnings,
+}
+
+impl Detail {
+    fn filter(&self) -> EnvFilter {
+        EnvFilter::new(match self {
+            Self::Activity => format!("info,{ACTIVITY}=debug"),
+            Self::Info => "info".into(),
+            Self::Warnings => "warn".into(),
+        })
+    }
+}
+
+/// Starts logging. `folder` is the data folder, for commands to try.
+pub(crate) fn start(detail: &Detail, folder: &Path) -> Result<(), Failure> {
     let filter = match env::var(VARIABLE) {
         Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted)
             .map_err(|e| Failure::usage(format!("{VARIABLE} is not a log filter, such as `debug`: {e}")))?,
-        _ => EnvFilter::new(level),
+        _ => detail.filter(),
     };
-    let colours = io::stderr().is_terminal();
+    let colours = colour::is_wanted(&io::stderr());
+    // The time of day in a terminal that a developer watches, otherwise the date and time in UTC.
+    let time: fn(&mut Writer<'_>) -> fmt::Result = match detail {
+        Detail::Activity => activity::write_time,
+        Detail::Info | Detail::Warnings => |to| SystemTime.format_time(to),
+    };
+    let others = format().with_timer(time);
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || Lines { to: io::stderr(), colours })
         .with_ansi(colours)
         // An internal error means that writing to stderr has failed.
         .log_internal_errors(false)
+        .event_format(Format { others, folder: folder.to_owned() })
+        .with_env_filter(filter)
+        .with_writer(move || Lines { to: io::stderr(), colours })
         .init();
     Ok(())
 }

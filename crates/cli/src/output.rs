@@ -5,9 +5,10 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
 };
 
+use anstyle::Style;
 use serde::Serialize;
 
-use crate::{escape::plain, failure::Failure};
+use crate::{colour, escape::plain, failure::Failure};
 
 /// How results are written to stdout.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +47,24 @@ impl Output {
             io::ErrorKind::BrokenPipe => Failure::Unread,
             _ => Failure::because("cannot write to stdout", error),
         })
+    }
+
+    /// Prints a result; on a terminal, in colours. `style` returns the style of a line, and how many of its first bytes it applies to.
+    pub(crate) fn print_styled(
+        &self,
+        result: &(impl Display + Serialize),
+        style: impl Fn(&str) -> (Style, usize),
+    ) -> Result<(), Failure> {
+        if self.json || !colour::is_wanted(&io::stdout()) {
+            return self.print(result);
+        }
+        let styled = |line: &str| {
+            let (style, length) = style(line);
+            colour::begin(line, length, style)
+        };
+        self.write(
+            &self.line(result)?.lines().map(styled).fold(String::new(), |all, line| all + &line + "\n"),
+        )
     }
 
     /// Returns a result as [`print`](Self::print) writes it.

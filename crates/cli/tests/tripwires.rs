@@ -47,6 +47,8 @@ impl Dev {
             }
         };
         command.args(["dev", "--listen", "127.0.0.1:0", "--json", "--data"]).arg(folder.path());
+        // Without the lines about activity, which `serve` does not print either.
+        command.env("CHATCAMP_LOG", "info");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let started: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();

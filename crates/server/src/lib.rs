@@ -19,6 +19,7 @@
 //! | `bus` | the interface between nodes |
 //! | `session` | one session as plain data, and the task of its connection |
 //! | `data_dir` | the files of a server |
+//! | `activity` | reports connects, refusals, disconnects and events to `tracing` |
 //! | `testing` | a server for the tests of an application (feature `test-util`) |
 //!
 //! ```
@@ -42,6 +43,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod activity;
 mod admission;
 #[cfg(feature = "api")]
 mod api;
@@ -68,6 +70,7 @@ mod shutdown;
 pub mod testing;
 mod user_view;
 
+pub use activity::ACTIVITY;
 pub use admission::{ClientOrigin, PendingConnection, RefusedOrigin};
 #[cfg(feature = "api")]
 pub use api::ApiService;

@@ -10,9 +10,8 @@ use std::{
 use chatcamp_protocol::{AppId, UserId, event::AppEvent};
 use chatcamp_runtime::{Runtime, after, timeout};
 use chatcamp_store::Store;
-use chatcamp_transport::{Connection, Listener, Message};
+use chatcamp_transport::{Connection, Listener};
 use serde_json::Value;
-use smallvec::SmallVec;
 use tokio::runtime::Handle;
 
 #[cfg(feature = "api")]
@@ -23,7 +22,7 @@ use crate::{
     admission::{Revalidation, standing},
     bus::EndMode,
     http::Http,
-    operations::{Operations, event_message, write_last_seen},
+    operations::{Operations, write_last_seen},
     sessions::Sessions,
 };
 
@@ -485,8 +484,7 @@ impl Server {
         to: &Recipients,
         events: &[AppEvent<'_, &Value>],
     ) -> Result<PublishOutcome, PublishError> {
-        let messages: SmallVec<[Message; 1]> = events.iter().map(event_message).collect::<Result<_, _>>()?;
-        Ok(self.operations().publish(app, to, &messages).await?)
+        self.operations().publish(app, to, events).await.map_err(|(_, error)| error)
     }
 
     /// Stops accepting, tells each client to reconnect later, and waits until the last connection is closed.

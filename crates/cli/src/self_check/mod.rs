@@ -16,6 +16,8 @@ use chatcamp_client::{
 use chatcamp_protocol::{AccessToken, AppId, UserId};
 use chatcamp_server::{AccountError, Accounts, AuthPolicy, FrontDoor, Keyring, Load, NewUser, Server};
 
+use crate::activity::SELF_CHECK;
+
 pub use report::Report;
 pub use scenario::{Outcome, Scenario};
 
@@ -79,7 +81,8 @@ pub async fn run() -> Result<Report, CheckError> {
     let keyring = Keyring::new(vec![key]).expect("one key");
     let store = Arc::new(chatcamp_store::memory::Store::new());
     let accounts = Accounts::new(store.clone(), keyring.clone());
-    let app = accounts.create_app("self-check", AuthPolicy::Open, None).await?.id;
+    let id = AppId::new(SELF_CHECK).expect("an app id");
+    let app = accounts.create_app(SELF_CHECK, AuthPolicy::Open, Some(id)).await?.id;
     let user = UserId::new("grace").expect("a user id");
     let token = accounts.create_user(&app, &user, NewUser::default()).await?;
 

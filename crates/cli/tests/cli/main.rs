@@ -9,6 +9,7 @@ mod connecting;
 mod crowd;
 mod dashboard;
 mod folders;
+mod interactive;
 mod live;
 mod moving;
 mod process;

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, TrySendError, sync_channel},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -127,7 +127,8 @@ impl Running {
         });
         let reader = thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                if log_sender.send(line).is_err() {
+                // Drops lines that the test does not read, so that the process never waits for its log to be read.
+                if let Err(TrySendError::Disconnected(_)) = log_sender.try_send(line) {
                     break;
                 }
             }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use chatcamp_auth::{
     Verdict,
-    authenticator::{Admission, Proof, Question},
+    authenticator::{Admission, OriginHeader, Proof, Question},
     server::{self, AwaitVerdict, Dialect, Ended, Opening},
     session_key::{self, Claims, ProvenBy},
 };
@@ -17,6 +17,7 @@ use chatcamp_transport::Connection;
 
 use super::{Admitter, pending::PendingGuard, rates::is_guess};
 use crate::{
+    activity,
     session::{AuthState, Driver, NotResumed, Resumable, ResumePoint, Session, SessionId},
     sessions::{Full, close_connection},
     shutdown::Task,
@@ -42,7 +43,9 @@ pub(crate) async fn run(
     mut connection: Connection,
     guard: PendingGuard,
 ) -> Option<Driver> {
-    let (connection, ended) = match authenticate(&admitter, &mut connection, &guard).await {
+    let transport = connection.info().transport;
+    let mut user = None;
+    let (connection, ended) = match authenticate(&admitter, &mut connection, &guard, &mut user).await {
         Ok((half, admission)) => match attach(&admitter, connection, half, admission) {
             Ok((session, epoch)) => {
                 drop(guard);
@@ -62,6 +65,7 @@ pub(crate) async fn run(
         },
         Err(ended) => (connection, ended?),
     };
+    activity::refused(user.as_ref(), transport, ended.code);
     // The close is polled at least once, also if the connection was evicted.
     tokio::select! {
         biased;
@@ -71,7 +75,7 @@ pub(crate) async fn run(
     None
 }
 
-/// Runs the handshake up to the verdict.
+/// Runs the handshake up to the verdict. Names the user if activity is reported.
 ///
 /// # Errors
 /// How to end the connection; `None` if it is lost.
@@ -79,6 +83,7 @@ async fn authenticate(
     admitter: &Admitter,
     connection: &mut Connection,
     guard: &PendingGuard,
+    user: &mut Option<(AppId, UserId)>,
 ) -> Result<(AwaitVerdict, Admission), Option<Ended>> {
     connection.limit_messages(limits::HANDSHAKE_MESSAGE);
     let now = admitter.sessions.clock.now();
@@ -106,6 +111,10 @@ async fn authenticate(
             half.on_message(request.as_str(), &admitter.keyring)?
         }
     };
+    if activity::is_reported() {
+        let Question { app_id, user_id, .. } = half.question(OriginHeader::Absent);
+        *user = Some((app_id.clone(), user_id.clone()));
+    }
     if admitter.sessions.shutdown.has_begun() {
         return Err(Some(half.defer(Code::ShuttingDown, admitter.sessions.spread(RETRY))));
     }
@@ -124,7 +133,6 @@ async fn authenticate(
             Ok((half, *admission))
         }
         Verdict::Refuse(code) => {
-            tracing::debug!(code = code.as_str(), "refused a connection");
             if !is_guess(code) {
                 return Err(Some(half.refuse(code)));
             }
@@ -241,6 +249,7 @@ fn resume(
     let claims = resumable.claims(&AuthState::by(&admission), admitter.sessions.incarnation, now);
     let until_check = first_check(admission.valid_until, now);
     let offer = offer(admitter, &claims, resumable.continuity(), now);
+    let transport = connection.info().transport;
     let (established, ack) = half.admit(admission, &offer, now);
     let session = resumable.session();
     let (epoch, before) = resumable.attach(
@@ -251,6 +260,7 @@ fn resume(
         &admitter.sessions.detached,
         &admitter.sessions.queued,
     );
+    activity::resumed(&session.app, &session.user, transport);
     admitter.sessions.schedule_check(session, second + until_check);
     if let Some(before) = before {
         admitter.sessions.close_in_background(before, server::ended(session.dialect, Code::Replaced, None));
@@ -267,6 +277,7 @@ fn start_session(
     fresh: FreshReason,
 ) -> Result<(Arc<Session>, u32), Refused> {
     let now = admitter.sessions.clock.now();
+    let transport = connection.info().transport;
     let mut connection = Some(connection);
     let (app, user) = (&admission.app, &admission.user.id);
     let mut insert = || {
@@ -295,6 +306,7 @@ fn start_session(
     let (_, ack) = half.admit(admission, &offer, now);
     session.open(ack);
     let epoch = session.epoch();
+    activity::connected(&session.app, &session.user, transport);
     Ok((session, epoch))
 }
 

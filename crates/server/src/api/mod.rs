@@ -51,7 +51,7 @@ use self::{
     run_to_end::RunToEnd,
     state::SMALLEST_BODY,
 };
-use crate::{admission::PendingConnection, bodies::BodyRoom};
+use crate::{activity, admission::PendingConnection, bodies::BodyRoom};
 pub use service::ApiService;
 pub(crate) use state::Api;
 
@@ -114,7 +114,7 @@ where
         Ok(answer) => answer,
         Err(refusal) => {
             let refusal = auth::delayed(api, refusal, address).await;
-            tracing::debug!(request = %id, code = refusal.code.as_str(), "refused a request of a backend");
+            activity::request_refused(&id, refusal.code.as_str(), &refusal.message);
             refusal.answer(&id)
         }
     };

@@ -13,7 +13,7 @@ use super::{
     users::Named,
     values::{EventType, Id},
 };
-use crate::{PublishError, PublishOutcome, Recipients, SessionInfo, bus::EndMode, operations::event_message};
+use crate::{PublishError, PublishOutcome, Recipients, SessionInfo, bus::EndMode};
 
 /// The fields that name recipients, of which a request has one; and the name of the schema of such a request.
 const RECIPIENTS: [(&str, &str); 3] =
@@ -114,12 +114,13 @@ pub(super) struct DisconnectBody {
 pub(super) async fn publish(call: &Call, event: Publish) -> Result<PublishBody, Refusal> {
     let Publish { kind, data, id, ids, to } = event;
     let to = recipients(id, ids, to)?;
-    let event = event_message(&AppEvent { kind: kind.into(), data: &data }).map_err(|why| match why {
-        PublishError::TooLarge => Refusal::new(ApiCode::ValueTooLong, why.to_string()),
-        _ => Refusal::invalid("type", why),
+    let event = AppEvent { kind: kind.into(), data: &data };
+    let published = call.api.operations.publish(&call.app.id, &to, slice::from_ref(&event)).await;
+    let PublishOutcome { delivered, queued } = published.map_err(|(_, error)| match error {
+        PublishError::InvalidType => Refusal::invalid("type", error),
+        PublishError::TooLarge => Refusal::new(ApiCode::ValueTooLong, error.to_string()),
+        PublishError::Bus(error) => error.into(),
     })?;
-    let PublishOutcome { delivered, queued } =
-        call.api.operations.publish(&call.app.id, &to, slice::from_ref(&event)).await?;
     Ok(PublishBody { delivered, queued })
 }
 

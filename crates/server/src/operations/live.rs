@@ -8,9 +8,13 @@ use chatcamp_protocol::{
 };
 use chatcamp_transport::Message;
 use serde_json::Value;
+use smallvec::SmallVec;
 
 use super::Operations;
-use crate::bus::{BusError, EndMode, PublishOutcome, Recipients, SessionList, SessionRef};
+use crate::{
+    activity,
+    bus::{BusError, EndMode, PublishOutcome, Recipients, SessionList, SessionRef},
+};
 
 /// An event was not published. It was sent to no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,11 +31,8 @@ pub enum PublishError {
     Bus(#[from] BusError),
 }
 
-/// Returns the message of an event; the server sends it to sessions as it is.
-///
-/// # Errors
-/// [`PublishError::InvalidType`] and [`PublishError::TooLarge`].
-pub(crate) fn event_message(event: &AppEvent<'_, &Value>) -> Result<Message, PublishError> {
+/// Returns the message of an event.
+fn message(event: &AppEvent<'_, &Value>) -> Result<Message, PublishError> {
     let kind = &*event.kind;
     let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
     if kind.is_empty() || kind.len() > limits::EVENT_TYPE || !kind.bytes().all(is_allowed) {
@@ -45,14 +46,30 @@ pub(crate) fn event_message(event: &AppEvent<'_, &Value>) -> Result<Message, Pub
 }
 
 impl Operations {
-    /// Publishes events, as messages, to the recipients' sessions. Each session gets them in this order, in one write if possible.
+    /// Publishes events to the recipients' sessions. Each session gets them in this order, in one write if possible.
+    ///
+    /// # Errors
+    /// The error, and the index of the event that has it; no event was sent.
     pub(crate) async fn publish(
         &self,
         app: &AppId,
         to: &Recipients,
-        events: &[Message],
-    ) -> Result<PublishOutcome, BusError> {
-        self.bus.publish(app, to, events).await
+        events: &[AppEvent<'_, &Value>],
+    ) -> Result<PublishOutcome, (usize, PublishError)> {
+        let indexed = events.iter().enumerate();
+        let messages: SmallVec<[Message; 1]> = indexed
+            .map(|(index, event)| message(event).map_err(|error| (index, error)))
+            .collect::<Result<_, _>>()?;
+        let published =
+            self.bus.publish(app, to, &messages).await.map_err(|error| (0, PublishError::Bus(error)))?;
+        let users = match to {
+            Recipients::All => None,
+            Recipients::Users(users) => Some(&users[..]),
+        };
+        for event in events {
+            activity::published(app, users, &event.kind, published.delivered, published.queued);
+        }
+        Ok(published)
     }
 
     /// Lists the live sessions of an app, or of one of its users, at most `most` of them.

@@ -21,7 +21,6 @@ use crate::{
 #[cfg(feature = "api")]
 pub(crate) use self::accounts::name;
 pub(crate) use self::last_seen::write_last_seen;
-pub(crate) use self::live::event_message;
 use self::per_user_locks::PerUserLocks;
 pub use self::{
     accounts::{

@@ -48,7 +48,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::{
-    Proxies,
+    Proxies, activity,
     rate::{Meter, SharedMeter},
 };
 
@@ -440,7 +440,7 @@ impl Session {
                 EndOutcome::Ending
             }
         };
-        tracing::debug!(app = %self.app, user = %self.user, code = code.as_str(), "ending a session");
+        activity::ending(&self.app, &self.user, code);
         state.outbox.clear(budget);
         if let Some(link) = &mut state.link {
             if let Some(message) = server::ended(self.dialect, code, retry_after).final_message {

@@ -11,8 +11,9 @@ use chatcamp_runtime::{Runtime, timeout};
 use chatcamp_transport::{Close, Connection, Message};
 
 use super::Sessions;
-use crate::session::{
-    Detachment, Due, EndOutcome, Overflow, PushOutcome, Reserved, Session, SessionId, choose,
+use crate::{
+    activity,
+    session::{Detachment, Due, EndOutcome, Overflow, PushOutcome, Reserved, Session, SessionId, choose},
 };
 
 impl Sessions {
@@ -159,10 +160,12 @@ impl Sessions {
         match detachment {
             Detachment::NotAttached => {}
             Detachment::Over => {
+                activity::disconnected(&session.app, &session.user);
                 self.last_seen.note(session, self.clock.now());
                 self.remove(session);
             }
             Detachment::Detached => {
+                activity::connection_lost(&session.app, &session.user);
                 self.last_seen.note(session, self.clock.now());
                 self.schedule_check(session, u32::MAX);
                 self.bound_detached(session);
@@ -251,7 +254,11 @@ impl Sessions {
             Due::Later(at) => return Some(at),
             Due::End(code) => _ = self.end(&session, code, None),
             Due::EndConnection(code, epoch) => _ = self.end_connection_of(&session, Some(epoch), code, None),
-            Due::EndDetached => _ = self.end_detached(&session),
+            Due::EndDetached => {
+                if self.end_detached(&session) {
+                    activity::expired(&session.app, &session.user);
+                }
+            }
             Due::Abort(epoch) => self.lost(&session, epoch),
         }
         None
