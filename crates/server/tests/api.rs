@@ -533,6 +533,31 @@ async fn an_event_reaches_its_recipients_in_both_dialects() {
 }
 
 #[tokio::test]
+async fn an_answer_names_the_fields_that_were_ignored() {
+    let backend = Backend::new().await;
+    // The hosted service has `role`, which this server does not support.
+    let user = json!({"id": "alice", "display_nam": "Alice", "displayName": "Alice", "email": null, "role": "admin"});
+    let answer = backend.call("users.create", user).await.ok();
+    let ignored = json!([
+        {"name": "displayName", "did_you_mean": "display_name"},
+        {"name": "display_nam", "did_you_mean": "display_name"},
+        {"name": "role"},
+    ]);
+    assert_eq!(answer["ignored_fields"], ignored);
+    assert_eq!(answer["user"]["display_name"], "", "the request is read as before");
+    let form = "content-type: application/x-www-form-urlencoded\r\nx-api-key: {KEY}\r\n";
+    let request = format!(
+        "POST /api/1.0/users.get HTTP/1.1\r\nHost: h\r\n{form}Content-Length: 17\r\n\r\nid=alice&is_x=yes"
+    );
+    assert_eq!(backend.send(&request).await.ok()["ignored_fields"], json!([{"name": "is_x"}]));
+    for (method, fields) in [("app.get", json!({})), ("users.get", json!({"id": "alice"}))] {
+        let answer = backend.call(method, fields).await.ok();
+        assert_eq!(answer.get("ignored_fields"), None, "{answer}");
+    }
+    backend.world.close().await;
+}
+
+#[tokio::test]
 async fn an_event_is_delivered_to_connections_and_queued_for_detached_sessions() {
     let backend = Backend::new().await;
     let world = &backend.world;

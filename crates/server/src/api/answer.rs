@@ -14,6 +14,7 @@ use http_body_util::Full;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
+use super::ignored_field::IgnoredField;
 use crate::{AccountError, BusError, random};
 
 /// The header that marks the repeated answer to an idempotency key.
@@ -48,6 +49,9 @@ pub(super) struct Success<'a, T> {
     ok: True,
     #[serde(flatten)]
     body: T,
+    /// Fields of the request that the method does not have, at most 20. Absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored_fields: Vec<IgnoredField>,
     /// Names the request; the header `x-request-id` has it too.
     request_id: &'a str,
 }
@@ -108,8 +112,8 @@ impl RequestId {
         Self(HEXLOWER.encode(&random::bytes::<12>()))
     }
 
-    pub(super) fn success(&self, body: impl Serialize) -> ApiAnswer {
-        self.answer(None, &Success { ok: True, body, request_id: &self.0 })
+    pub(super) fn success(&self, body: impl Serialize, ignored_fields: Vec<IgnoredField>) -> ApiAnswer {
+        self.answer(None, &Success { ok: True, body, ignored_fields, request_id: &self.0 })
     }
 
     fn answer(&self, refused: Option<ApiCode>, body: &impl Serialize) -> ApiAnswer {

@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn answer(text: &str) -> ApiAnswer {
-        RequestId::new().success(serde_json::json!({ "said": text }))
+        RequestId::new().success(serde_json::json!({ "said": text }), Vec::new())
     }
 
     #[test]

@@ -12,7 +12,9 @@ use super::{
     answer::{ApiAnswer, Refusal, Success},
     app,
     fields::Fields,
-    keys, list, sessions, users,
+    keys,
+    known_fields::names_of,
+    list, sessions, users,
 };
 
 /// A method of the API.
@@ -64,8 +66,9 @@ macro_rules! methods {
             request: |schemas| schemas.subschema_for::<$request>(),
             answer: |schemas| schemas.subschema_for::<Success<'_, $body>>(),
             run: |call, fields| Box::pin(async move {
+                let ignored = fields.ignored(names_of::<$request>());
                 let body: $body = $handler(call, fields.read::<$request>()?).await?;
-                Ok(call.id.success(body))
+                Ok(call.id.success(body, ignored))
             }),
         }),*];
     };

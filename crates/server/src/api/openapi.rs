@@ -100,7 +100,7 @@ fn operation(method: &Method, request: &Schema, answer: &Schema, refusal: &Schem
         "tags": [tag],
         "parameters": if method.takes_key { json!([idempotency_key()]) } else { json!([]) },
         "requestBody": {
-            "description": format!("At most {BODY_LIMIT} bytes. Unknown fields are ignored."),
+            "description": format!("At most {BODY_LIMIT} bytes. Unknown fields are ignored, and named in `ignored_fields` of the answer."),
             "required": method.refuses.contains(&ApiCode::MissingField),
             "content": { "application/json": { "schema": request, "example": example } },
         },
