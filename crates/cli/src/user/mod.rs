@@ -93,8 +93,8 @@ pub(crate) enum UserCommand {
     /// Creates or changes many users; works while a server runs.
     ///
     /// Fields: id, display_name, first_name, last_name, email, phone_number, profile_url, avatar_url, data, metadata,
-    /// check_access_token, is_suspended, access_token (16 to 512 bytes). Unknown fields are ignored, and fields that a line does
-    /// not contain stay unchanged. A new user gets a token and must present it, unless its line says otherwise.
+    /// check_access_token, is_suspended, access_token (16 to 512 bytes). A line with an unknown field is not
+    /// imported, unless --ignore-unknown is given. Fields that a line does not contain stay unchanged. A new user gets a token and must present it, unless its line says otherwise.
     ///
     /// A user who already is as its line says is skipped. If an import ends early, run it again.
     Import(Import),

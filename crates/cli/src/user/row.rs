@@ -6,6 +6,8 @@ use chatcamp_store::User;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::escape::field;
+
 /// A line of an export: the fields that an import needs.
 #[derive(Serialize)]
 pub(super) struct Row<'a> {
@@ -33,8 +35,9 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Parses a line by the same rules as a JSON body of the Platform API. Errors do not quote the line, which may contain a token.
-pub(super) fn parse(line: &[u8]) -> Result<ImportedUser, String> {
+/// Parses a line by the same rules as a JSON body of the Platform API. Returns the user and the number of unknown fields, which must be 0
+/// unless they are ignored. Errors name fields but quote no values, which may be tokens.
+pub(super) fn parse(line: &[u8], ignore_unknown: bool) -> Result<(ImportedUser, u64), String> {
     let value = serde_json::from_slice(line).map_err(|error| {
         let text = error.to_string();
         // The line number in the error is always 1, because one line is parsed at a time.
@@ -42,7 +45,19 @@ pub(super) fn parse(line: &[u8]) -> Result<ImportedUser, String> {
         format!("this is not JSON: {what}, column {}", error.column())
     })?;
     let Value::Object(fields) = value else { return Err("this is JSON, but not an object".into()) };
-    ImportedUser::read(fields).map_err(|error| error.to_string())
+    let unknown: Vec<_> = ImportedUser::unknown_fields(&fields).map(explain_unknown).collect();
+    if !unknown.is_empty() && !ignore_unknown {
+        return Err(unknown.join(", "));
+    }
+    let ignored = unknown.len() as u64;
+    ImportedUser::read(fields).map(|user| (user, ignored)).map_err(|error| error.to_string())
+}
+
+fn explain_unknown((name, nearest): (&str, Option<&str>)) -> String {
+    match nearest {
+        Some(nearest) => format!("{}: this field is unknown; did you mean {nearest}?", field(name)),
+        None => format!("{}: this field is unknown", field(name)),
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +84,7 @@ mod tests {
         (user.is_suspended, user.auto_created) = (true, true);
         let line = serde_json::to_string(&Row::new(&user, Some("sixteen bytes at least".into()))).unwrap();
         assert!(!line.contains('\n'), "one line: {line}");
-        let ImportedUser { id, fields, auto_created } = parse(line.as_bytes()).unwrap();
+        let ImportedUser { id, fields, auto_created } = parse(line.as_bytes(), false).unwrap().0;
         let mut profile = Profile::default();
         profile.apply(fields.profile);
         (profile.first_name, profile.last_name) = (fields.first_name.unwrap(), fields.last_name.unwrap());
@@ -81,15 +96,14 @@ mod tests {
 
     #[test]
     fn numbers_and_null_are_accepted_as_databases_write_them() {
-        let line =
-            br#"{"id":42,"is_suspended":1,"check_access_token":0,"email":null,"metadata":null,"x":[1]}"#;
-        let user = parse(line).unwrap();
+        let line = br#"{"id":42,"is_suspended":1,"check_access_token":0,"email":null,"metadata":null}"#;
+        let (user, _) = parse(line, false).unwrap();
         assert_eq!((user.id.as_str(), user.fields.email), ("42", None));
         assert_eq!((user.fields.is_suspended, user.fields.check_access_token), (Some(true), Some(false)));
 
         let line =
             br#"{"id":1.0,"is_suspended":"1","check_access_token":"false","auto_created":"1","data":7}"#;
-        let user = parse(line).unwrap();
+        let (user, _) = parse(line, false).unwrap();
         assert_eq!((user.id.as_str(), user.fields.profile.data.as_deref()), ("1", Some("7")));
         assert_eq!((user.fields.is_suspended, user.fields.check_access_token), (Some(true), Some(false)));
         assert!(user.auto_created);
@@ -108,12 +122,16 @@ mod tests {
             (r#"{"id":"a","access_token":["secret"]}"#, "access_token: this is not text"),
             (r#"{"id":"a","is_suspended":"secret"}"#, "is_suspended: this is neither true nor false"),
             (r#"{"id":"a","check_access_token":2}"#, "check_access_token: this is neither true nor false"),
+            (
+                r#"{"id":"a","display_nam":"secret","shoe\n_size":9,"metadata":"secret"}"#,
+                "display_nam: this field is unknown; did you mean display_name?, shoe\\n_size: this field is unknown",
+            ),
             (r#"{"id":"a","metadata":"secret"}"#, "metadata: this is not a JSON object"),
         ] {
-            assert_eq!(parse(line.as_bytes()).unwrap_err(), why, "{line}");
+            assert_eq!(parse(line.as_bytes(), false).unwrap_err(), why, "{line}");
         }
         for line in [&br#"{"id":""}"#[..], br#"{"id":"a\u0000"}"#, b"{\"id\":\"\xff\"}", b"\xff\xfe"] {
-            assert!(!parse(line).unwrap_err().is_empty());
+            assert!(!parse(line, true).unwrap_err().is_empty());
         }
     }
 }

@@ -38,7 +38,7 @@ fn every_bad_line_is_reported_with_its_number_and_the_others_are_imported() {
         r#"{"id":"bob""#,
         "",
         r#"{"display_name":"nobody"}"#,
-        r#"{"id":7,"is_suspended":1,"unheard_of":[]}"#,
+        r#"{"id":7,"is_suspended":1}"#,
         r#"{"id":"carol","access_token":"short"}"#,
         r#"{"id":"alice","display_name":"Alice B"}"#,
     ];
@@ -80,6 +80,36 @@ fn every_bad_line_is_reported_with_its_number_and_the_others_are_imported() {
     assert!(people.stdout.starts_with("created 0, updated 2, unchanged 1, failed 3"), "{}", people.stdout);
     assert!(people.stderr.starts_with("line 2: this is not JSON"), "{}", people.stderr);
     assert!(!people.stderr.contains('\u{1b}'), "no progress bar without a terminal: {}", people.stderr);
+}
+
+#[test]
+fn a_line_with_an_unknown_field_is_refused_or_the_field_ignored() {
+    let folder = Folder::new();
+    app(&folder, "token");
+    let file = folder.file("users.jsonl");
+    let lines = [
+        r#"{"id":"alice","display_name":"Alice"}"#,
+        r#"{"id":"bob","display_nam":"Bob"}"#,
+        r#"{"id":"carol","shoe_size":38,"e-mail":null}"#,
+    ];
+    fs::write(&file, lines.join("\n")).unwrap();
+    let import = ["user", "import", file.to_str().unwrap()];
+
+    let refused = folder.run(&import);
+    let [bob, carol, summary] = &refused.objects()[..] else { panic!("{}", refused.stdout) };
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("2 lines were not imported"), "{}", refused.stderr);
+    let says = "display_nam: this field is unknown; did you mean display_name?";
+    assert_eq!(bob, &json!({"line": 2, "error": says}));
+    for says in ["shoe_size: this field is unknown", "e-mail: this field is unknown; did you mean email?"] {
+        assert!(text(carol, "error").contains(says), "{carol}");
+    }
+    assert_eq!((&summary["created"], &summary["ignored_fields"]), (&json!(1), &json!(0)));
+
+    let accepted = folder.ok(&[&import[..], &["--ignore-unknown"]].concat());
+    assert_eq!((&accepted["created"], &accepted["ignored_fields"]), (&json!(2), &json!(3)));
+    let people = Done::of(&mut folder.command(&[&import[..], &["--ignore-unknown"]].concat()));
+    assert!(people.stdout.contains("failed 0, ignored 3 unknown fields"), "{}", people.stdout);
 }
 
 #[test]

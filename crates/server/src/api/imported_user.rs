@@ -3,7 +3,12 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{answer::Refusal, fields::Fields, users::Write};
+use super::{
+    answer::Refusal,
+    fields::Fields,
+    known_fields::{names_of, nearest},
+    users::Write,
+};
 use crate::{AccountError, ImportedUser};
 
 /// The fields of an imported user that `users.create` does not have.
@@ -13,7 +18,26 @@ struct ImportFields {
 }
 
 impl ImportedUser {
-    /// Reads a user from the JSON fields of `users.create` and the flag `auto_created`; ignores other fields.
+    /// Returns the names of the fields that [`read`](Self::read) ignores, each with the nearest known name, if one is similar.
+    ///
+    /// Needs the feature `api`.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_server::ImportedUser;
+    ///
+    /// let fields = serde_json::json!({"id": "alice", "display_nam": "Alice"});
+    /// let unknown: Vec<_> = ImportedUser::unknown_fields(fields.as_object().unwrap()).collect();
+    /// assert_eq!(unknown, [("display_nam", Some("display_name"))]);
+    /// ```
+    pub fn unknown_fields(fields: &Map<String, Value>) -> impl Iterator<Item = (&str, Option<&'static str>)> {
+        let known = || names_of::<Write>().iter().chain(names_of::<ImportFields>()).copied();
+        let unknown = fields.keys().filter(move |name| known().all(|known| known != *name));
+        unknown.map(move |name| (name.as_str(), nearest(name, known())))
+    }
+
+    /// Reads a user from the JSON fields of `users.create` and the flag `auto_created`; ignores other fields, which
+    /// [`unknown_fields`](Self::unknown_fields) returns.
     ///
     /// Needs the feature `api`, because it uses the API's rules for fields.
     ///

@@ -26,6 +26,8 @@ pub(super) struct Batch {
     pub(super) users: Vec<(u64, ImportedUser)>,
     /// The numbers of the invalid lines, and why they are invalid.
     pub(super) bad: Vec<(u64, String)>,
+    /// The number of unknown fields that were ignored.
+    pub(super) ignored_fields: u64,
     /// The number of its last line.
     pub(super) line: u64,
     /// The bytes read up to the end of the batch.
@@ -36,10 +38,11 @@ pub(super) struct Batch {
 pub(super) fn read(
     source: impl BufRead + Send + 'static,
     skip: u64,
+    ignore_unknown: bool,
 ) -> io::Result<mpsc::Receiver<io::Result<Batch>>> {
     let (batches, receiver) = mpsc::channel(AHEAD);
     thread::Builder::new().name("import-reader".into()).spawn(move || {
-        let mut lines = Lines { source, line: 0, bytes: 0, text: Vec::new() };
+        let mut lines = Lines { source, ignore_unknown, line: 0, bytes: 0, text: Vec::new() };
         let mut next = || -> io::Result<Option<Batch>> {
             if lines.bytes == 0 {
                 lines.refuse_utf16()?;
@@ -64,6 +67,7 @@ pub(super) fn read(
 
 struct Lines<R> {
     source: R,
+    ignore_unknown: bool,
     line: u64,
     bytes: u64,
     text: Vec<u8>,
@@ -93,8 +97,11 @@ impl<R: BufRead> Lines<R> {
             if text.is_empty() {
                 continue;
             }
-            match parse(text) {
-                Ok(user) => batch.users.push((self.line, user)),
+            match parse(text, self.ignore_unknown) {
+                Ok((user, ignored)) => {
+                    batch.users.push((self.line, user));
+                    batch.ignored_fields += ignored;
+                }
                 Err(why) => batch.bad.push((self.line, why)),
             }
         }
@@ -138,7 +145,7 @@ mod tests {
     use super::*;
 
     fn batches(text: impl Into<Vec<u8>>, skip: u64) -> Vec<Batch> {
-        let mut receiver = read(Cursor::new(text.into()), skip).unwrap();
+        let mut receiver = read(Cursor::new(text.into()), skip, false).unwrap();
         std::iter::from_fn(|| receiver.blocking_recv()).map(Result::unwrap).collect()
     }
 
@@ -170,7 +177,7 @@ mod tests {
         let text = "{\"id\":\"a\"}\n";
         for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
             for (text, skip) in [(text.to_owned(), 0), (format!("\u{feff}{text}"), 0), (text.to_owned(), 1)] {
-                let mut receiver = read(Cursor::new(utf16(&text, bytes)), skip).unwrap();
+                let mut receiver = read(Cursor::new(utf16(&text, bytes)), skip, false).unwrap();
                 let error = receiver.blocking_recv().unwrap().unwrap_err();
                 assert!(error.to_string().contains("UTF-16"), "{error}");
                 assert!(receiver.blocking_recv().is_none());
@@ -183,7 +190,8 @@ mod tests {
         let limit = usize::try_from(LINE).unwrap();
         let line = |length: usize| format!("{{\"id\":\"{}\"}}\n", "x".repeat(length - 10));
         let text = line(limit) + &line(limit + 1) + &line(limit + 2) + &line(3 * limit) + "{\"id\":\"b\"}\n";
-        let mut lines = Lines { source: text.as_bytes(), line: 0, bytes: 0, text: Vec::new() };
+        let mut lines =
+            Lines { source: text.as_bytes(), ignore_unknown: false, line: 0, bytes: 0, text: Vec::new() };
         let fit: Vec<_> = std::iter::from_fn(|| lines.next().unwrap()).collect();
         assert_eq!(fit, [true, false, false, false, true]);
         assert_eq!(lines.bytes, text.len() as u64);

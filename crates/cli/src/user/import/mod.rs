@@ -50,6 +50,9 @@ pub(crate) struct Import {
     /// Skips the first N lines.
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
+    /// Ignores unknown fields and prints how many there were. Without this option a line with an unknown field is not imported.
+    #[arg(long)]
+    ignore_unknown: bool,
 }
 
 impl Import {
@@ -61,7 +64,7 @@ impl Import {
         let named = self.file.display().to_string();
         let cannot = |error| Failure::because(format!("cannot read {named}"), error);
         let (source, bytes) = open(&self.file).map_err(cannot)?;
-        let mut batches = lines::read(source, self.skip).map_err(cannot)?;
+        let mut batches = lines::read(source, self.skip, self.ignore_unknown).map_err(cannot)?;
         let mut import = Running {
             accounts,
             app,
@@ -126,6 +129,7 @@ impl Running {
         }
         bad.sort_by_key(|(line, _)| *line);
         self.tally.failed += bad.len() as u64;
+        self.tally.ignored_fields += batch.ignored_fields;
         for (line, error) in bad {
             let bad = BadLine { line, error };
             self.progress.aside(|| self.errors.write(&bad))?;

@@ -12,6 +12,8 @@ pub(super) struct Tally {
     pub(super) updated: u64,
     pub(super) unchanged: u64,
     pub(super) failed: u64,
+    /// Unknown fields of imported and failed lines.
+    pub(super) ignored_fields: u64,
 }
 
 /// The summary at the end.
@@ -66,8 +68,13 @@ pub(super) fn rate(users: u64, took: Duration) -> u64 {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tally: Tally { created, updated, unchanged, failed }, seconds, rate, .. } = self;
+        let Self {
+            tally: Tally { created, updated, unchanged, failed, ignored_fields }, seconds, rate, ..
+        } = self;
         write!(f, "created {created}, updated {updated}, unchanged {unchanged}, failed {failed}")?;
+        if *ignored_fields > 0 {
+            write!(f, ", ignored {ignored_fields} unknown fields")?;
+        }
         write!(f, "    {seconds:.1} s, {rate} users/s")
     }
 }
