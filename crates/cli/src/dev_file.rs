@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use chatcamp_protocol::AppId;
-use chatcamp_server::write_private_file;
+use chatcamp_server::{remove_private_drafts, write_private_file};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -40,11 +40,14 @@ impl DevFile {
         Ok(Some(read))
     }
 
-    /// Writes the file atomically. Only the server of the folder may call this.
+    /// Writes the file atomically, and removes what a killed server has left of it. Only the server of the folder may call this.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
         let path = folder.join(NAME);
         let json = serde_json::to_vec_pretty(self).map_err(io::Error::from);
-        let written = json.and_then(|json| write_private_file(&path, &json));
+        let written = json.and_then(|json| {
+            remove_private_drafts(&path)?;
+            write_private_file(&path, &json)
+        });
         written.map_err(|e| Failure::because(format!("cannot write {}", path.display()), e))
     }
 }

@@ -90,7 +90,7 @@ pub use operations::{
     AccountError, Accounts, AppFields, ImportedUser, NewApiKey, NewApp, NewUser, OriginChange, PublishError,
     UserFields, Written, WrittenUser,
 };
-pub use private_file::{create_private_file, write_private_file};
+pub use private_file::{create_private_file, remove_private_drafts, write_private_file};
 pub use rate::Rate;
 pub use server::{Load, Server};
 pub use session::SessionInfo;

@@ -12,6 +12,9 @@ use std::{
 
 use tempfile::NamedTempFile;
 
+/// Follows the name of a file in the names of its drafts.
+const DRAFT: &str = ".draft-";
+
 /// Creates a new file that only its owner can read.
 ///
 /// If root creates it in the folder of another user, it belongs to that user.
@@ -48,11 +51,39 @@ pub fn write_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
+/// Removes the drafts of a file that [`write_private_file`] has left because its process was killed. Call it while no other process writes
+/// the file.
+///
+/// # Errors
+/// The folder cannot be read, or a draft cannot be removed.
+///
+/// # Examples
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// chatcamp_server::remove_private_drafts(&folder.path().join("secret"))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn remove_private_drafts(path: &Path) -> io::Result<()> {
+    let prefix = draft_prefix(path);
+    for entry in fs::read_dir(folder_of(path))? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn draft_prefix(path: &Path) -> OsString {
+    let mut prefix = path.file_name().map_or_else(OsString::new, ToOwned::to_owned);
+    prefix.push(DRAFT);
+    prefix
+}
+
 /// Writes a new file beside `path` with [`create_private_file`], and waits until it is on disk. The file is removed when dropped.
 pub(crate) fn private_draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut prefix = path.file_name().map_or_else(OsString::new, ToOwned::to_owned);
-    prefix.push(".");
-    let draft = tempfile::Builder::new().prefix(&prefix).make_in(folder_of(path), create_private_file)?;
+    let draft =
+        tempfile::Builder::new().prefix(&draft_prefix(path)).make_in(folder_of(path), create_private_file)?;
     draft.as_file().write_all(bytes)?;
     draft.as_file().sync_all()?;
     Ok(draft)
@@ -121,6 +152,20 @@ mod tests {
             use std::os::unix::fs::MetadataExt as _;
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn drafts_that_a_killed_process_left_are_removed_and_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let killed = private_draft(&path, b"half").unwrap().keep().unwrap();
+        write_private_file(&path, b"whole").unwrap();
+        fs::write(folder.path().join("secret.backup"), b"").unwrap();
+        assert!(killed.1.exists());
+        remove_private_drafts(&path).unwrap();
+        let mut left = names(folder.path());
+        left.sort();
+        assert_eq!(left, ["secret", "secret.backup"]);
     }
 
     #[test]
