@@ -18,7 +18,8 @@ scenarios! {
     ],
     web_socket: [
         the_link_of_dev_signs_in_once,
-        pages_fit_a_phone_and_a_wide_screen,
+        pages_fit_a_phone,
+        pages_fit_a_wide_screen,
     ],
     long_poll: [],
 }

@@ -37,7 +37,7 @@ pub(crate) async fn by_password(
             Ok(Reply::see_other(&root.to(to)).with_cookie(&access.start_session(hash, origin.is_https())))
         }
         Attempt::Wrong => {
-            let page = pages::sign_in(root, to, Some("That is not the admin password."));
+            let page = pages::sign_in(root, to, Some("The password is wrong."));
             Ok(Reply::page(StatusCode::FORBIDDEN, page))
         }
         Attempt::Busy => {

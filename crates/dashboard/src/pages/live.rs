@@ -31,7 +31,7 @@ pub(super) async fn show(request: &PageRequest<'_>) -> Result<Reply, PageError> 
             div.columns.uneven {
                 section.card {
                     h2 { "Live sessions" }
-                    p.hint { "A session has a connection. " a href=(online) { "Search the online users" } }
+                    p.hint { "Sessions with a connection. Detached sessions are not listed. " a href=(online) { "Search the online users" } }
                     (updating_table(request, &app, None, false, &list))
                     (paging.links(request, "/dashboard/live", &[("app", app.id.as_str())], list.total))
                 }

@@ -126,8 +126,8 @@ fn refused_origins(request: &PageRequest<'_>, app: &App, refused: &[RefusedOrigi
                         bdi.name {
                             @match origin {
                                 ClientOrigin::Page(origin) => (VisibleText(origin.as_str())),
-                                ClientOrigin::Missing => "No origin: not a browser",
-                                ClientOrigin::Invalid => "An invalid origin: not a browser",
+                                ClientOrigin::Missing => "Origin missing: not a browser",
+                                ClientOrigin::Invalid => "Origin invalid: not a browser",
                             }
                         }
                         span.dim { (count(*times, "time", "times")) " · last " (ago(*last, request.now())) }

@@ -148,8 +148,8 @@ async fn refused_origins_are_listed_with_a_button_that_copies_each() {
     let page = admin.get(&fixture.path("settings")).await;
     page.assert_contains("data-copy=\"https://new.example\"");
     page.assert_contains("2 times");
-    page.assert_contains("No origin: not a browser");
-    page.assert_contains("An invalid origin: not a browser");
+    page.assert_contains("Origin missing: not a browser");
+    page.assert_contains("Origin invalid: not a browser");
     page.assert_lacks("<b>");
     page.assert_contains(&format!("chatcamp app origins --app {} --add ORIGIN", fixture.app));
     admin.get(&fixture.path("app")).await.assert_contains("3 refused origins");

@@ -51,8 +51,8 @@ export class Admin {
     await this.part("Users");
     const form = this.page.locator("details", { hasText: "New user with access token" });
     if (await form.getAttribute("open") === null) await form.locator("summary").click();
-    await this.page.getByLabel("User id").fill(id);
-    await this.page.getByLabel("Display name").fill(name);
+    await form.getByLabel("User id").fill(id);
+    await form.getByLabel("Display name").fill(name);
     await this.button("Create user").click();
     return this.page.locator(".flash .copyable code").innerText();
   }
