@@ -67,6 +67,7 @@ export async function disconnects_and_connects_again(world) {
   await page.idle();
   await page.disconnect();
   await page.reached(State.CLOSED);
+  await page.attempts.at(0);
   await page.staysQuiet(QUIET_MS);
   assert.deepEqual(await page.changes(), [true, false]);
 

@@ -153,6 +153,7 @@ export async function disconnects_and_connects_again(world) {
   await page.connect("dora");
   assert.equal((await page.disconnect()).error, null);
   assert.equal(await page.state(), "disconnected");
+  await page.sent.at(0);
   await page.staysQuiet(QUIET_MS);
   const [{ reason }] = await page.told("disconnected");
   assert.equal(reason.code, "DISCONNECTED_BY_US");

@@ -50,6 +50,8 @@ export async function a_second_refusal_is_final(world) {
     const page = await world.open({ appId: app });
     assertFailed(await connectWith(page, id, offers), "ACCESS_TOKEN_INVALID");
     assert.deepEqual(await asked(page), [["initial", null], ["rejected", "ACCESS_TOKEN_INVALID"]]);
+    // The browser may report what the page sent after the page has its answer. A repeated token is not sent again.
+    await page.sent.at(Math.min(offers.length, 2) - 1);
     await page.staysQuiet(QUIET_MS);
   }
 }
