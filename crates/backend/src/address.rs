@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use chatcamp_protocol::{ServerUrl, url::InvalidUrl};
+use chatcamp_protocol::{
+    ServerUrl,
+    url::{InvalidUrl, UrlFlaw},
+};
 use reqwest::Url;
 
 use crate::BuildError;
@@ -13,18 +16,25 @@ pub(crate) struct Address(ServerUrl);
 
 impl Address {
     pub(crate) fn parse(url: &str) -> Result<Self, BuildError> {
-        let url = ServerUrl::parse(url).map_err(BuildError::Url)?;
+        let text = url;
+        let url = ServerUrl::parse(text).map_err(BuildError::Url)?;
         if url.is_tls() && !cfg!(feature = "tls") {
             return Err(BuildError::NoTls);
         }
         // `Url` is stricter in places, such as for IP addresses.
-        Url::parse(&url.api("app.get")).map_err(|_| BuildError::Url(InvalidUrl::Malformed))?;
+        Url::parse(&url.api("app.get"))
+            .map_err(|_| BuildError::Url(InvalidUrl::new(text, UrlFlaw::Malformed)))?;
         Ok(Self(url))
     }
 
     /// Returns the URL of a method.
     pub(crate) fn of(&self, method: &str) -> Url {
         Url::parse(&self.0.api(method)).expect("checked in `parse`, and methods are names")
+    }
+
+    /// Returns the scheme, the host and the port, for the messages of errors.
+    pub(crate) fn origin(&self) -> String {
+        self.0.origin()
     }
 
     /// Returns whether requests are encrypted.
@@ -44,9 +54,15 @@ impl Address {
     }
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        fmt::Display::fmt(self, f)
     }
 }
 

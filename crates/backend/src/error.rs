@@ -9,10 +9,12 @@ use chatcamp_protocol::{id::InvalidUserId, text::OneLine, url::InvalidUrl};
 #[non_exhaustive]
 pub enum BuildError {
     /// The URL is invalid.
-    #[error("invalid URL: {0}")]
+    #[error(transparent)]
     Url(InvalidUrl),
     /// The API key is empty or contains invalid characters.
-    #[error("the API key is empty, or contains white space or other invalid characters")]
+    #[error(
+        "the API key is empty, or contains white space or other invalid characters: check where it is read from"
+    )]
     ApiKey,
     /// The API key would be sent unencrypted. Use `https://`.
     #[error(
@@ -25,7 +27,7 @@ pub enum BuildError {
     NoTls,
     /// The root certificates cannot be used, or the operating system has none.
     #[cfg(feature = "tls")]
-    #[error("cannot use the root certificates: {0}")]
+    #[error(transparent)]
     Roots(#[from] chatcamp_tls::RootsError),
     /// The HTTP client cannot be created.
     #[error("cannot create an HTTP client: {0}")]
@@ -42,8 +44,8 @@ pub enum Error {
     #[error(transparent)]
     UserId(#[from] InvalidUserId),
     /// The request cannot be serialized as JSON. Nothing was sent.
-    #[error("the request cannot be serialized as JSON")]
-    Unwritable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the request cannot be serialized as JSON: {0}")]
+    Unwritable(Box<dyn std::error::Error + Send + Sync>),
     /// The request exceeds the size limit of the server. Nothing was sent.
     #[error("the request has {bytes} bytes, the limit is {limit}")]
     TooLarge {
@@ -57,8 +59,8 @@ pub enum Error {
         "the tokio runtime is missing: make the call within a tokio runtime whose I/O and timer are enabled"
     )]
     NoRuntime,
-    /// The connection cannot be opened. Nothing was sent.
-    #[error("cannot reach the server: {0}")]
+    /// The connection cannot be opened. Nothing was sent. Contains the server and the cause.
+    #[error("cannot reach {0}")]
     Unreachable(String),
     /// The TLS handshake failed, and nothing was sent; or the URL begins with `http://` and the server expects TLS, and did
     /// not carry out the call.
@@ -75,8 +77,13 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The answer does not come from this API: a proxy cannot reach its server, or the URL belongs to another service.
-    #[error("the answer, status {status}, is not from this API{at}: check the URL and the proxy", at = position(*.at))]
+    #[error(
+        "the answer of {url}, status {status}, is not from the Platform API{at}: check the URL and the proxy",
+        at = position(*.at)
+    )]
     NotTheApi {
+        /// The URL of the server.
+        url: String,
         /// The HTTP status.
         status: u16,
         /// Line and column of the error, if the answer is invalid JSON.

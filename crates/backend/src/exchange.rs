@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use chatcamp_runtime::network_cause;
 #[cfg(feature = "tls")]
 use chatcamp_tls::{Tls, TlsError};
 use reqwest::{
@@ -117,10 +118,10 @@ impl Exchange {
         if let Some(key) = &request.idempotency_key {
             post = post.header(IDEMPOTENCY_KEY, key);
         }
-        let mut response = post.send().await.map_err(failed)?;
+        let mut response = post.send().await.map_err(|error| self.failed(error))?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = read(&mut response).await?;
-        let not_the_api = |at| Error::NotTheApi { status, at, retry_after };
+        let not_the_api = |at| Error::NotTheApi { url: self.address.to_string(), status, at, retry_after };
         let body = body.ok_or_else(|| not_the_api(None))?;
         if status == 200 {
             // The parser's message may quote the answer.
@@ -142,6 +143,20 @@ impl Exchange {
         Err(Refusal { status, code, message, request_id, retry_after, may_have_run_before }.into())
     }
 
+    /// Returns why no answer was received.
+    fn failed(&self, error: reqwest::Error) -> Error {
+        #[cfg(feature = "tls")]
+        if error.is_connect() {
+            if let Some(cause) = TlsError::of_handshake(&error) {
+                return Error::Tls(cause);
+            }
+        }
+        if !error.is_connect() {
+            return broken(error);
+        }
+        Error::Unreachable(format!("{}: {}", self.address.origin(), describe(error)))
+    }
+
     /// Makes a text of the server safe for a log: bounded, on one line, without the API key.
     fn clean(&self, text: &str) -> String {
         let text = text.replace(self.key.expose(), "…");
@@ -152,7 +167,7 @@ impl Exchange {
 /// Reads the body. Returns `None` if it is too long.
 async fn read(response: &mut Response) -> Result<Option<Bytes>, Error> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
         if body.len() + chunk.len() > ANSWER_LIMIT {
             return Ok(None);
         }
@@ -181,26 +196,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(until.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default())
 }
 
-fn failed(error: reqwest::Error) -> Error {
-    #[cfg(feature = "tls")]
-    if error.is_connect() {
-        if let Some(cause) = TlsError::of_handshake(&error) {
-            return Error::Tls(cause);
-        }
-    }
-    if error.is_connect() { Error::Unreachable(describe(error)) } else { Error::Broken(describe(error)) }
+fn broken(error: reqwest::Error) -> Error {
+    Error::Broken(describe(error))
 }
 
-/// Returns the error and its causes on one line, without the URL.
+/// Returns the cause on one line, without the URL.
 fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
+    network_cause(&error.without_url())
 }
 
 /// Does not show the API key.

@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn proxy(status: u16) -> Error {
-        Error::NotTheApi { status, at: None, retry_after: None }
+        Error::NotTheApi { url: "http://h".into(), status, at: None, retry_after: None }
     }
 
     /// Runs these failures, then a success; returns the outcome and the start of each attempt, in milliseconds.

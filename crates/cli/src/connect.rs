@@ -8,7 +8,7 @@ use std::{
 use chatcamp_client::{
     BuildError, Builder, ChatCamp, Event, Login, Tls,
     builder::endpoint,
-    transport::{self, long_poll, websocket},
+    transport::{long_poll, websocket},
 };
 use chatcamp_protocol::{AccessToken, ServerUrl, UserId};
 use clap::{Args, ValueEnum};
@@ -68,12 +68,7 @@ enum Transport {
 
 impl Transport {
     /// Sets the transport of a client that connects to `url` and trusts `tls`, or by default this system.
-    fn dial(
-        self,
-        builder: Builder,
-        url: &str,
-        tls: Option<&Tls>,
-    ) -> Result<Builder, transport::ConnectError> {
+    fn dial(self, builder: Builder, url: &str, tls: Option<&Tls>) -> Result<Builder, BuildError> {
         let endpoint = endpoint(url)?;
         Ok(match (self, tls) {
             (Self::Auto, Some(tls)) => builder.url(url).tls(tls),
@@ -110,7 +105,7 @@ impl Connect {
         let token_command = next_command(&token_command, &context.folder, self.of.app.as_ref());
         let mut builder = ChatCamp::builder(context.app(self.of).await?);
         let dialled = self.transport.dial(builder, &url, tls.as_ref());
-        builder = dialled.map_err(BuildError::Url).map_err(Failure::usage)?;
+        builder = dialled.map_err(Failure::usage)?;
         if self.trace {
             // If stdout is closed, printing the next event fails.
             builder = builder.trace(move |way, text| drop(out.note(&Traced::new(way, text))));

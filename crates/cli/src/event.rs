@@ -4,8 +4,7 @@ use std::fmt;
 
 use anstyle::Style;
 use chatcamp_client::{
-    Body, Code, ConnectError, Continuity, Direction, EndReason, Event, Refusal, TlsError, User,
-    transport::Closed,
+    Body, Code, ConnectError, Continuity, Direction, EndReason, Event, Refusal, TlsError, User, transport,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -137,15 +136,11 @@ fn explain(error: &ConnectError) -> String {
             format!("{}: --ca FILE", chain(error))
         }
         _ if error.tls().is_some() => chain(error),
-        ConnectError::Transport(cause) if cause.is_retryable() => no_server(error),
-        // Over long-poll, only the first response shows that there is a server.
-        ConnectError::Lost(Closed::Lost(_)) => no_server(error),
+        ConnectError::Unreachable { cause, .. } if matches!(**cause, transport::ConnectError::Unreachable(_)) => {
+            format!("{}; `chatcamp dev` starts a server, --url names another", chain(error))
+        }
         _ => chain(error),
     }
-}
-
-fn no_server(error: &ConnectError) -> String {
-    format!("{}; start a server with `chatcamp dev`, or name another with --url", chain(error))
 }
 
 impl<'a> Traced<'a> {
@@ -263,10 +258,12 @@ mod tests {
         };
         let mut user = user();
         user.profile.display_name = forged.into();
-        let closed = Closed::ByPeer(chatcamp_client::transport::Close::new(4000, forged));
+        let closed = transport::Closed::ByPeer(transport::Close::new(4000, forged));
         for event in [
             Event::Disconnected { reason: EndReason::Refused(refusal().into()) },
-            Event::Disconnected { reason: EndReason::Failed(ConnectError::Lost(closed.clone())) },
+            Event::Disconnected {
+                reason: EndReason::Failed(ConnectError::Lost { url: None, closed: closed.clone() }),
+            },
             Event::Reconnecting {
                 why: chatcamp_client::Interruption::Closed(closed),
                 after: std::time::Duration::ZERO,

@@ -34,7 +34,7 @@ async fn an_unreachable_server_fails_every_scenario() {
     drop(listener);
     let outcomes = self_check::check(&subject(transport, "demo", "grace", AccessToken::from("t"))).await;
     for Outcome { scenario, result } in outcomes {
-        assert!(matches!(result, Err(CheckError::Connect(ConnectError::Transport(_)))), "{scenario:?}");
+        assert!(matches!(result, Err(CheckError::Connect(ConnectError::Unreachable { .. }))), "{scenario:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chatcamp_protocol::{AppId, id::InvalidAppId};
+use chatcamp_protocol::AppId;
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
 use chatcamp_protocol::{ServerUrl, url::InvalidUrl};
 use chatcamp_runtime::Runtime;
@@ -33,32 +33,25 @@ const MAX_COMMANDS: usize = 64;
 /// Use it with a transport of your choice: `transport(websocket::Transport::new(&endpoint(url)?)?)`.
 ///
 /// # Errors
-/// [`ConnectError::Invalid`](transport::ConnectError::Invalid) if `url` is not the address of a server, for example because
-/// it has a user name, a query or a fragment.
+/// [`InvalidUrl`] if `url` is not the URL of a server, for example because it has a user name, a query or a fragment.
 ///
 /// # Examples
 /// ```
-/// # fn main() -> Result<(), chatcamp_client::transport::ConnectError> {
+/// # fn main() -> Result<(), chatcamp_protocol::url::InvalidUrl> {
 /// let url = chatcamp_client::builder::endpoint("https://chat.example")?;
 /// assert_eq!(url, "https://chat.example/chat/2.0");
 /// # Ok(())
 /// # }
 /// ```
 #[cfg(any(feature = "websocket", feature = "long-poll"))]
-pub fn endpoint(url: &str) -> Result<String, transport::ConnectError> {
-    Ok(parse(url)?.chat())
-}
-
-#[cfg(any(feature = "websocket", feature = "long-poll"))]
-fn parse(url: &str) -> Result<ServerUrl, transport::ConnectError> {
-    let invalid = |why: InvalidUrl| transport::ConnectError::Invalid(format!("invalid URL: {why}"));
-    ServerUrl::parse(url).map_err(invalid)
+pub fn endpoint(url: &str) -> Result<String, InvalidUrl> {
+    Ok(ServerUrl::parse(url)?.chat())
 }
 
 /// Collects the options of a [`ChatCamp`]. [`build`](Self::build) reports invalid options.
 #[derive(Debug)]
 pub struct Builder {
-    app_id: Result<AppId, InvalidAppId>,
+    app_id: String,
     dial: Option<Dial>,
     reconnect: Reconnect,
     connect_timeout: Duration,
@@ -101,7 +94,7 @@ impl ChatCamp {
 impl Builder {
     fn new(app_id: &str) -> Self {
         Self {
-            app_id: AppId::new(app_id),
+            app_id: app_id.to_owned(),
             dial: None,
             reconnect: Reconnect::default(),
             connect_timeout: CONNECT_TIMEOUT,
@@ -287,7 +280,10 @@ impl Builder {
     /// assert!(matches!(ChatCamp::builder("demo").build(), Err(BuildError::NoTransport)));
     /// ```
     pub fn build(self) -> Result<ChatCamp, BuildError> {
-        let app_id = self.app_id?;
+        let app_id = match AppId::new(&self.app_id) {
+            Ok(app_id) => app_id,
+            Err(why) => return Err(BuildError::AppId { given: self.app_id, why }),
+        };
         let transport = self.dial.ok_or(BuildError::NoTransport)?.transport(
             self.connect_timeout,
             #[cfg(feature = "tls")]
@@ -331,7 +327,7 @@ impl Dial {
         match self {
             #[cfg(any(feature = "websocket", feature = "long-poll"))]
             Self::Url(url) => {
-                let url = parse(&url).map_err(BuildError::Url)?;
+                let url = ServerUrl::parse(&url)?;
                 #[cfg(feature = "tls")]
                 let list = if url.is_tls() || !trust.is_platform() {
                     let tls = trust.load()?;
@@ -342,7 +338,7 @@ impl Dial {
                 #[cfg(not(feature = "tls"))]
                 let list = built_in(&url.chat());
                 let limit = fallback::ATTEMPT_TIMEOUT.min(connect_timeout / 2);
-                Ok(Arc::new(fallback::Transport::new(list.map_err(BuildError::Url)?).attempt_timeout(limit)))
+                Ok(Arc::new(fallback::Transport::new(list?).attempt_timeout(limit)))
             }
             #[cfg(feature = "tls")]
             Self::Transport(_) if !trust.is_platform() => Err(BuildError::UnusedTls),
@@ -384,7 +380,7 @@ mod tests {
 
     #[test]
     fn build_reports_invalid_options() {
-        assert!(matches!(Builder::new("a b").build(), Err(BuildError::AppId(_))));
+        assert!(matches!(Builder::new("a b").build(), Err(BuildError::AppId { .. })));
         assert!(matches!(Builder::new("demo").build(), Err(BuildError::NoTransport)));
     }
 

@@ -12,6 +12,7 @@ use chatcamp_protocol::{
     limits,
     text::OneLine,
 };
+use chatcamp_runtime::network_cause;
 use chatcamp_transport::{self as transport, Closed};
 
 /// Why no client was built. Always a configuration error.
@@ -19,17 +20,28 @@ use chatcamp_transport::{self as transport, Closed};
 #[non_exhaustive]
 pub enum BuildError {
     /// The app id is invalid.
-    #[error(transparent)]
-    AppId(#[from] InvalidAppId),
+    #[error("invalid app id `{}`: {why}", OneLine(.given))]
+    AppId {
+        /// The text that was given as the app id.
+        given: String,
+        /// What an app id is.
+        why: InvalidAppId,
+    },
     /// Both the URL and the transport are missing.
-    #[error("the transport is missing: give the builder a URL or a transport")]
+    #[error(
+        "the server is missing: give the builder a URL, as in .url(\"https://chat.example\"), or a transport"
+    )]
     NoTransport,
     /// The URL is invalid.
-    #[error("cannot use the URL of the server")]
-    Url(#[source] transport::ConnectError),
+    #[cfg(any(feature = "websocket", feature = "long-poll"))]
+    #[error(transparent)]
+    Url(#[from] chatcamp_protocol::url::InvalidUrl),
+    /// A built-in transport cannot dial the URL.
+    #[error(transparent)]
+    Transport(#[from] transport::ConnectError),
     /// The root certificates cannot be used, or the operating system has none.
     #[cfg(feature = "tls")]
-    #[error("cannot use the root certificates")]
+    #[error(transparent)]
     Roots(#[from] chatcamp_tls::RootsError),
     /// A TLS configuration was given together with a transport, which does not use it.
     #[cfg(feature = "tls")]
@@ -45,7 +57,8 @@ pub enum BuildError {
 
 /// Why a user is not connected.
 ///
-/// All calls that joined one attempt get clones of the same error.
+/// All calls that joined one attempt get clones of the same error. The text names the URL, if the transport has one, and the cause;
+/// [`source`](std::error::Error::source) does not repeat it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -63,21 +76,42 @@ pub enum ConnectError {
         /// The shortest time to wait, if the server named one.
         after: Option<Duration>,
     },
-    /// The transport cannot open a connection. [`tls`](Self::tls) returns the cause if it is TLS.
-    #[error("cannot open a connection")]
-    Transport(#[source] Arc<transport::ConnectError>),
-    /// The connection ended before the server answered.
-    #[error("the connection ended before the server answered")]
-    Lost(#[source] Closed),
-    /// The server's answer violates the protocol or is for another user. The address may belong to another service.
-    #[error(transparent)]
-    Violation(#[from] Violation),
+    /// No connection to a ChatCamp server was opened: nothing answered, or something else did. [`tls`](Self::tls) returns the cause
+    /// if it is TLS.
+    #[error("{}", unreachable(.url.as_deref(), .cause))]
+    Unreachable {
+        /// The URL that was dialled, without its query, if the transport has one.
+        url: Option<String>,
+        /// The cause.
+        cause: Arc<transport::ConnectError>,
+    },
+    /// The connection opened, and ended before the server answered.
+    #[error("the connection to {} ended before the server answered: {closed}", server(.url.as_deref()))]
+    Lost {
+        /// The URL that was dialled, without its query, if the transport has one.
+        url: Option<String>,
+        /// How the connection ended.
+        closed: Closed,
+    },
+    /// The server's answer violates the protocol or is for another user. The URL may belong to another service.
+    #[error("cannot connect to {}: {violation}", server(.url.as_deref()))]
+    Violation {
+        /// The URL that was dialled, without its query, if the transport has one.
+        url: Option<String>,
+        /// What is wrong with the answer.
+        violation: Violation,
+    },
     /// The server did not answer in time.
-    #[error("the server did not answer within {0:?}")]
-    TimedOut(Duration),
-    /// The credential provider failed.
-    #[error("the credential provider failed")]
-    NoCredential(#[source] Arc<Unavailable>),
+    #[error("{} did not answer within {limit:?}; check the URL and the network", server(.url.as_deref()))]
+    TimedOut {
+        /// The URL that was dialled, without its query, if the transport has one.
+        url: Option<String>,
+        /// The time limit of an attempt.
+        limit: Duration,
+    },
+    /// The credential provider failed, or did not answer in time.
+    #[error("the credential provider failed: {}", OneLine(&network_cause(&*.0.0)))]
+    NoCredential(Arc<Unavailable>),
     /// The access token would be sent unencrypted. Use an encrypted transport.
     #[error(
         "the access token would cross the network in plaintext; use a URL that begins with https:// or wss://, \
@@ -104,7 +138,7 @@ impl ConnectError {
     #[must_use]
     pub fn tls(&self) -> Option<&chatcamp_tls::TlsError> {
         match self {
-            Self::Transport(cause) => match &**cause {
+            Self::Unreachable { cause, .. } => match &**cause {
                 transport::ConnectError::Tls(cause) => Some(cause),
                 _ => None,
             },
@@ -120,20 +154,45 @@ impl ConnectError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotNow { .. }
-            | Self::Lost(_)
-            | Self::Violation(Violation::Answer)
-            | Self::TimedOut(_)
+            | Self::Lost { .. }
+            | Self::Violation { violation: Violation::Answer, .. }
+            | Self::TimedOut { .. }
             | Self::NoCredential(_)
             | Self::TooManyWaiting => true,
-            Self::Transport(cause) => cause.is_retryable(),
+            Self::Unreachable { cause, .. } => cause.is_retryable(),
             Self::UserId(_)
             | Self::Refused(_)
-            | Self::Violation(_)
+            | Self::Violation { .. }
             | Self::TokenExposed
             | Self::Superseded
             | Self::Disconnected
             | Self::Ended => false,
         }
+    }
+}
+
+fn server(url: Option<&str>) -> &str {
+    url.unwrap_or("the server")
+}
+
+/// Returns the scheme, host and port: what cannot be reached, whatever the path.
+fn origin(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    url[authority..].find('/').map_or(url, |path| &url[..authority + path])
+}
+
+fn unreachable(url: Option<&str>, cause: &transport::ConnectError) -> String {
+    let origin = url.map_or("the server", origin);
+    match cause {
+        transport::ConnectError::Unreachable(cause) => {
+            format!("cannot reach {origin}: {}", OneLine(&network_cause(&**cause)))
+        }
+        transport::ConnectError::Refused(why) => {
+            format!("{} does not accept the connection: {}; check the URL", server(url), OneLine(why))
+        }
+        #[cfg(feature = "tls")]
+        transport::ConnectError::Tls(cause) => format!("cannot connect to {origin}: {cause}"),
+        other => other.to_string(),
     }
 }
 
@@ -176,8 +235,8 @@ pub enum RequestError {
     #[error("too many requests wait to be sent")]
     TooManyWaiting,
     /// The body cannot be serialized as JSON.
-    #[error("the body cannot be serialized as JSON")]
-    InvalidBody(#[source] serde_json::Error),
+    #[error("the body cannot be serialized as JSON: {0}")]
+    InvalidBody(serde_json::Error),
     /// The answer violates the protocol. The error does not quote it.
     #[error("the answer violates the protocol")]
     InvalidAnswer,

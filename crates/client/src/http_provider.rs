@@ -1,6 +1,6 @@
 //! A credential provider that asks the app's own backend.
 
-use std::{error::Error as _, fmt, net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use chatcamp_auth::{
@@ -8,6 +8,7 @@ use chatcamp_auth::{
     credential::{CredentialReason, Unavailable},
 };
 use chatcamp_protocol::{AccessToken, secret};
+use chatcamp_runtime::network_cause;
 #[cfg(feature = "tls")]
 use chatcamp_tls::{RootsError, Tls, TlsError};
 use reqwest::{
@@ -65,11 +66,11 @@ enum Failure {
         "the tokio runtime is missing: use the provider within a tokio runtime whose I/O and timer are enabled"
     )]
     NoRuntime,
-    #[error("cannot reach the backend: {0}")]
-    Unreachable(String),
+    #[error("cannot reach the backend at {url}: {why}")]
+    Unreachable { url: String, why: String },
     #[cfg(feature = "tls")]
-    #[error("cannot open an encrypted connection to the backend: {0}")]
-    Tls(TlsError),
+    #[error("cannot connect to the backend at {url}: {why}")]
+    Tls { url: String, why: TlsError },
     #[error("the backend answered with status {0}")]
     Status(u16),
     #[error("the backend's answer is larger than {MAX_ANSWER} bytes")]
@@ -172,20 +173,20 @@ impl HttpProvider {
         };
         let post = self.client.post(self.url.clone()).headers(self.headers.clone());
         let post = post.header(ACCEPT, "application/json").json(&request);
-        let mut response = post.send().await.map_err(failed)?;
+        let mut response = post.send().await.map_err(|error| self.failed(error))?;
         let status = response.status().as_u16();
         #[cfg(feature = "tls")]
         if status == 400 && self.url.scheme() == "http" {
-            let beginning = response.chunk().await.map_err(failed)?.unwrap_or_default();
+            let beginning = response.chunk().await.map_err(|error| self.failed(error))?.unwrap_or_default();
             if let Some(cause) = TlsError::of_plain_response(status, &beginning) {
-                return Err(Failure::Tls(cause));
+                return Err(Failure::Tls { url: self.shown(), why: cause });
             }
         }
         if status != 200 {
             return Err(Failure::Status(status));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_ANSWER {
                 return Err(Failure::TooLarge);
@@ -194,6 +195,22 @@ impl HttpProvider {
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| Failure::Answer)?;
         let lifetime = answer.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         Ok(Credential { token: Some(answer.access_token), lifetime })
+    }
+
+    /// Returns why no answer was received.
+    fn failed(&self, error: reqwest::Error) -> Failure {
+        #[cfg(feature = "tls")]
+        if error.is_connect() {
+            if let Some(why) = TlsError::of_handshake(&error) {
+                return Failure::Tls { url: self.shown(), why };
+            }
+        }
+        Failure::Unreachable { url: self.shown(), why: describe(error) }
+    }
+
+    /// Returns the URL without its user name and query, which may contain secrets.
+    fn shown(&self) -> String {
+        format!("{}{}", self.url.origin().ascii_serialization(), self.url.path())
     }
 }
 
@@ -211,10 +228,9 @@ impl CredentialProvider for HttpProvider {
     }
 }
 
-/// Shows the URL without its user name and query, which may contain secrets.
 impl fmt::Debug for HttpProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HttpProvider({}{})", self.url.origin().ascii_serialization(), self.url.path())
+        write!(f, "HttpProvider({})", self.shown())
     }
 }
 
@@ -241,25 +257,6 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Returns why no answer was received.
-fn failed(error: reqwest::Error) -> Failure {
-    #[cfg(feature = "tls")]
-    if error.is_connect() {
-        if let Some(cause) = TlsError::of_handshake(&error) {
-            return Failure::Tls(cause);
-        }
-    }
-    Failure::Unreachable(describe(error))
-}
-
-/// Returns the error and its causes on one line, without the URL.
 fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
+    network_cause(&error.without_url())
 }

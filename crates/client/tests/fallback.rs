@@ -98,6 +98,6 @@ async fn a_failure_after_a_websocket_opened_is_final() {
         Peer::accepted_by(&mut listener).await.cut();
     });
     // A refused long-poll would have been reported with its status.
-    let Err(ConnectError::Lost(closed)) = connected else { panic!("{connected:?}") };
+    let Err(ConnectError::Lost { closed, .. }) = connected else { panic!("{connected:?}") };
     assert!(!closed.to_string().contains("status"), "{closed}");
 }

@@ -4,6 +4,8 @@ use std::{fmt, net::IpAddr};
 
 use http::uri::{Authority, Uri};
 
+use crate::text::OneLine;
+
 /// The path for chat connections (`docs/PROTOCOL.md`, "Endpoints").
 const CHAT: &str = "/chat/2.0";
 /// The path for requests of backends.
@@ -19,34 +21,72 @@ pub struct ServerUrl {
     path: String,
 }
 
-/// The reason a text is not the URL of a server. Does not contain the text, which may hold a secret.
+/// A text is not the URL of a server: the text without what may be a secret, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", advice(.shown, *.flaw))]
+#[non_exhaustive]
+pub struct InvalidUrl {
+    shown: String,
+    /// What is wrong.
+    pub flaw: UrlFlaw,
+}
+
+/// What is wrong with the URL of a server, and what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidUrl {
+pub enum UrlFlaw {
     /// The text is not a URL.
     #[error("it is not a URL such as https://chat.example; a host name is written in ASCII")]
     Malformed,
     /// The text contains white space, such as a line break at its end.
     #[error("it contains white space; remove it")]
     WhiteSpace,
-    /// The scheme is missing or not one of `https`, `http`, `wss` and `ws`.
-    #[error("it must begin with https:// or http://")]
+    /// The scheme is missing.
+    #[error("it has no scheme; begin it with https:// or http://")]
+    NoScheme,
+    /// The scheme is not one of `https`, `http`, `wss` and `ws`.
+    #[error("it does not begin with https:// or http://")]
     Scheme,
-    /// The host is missing, or the port is not a number.
-    #[error("its host or port is malformed")]
+    /// The host is missing, or the port is not a number up to 65535.
+    #[error("its host is missing, or its port is not a number up to 65535")]
     Host,
     /// The URL contains a user name or password.
-    #[error("remove the user name and password")]
+    #[error("it has a user name or password; remove it")]
     UserInfo,
     /// The URL has a query.
-    #[error("remove the query, which begins with ?")]
+    #[error("it has a query; remove ? and the text after it")]
     Query,
     /// The URL has a fragment.
-    #[error("remove the fragment, which begins with #")]
+    #[error("it has a fragment; remove # and the text after it")]
     Fragment,
     /// The URL contains the path of the API, which must be left out.
-    #[error("remove {API}, and give the address of the server alone")]
+    #[error("it ends in {API}, the path of the API; remove that path")]
     Api,
+}
+
+impl InvalidUrl {
+    /// Returns the error for this text, which may contain secrets: a user name, a password or a query.
+    #[must_use]
+    pub fn new(text: &str, flaw: UrlFlaw) -> Self {
+        let end = text.find(['?', '#']).unwrap_or(text.len());
+        let (begin, rest) = match text[..end].split_once("://") {
+            Some((scheme, rest)) => (format!("{scheme}://"), rest),
+            None => (String::new(), &text[..end]),
+        };
+        let rest = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("…@{host}"));
+        Self { shown: OneLine(&format!("{begin}{rest}")).to_string(), flaw }
+    }
+}
+
+/// Returns what is wrong with a URL, and what to write instead.
+fn advice(shown: &str, flaw: UrlFlaw) -> String {
+    if flaw != UrlFlaw::NoScheme {
+        return format!("invalid URL `{shown}`: {flaw}");
+    }
+    // A server with a port or on this machine has seldom a certificate.
+    let has_port = shown.split('/').next().is_some_and(|host| host.contains(':'));
+    let scheme = if has_port || shown.starts_with("localhost") { "http" } else { "https" };
+    format!("the URL `{shown}` has no scheme; write {scheme}://{shown}")
 }
 
 impl ServerUrl {
@@ -54,35 +94,52 @@ impl ServerUrl {
     ///
     /// # Errors
     /// [`InvalidUrl`] says what to change.
+    ///
+    /// # Examples
+    /// ```
+    /// use chatcamp_protocol::ServerUrl;
+    ///
+    /// assert_eq!(ServerUrl::parse("https://chat.example")?.chat(), "https://chat.example/chat/2.0");
+    /// let error = ServerUrl::parse("localhost:9080").unwrap_err();
+    /// assert_eq!(error.to_string(), "the URL `localhost:9080` has no scheme; write http://localhost:9080");
+    /// # Ok::<(), chatcamp_protocol::url::InvalidUrl>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
+        Self::checked(text).map_err(|flaw| InvalidUrl::new(text, flaw))
+    }
+
+    fn checked(text: &str) -> Result<Self, UrlFlaw> {
         if text.contains(char::is_whitespace) {
-            return Err(InvalidUrl::WhiteSpace);
+            return Err(UrlFlaw::WhiteSpace);
         }
         // `Uri` drops a fragment.
         if text.contains('#') {
-            return Err(InvalidUrl::Fragment);
+            return Err(UrlFlaw::Fragment);
         }
-        let uri: Uri = text.parse().map_err(|_| InvalidUrl::Malformed)?;
+        if !text.is_empty() && !text.starts_with('/') && !text.contains("://") {
+            return Err(UrlFlaw::NoScheme);
+        }
+        let uri: Uri = text.parse().map_err(|_| UrlFlaw::Malformed)?;
         let is_tls = match uri.scheme_str() {
             Some("https" | "wss") => true,
             Some("http" | "ws") => false,
-            _ => return Err(InvalidUrl::Scheme),
+            _ => return Err(UrlFlaw::Scheme),
         };
-        let authority = uri.authority().ok_or(InvalidUrl::Host)?.clone();
+        let authority = uri.authority().ok_or(UrlFlaw::Host)?.clone();
         let text = authority.as_str();
         if text.contains('@') {
-            return Err(InvalidUrl::UserInfo);
+            return Err(UrlFlaw::UserInfo);
         }
         if authority.host().is_empty() || (authority.port_u16().is_none() && text != authority.host()) {
-            return Err(InvalidUrl::Host);
+            return Err(UrlFlaw::Host);
         }
         if uri.query().is_some() {
-            return Err(InvalidUrl::Query);
+            return Err(UrlFlaw::Query);
         }
         let path = uri.path().trim_end_matches('/');
         let path = path.strip_suffix(CHAT).unwrap_or(path).trim_end_matches('/');
         if path.ends_with(API) {
-            return Err(InvalidUrl::Api);
+            return Err(UrlFlaw::Api);
         }
         Ok(Self { is_tls, authority, path: path.to_owned() })
     }
@@ -182,27 +239,51 @@ mod tests {
     #[test]
     fn an_invalid_url_is_rejected_with_its_reason() {
         for (text, why) in [
-            ("", InvalidUrl::Malformed),
-            ("http://", InvalidUrl::Malformed),
-            ("http://b\u{fc}cher.example", InvalidUrl::Malformed),
-            ("chat.example", InvalidUrl::Scheme),
-            ("/chat/2.0", InvalidUrl::Scheme),
-            ("ftp://h", InvalidUrl::Scheme),
-            ("http://h\r\n", InvalidUrl::WhiteSpace),
-            (" http://h", InvalidUrl::WhiteSpace),
-            ("http://user@h", InvalidUrl::UserInfo),
-            ("http://user:secret@h", InvalidUrl::UserInfo),
-            ("http://h:port", InvalidUrl::Host),
-            ("http://h:", InvalidUrl::Host),
-            ("http://h:99999", InvalidUrl::Host),
-            ("http://h?room=1", InvalidUrl::Query),
-            ("http://h/?", InvalidUrl::Query),
-            ("http://h/chat/2.0?app_id=a", InvalidUrl::Query),
-            ("http://h/#top", InvalidUrl::Fragment),
-            ("http://h/api/2.0", InvalidUrl::Api),
-            ("http://h/a/api/2.0//", InvalidUrl::Api),
+            ("", UrlFlaw::Malformed),
+            ("http://", UrlFlaw::Malformed),
+            ("http://b\u{fc}cher.example", UrlFlaw::Malformed),
+            ("chat.example", UrlFlaw::NoScheme),
+            ("localhost:9080/talk", UrlFlaw::NoScheme),
+            ("/chat/2.0", UrlFlaw::Scheme),
+            ("ftp://h", UrlFlaw::Scheme),
+            ("http://h\r\n", UrlFlaw::WhiteSpace),
+            (" http://h", UrlFlaw::WhiteSpace),
+            ("http://user@h", UrlFlaw::UserInfo),
+            ("http://user:secret@h", UrlFlaw::UserInfo),
+            ("http://h:port", UrlFlaw::Host),
+            ("http://h:", UrlFlaw::Host),
+            ("http://h:99999", UrlFlaw::Host),
+            ("http://h?room=1", UrlFlaw::Query),
+            ("http://h/?", UrlFlaw::Query),
+            ("http://h/chat/2.0?app_id=a", UrlFlaw::Query),
+            ("http://h/#top", UrlFlaw::Fragment),
+            ("http://h/api/2.0", UrlFlaw::Api),
+            ("http://h/a/api/2.0//", UrlFlaw::Api),
         ] {
-            assert_eq!(ServerUrl::parse(text).unwrap_err(), why, "{text}");
+            assert_eq!(ServerUrl::parse(text).unwrap_err().flaw, why, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_error_shows_the_url_without_its_secrets_and_what_to_write() {
+        for (text, shown) in [
+            ("locahost:9080", "the URL `locahost:9080` has no scheme; write http://locahost:9080"),
+            (
+                "chat.example/talk",
+                "the URL `chat.example/talk` has no scheme; write https://chat.example/talk",
+            ),
+            ("http://u:secret@h", "invalid URL `http://…@h`: it has a user name or password; remove it"),
+            (
+                "http://h?token=secret",
+                "invalid URL `http://h`: it has a query; remove ? and the text after it",
+            ),
+            ("http://h\n", r"invalid URL `http://h\n`: it contains white space; remove it"),
+            (
+                "http://h:99999",
+                "invalid URL `http://h:99999`: its host is missing, or its port is not a number up to 65535",
+            ),
+        ] {
+            assert_eq!(ServerUrl::parse(text).unwrap_err().to_string(), shown);
         }
     }
 

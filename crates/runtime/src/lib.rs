@@ -1,5 +1,7 @@
 //! Time, randomness and tasks, passed in.
 //!
+//! Start from [`Runtime`]. [`network_cause`] says in plain words why a network failed.
+//!
 //! The drivers of client and server take all three from a [`Runtime`]. The same code therefore runs on tokio ([`Tokio`]), on
 //! another executor, and in a simulation with virtual time.
 //!
@@ -14,6 +16,7 @@
 //! # });
 //! ```
 
+mod network_cause;
 #[cfg(feature = "tokio")]
 mod tokio_runtime;
 
@@ -25,6 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use network_cause::network_cause;
 #[cfg(feature = "tokio")]
 pub use tokio_runtime::Tokio;
 

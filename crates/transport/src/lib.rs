@@ -47,6 +47,8 @@ pub mod long_poll;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod message;
+#[cfg(any(feature = "websocket", feature = "long-poll"))]
+mod status;
 #[cfg(feature = "test-util")]
 pub mod testing;
 #[cfg(all(feature = "tls", any(feature = "websocket", feature = "long-poll")))]
@@ -59,6 +61,7 @@ pub mod websocket;
 use std::fmt;
 
 use async_trait::async_trait;
+use chatcamp_runtime::network_cause;
 
 #[cfg(feature = "tls")]
 pub use chatcamp_tls::{RootsError, Tls, TlsError};
@@ -89,6 +92,11 @@ pub trait Transport: fmt::Debug + Send + Sync {
     ///
     /// A client refuses to send an access token over such a transport.
     fn is_exposed(&self) -> bool;
+
+    /// Returns the URL that it dials, without its query, for the messages of errors; `None` by default.
+    fn url(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Accepts connections from one place.
@@ -106,20 +114,22 @@ pub trait Listener: fmt::Debug + Send {
 }
 
 /// Why a connection could not be opened.
+///
+/// The text contains the cause, in plain words if it is an I/O error; [`source`](std::error::Error::source) does not repeat it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// No server answered. Another attempt, or another transport, may succeed.
-    #[error("cannot reach the server")]
-    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("cannot reach the server: {}", network_cause(&**.0))]
+    Unreachable(Box<dyn std::error::Error + Send + Sync>),
     /// The server does not accept this transport. Another transport may succeed.
     #[error("the server does not accept this transport: {}", carrier::OneLine(.0))]
     Refused(String),
     /// The TLS handshake failed, or the server expects one. Another attempt succeeds after the certificate of the server, the network or the clock of this
     /// machine has changed; [`TlsError::is_transient`] tells whether it may succeed within seconds.
     #[cfg(feature = "tls")]
-    #[error("cannot open an encrypted connection")]
-    Tls(#[source] TlsError),
+    #[error("cannot open an encrypted connection: {0}")]
+    Tls(TlsError),
     /// The address or an option is invalid. No attempt can succeed.
     #[error("cannot dial: {0}")]
     Invalid(String),

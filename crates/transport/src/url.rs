@@ -22,7 +22,8 @@ impl Url {
         if url.contains('#') {
             return Err(invalid("the URL has a fragment: remove # and the text after it"));
         }
-        let uri: Uri = url.parse().map_err(|_| invalid("invalid URL"))?;
+        let uri: Uri =
+            url.parse().map_err(|_| invalid("invalid URL: write one such as https://chat.example"))?;
         let is_tls = match uri.scheme_str() {
             Some("ws" | "http") => false,
             Some("wss" | "https") if cfg!(feature = "tls") => true,
@@ -38,6 +39,12 @@ impl Url {
         check_authority(&authority)?;
         let target = parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
         Ok(Self { is_tls, authority, target })
+    }
+
+    /// Returns the URL without its query, which may contain a token.
+    pub(crate) fn shown(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority, self.target.path())
     }
 
     /// Returns the host without the brackets of an IPv6 address.

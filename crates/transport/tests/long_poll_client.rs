@@ -216,7 +216,7 @@ async fn a_lost_opening_ends_the_connection() {
         let (_network, transport, _accepted) = Network::new([fault]);
         let mut client = transport.connect().await.unwrap();
         client.send("question".into()).await.unwrap();
-        assert_eq!(client.recv().await, Err(Closed::Lost("lost".into())), "{fault:?}");
+        assert_eq!(client.recv().await, Err(Closed::Unreachable("lost".into())), "{fault:?}");
         assert!(client.send("more".into()).await.is_err());
     }
 }
@@ -286,22 +286,16 @@ async fn answers_that_end_a_connection() {
     }
     for (status, body) in [(403, "{}"), (410, ""), (404, "Not Found"), (302, ""), (500, "[]"), (503, "[]")] {
         let end = first_end(Some((status, body))).await;
-        assert_eq!(end, Closed::Lost(format!("the server answered with status {status}").into()));
+        let Closed::Refused(why) = &end else { panic!("{status}: {end}") };
+        assert!(why.starts_with(&format!("status {status}")), "{why}");
+    }
+    for body in ["", "<html>", "null", "{}", "[1]", r#"["a""#, close] {
+        let end = first_end(Some((200, body))).await;
+        assert_eq!(end, Closed::Refused("the answer is not from a ChatCamp server".into()), "{body}");
     }
     let long = serde_json::to_string(&["x".repeat(MESSAGE_LIMIT + 1)]).unwrap();
-    for (body, code) in [
-        ("", 1002),
-        ("<html>", 1002),
-        ("null", 1002),
-        ("{}", 1002),
-        ("[1]", 1002),
-        (r#"["a""#, 1002),
-        (close, 1002),
-        (&long, 1009),
-    ] {
-        let end = first_end(Some((200, body))).await;
-        assert!(matches!(&end, Closed::Violated(why) if why.code == code), "{body}: {end}");
-    }
+    let end = first_end(Some((200, &long))).await;
+    assert!(matches!(&end, Closed::Violated(why) if why.code == 1009), "{end}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -335,7 +329,7 @@ async fn a_server_that_does_not_hold_polls_is_not_flooded() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_answers_is_lost_in_time() {
     let begun = Instant::now();
-    assert_eq!(first_end(None).await, Closed::Lost("the server did not answer in time".into()));
+    assert_eq!(first_end(None).await, Closed::Unreachable("the server did not answer in time".into()));
     assert_eq!(begun.elapsed().as_secs(), 60);
 }
 
@@ -418,7 +412,8 @@ async fn http_is_as_the_wire_document_says() {
         let mut client = transport.connect().await.unwrap();
         client.send("question".into()).await.unwrap();
         let end = client.recv().await.unwrap_err();
-        assert!(matches!(&end, Closed::Lost(why) if why.contains(text)), "{text}: {end}");
+        let (Closed::Unreachable(why) | Closed::Refused(why)) = &end else { panic!("{text}: {end}") };
+        assert!(why.contains(text), "{text}: {why}");
         assert!(!format!("{end:?}").contains("secret"), "{end}");
 
         let request = asked.await.unwrap();
@@ -440,6 +435,6 @@ async fn an_unreachable_server_is_named_without_the_query() {
     let mut client = Transport::new(&url).unwrap().connect().await.unwrap();
     client.send("question".into()).await.unwrap();
     let end = client.recv().await.unwrap_err();
-    assert!(matches!(&end, Closed::Lost(why) if why.contains("refused")), "{end}");
+    assert_eq!(end, Closed::Unreachable("connection refused; is the server running?".into()));
     assert!(!format!("{end:?}").contains("secret"), "{end}");
 }

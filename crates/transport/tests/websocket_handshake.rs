@@ -82,8 +82,11 @@ async fn an_origin_that_no_browser_sends_is_not_taken_for_a_missing_one() {
 #[tokio::test]
 async fn a_client_takes_no_other_answer() {
     let table = [
-        ("HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\nsecret".to_owned(), "status 404"),
-        ("HTTP/1.1 200 OK\r\n\r\n".to_owned(), "status 200"),
+        (
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\nsecret".to_owned(),
+            "status 404; there is no ChatCamp server at this path",
+        ),
+        ("HTTP/1.1 200 OK\r\n\r\n".to_owned(), "status 200; there is no ChatCamp server at this path"),
         (format!("{GRANT}\r\n"), "Sec-WebSocket-Accept does not match the key"),
         (
             format!("{GRANT}Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"),
@@ -134,6 +137,7 @@ async fn a_port_where_nobody_listens_is_unreachable() {
     drop(listener);
     let error = websocket::Transport::new(&url).unwrap().connect().await.unwrap_err();
     assert!(matches!(error, ConnectError::Unreachable(_)));
+    assert_eq!(error.to_string(), "cannot reach the server: connection refused; is the server running?");
 }
 
 #[test]

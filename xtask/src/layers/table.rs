@@ -66,10 +66,11 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "api_code, code, envelope, error, handshake, sequence",
             "user",
             "id, secret",
-            "limits, origin, text, url",
+            "url",
+            "limits, origin, text",
         ],
     ),
-    ("chatcamp-runtime", &["tokio_runtime", "lib"]),
+    ("chatcamp-runtime", &["tokio_runtime", "lib", "network_cause"]),
     (
         "chatcamp-server",
         &[
@@ -107,7 +108,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
             "testing",
             "fallback, long_poll, memory, websocket",
             "tls",
-            "url",
+            "status, url",
             "lib",
             "connection",
             "carrier",

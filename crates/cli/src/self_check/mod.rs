@@ -91,8 +91,8 @@ pub async fn run() -> Result<Report, CheckError> {
         FrontDoor::bind(server.clone(), (Ipv4Addr::LOCALHOST, 0).into()).map_err(CheckError::System)?;
     let address = door.local_addr().map_err(CheckError::System)?;
     let url = endpoint(&format!("http://{address}")).map_err(BuildError::Url)?;
-    let websocket = websocket::Transport::new(&url).map_err(BuildError::Url)?;
-    let long_poll = long_poll::Transport::new(&url).map_err(BuildError::Url)?;
+    let websocket = websocket::Transport::new(&url).map_err(BuildError::Transport)?;
+    let long_poll = long_poll::Transport::new(&url).map_err(BuildError::Transport)?;
     let (memory, listener) = memory::network();
 
     let subject = |transport, dial: Dial| Subject {

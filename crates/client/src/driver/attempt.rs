@@ -9,7 +9,7 @@ use std::{
 use chatcamp_auth::{
     Credential,
     client::{Established, Hello, Refusal},
-    credential::CredentialReason,
+    credential::{CredentialReason, Unavailable},
 };
 use chatcamp_protocol::{AccessToken, Advice, Code, UserId, handshake::Resume};
 use chatcamp_runtime::{after, timeout_at};
@@ -63,9 +63,10 @@ pub(super) struct Opened {
 impl Attempt {
     pub(super) async fn run(self) -> Outcome {
         let deadline = after(self.config.now(), self.config.connect_timeout);
-        match self.within(deadline, self.credential()).await {
+        match self.within(deadline, self.credential(), || self.provider_was_late()).await {
             Ok(offered) => {
-                let result = self.within(deadline, self.open(&offered.credential)).await;
+                let opening = self.open(&offered.credential);
+                let result = self.within(deadline, opening, || self.server_was_late()).await;
                 Outcome { credential: Some(offered), result }
             }
             Err(error) => Outcome { credential: None, result: Err(error) },
@@ -76,9 +77,18 @@ impl Attempt {
         &self,
         deadline: Instant,
         step: impl Future<Output = Result<T, ConnectError>>,
+        late: impl FnOnce() -> ConnectError,
     ) -> Result<T, ConnectError> {
-        let late = || Err(ConnectError::TimedOut(self.config.connect_timeout));
-        timeout_at(&*self.config.runtime, deadline, step).await.unwrap_or_else(late)
+        timeout_at(&*self.config.runtime, deadline, step).await.unwrap_or_else(|| Err(late()))
+    }
+
+    fn provider_was_late(&self) -> ConnectError {
+        let why = format!("it did not answer within {:?}", self.config.connect_timeout);
+        ConnectError::NoCredential(Arc::new(Unavailable(why.into())))
+    }
+
+    fn server_was_late(&self) -> ConnectError {
+        ConnectError::TimedOut { url: self.config.transport.url(), limit: self.config.connect_timeout }
     }
 
     async fn credential(&self) -> Result<Offered, ConnectError> {

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use chatcamp_protocol::{ServerUrl, url::InvalidUrl};
+use chatcamp_protocol::{ServerUrl, url::UrlFlaw};
 
 /// Paths of pages for people: an address that ends in one of them was copied from the browser.
 const PAGES: [&str; 2] = ["/dashboard", "/try"];
@@ -24,21 +24,20 @@ const PAGES: [&str; 2] = ["/dashboard", "/try"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl(ServerUrl);
 
-/// The reason a text is not the public address of a server.
+/// The reason a text is not the public address of a server. Does not contain the text, which the caller knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPublicUrl {
     /// The text is not the URL of a server.
-    #[error("invalid public URL: {0}; an example is https://example.com/talk")]
-    Url(InvalidUrl),
+    #[error("{0}; an example is https://example.com/talk")]
+    Url(UrlFlaw),
     /// The path has characters that programs write in different ways, such as `%`, or an empty, `.` or `..` segment.
     #[error(
-        "invalid public URL: its path may have only letters, digits, - . _ ~ and single slashes; an example is \
-         https://example.com/talk"
+        "its path may have only letters, digits, - . _ ~ and single slashes, as in https://example.com/talk"
     )]
     Path,
     /// The path ends with that of a page.
-    #[error("invalid public URL: remove {0} from its end, and give the address of the server alone")]
+    #[error("it ends in {0}, a page of the server; remove {0} from its end")]
     Page(&'static str),
 }
 
@@ -50,7 +49,7 @@ impl FromStr for PublicUrl {
     /// # Errors
     /// [`InvalidPublicUrl`] says what to change.
     fn from_str(text: &str) -> Result<Self, InvalidPublicUrl> {
-        let url = ServerUrl::parse(text).map_err(InvalidPublicUrl::Url)?;
+        let url = ServerUrl::parse(text).map_err(|invalid| InvalidPublicUrl::Url(invalid.flaw))?;
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
         let is_segment = |text: &str| !["", ".", ".."].contains(&text) && text.bytes().all(is_plain);
         if !url.path().split('/').skip(1).all(is_segment) {

@@ -306,7 +306,7 @@ impl Ledger {
         if of.pending_reaction.as_ref().is_some_and(acted) {
             of.pending_reaction = None;
         }
-        if let Interruption::Violation | Interruption::Attempt(ConnectError::Violation(_)) = why {
+        if let Interruption::Violation | Interruption::Attempt(ConnectError::Violation { .. }) = why {
             records.violate(
                 Invariant::NoFalseViolations,
                 format_args!("client {client} reports a protocol violation"),

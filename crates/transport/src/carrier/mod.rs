@@ -185,6 +185,12 @@ pub enum Closed {
     /// The network failed.
     #[error("connection lost: {}", OneLine(.0))]
     Lost(Cow<'static, str>),
+    /// No server answered the first message, over a transport that opens connections without asking the server, such as long-poll.
+    #[error("cannot reach the server: {}", OneLine(.0))]
+    Unreachable(Cow<'static, str>),
+    /// What answered the first message over such a transport does not accept it: another service, or a proxy.
+    #[error("the server does not accept this transport: {}", OneLine(.0))]
+    Refused(Cow<'static, str>),
     /// The TLS handshake failed, or the server expects one, over a transport that opens connections without asking the server,
     /// such as long-poll.
     #[cfg(feature = "tls")]
@@ -198,7 +204,7 @@ impl Closed {
     pub fn code(&self) -> u16 {
         match self {
             Self::ByPeer(close) | Self::ByUs(close) | Self::Violated(close) => close.code,
-            Self::Lost(_) => 1006,
+            Self::Lost(_) | Self::Unreachable(_) | Self::Refused(_) => 1006,
             #[cfg(feature = "tls")]
             Self::Tls(_) => 1015,
         }

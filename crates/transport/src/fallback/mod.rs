@@ -5,6 +5,7 @@ mod memory;
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use chatcamp_runtime::network_cause;
 use tokio::time::{Instant, timeout};
 
 use self::memory::{Memory, Watched};
@@ -112,6 +113,10 @@ impl crate::Transport for Transport {
     fn is_exposed(&self) -> bool {
         self.transports.iter().any(|transport| transport.is_exposed())
     }
+
+    fn url(&self) -> Option<String> {
+        self.transports.iter().find_map(|transport| transport.url())
+    }
 }
 
 /// Returns the last error with the text of the earlier ones.
@@ -143,7 +148,7 @@ impl fmt::Display for Attempts {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}attempt {}: ", index + 1)?;
             match error {
-                ConnectError::Unreachable(cause) => cause.fmt(f)?,
+                ConnectError::Unreachable(cause) => network_cause(&**cause).fmt(f)?,
                 ConnectError::Refused(why) | ConnectError::Invalid(why) => why.fmt(f)?,
                 #[cfg(feature = "tls")]
                 ConnectError::Tls(cause) => cause.fmt(f)?,
@@ -290,15 +295,15 @@ mod tests {
             ),
             (
                 &[Fails::Refused, Fails::Unreachable],
-                "cannot reach the server, attempt 1: status 426; attempt 2: connection refused",
+                "cannot reach the server: attempt 1: status 426; attempt 2: connection refused",
             ),
             (&[Fails::Refused, Fails::Invalid], "cannot dial: no host"),
             (&[], "cannot dial: the list of transports is empty"),
         ] {
             let transport = Transport::new(attempts.iter().map(|how| failing(*how).0));
             let error = transport.connect().await.unwrap_err();
-            let source = error.source().map(|source| format!(", {source}")).unwrap_or_default();
-            assert_eq!(format!("{error}{source}"), said, "{attempts:?}");
+            assert_eq!(error.to_string(), said, "{attempts:?}");
+            assert!(error.source().is_none(), "the text contains the cause");
         }
     }
 

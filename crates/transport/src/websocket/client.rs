@@ -1,6 +1,9 @@
 //! Dials a URL over TCP, or connects over any stream.
 
-use std::fmt;
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+};
 
 use async_trait::async_trait;
 use http::uri::{Authority, PathAndQuery};
@@ -15,7 +18,7 @@ use super::{
     head::{HEADERS_LIMIT, Head, names_token},
 };
 use crate::{
-    ConnectError, Connection, ConnectionInfo,
+    ConnectError, Connection, ConnectionInfo, status,
     url::{Url, check_authority},
 };
 #[cfg(feature = "tls")]
@@ -112,6 +115,10 @@ impl crate::Transport for Transport {
     fn is_exposed(&self) -> bool {
         self.url.is_exposed()
     }
+
+    fn url(&self) -> Option<String> {
+        Some(self.url.shown())
+    }
 }
 
 /// Does not show the query: it may contain a token.
@@ -161,7 +168,7 @@ where
     );
     stream.write_all(request.as_bytes()).await.map_err(ConnectError::unreachable)?;
     stream.flush().await.map_err(ConnectError::unreachable)?;
-    let head = Head::read(&mut stream).await.map_err(ConnectError::unreachable)?;
+    let head = Head::read(&mut stream).await.map_err(no_answer)?;
     let head = head.ok_or_else(|| ConnectError::Refused("the answer is not HTTP/1.1".to_owned()))?;
     if let Err(why) = judge(&head, &key) {
         #[cfg(feature = "tls")]
@@ -173,6 +180,16 @@ where
         return Err(ConnectError::Refused(why));
     }
     Ok(Carrier::client(stream, head.rest()))
+}
+
+/// Converts the failure to read the answer. A server for TLS may close the connection without one.
+fn no_answer(error: io::Error) -> ConnectError {
+    match error.kind() {
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => ConnectError::unreachable(
+            "the connection was closed without an answer; check the port, and whether it expects https://",
+        ),
+        _ => ConnectError::unreachable(error),
+    }
 }
 
 /// Returns [`TlsError::Required`] if the answer says that the port is for TLS.
@@ -205,7 +222,7 @@ fn judge(head: &Head, key: &str) -> Result<(), String> {
         _ => return Err("the answer is not HTTP/1.1".to_owned()),
     };
     if status != 101 {
-        return Err(format!("status {status}"));
+        return Err(status::explained(status));
     }
     let has = |name: &str, test: &dyn Fn(&[u8]) -> bool| {
         response.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name) && test(header.value))

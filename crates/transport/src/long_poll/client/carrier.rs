@@ -25,6 +25,7 @@ use crate::{
         Method,
         body::{self, BadBody},
     },
+    status,
 };
 
 /// No further message is taken while this many wait for a POST.
@@ -207,6 +208,7 @@ impl Carrier {
     fn on_get(&mut self, outcome: Outcome) {
         let answer = match outcome {
             Ok(answer) => answer,
+            Err(error) if matches!(self.stage, Stage::Opening) => return self.over(unopened(error)),
             Err(error) => return self.over(lost(error)),
         };
         if !is_success(answer.status) {
@@ -223,6 +225,9 @@ impl Carrier {
                 self.inbox.extend(messages);
             }
             Err(BadBody::TooLarge) => return self.violated(Close::new(1009, "message too large")),
+            Err(BadBody::Malformed) if matches!(self.stage, Stage::Opening) => {
+                return self.over(Closed::Refused("the answer is not from a ChatCamp server".into()));
+            }
             Err(BadBody::Malformed) => return self.violated(Close::new(1002, "not an array of strings")),
         }
         match &mut self.stage {
@@ -260,6 +265,9 @@ impl Carrier {
             if let Some(cause) = chatcamp_tls::TlsError::of_plain_response(answer.status, &answer.body) {
                 return Closed::Tls(Box::new(cause));
             }
+        }
+        if matches!(self.stage, Stage::Opening) {
+            return Closed::Refused(status::explained(answer.status).into());
         }
         Closed::Lost(format!("the server answered with status {}", answer.status).into())
     }
@@ -312,6 +320,16 @@ async fn send_close(wire: Wire, earlier: [Option<Flight>; 2], mut outbox: VecDeq
 
 fn is_success(status: u16) -> bool {
     (200..300).contains(&status)
+}
+
+/// Returns how the connection ended if its first request failed.
+fn unopened(error: ExchangeError) -> Closed {
+    match error {
+        #[cfg(feature = "tls")]
+        ExchangeError::Tls(cause) => Closed::Tls(Box::new(cause)),
+        ExchangeError::TooLarge => Closed::Refused(error.to_string().into()),
+        error => Closed::Unreachable(error.to_string().into()),
+    }
 }
 
 fn lost(error: ExchangeError) -> Closed {

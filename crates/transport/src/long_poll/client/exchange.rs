@@ -32,6 +32,11 @@ pub trait Exchange: fmt::Debug + Send + Sync {
     /// Returns whether requests leave this machine unencrypted.
     fn is_exposed(&self) -> bool;
 
+    /// Returns the URL of the server without its query, for the messages of errors; `None` by default.
+    fn url(&self) -> Option<String> {
+        None
+    }
+
     /// Returns whether requests are encrypted, as by TLS; `false` by default.
     fn is_encrypted(&self) -> bool {
         false

@@ -1,9 +1,10 @@
 //! The built-in exchange, on reqwest.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use chatcamp_runtime::network_cause;
 #[cfg(feature = "tls")]
 use chatcamp_tls::{Tls, TlsError};
 use reqwest::{Client, header::CONTENT_TYPE, redirect, retry};
@@ -41,7 +42,8 @@ impl Http {
             // A proxy would connect to its own machine.
             builder = builder.no_proxy();
         }
-        let client = builder.build().map_err(|error| ConnectError::Invalid(describe(error)))?;
+        let client =
+            builder.build().map_err(|error| ConnectError::Invalid(network_cause(&error.without_url())))?;
         Ok(Self { client, url })
     }
 
@@ -57,7 +59,7 @@ impl Http {
                 return ExchangeError::Tls(cause);
             }
         }
-        ExchangeError::Failed(describe(error))
+        ExchangeError::Failed(network_cause(&error.without_url()))
     }
 
     async fn request(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, reqwest::Error> {
@@ -96,6 +98,10 @@ impl Exchange for Http {
         self.url.is_exposed()
     }
 
+    fn url(&self) -> Option<String> {
+        Some(self.url.shown())
+    }
+
     fn is_encrypted(&self) -> bool {
         self.url.is_tls
     }
@@ -104,18 +110,6 @@ impl Exchange for Http {
 /// Does not show the query: it may contain a token.
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Http({}://{}{})", self.scheme(), self.url.authority, self.url.target.path())
+        write!(f, "Http({})", self.url.shown())
     }
-}
-
-/// Returns the error and its causes on one line, without the URL.
-fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }

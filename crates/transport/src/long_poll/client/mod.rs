@@ -20,7 +20,8 @@ pub use exchange::{Exchange, ExchangeAnswer, ExchangeError, ExchangeRequest};
 
 /// Dials one URL by HTTP requests.
 ///
-/// Connecting sends nothing: the first message opens the connection, and a missing server is reported only then.
+/// Connecting sends nothing: the first message opens the connection, and a missing server is reported only then, as
+/// [`Closed::Unreachable`](crate::Closed::Unreachable) or [`Closed::Refused`](crate::Closed::Refused).
 /// Needs a tokio runtime.
 #[derive(Clone)]
 pub struct Transport {
@@ -104,6 +105,10 @@ impl crate::Transport for Transport {
 
     fn is_exposed(&self) -> bool {
         self.exchange.is_exposed()
+    }
+
+    fn url(&self) -> Option<String> {
+        self.exchange.url()
     }
 }
 
