@@ -187,6 +187,11 @@ impl ChatCamp {
         answer.await.unwrap_or(Err(RequestError::NotConnected))
     }
 
+    /// Waits, in the client's own time.
+    pub(crate) async fn sleep(&self, time: Duration) {
+        self.runtime.sleep_until(after(self.runtime.now(), time)).await;
+    }
+
     /// Changes the profile of the connected user. Fields that are `None` stay as they are.
     ///
     /// # Errors

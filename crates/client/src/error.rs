@@ -213,6 +213,9 @@ pub enum RequestError {
         /// [`ErrorCode::RateLimited`].
         retry_after: Option<Duration>,
     },
+    /// The user id is invalid. The request was not sent.
+    #[error(transparent)]
+    UserId(#[from] InvalidUserId),
     /// The session ended or was replaced by a new one before the answer arrived.
     #[error("the session ended before the answer arrived")]
     Unanswered {
@@ -250,7 +253,11 @@ impl RequestError {
             Self::Unanswered { may_have_run } | Self::TimedOut { may_have_run } => !may_have_run,
             Self::TooManyWaiting => true,
             Self::Rejected { known, .. } => known.is_some_and(ErrorCode::is_retryable),
-            Self::NotConnected | Self::TooLarge | Self::InvalidBody(_) | Self::InvalidAnswer => false,
+            Self::UserId(_)
+            | Self::NotConnected
+            | Self::TooLarge
+            | Self::InvalidBody(_)
+            | Self::InvalidAnswer => false,
         }
     }
 

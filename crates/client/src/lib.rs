@@ -7,7 +7,14 @@
 //! URLs that begin with `https://` or `wss://` need the feature `tls`, which is enabled by default. The certificates that the
 //! operating system trusts are trusted; [`Builder::root_certificate`] names others instead.
 //!
-//! Start from [`ChatCamp`], the handle, which is cheap to clone, and [`Events`], the stream of its events.
+//! | start from | for |
+//! |---|---|
+//! | [`ChatCamp`] | the handle, cheap to clone: connect, requests, disconnect |
+//! | [`Builder`] | the options of a client: URL or transport, time limits, [`Reconnect`] |
+//! | [`Event`], [`Events`], [`State`] | what happens on the connection, and how it is now |
+//! | [`Login`], `HttpProvider` | a user id with a token, or with a provider of tokens |
+//! | [`UserQuery`], [`Users`], [`ProfileUpdate`], [`request`] | users: lists, blocks, profiles; every request of the protocol |
+//! | [`ConnectError`], [`RequestError`], [`BuildError`] | why an operation failed, and whether it can be repeated |
 //!
 //! ```text
 //!   ChatCamp ---- commands, bounded ----> driver: one task owns the session
@@ -25,6 +32,7 @@
 //! | `http_provider` | credentials from the app's backend (feature `http-provider`) |
 //! | [`event`], [`state`] | events and the connection state |
 //! | [`error`] | errors, one type per operation |
+//! | [`users`] | typed requests about users: lists, counts, blocks |
 //! | [`reconnect`] | the reconnect policy |
 //! | [`body`] | unparsed bodies of answers and events |
 //! | [`trace`] | observes every message with secrets redacted |
@@ -73,6 +81,7 @@ mod session;
 mod shared;
 pub mod state;
 pub mod trace;
+pub mod users;
 
 pub use chatcamp_auth::{client::Refusal, credential};
 pub use chatcamp_protocol::{
@@ -96,3 +105,4 @@ pub use login::Login;
 pub use reconnect::Reconnect;
 pub use state::{EndReason, State};
 pub use trace::Direction;
+pub use users::{UserQuery, Users};

@@ -217,6 +217,19 @@ pub struct PublicUser {
     pub last_seen: u64,
 }
 
+impl From<User> for PublicUser {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            display_name: user.profile.display_name,
+            avatar_url: user.profile.avatar_url,
+            profile_url: user.profile.profile_url,
+            is_online: user.is_online,
+            last_seen: user.last_seen,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -35,7 +35,7 @@ pub(crate) const TABLE: &[(&str, &[&str])] = &[
     (
         "chatcamp-client",
         &[
-            "builder",
+            "builder, users",
             "chatcamp",
             "driver",
             "shared",

@@ -7,7 +7,7 @@
 //!   client                                  server
 //!    | POST ["first message"]  ------------> | Hub::request -> Opened(connection, held)
 //!    | <------------- 200 ["its answer"]     |
-//!    | GET  ----------------------------->   | held until the connection sends, or 20 s
+//!    | GET  ----------------------------->   | held until the connection sends, or for `Limits::hold`
 //!    | POST ["a","b"]  ------------------>   |
 //!    | <------------- 200 []                 |
 //!    | <------------- 200 ["event","event"]  | the GET's answer
