@@ -51,7 +51,7 @@ fn dev_prints_a_line_for_what_users_and_backends_do() {
 fn a_person_types_commands_and_a_pipe_does_not() {
     let folder = Folder::new();
     let (_dev, ready) = folder.dev();
-    folder.ok(&["app", "directory", text(&ready, "app_id"), "on"]);
+    folder.ok(&["app", "directory", "--app", text(&ready, "app_id"), "on"]);
     let mut command = folder.command(&["connect", "alice"]);
     let (alice, mut person) = at_terminal(&mut command);
     alice.text_until("connected as alice");
