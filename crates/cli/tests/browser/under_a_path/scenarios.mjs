@@ -51,7 +51,7 @@ export async function the_dashboard_signs_in_works_and_signs_out(world) {
   admin.ignore(/404/);
   const sheets = await page.evaluate(() => [...document.styleSheets].map(({ cssRules }) => cssRules.length > 0));
   assert.deepEqual(sheets, [true], "the page of an error has its style");
-  await page.getByRole("link", { name: "Go to the dashboard" }).click();
+  await page.getByRole("link", { name: "Overview", exact: true }).click();
   await page.getByRole("heading", { name: "Apps" }).waitFor();
   await admin.button("Sign out").click();
   await page.getByLabel("Admin password").waitFor();
