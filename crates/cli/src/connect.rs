@@ -37,7 +37,7 @@ pub(crate) struct Connect {
     #[command(flatten)]
     of: InApp,
     /// The URL of the server. By default the URL in DIR/dev.json, which `chatcamp dev` writes.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "CHATCAMP_URL")]
     url: Option<String>,
     /// A PEM file with the certificate of the authority to trust for https:// and wss://, instead of those of this system.
     #[arg(long, value_name = "FILE")]

@@ -66,6 +66,10 @@ fn a_key_and_a_url_reach_a_server_without_a_development_app() {
     let mut by_environment = elsewhere.command(&["user", "sessions", "alice"]);
     by_environment.env("CHATCAMP_URL", &url).env("CHATCAMP_API_KEY", text(&app, "api_key"));
     assert_eq!(Done::of(&mut by_environment).code, 0);
+    // `connect` takes the same URL, or a script would reach two servers.
+    let mut connect = folder.command(&["connect", "bob"]);
+    let connect = Done::of(connect.env("CHATCAMP_URL", &url));
+    assert_eq!(connect.code, 0, "{}", connect.stderr);
     assert!(!elsewhere.path().exists());
 }
 
