@@ -57,9 +57,15 @@ fn source(path: &Path, kind: &str) -> String {
     if path.as_os_str() == "-" { "stdin".into() } else { format!("the {kind} file {}", path.display()) }
 }
 
-/// Reads an API key of one line from a file, or from stdin.
+/// Reads an API key from a file, or from stdin: one line, or what `chatcamp app key create` prints in a pipe.
 pub(crate) fn read_api_key(path: &Path) -> Result<String, Failure> {
-    api_key(&read_file(path, "an API key")?, &source(path, "API key"))
+    let text = read_file(path, "an API key")?;
+    api_key(field(&text, "api_key").unwrap_or(&text), &source(path, "API key"))
+}
+
+/// Returns the value of a field in lines of a name, a tab and a value.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'))
 }
 
 /// Parses an API key and removes white space around it. Errors name its source, `from`.

@@ -24,8 +24,8 @@ pub(crate) struct Remote {
     /// The URL of the server. By default the URL in DIR/dev.json, which `chatcamp dev` writes.
     #[arg(long, value_name = "URL", env = "CHATCAMP_URL")]
     url: Option<String>,
-    /// A file with an API key, which also names the app; `-` is stdin. By default CHATCAMP_API_KEY, or the key in DIR/dev.json if
-    /// the URL is from there.
+    /// A file with an API key, which also names the app, or with the output of `chatcamp app key create`; `-` is stdin. By default
+    /// CHATCAMP_API_KEY, or the key in DIR/dev.json if the URL is from there.
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
     /// A PEM file with the certificate of the authority to trust for https://, instead of those of this system.

@@ -63,6 +63,8 @@ fn a_key_and_a_url_reach_a_server_without_a_development_app() {
     fs::write(&file, format!("{}\n", text(&app, "api_key"))).unwrap();
     let args = ["user", "disconnect", "alice", "--url", &url, "--api-key-file", file.to_str().unwrap()];
     assert_eq!(elsewhere.ok(&args)["ended"], 0);
+    fs::write(&file, Done::of(&mut folder.command(&["app", "key", "create"])).stdout).unwrap();
+    assert_eq!(elsewhere.ok(&args)["ended"], 0);
     let mut by_environment = elsewhere.command(&["user", "sessions", "alice"]);
     by_environment.env("CHATCAMP_URL", &url).env("CHATCAMP_API_KEY", text(&app, "api_key"));
     assert_eq!(Done::of(&mut by_environment).code, 0);
