@@ -9,7 +9,7 @@ use std::{
 use chatcamp_server::{AccountError, DataDirError};
 use chatcamp_store::StoreError;
 
-use crate::escape::plain;
+use crate::{colour, escape::plain};
 
 /// Any cause.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
@@ -58,8 +58,11 @@ impl Failure {
             Self::Unread => return ExitCode::SUCCESS,
         };
         let line = plain(&format!("error: {}", chain(&**cause))).replace('\n', " ");
+        let stderr = io::stderr();
+        let line =
+            if colour::is_wanted(&stderr) { colour::begin(&line, "error:".len(), colour::BAD) } else { line };
         // If stderr is closed too, only the exit code remains.
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        let _ = writeln!(stderr.lock(), "{line}");
         ExitCode::from(code)
     }
 }

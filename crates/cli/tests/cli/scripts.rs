@@ -119,10 +119,12 @@ fn a_terminal_gets_titles_and_labels() {
     let (_, shown) = on_terminal(folder.command(&["user", "show", "alice"]));
     assert!(shown.contains("display name  Alice\n"), "{shown}");
 
-    let mut mistyped: Command = folder.command(&["usr"]);
-    mistyped.env("TERM", "xterm").env_remove("NO_COLOR");
-    assert!(on_terminal(mistyped).1.contains('\u{1b}'), "errors have colours");
-    let mut mistyped: Command = folder.command(&["usr"]);
-    mistyped.env("TERM", "xterm").env("NO_COLOR", "1");
-    assert!(!on_terminal(mistyped).1.contains('\u{1b}'), "no colours with NO_COLOR");
+    for wrong in [&["usr"] as &[&str], &["user", "token", "nobody"]] {
+        let mut refused: Command = folder.command(wrong);
+        refused.env("TERM", "xterm").env_remove("NO_COLOR");
+        assert!(on_terminal(refused).1.contains('\u{1b}'), "errors have colours: {wrong:?}");
+        let mut refused: Command = folder.command(wrong);
+        refused.env("TERM", "xterm").env("NO_COLOR", "1");
+        assert!(!on_terminal(refused).1.contains('\u{1b}'), "no colours with NO_COLOR: {wrong:?}");
+    }
 }
