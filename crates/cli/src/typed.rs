@@ -70,6 +70,8 @@ impl Typed {
             "" => return None,
             "/help" => Self::Text(HELP.into()),
             "/users" => Self::Users,
+            // An empty name would erase the current one.
+            "/name" if argument.is_empty() => Self::Text("a name is missing: /name NAME".into()),
             "/name" => Self::Name(argument.into()),
             "/block" => id(Self::Block),
             "/unblock" => id(Self::Unblock),
@@ -144,9 +146,13 @@ mod tests {
             assert_eq!(Typed::parse(line), Some(typed), "{line}");
         }
         assert_eq!(Typed::parse("  "), None);
-        for (line, said) in
-            [("hello", "channels"), ("/fly", "/help"), ("/block", "user id"), ("/help", "/quit")]
-        {
+        for (line, said) in [
+            ("hello", "channels"),
+            ("/fly", "/help"),
+            ("/name ", "/name NAME"),
+            ("/block", "user id"),
+            ("/help", "/quit"),
+        ] {
             let Some(Typed::Text(text)) = Typed::parse(line) else { panic!("{line}") };
             assert!(text.contains(said), "{text}");
         }

@@ -58,6 +58,7 @@ fn a_person_types_commands_and_a_pipe_does_not() {
     for (typed, answer) in [
         ("hello", "channels are not built yet"),
         ("/help", "/block ID"),
+        ("/name", "a name is missing: /name NAME"),
         ("/name Alice A.", "your name is now Alice A."),
         ("/users", "online   alice  Alice A."),
         ("/block zoe", "USER_NOT_FOUND"),
