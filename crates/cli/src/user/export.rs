@@ -66,7 +66,12 @@ impl Export {
             return source.write(io::stdout().lock()).await.map(drop);
         };
         let cannot = |error| Failure::because(format!("cannot write {}", path.display()), error);
-        let file = private_file::create_new(&path).map_err(cannot)?;
+        let file = private_file::create_new(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Failure::failed(format!("{} already exists; choose another name", path.display()))
+            }
+            _ => cannot(error),
+        })?;
         let written = match source.write(&file).await {
             Ok(exported) => file.sync_all().map(|()| exported).map_err(cannot),
             Err(failure) => Err(failure),

@@ -139,7 +139,9 @@ fn an_export_can_be_imported_elsewhere_and_changes_nothing_at_its_source() {
     assert!(exported.code == 0 && exported.stderr.contains("secrets"), "{}", exported.stderr);
     let token = from.ok(&["user", "token", "alice", "--app", &here]);
     assert!(fs::read_to_string(secret).unwrap().contains(text(&token, "access_token")));
-    assert_eq!(from.run(&["user", "export", plain, "--app", &here]).code, 1, "the file exists already");
+    let again = from.run(&["user", "export", plain, "--app", &here]);
+    assert_eq!(again.code, 1);
+    assert!(again.stderr.contains("already exists; choose another name"), "{}", again.stderr);
 
     for file in [plain, secret] {
         let again = from.ok(&["user", "import", file, "--app", &here]);
