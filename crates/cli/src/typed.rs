@@ -5,10 +5,7 @@ use std::{
     thread,
 };
 
-use chatcamp_client::{
-    ChatCamp, ProfileUpdate, PublicUser, UserId,
-    request::{BlockUser, ListBlockedUsers, ListUsers, UnblockUser},
-};
+use chatcamp_client::{ChatCamp, ProfileUpdate, PublicUser, RequestError, UserId, UserQuery, Users};
 use tokio::sync::mpsc;
 
 use crate::{escape::field, failure::chain};
@@ -89,21 +86,21 @@ impl Typed {
     /// Carries out the command. Returns the text to print, if there is any.
     pub(crate) async fn carry_out(self, chat: &ChatCamp) -> Option<String> {
         let done = match self {
-            Self::Users => chat.send(ListUsers::default()).await.map(|page| list(&page.users)),
+            Self::Users => first_page(chat.users(UserQuery::default())).await,
             Self::Name(name) => {
                 let update = ProfileUpdate { display_name: Some(name), ..ProfileUpdate::default() };
                 let user = chat.update_user(update).await;
                 user.map(|user| format!("your name is now {}", field(&user.profile.display_name)))
             }
             Self::Block(id) => {
-                let text = format!("you block {}", field(id.as_str()));
-                chat.send(BlockUser { block_id: id }).await.map(|_| text)
+                let blocked = chat.block(id.as_str()).await;
+                blocked.map(|user| format!("you block {}", field(user.id.as_str())))
             }
             Self::Unblock(id) => {
-                let text = format!("you no longer block {}", field(id.as_str()));
-                chat.send(UnblockUser { unblock_id: id }).await.map(|_| text)
+                let unblocked = chat.unblock(id.as_str()).await;
+                unblocked.map(|user| format!("you no longer block {}", field(user.id.as_str())))
             }
-            Self::Blocked => chat.send(ListBlockedUsers::default()).await.map(|page| list(&page.users)),
+            Self::Blocked => first_page(chat.blocked()).await,
             Self::Quit => {
                 // The event of it is printed.
                 chat.disconnect().await;
@@ -113,6 +110,17 @@ impl Typed {
         };
         Some(done.unwrap_or_else(|error| field(&chain(&error))))
     }
+}
+
+/// Lists the first 100 users, which are one request.
+async fn first_page(mut users: Users) -> Result<String, RequestError> {
+    let mut page = Vec::new();
+    while page.len() < 100
+        && let Some(user) = users.try_next().await?
+    {
+        page.push(user);
+    }
+    Ok(list(&page))
 }
 
 /// Lists users, one a line.
