@@ -4,7 +4,11 @@
 //! users up between two states. Tests can therefore connect both halves by function calls, and the same code serves every
 //! transport.
 //!
-//! Start from [`client::start`] and [`server::open`].
+//! | start from | for |
+//! |---|---|
+//! | [`client::start`], [`server::open`] | the two halves of the handshake |
+//! | [`credential::from_fn`] | a provider of access tokens, of a closure |
+//! | [`Keyring`] | the master keys of a server |
 //!
 //! ```text
 //!  client                                              server

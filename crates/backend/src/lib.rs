@@ -1,7 +1,6 @@
 //! The Platform API from Rust, for the backend of an app.
 //!
-//! A backend authenticates its users: it creates them with access tokens, stores the tokens, and gives them to its app. Start
-//! from [`Backend::builder`]. [`Error`] tells what went wrong, whether to retry, and whether the call may have run.
+//! A backend authenticates its users: it creates them with access tokens, stores the tokens, and gives them to its app.
 //!
 //! A call never runs twice. A failed call is retried only if that is safe: it only reads, it is idempotent, it was never sent,
 //! or it has an idempotency key. If the API key made too many calls, all calls wait as long as the server asks, within their time
@@ -10,6 +9,12 @@
 //!
 //! URLs that begin with `https://` need the feature `tls`, which is enabled by default. The certificates that the operating system
 //! trusts are trusted; [`Builder::root_certificate`] names others instead.
+//!
+//! | start from | for |
+//! |---|---|
+//! | [`Backend`], [`Builder`] | the handle with a function for each method; its URL, API key and time limits |
+//! | [`UserFields`] | the profile of a user that is created or changed |
+//! | [`Error`] | what went wrong, whether to retry, and whether the call may have run |
 //!
 //! | module | holds |
 //! |---|---|

@@ -4,7 +4,13 @@
 //! object, error codes and limits, and the sequence numbers that both sides count. It does no I/O, starts no task and
 //! reads no clock.
 //!
-//! Start from [`Envelope`], the form of every message, and [`Request`](request::Request), the body of what a client asks.
+//! | start from | for |
+//! |---|---|
+//! | [`Envelope`] | the form of every message |
+//! | [`Request`](request::Request) | what a client asks, with the type of its response |
+//! | [`User`], [`AppId`], [`UserId`], [`AccessToken`] | the user object, ids and tokens |
+//! | [`Code`], [`ErrorCode`] | why a connection ends, and why a request fails |
+//! | [`limits`] | every limit of sizes and times |
 //!
 //! | module | holds |
 //! |---|---|

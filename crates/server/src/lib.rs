@@ -1,7 +1,15 @@
 //! The ChatCamp server as a library.
 //!
-//! Start from [`Server`], which runs inside a test or a program and accepts connections from any transport, and from
-//! [`DataDir`], which holds the files of a server. [`Accounts`] creates apps, users and tokens.
+//! | start from | for |
+//! |---|---|
+//! | [`Server`], [`Builder`] | a server in a test or a program, which accepts connections from any transport; its options |
+//! | [`Accounts`] | apps, users, tokens and API keys |
+//! | [`DataDir`] | the files of a server: a SQLite database and its keys (feature `data-dir`) |
+//! | [`FrontDoor`], [`ChatService`] | HTTP on a TCP port, or mounted in another HTTP server |
+//! | [`Limits`], [`Rate`] | sizes, times and rates |
+//! | `testing::TestServer` | a server for the tests of an application (feature `test-util`) |
+//!
+//! An embedder also depends on `chatcamp-transport` for listeners, and on `chatcamp-store` for a store in memory or of its own.
 //!
 //! The server does not know transports by name: it serves each [`chatcamp_transport::Connection`] in the same way.
 //!

@@ -3,9 +3,13 @@
 //! A transport moves UTF-8 texts between two peers, reliably and in order while it lives. It knows no
 //! envelope, no user and no token, so a network written today stays valid when the protocol changes.
 //!
-//! Start from [`Transport`], which dials a [`Connection`], and [`Listener`], which accepts one. To bring a network of your
-//! own, make a [`Carrier`] of its channels or streams ([`carrier::from_channels`], [`carrier::from_stream_sink`]), or
-//! implement one, and wrap it in a [`Connection`].
+//! | start from | for |
+//! |---|---|
+//! | [`Transport`], [`Listener`] | dialling connections, and accepting them |
+//! | [`Connection`], [`Message`] | one open connection, and what it carries |
+//! | [`carrier::from_channels`], [`carrier::from_stream_sink`] | a network of your own that has channels, or a stream and a sink |
+//! | [`Carrier`] | any other network of your own; wrap it in a [`Connection`] |
+//! | [`Closed`], [`ConnectError`] | how a connection ended, and why none was opened |
 //!
 //! ```text
 //!   client                                             server
@@ -70,7 +74,7 @@ pub use carrier::{Buffered, Carrier, Close, Closed, Sent};
 pub use connection::{Connection, ConnectionInfo};
 pub use message::{MESSAGE_LIMIT, Message, NotText};
 
-/// Dials connections to one place.
+/// Dials connections to one place. Write `#[async_trait::async_trait]` above an implementation.
 ///
 /// # Duties of an implementer
 /// - Each call opens a new connection; a failed or dropped call leaves nothing behind.
@@ -99,7 +103,7 @@ pub trait Transport: fmt::Debug + Send + Sync {
     }
 }
 
-/// Accepts connections from one place.
+/// Accepts connections from one place. Write `#[async_trait::async_trait]` above an implementation.
 ///
 /// # Duties of an implementer
 /// - A peer that misbehaves loses its own connection only; it never ends or blocks `accept`.
