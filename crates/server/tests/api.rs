@@ -247,6 +247,43 @@ async fn an_invalid_request_gets_an_error_that_names_the_fault() {
 }
 
 #[tokio::test]
+async fn a_mistyped_method_or_field_is_named_in_the_refusal() {
+    let backend = Backend::new().await;
+    for (method, body, message) in [
+        (
+            "user.create",
+            json!({}),
+            "this server does not know the method user.create; did you mean users.create?",
+        ),
+        (
+            "users/create",
+            json!({}),
+            "this server does not know the method users/create; did you mean users.create?",
+        ),
+        (
+            "fly",
+            json!({}),
+            "this server does not know the method fly; docs/PROTOCOL.md and /api/openapi.json list the methods",
+        ),
+        (
+            "users.create",
+            json!({"user_id": "ann", "display_name": "Ann"}),
+            "id: this is missing; the field user_id of the request is unknown",
+        ),
+        (
+            "users.publish",
+            json!({"id": "ann", "typ": "x"}),
+            "type: this is missing; the field typ of the request is unknown",
+        ),
+        ("users.create", json!({"display_name": "Ann"}), "id: this is missing"),
+    ] {
+        let answer = backend.call(method, body).await;
+        assert_eq!(answer.body["error"]["message"], message);
+    }
+    backend.world.close().await;
+}
+
+#[tokio::test]
 async fn nul_in_a_profile_is_refused_by_field_name() {
     let backend = Backend::new().await;
     backend.call("users.create", json!({"id": "ann"})).await.ok();

@@ -1,9 +1,10 @@
 //! Names the fields of a request that its method does not have.
 
+use chatcamp_protocol::ApiCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{fields::Fields, known_fields::nearest};
+use super::{answer::Refusal, fields::Fields, known_fields::nearest};
 
 /// The most fields that an answer names.
 const MOST: usize = 20;
@@ -33,6 +34,19 @@ impl Fields {
     pub(super) fn ignored(&self, known: &'static [&'static str]) -> Vec<IgnoredField> {
         let ignored = self.fields.keys().filter(|name| !known.contains(&name.as_str()));
         ignored.take(MOST).map(|name| IgnoredField::new(name, known)).collect()
+    }
+}
+
+impl Refusal {
+    /// Names the first of these fields if a field is missing: it may be the missing field under another name.
+    pub(super) fn naming(mut self, ignored: &[IgnoredField]) -> Self {
+        if self.code == ApiCode::MissingField
+            && let Some(field) = ignored.first()
+        {
+            let unknown = format!("; the field {} of the request is unknown", field.name);
+            self.message.to_mut().push_str(&unknown);
+        }
+        self
     }
 }
 

@@ -67,8 +67,14 @@ macro_rules! methods {
             answer: |schemas| schemas.subschema_for::<Success<'_, $body>>(),
             run: |call, fields| Box::pin(async move {
                 let ignored = fields.ignored(names_of::<$request>());
-                let body: $body = $handler(call, fields.read::<$request>()?).await?;
-                Ok(call.id.success(body, ignored))
+                let result: Result<$body, Refusal> = match fields.read::<$request>() {
+                    Ok(request) => $handler(call, request).await,
+                    Err(refusal) => Err(refusal),
+                };
+                match result {
+                    Ok(body) => Ok(call.id.success(body, ignored)),
+                    Err(refusal) => Err(refusal.naming(&ignored)),
+                }
             }),
         }),*];
     };
@@ -160,6 +166,11 @@ impl Method {
     /// Returns the method with this name, or `None`.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|method| method.name == name)
+    }
+
+    /// Returns the names of all methods.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        ALL.iter().map(|method| method.name)
     }
 
     /// Runs a request.

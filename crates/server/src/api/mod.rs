@@ -49,6 +49,7 @@ use self::{
     call_rate::Counted,
     fields::Fields,
     idempotency::Attempt,
+    known_fields::nearest,
     methods::Method,
     run_to_end::RunToEnd,
     state::SMALLEST_BODY,
@@ -151,11 +152,7 @@ where
         counted.insert(rate.count(api_key)).check()?;
     }
     let Some(method) = Method::named(name) else {
-        let shown: String = name.chars().take(100).collect();
-        return Err(Refusal::new(
-            ApiCode::UnknownMethod,
-            format!("this server does not know the method {shown}"),
-        ));
+        return Err(Refusal::new(ApiCode::UnknownMethod, unknown_method(name)));
     };
     let key = if method.takes_key { idempotency_key(&head.headers)? } else { None };
     // This is the only limit on requests whose clients have closed their connections.
@@ -169,6 +166,16 @@ where
         None => method.run(&call, fields).await,
         Some(key) => once(call, method, key, &body, fields).await,
     }
+}
+
+/// Returns the message for a method that does not exist, with the nearest method if one is similar.
+fn unknown_method(name: &str) -> String {
+    let shown: String = name.chars().take(100).collect();
+    let suggestion = match nearest(&shown.replace('/', "."), Method::names()) {
+        Some(known) => format!("did you mean {known}?"),
+        None => "docs/PROTOCOL.md and /api/openapi.json list the methods".to_owned(),
+    };
+    format!("this server does not know the method {shown}; {suggestion}")
 }
 
 /// Runs a request with an idempotency key, or returns the answer to the first request with this key.
