@@ -161,6 +161,29 @@ async fn a_preflight_of_any_origin_is_granted_without_wildcards() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_can_read_that_its_path_is_wrong() {
+    let world = World::open().await;
+    let address = listen(&world, Adapter::FrontDoor).await;
+    for (method, path, status, is_readable) in [
+        ("OPTIONS", "/talk/chat/2.0", "204", true),
+        ("POST", "/talk/chat/2.0", "404", true),
+        ("GET", "/talk/chat/2.0", "404", true),
+        ("POST", "/talk", "404", false),
+    ] {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nOrigin: http://page.example\r\n\
+            Content-Length: 0\r\n\r\n"
+        );
+        let end = if status == "204" { "\r\n\r\n" } else { "}}" };
+        let answer = exchange(address, request.as_bytes(), end).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {path}: {answer}");
+        let origin = "access-control-allow-origin: http://page.example";
+        assert_eq!(answer.contains(origin), is_readable, "{method} {path}: {answer}");
+    }
+    world.close().await;
+}
+
+#[tokio::test]
 async fn all_other_requests_are_answered_by_hyper() {
     let world = World::open().await;
     let address = listen(&world, Adapter::FrontDoor).await;

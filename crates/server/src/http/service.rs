@@ -130,7 +130,10 @@ where
         let answer = match (File::at(path), request.method()) {
             (Some(file), &http::Method::GET | &http::Method::HEAD) => Answer::file(file, has),
             (Some(_), _) => Answer::file_is_read(),
-            (None, _) => Answer::failure(404, "NOT_FOUND", "nothing is served here; chat is at /chat/2.0"),
+            (None, _) if path.ends_with(endpoint::PATH) => {
+                chat_request(request.method(), request.uri(), request.headers(), sender).wrong_path()
+            }
+            (None, _) => Answer::failure(404, "NOT_FOUND", endpoint::NOTHING_HERE),
         };
         return AnswerFuture::now(render(&answer));
     }

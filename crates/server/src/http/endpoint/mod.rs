@@ -177,6 +177,15 @@ impl ChatRequest<'_> {
         self.cors().failure(400, "BODY_BEHIND_UPGRADE", "a request for a WebSocket has no body")
     }
 
+    /// Returns the answer to a request for chat at a path that is not [`PATH`]. A page of another origin can read it, and so learns
+    /// that the path in its URL is wrong.
+    pub(crate) fn wrong_path(&self) -> Answer {
+        match self.method {
+            Method::Options => self.cors().preflight(),
+            _ => self.cors().failure(404, "NOT_FOUND", NOTHING_HERE),
+        }
+    }
+
     /// Returns the answer to a request without exactly one valid `Host` header.
     pub(crate) fn bad_host(&self) -> Answer {
         let (code, message) = refused::HOST;
@@ -188,6 +197,9 @@ impl ChatRequest<'_> {
         self.cors().failure(400, "CUT_SHORT", "the body did not come whole")
     }
 }
+
+/// The message of a 404.
+pub(crate) const NOTHING_HERE: &str = "nothing is served here; chat is at /chat/2.0";
 
 const REPEATED: &str = "a header stands there twice";
 
