@@ -67,6 +67,9 @@ impl Link {
             taken += sent.taken;
             if !sent.flushed {
                 self.wake();
+            }
+            // A carrier that has ended takes nothing, and has nothing to flush.
+            if !sent.flushed || sent.taken == 0 {
                 break;
             }
         }

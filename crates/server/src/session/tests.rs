@@ -140,6 +140,14 @@ fn a_carrier_that_has_sent_what_it_took_is_offered_the_rest() {
 }
 
 #[test]
+fn messages_are_queued_if_the_carrier_has_ended() {
+    for dialect in [Dialect::Native, Dialect::Published] {
+        let (record, len, taken) = push_five(dialect, 0, true);
+        assert_eq!((record.offered, len, taken), (vec![5], 5, 0), "{dialect:?}");
+    }
+}
+
+#[test]
 fn messages_that_the_carrier_does_not_take_are_queued() {
     for (dialect, kept, taken_of_them) in [(Dialect::Native, 5, 2), (Dialect::Published, 3, 0)] {
         let (record, len, taken) = push_five(dialect, 2, false);
