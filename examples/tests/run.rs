@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{process::Command, sync::Arc};
+use std::{fs, path::Path, process::Command, sync::Arc};
 
 use chatcamp_server::{Accounts, AuthPolicy, FrontDoor, Keyring, Server};
 use chatcamp_store::memory::Store;
@@ -63,4 +63,26 @@ async fn the_quickstart_is_the_program_in_the_readme_and_runs() {
         tokio::task::spawn_blocking(move || run(env!("CARGO_BIN_EXE_quickstart"), &[&url, app.as_str()]));
     assert_eq!(said.await.unwrap(), "connected as alice\nnow called Alice\n");
     server.shutdown().await;
+}
+
+/// Cargo resolves the crate, so the paths and the features exist.
+#[test]
+fn the_dependencies_in_the_readme_resolve() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let lines = include_str!("../../README.md").split("```toml\n").nth(1).expect("lines of Cargo.toml");
+    let lines =
+        lines.split("```").next().expect("their end").replace("../chatcamp", &root.display().to_string());
+    assert!(lines.contains("chatcamp-client") && lines.contains("chatcamp-server"));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest =
+        format!("[package]\nname = \"app\"\nedition = \"2024\"\n\n{lines}\n[lib]\npath = \"lib.rs\"\n");
+    fs::write(folder.path().join("Cargo.toml"), manifest).expect("a manifest");
+    fs::write(folder.path().join("lib.rs"), "").expect("a source file");
+    fs::copy(root.join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("the lock file");
+
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--offline"]).current_dir(folder.path());
+    let cargo = cargo.output().expect("cargo runs");
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
 }
