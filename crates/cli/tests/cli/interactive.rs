@@ -36,6 +36,11 @@ fn dev_prints_a_line_for_what_users_and_backends_do() {
     dev.logs("  bob               refused: ACCESS_TOKEN_REQUIRED: this user must present an access token; `");
     assert_eq!(folder.run(&["connect", "bob", "--app", "nosuchapp"]).code, 1);
     dev.logs("; the client named nosuchapp");
+    let mut carl = folder.start(&["connect", "carl"]);
+    carl.event("connected");
+    folder.ok(&["user", "disconnect", "carl"]);
+    assert_eq!(carl.wait().code, 1);
+    dev.logs("  carl              session ended by the server: DISCONNECTED: ");
     alice.end_stdin();
     dev.logs("  alice             disconnected");
     let done = dev.kill();
@@ -44,6 +49,7 @@ fn dev_prints_a_line_for_what_users_and_backends_do() {
         "{}",
         done.stderr
     );
+    assert!(!done.stderr.contains("can be resumed"), "Carl's session has ended: {}", done.stderr);
     assert!(!done.stderr.contains("grace"), "the self-check is not shown: {}", done.stderr);
 }
 

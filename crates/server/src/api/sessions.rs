@@ -132,14 +132,15 @@ fn recipients(
     match (id, ids, to) {
         (Some(id), None, None) => Ok(Recipients::Users(vec![id])),
         (None, Some(ids), None) if ids.len() <= NAMED => Ok(Recipients::Users(ids)),
-        (None, Some(_), None) => Err(Refusal::invalid("ids", format!("these are more than {NAMED}"))),
+        (None, Some(_), None) => Err(Refusal::invalid("ids", format!("at most {NAMED} users may be named"))),
         (None, None, Some(_)) => Ok(Recipients::All),
-        (None, None, None) => {
-            Err(Refusal::new(ApiCode::MissingField, "id, ids or to: for whom it is, is missing"))
-        }
+        (None, None, None) => Err(Refusal::new(
+            ApiCode::MissingField,
+            "the recipient is missing: one of id, ids and to is required",
+        )),
         (id, ..) => {
             let named = if id.is_some() { "id" } else { "ids" };
-            Err(Refusal::invalid(named, "this stands beside another of id, ids and to"))
+            Err(Refusal::invalid(named, "only one of id, ids and to may be given"))
         }
     }
 }

@@ -255,6 +255,11 @@ impl Session {
         matches!(self.state.lock().phase, Phase::Opening | Phase::Open)
     }
 
+    /// Returns whether the session is detached, and its client may resume it.
+    pub(crate) fn can_be_resumed(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Detached { end_code: None, .. })
+    }
+
     /// Returns the number of the session's current or last connection.
     pub(crate) fn epoch(&self) -> u32 {
         self.state.lock().epoch

@@ -165,7 +165,9 @@ impl Sessions {
                 self.remove(session);
             }
             Detachment::Detached => {
-                activity::connection_lost(&session.app, &session.user);
+                if activity::is_reported() && session.can_be_resumed() {
+                    activity::connection_lost(&session.app, &session.user);
+                }
                 self.last_seen.note(session, self.clock.now());
                 self.schedule_check(session, u32::MAX);
                 self.bound_detached(session);
@@ -255,7 +257,8 @@ impl Sessions {
             Due::End(code) => _ = self.end(&session, code, None),
             Due::EndConnection(code, epoch) => _ = self.end_connection_of(&session, Some(epoch), code, None),
             Due::EndDetached => {
-                if self.end_detached(&session) {
+                let is_expired = session.can_be_resumed();
+                if self.end_detached(&session) && is_expired {
                     activity::expired(&session.app, &session.user);
                 }
             }

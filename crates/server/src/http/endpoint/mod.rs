@@ -201,7 +201,7 @@ impl ChatRequest<'_> {
 /// The message of a 404.
 pub(crate) const NOTHING_HERE: &str = "nothing is served here; chat is at /chat/2.0";
 
-const REPEATED: &str = "a header stands there twice";
+const REPEATED: &str = "a header is repeated";
 
 /// The largest body of a POST before its connection is authenticated, in bytes: one message, whose characters may take three
 /// more bytes each when JSON escapes them.
