@@ -36,7 +36,7 @@ impl CertificateOptions {
         if chains.len() != keys.len() {
             let (certificates, keys) = (chains.len(), keys.len());
             return Err(Failure::usage(format!(
-                "each --tls-cert-file needs a --tls-key-file; there are {certificates} certificates and {keys} keys"
+                "each --tls-cert-file needs a --tls-key-file; certificates: {certificates}, keys: {keys}"
             )));
         }
         if chains.is_empty() {

@@ -71,13 +71,13 @@ pub(crate) enum UserCommand {
     },
     /// Requires an access token from a user; ends the sessions that were opened by user id alone.
     Lock(Whom),
-    /// Lets a user connect by user id alone, if the app does.
+    /// Lets a user connect by user id alone, if the app allows it.
     Unlock(Whom),
     /// Suspends a user and ends all of its sessions.
     Suspend(Whom),
     /// Lets a suspended user connect again.
     Restore(Whom),
-    /// Voids a user's access tokens and ends the sessions they opened.
+    /// Revokes a user's access tokens and ends the sessions they opened.
     Revoke(Whom),
     /// Deletes a user and ends all of its sessions.
     Delete(Whom),

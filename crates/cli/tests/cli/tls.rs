@@ -200,8 +200,8 @@ fn options_for_certificates_that_do_not_fit_are_refused() {
     let folder = Folder::new();
     let [one, two] = ["one", "two"].map(|name| certificate(&folder, name));
     for (args, code, expected) in [
-        (vec!["--tls-cert-file", &one[0]], 2, "there are 1 certificates and 0 keys"),
-        (vec!["--tls-key-file", &one[1]], 2, "there are 0 certificates and 1 keys"),
+        (vec!["--tls-cert-file", &one[0]], 2, "certificates: 1, keys: 0"),
+        (vec!["--tls-key-file", &one[1]], 2, "certificates: 0, keys: 1"),
         (
             vec!["--tls-cert-file", &one[0], "--tls-key-file", &two[1]],
             1,

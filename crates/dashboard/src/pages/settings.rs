@@ -69,7 +69,7 @@ fn session_limit(request: &PageRequest<'_>, policy: SessionPolicy, kept: Option<
     let (chosen, max) = kept.map_or((chosen, &*max), |kept| (kept.text("sessions"), kept.text("most")));
     let of_server = request.services.server.limits().sessions_per_user;
     let choices = [
-        ("unlimited", "No limit of the app"),
+        ("unlimited", "Unlimited in this app"),
         ("reject_new", "Limited: refuse new sessions"),
         ("evict_oldest", "Limited: end the oldest session"),
     ];
@@ -83,11 +83,11 @@ fn session_limit(request: &PageRequest<'_>, policy: SessionPolicy, kept: Option<
             }
         }
         label {
-            "Limit " span.optional { "1 to " (MAX_SESSIONS) "; empty without a limit of the app" }
+            "Limit " span.optional { "1 to " (MAX_SESSIONS) "; leave empty if unlimited" }
             input name="most" type="number" min="1" max=(MAX_SESSIONS) value=(max) aria-describedby="session-limit";
         }
         p.hint #session-limit {
-            @if policy == SessionPolicy::Unlimited { "Without a limit of the app, the server refuses more than " }
+            @if policy == SessionPolicy::Unlimited { "The server refuses more than " }
             @else { "In addition, the server refuses more than " }
             (count(of_server as u64, "session", "sessions")) " of one user."
         }
@@ -102,7 +102,7 @@ fn origins(app: &App, kept: Option<&Kept>) -> Markup {
         kept.map_or_else(|| app.origins.is_required(), |kept| kept.get("require_origin").is_some());
     html! {
         label {
-            "Origins of web pages " span.optional { "one a line; empty for pages of every origin" }
+            "Origins of web pages " span.optional { "one per line; empty for pages of every origin" }
             textarea name="origins" rows="3" spellcheck="false" autocapitalize="none" placeholder="https://shop.example" { (text) }
         }
         p.hint { code { "https://*.shop.example" } " stands for all subdomains. Sessions that are connected continue." }

@@ -116,7 +116,11 @@ fn no_users(request: &PageRequest<'_>, app: &App) -> Markup {
         "No users yet",
         html! {
             p {
-                "Create a user here or from your backend, or connect: the code is on the tab "
+                @if needs_token(app.auth) {
+                    "Create a user here or from your backend. The code to connect is on the tab "
+                } @else {
+                    "Create a user here or from your backend, or connect: the code is on the tab "
+                }
                 a href=(request.href("/dashboard/app", &[("app", app.id.as_str())])) { "Connect" } "."
             }
         },

@@ -246,9 +246,7 @@ async fn the_settings_say_which_limit_of_sessions_holds() {
     let mut admin = fixture.admin().await;
     let page = admin.get(&fixture.path("settings")).await;
     page.assert_contains("name=\"most\" type=\"number\" min=\"1\" max=\"100\" value=\"\"");
-    page.assert_contains(
-        "Without a limit of the app, the server refuses more than 100 sessions of one user.",
-    );
+    page.assert_contains("The server refuses more than 100 sessions of one user.");
     let form = [
         ("app", fixture.app.as_str()),
         ("name", "Camp"),
