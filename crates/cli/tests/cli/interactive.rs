@@ -36,7 +36,7 @@ fn dev_prints_a_line_for_what_users_and_backends_do() {
     dev.logs("  bob               refused: ACCESS_TOKEN_REQUIRED: this user must present an access token; `");
     assert_eq!(folder.run(&["connect", "bob", "--app", "nosuchapp"]).code, 1);
     dev.logs("; the client named nosuchapp");
-    let mut carl = folder.start(&["connect", "carl"]);
+    let carl = folder.start(&["connect", "carl"]);
     carl.event("connected");
     folder.ok(&["user", "disconnect", "carl"]);
     assert_eq!(carl.wait().code, 1);
