@@ -15,7 +15,7 @@ use tokio::{
     net::TcpListener,
 };
 
-/// Answers every request with these bytes, and then closes the connection; keeps it open without an answer if there are none.
+/// Answers every request with these bytes, and then closes the connection; if they are empty, it keeps it open and does not answer.
 async fn answering(answer: &'static str) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -19,7 +19,7 @@ use crate::ApiService;
 use crate::{
     AccountError, BusError, ChatService, FrontDoor, Limits, PublicUrl, PublishError, PublishOutcome,
     Recipients, RefusedOrigin, SessionInfo, SessionList, UserFields, Written, WrittenUser,
-    admission::{Revalidation, standing},
+    admission::{Revalidation, stays},
     bus::EndMode,
     http::Http,
     operations::{Operations, write_last_seen},
@@ -366,13 +366,8 @@ impl Server {
         let _lock = operations.lock_user(&app.id, id).await;
         let written = operations.accounts.update_user(&app.id, id, fields).await?;
         if written.written == Written::Changed {
-            let user = &written.user;
             let now = self.sessions_here().clock.now();
-            // Not to sessions that the same change ends: somebody else may have opened them.
-            operations.send_user_change(user, |session| {
-                let auth = session.auth();
-                standing(&app, Some(user), auth.stamp, auth.proven_by, now).is_ok()
-            });
+            operations.send_user_change(&written.user, stays(&app, &written.user, now));
         }
         Ok(written)
     }
@@ -478,13 +473,30 @@ impl Server {
     ///
     /// # Cancel safety
     /// If the future is dropped, the events may have been sent to some sessions and not to others.
+    ///
+    /// # Examples
+    /// ```
+    /// # use chatcamp_server::testing::TestServer;
+    /// use chatcamp_protocol::{AppId, event::AppEvent};
+    /// use chatcamp_server::Recipients;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let test = TestServer::start().await;
+    /// let prices = [serde_json::json!({"gold": 2400}), serde_json::json!({"gold": 2401})];
+    /// let events = prices.each_ref().map(|price| AppEvent { kind: "price".into(), data: price });
+    /// let published = test.server().publish_all(&AppId::new(test.app_id())?, &Recipients::All, &events).await?;
+    /// assert_eq!(published.delivered, 0, "nobody is connected");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn publish_all(
         &self,
         app: &AppId,
         to: &Recipients,
         events: &[AppEvent<'_, &Value>],
     ) -> Result<PublishOutcome, PublishError> {
-        self.operations().publish(app, to, events).await.map_err(|(_, error)| error)
+        self.operations().publish(app, to, events).await
     }
 
     /// Stops accepting, tells each client to reconnect later, and waits until the last connection is closed.

@@ -17,7 +17,7 @@ pub(super) fn list(metadata: &Map<String, Value>) -> Markup {
     }
 }
 
-/// Returns metadata as the text of a form; empty if there is none.
+/// Returns metadata as the text of a form. Returns an empty text for empty metadata.
 pub(super) fn editable(metadata: &Map<String, Value>) -> String {
     if metadata.is_empty() { String::new() } else { format!("{:#}", Value::Object(metadata.clone())) }
 }

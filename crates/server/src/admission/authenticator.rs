@@ -14,7 +14,11 @@ use chatcamp_runtime::{Runtime, spread};
 use chatcamp_store::{App, AuthPolicy, Created, SessionPolicy, Store, StoreError, TokenRecord, User};
 
 use super::RefusedOrigins;
-use crate::{random, session::AuthState, user_view::own_user};
+use crate::{
+    random,
+    session::{AuthState, Session},
+    user_view::own_user,
+};
 
 /// The wait of a client if the store fails; spread up to twice this.
 const STORE_RETRY: Duration = Duration::from_secs(2);
@@ -186,6 +190,15 @@ impl Authenticator for StoreAuthenticator {
                 Verdict::Defer(Code::StoreUnavailable, spread(&*self.runtime, STORE_RETRY))
             }
         }
+    }
+}
+
+/// Returns a test of the sessions that may continue after a change of `user`. The changed user is not sent to the others: somebody else
+/// may have opened them.
+pub(crate) fn stays(app: &App, user: &User, now: u64) -> impl Fn(&Session) -> bool {
+    move |session| {
+        let auth = session.auth();
+        standing(app, Some(user), auth.stamp, auth.proven_by, now).is_ok()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    authenticator::{StoreAuthenticator, standing},
+    authenticator::{StoreAuthenticator, stays},
     pending::{PendingConnections, PendingGuard, PendingKind},
     rates::{Rates, is_guess},
     refused_origins::RefusedOrigins,

@@ -220,7 +220,7 @@ impl PendingConnections {
     }
 
     /// Evicts the oldest pending connection; if no connection is pending, the oldest authenticated one that is kept alive between two
-    /// requests. Returns `false` if there is none either.
+    /// requests. Returns `false` if there is no such connection.
     ///
     /// For a process that may open no further file. A user may keep any number of authenticated connections alive.
     pub(crate) fn evict_oldest(&self) -> bool {

@@ -49,7 +49,7 @@ pub(super) struct Success<'a, T> {
     ok: True,
     #[serde(flatten)]
     body: T,
-    /// Fields of the request that the method does not have, at most 20. Absent if there are none.
+    /// Fields of the request that the method does not have, at most 20. Absent if the method has all fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored_fields: Vec<IgnoredField>,
     /// Names the request; the header `x-request-id` has it too.

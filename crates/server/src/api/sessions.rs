@@ -116,7 +116,7 @@ pub(super) async fn publish(call: &Call, event: Publish) -> Result<PublishBody, 
     let to = recipients(id, ids, to)?;
     let event = AppEvent { kind: kind.into(), data: &data };
     let published = call.api.operations.publish(&call.app.id, &to, slice::from_ref(&event)).await;
-    let PublishOutcome { delivered, queued } = published.map_err(|(_, error)| match error {
+    let PublishOutcome { delivered, queued } = published.map_err(|error| match error {
         PublishError::InvalidType => Refusal::invalid("type", error),
         PublishError::TooLarge => Refusal::new(ApiCode::ValueTooLong, error.to_string()),
         PublishError::Bus(error) => error.into(),

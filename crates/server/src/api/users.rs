@@ -11,7 +11,7 @@ use super::{
     answer::Refusal,
     values::{Id, Text, Token, Whole},
 };
-use crate::{Accounts, BusError, UserFields, Written, WrittenUser, admission::standing, user_view::own_user};
+use crate::{Accounts, BusError, UserFields, Written, WrittenUser, admission::stays, user_view::own_user};
 
 /// The longest time that a caller may give, in seconds: about three hundred years.
 const LONGEST: u64 = 9_999_999_999;
@@ -256,17 +256,12 @@ impl Call {
         })
     }
 
-    /// Sends the changed user to its sessions, except to those that the same change ends: somebody else may have opened them.
+    /// Sends the changed user to its sessions that may continue.
     fn tell(&self, written: &WrittenUser) {
-        if written.written != Written::Changed {
-            return;
+        if written.written == Written::Changed {
+            let user = &written.user;
+            self.api.operations.send_user_change(user, stays(&self.app, user, self.api.clock.now()));
         }
-        let user = &written.user;
-        let now = self.api.clock.now();
-        self.api.operations.send_user_change(user, |session| {
-            let auth = session.auth();
-            standing(&self.app, Some(user), auth.stamp, auth.proven_by, now).is_ok()
-        });
     }
 }
 

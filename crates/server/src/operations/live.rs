@@ -49,19 +49,15 @@ impl Operations {
     /// Publishes events to the recipients' sessions. Each session gets them in this order, in one write if possible.
     ///
     /// # Errors
-    /// The error, and the index of the event that has it; no event was sent.
+    /// [`PublishError`], for the first event that has one; no event was sent.
     pub(crate) async fn publish(
         &self,
         app: &AppId,
         to: &Recipients,
         events: &[AppEvent<'_, &Value>],
-    ) -> Result<PublishOutcome, (usize, PublishError)> {
-        let indexed = events.iter().enumerate();
-        let messages: SmallVec<[Message; 1]> = indexed
-            .map(|(index, event)| message(event).map_err(|error| (index, error)))
-            .collect::<Result<_, _>>()?;
-        let published =
-            self.bus.publish(app, to, &messages).await.map_err(|error| (0, PublishError::Bus(error)))?;
+    ) -> Result<PublishOutcome, PublishError> {
+        let messages: SmallVec<[Message; 1]> = events.iter().map(message).collect::<Result<_, _>>()?;
+        let published = self.bus.publish(app, to, &messages).await?;
         let users = match to {
             Recipients::All => None,
             Recipients::Users(users) => Some(&users[..]),
